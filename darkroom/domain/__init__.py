@@ -1,0 +1,1 @@
+"""What Darkroom knows without touching the world: orders, rounds, money, progress, names, errors."""

@@ -1,0 +1,188 @@
+"""One image on its way: what providers answer, and what its four activities take and return."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from darkroom.domain import names
+from darkroom.domain.model import Value
+
+
+class ReferenceImage(Value):
+    """A reference as a provider gets it: the file's bytes and its media type."""
+
+    data: bytes
+    media_type: str
+
+
+class ImageRequest(Value):
+    """One call: everything a provider may use to draw one picture."""
+
+    prompt: str
+    aspect_ratio: str
+    references: tuple[ReferenceImage, ...] = ()
+    stage_index: int = 0
+    ordinal: int = 0
+    attempt: int = 1
+    """Which try at this ordinal this is, from 1; makes the offline provider's faults pass."""
+
+
+class Generated(Value):
+    """The provider answered with bytes that say they are a picture."""
+
+    data: bytes
+
+
+class Missed(Value):
+    """The provider answered without a usable picture; a top-up makes up for it."""
+
+    reason: str
+
+
+class Refused(Value):
+    """The provider blocks this prompt or reference by policy."""
+
+    reason: str
+    final: bool = False
+    """Whether asking again can only be refused again."""
+
+
+class QuotaSpent(Value):
+    """The provider's daily quota is used up."""
+
+    reason: str
+    until: datetime
+    """When it is back, with its time zone."""
+
+
+class Stopped(Value):
+    """Nothing will work until somebody mends this; the job stops."""
+
+    reason: str
+
+
+ProviderAnswer = Generated | Missed | Refused | QuotaSpent | Stopped
+
+
+class Outcome(StrEnum):
+    """How one provider call, or one execution of `generate`, ended."""
+
+    GENERATED = "generated"
+    MISSED = "missed"
+    REFUSED = "refused"
+    QUOTA_SPENT = "quota_spent"
+    STOPPED = "stopped"
+    FAULT = "fault"
+    """Transient: tried again by Temporal. Only in the attempts table."""
+    DELIVERED = "delivered"
+    """Was already delivered when the activity came. Only as a result."""
+    HELD = "held"
+    """Not begun: paused, cancelled, ended or under another run. Only as a result."""
+    LOST = "lost"
+    """Its worker died and left nothing in staging. Only as a result."""
+
+
+class ImageKey(Value):
+    """Which picture of which job: the idempotency key of everything done for it."""
+
+    job_id: UUID
+    stage_index: int
+    ordinal: int
+
+    def __str__(self) -> str:
+        return names.settlement_key(self.job_id, self.stage_index, self.ordinal)
+
+    @property
+    def staging(self) -> str:
+        """Where its bytes wait until it is settled."""
+        return names.staging_key(self.job_id, self.stage_index, self.ordinal)
+
+    def final(self, user_id: UUID | None) -> str:
+        """Where its delivered file lies."""
+        return names.image_key(self.job_id, user_id, self.stage_index, self.ordinal)
+
+
+class GenerateInput(Value):
+    """Ask for one image of one round."""
+
+    key: ImageKey
+    run_id: str
+    round: int
+    staged_only: bool = False
+    """Only look whether a worker that died had already staged it; never call the provider."""
+
+
+class GenerateResult(Value):
+    """What came of asking for one image; the bytes are in staging."""
+
+    outcome: Outcome
+    call_id: UUID | None = None
+    media_type: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    attach_id: int | None = None
+    reason: str | None = None
+    final: bool = False
+    until: datetime | None = None
+
+
+class UploadInput(Value):
+    """Move one staged image to its final place."""
+
+    key: ImageKey
+    call_id: UUID | None
+
+
+class UploadResult(Value):
+    """Where the encoded file lies; or, for other outcomes than generated, why it does not."""
+
+    outcome: Outcome
+    path: str | None = None
+    size: int | None = None
+    """Bytes of the encoded file."""
+    sha256: str | None = None
+    attach_id: int | None = None
+    reason: str | None = None
+
+
+class AttachInput(Value):
+    """Record the stored file of one image."""
+
+    key: ImageKey
+    run_id: str
+    call_id: UUID | None
+    path: str
+    size: int
+    sha256: str
+
+
+class AttachResult(Value):
+    """The attachment of the image, new or found; None when the run may no longer attach."""
+
+    attach_id: int | None
+    reason: str | None = None
+
+
+class CreditInput(Value):
+    """Settle one image: make it count and charge for it."""
+
+    key: ImageKey
+    run_id: str
+
+
+class Settlement(StrEnum):
+    """What came of settling."""
+
+    SETTLED = "settled"
+    STAGE_FULL = "stage_full"
+    RUN_REFUSED = "run_refused"
+    """The job is not processing under this run."""
+    INSUFFICIENT = "insufficient"
+
+
+class CreditResult(Value):
+    """The result of the one settlement of an image; the same however often it is asked for."""
+
+    settlement: Settlement
+    attach_id: int | None = None
+    reason: str | None = None

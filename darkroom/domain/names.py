@@ -1,0 +1,88 @@
+"""Every name that another process sees: queues, workflow ids, signals, queries, storage keys.
+
+Nobody types one of these by hand; the functions here build and read them.
+"""
+
+import re
+from enum import StrEnum
+from uuid import UUID
+
+
+class TaskQueue(StrEnum):
+    """The three queues; roles of `worker.py` choose among them."""
+
+    ORCHESTRATE = "darkroom"
+    GENERATE = "darkroom-generate"
+    PUBLISH = "darkroom-publish"
+
+
+class SearchAttribute(StrEnum):
+    """Search attributes by which jobs are found in Temporal, all of type Keyword."""
+
+    JOB_STATUS = "JobStatus"
+    JOB_TYPE = "JobType"
+    USER_ID = "UserId"
+
+
+LOCAL_USER = UUID("00000000-0000-4000-8000-00000000da4c")
+"""The one user of the embedded default."""
+
+ANONYMOUS = "anonymous"
+
+_JOB_WORKFLOW = re.compile(r"^job-([0-9a-f-]{36})$")
+
+
+def job_workflow_id(job_id: UUID) -> str:
+    """The id of a job's workflow, the same for every run of the job."""
+    return f"job-{job_id}"
+
+
+def parse_job_workflow_id(workflow_id: str) -> UUID | None:
+    """The job a workflow id belongs to, or None for another kind of workflow."""
+    match = _JOB_WORKFLOW.match(workflow_id)
+    return UUID(match[1]) if match else None
+
+
+def batch_workflow_id(job_id: UUID, stage_index: int, round_: int, batch: int) -> str:
+    """The id of the child workflow that makes one batch of one round of one stage."""
+    return f"{job_workflow_id(job_id)}/stage-{stage_index}/round-{round_}/batch-{batch}"
+
+
+def staging_prefix(job_id: UUID) -> str:
+    """Where a job's bytes wait, as the provider gave them, until they are settled."""
+    return f"staging/{job_id}/"
+
+
+def staging_key(job_id: UUID, stage_index: int, ordinal: int) -> str:
+    """Where the provider's bytes of one image wait."""
+    return f"{staging_prefix(job_id)}{stage_index}-{ordinal}"
+
+
+def user_folder(user_id: UUID | None) -> str:
+    """The folder of a user's files."""
+    return f"user-{user_id or ANONYMOUS}"
+
+
+def image_prefix(job_id: UUID, user_id: UUID | None) -> str:
+    """The folder of a job's delivered pictures."""
+    return f"generated-images/{user_folder(user_id)}/job-{job_id}/"
+
+
+def image_key(job_id: UUID, user_id: UUID | None, stage_index: int, ordinal: int) -> str:
+    """The final place of one picture (spec §3)."""
+    return f"{image_prefix(job_id, user_id)}{stage_index}-{ordinal}.webp"
+
+
+def reference_key(user_id: UUID | None, sha256: str, suffix: str) -> str:
+    """The place of an uploaded reference: named by its content, so that storing it twice is one file."""
+    return f"uploads/{user_folder(user_id)}/{sha256[:32]}{suffix}"
+
+
+def settlement_key(job_id: UUID, stage_index: int, ordinal: int) -> str:
+    """The idempotency key of the one journal row that an image may have."""
+    return f"{job_id}/{stage_index}/{ordinal}"
+
+
+def activity_label(stage_index: int, ordinal: int) -> str:
+    """What the Temporal Web UI shows beside an activity."""
+    return f"stage {stage_index} · image {ordinal}"

@@ -1,0 +1,158 @@
+"""A normalised order: every kind of job is a list of stages."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import Field
+
+from darkroom.domain.errors import OrderRejected
+from darkroom.domain.model import Value
+
+DEFAULT_ASPECT_RATIO = "16:9"
+DEFAULT_PRIORITY = 3
+
+
+class JobType(StrEnum):
+    """The kinds of order document that can be turned into stages."""
+
+    PIPELINE_STAGE = "pipeline_stage"
+    SIMPLE_GENERAL = "simple_general"
+    SIMPLE_PORTRAIT = "simple_portrait"
+
+
+class Reference(Value):
+    """One picture that a stage is drawn after."""
+
+    attach_id: int
+    type: str | None = None
+
+
+class Stage(Value):
+    """One prompt, its references, an aspect ratio and how many pictures of it."""
+
+    stage_index: int
+    label: str
+    prompt: str
+    quantity: int
+    aspect_ratio: str = DEFAULT_ASPECT_RATIO
+    references: tuple[Reference, ...] = ()
+
+
+class Order(Value):
+    """What a document asks for, in the one form the rest of Darkroom knows."""
+
+    job_type: JobType
+    user_id: UUID | None
+    production_id: UUID | None = None
+    stages: tuple[Stage, ...]
+    max_top_ups: int | None = Field(default=None, ge=0)
+    max_credits: int | None = Field(default=None, ge=0)
+    priority: int = DEFAULT_PRIORITY
+    provider: str | None = None
+
+    @property
+    def total_images(self) -> int:
+        """Pictures ordered, over all stages."""
+        return sum(stage.quantity for stage in self.stages)
+
+    @property
+    def reference_ids(self) -> frozenset[int]:
+        """The attachments that any stage is drawn after."""
+        return frozenset(ref.attach_id for stage in self.stages for ref in stage.references)
+
+
+class Limits(Value):
+    """How large an order may be (spec §1)."""
+
+    stages: int = 100
+    images_per_stage: int = 10_000
+    images_per_job: int = 30_000
+    prompt_characters: int = 20_000
+
+
+class Capabilities(Value):
+    """What a provider can draw."""
+
+    name: str
+    aspect_ratios: tuple[str, ...]
+    max_references: int
+
+
+class ReferenceOwner(Value):
+    """Who a stored attachment belongs to; rows from before Darkroom have no owner."""
+
+    attach_id: int
+    user_id: UUID | None
+
+
+def check_size(order: Order, limits: Limits) -> None:
+    """Reject an order that is larger than the configured maximum.
+
+    Raises:
+        OrderRejected: naming the field and the limit.
+    """
+    if not order.stages:
+        raise OrderRejected("stages", "the order has none; give at least one")
+    if len(order.stages) > limits.stages:
+        raise OrderRejected("stages", f"{len(order.stages)} are above the maximum of {limits.stages}")
+    seen: set[int] = set()
+    for position, stage in enumerate(order.stages):
+        where = f"stages[{position}]"
+        if stage.stage_index in seen:
+            raise OrderRejected(f"{where}.stage_index", f"{stage.stage_index} is used twice")
+        seen.add(stage.stage_index)
+        if not 1 <= stage.quantity <= limits.images_per_stage:
+            raise OrderRejected(
+                f"{where}.quantity", f"{stage.quantity} is not between 1 and {limits.images_per_stage}"
+            )
+        if not stage.prompt.strip():
+            raise OrderRejected(f"{where}.prompt", "is empty; say what to draw")
+        if len(stage.prompt) > limits.prompt_characters:
+            raise OrderRejected(
+                f"{where}.prompt",
+                f"{len(stage.prompt)} characters are above the maximum of {limits.prompt_characters}",
+            )
+    if order.total_images > limits.images_per_job:
+        raise OrderRejected(
+            "stages", f"{order.total_images} images are above the maximum of {limits.images_per_job} a job"
+        )
+
+
+def check_provider(order: Order, providers: Mapping[str, Capabilities], default: str) -> None:
+    """Reject what the order's provider cannot draw.
+
+    Raises:
+        OrderRejected: naming the field and what is possible.
+    """
+    name = order.provider or default
+    if name not in providers:
+        raise OrderRejected("provider", f"'{name}' is unknown; known: {', '.join(sorted(providers))}")
+    can = providers[name]
+    for position, stage in enumerate(order.stages):
+        if stage.aspect_ratio not in can.aspect_ratios:
+            raise OrderRejected(
+                f"stages[{position}].aspect_ratio",
+                f"'{stage.aspect_ratio}' is not one that {name} draws: {', '.join(can.aspect_ratios)}",
+            )
+        if len(stage.references) > can.max_references:
+            raise OrderRejected(
+                f"stages[{position}].references",
+                f"{len(stage.references)} are above the {can.max_references} that {name} takes",
+            )
+
+
+def check_references(order: Order, stored: Mapping[int, ReferenceOwner]) -> None:
+    """Reject references that do not exist or belong to somebody else (spec §1).
+
+    Raises:
+        OrderRejected: naming the stage and the attachment.
+    """
+    for position, stage in enumerate(order.stages):
+        for reference in stage.references:
+            where = f"stages[{position}].references"
+            owner = stored.get(reference.attach_id)
+            if owner is None:
+                raise OrderRejected(where, f"attachment {reference.attach_id} does not exist")
+            if owner.user_id is not None and owner.user_id != order.user_id:
+                raise OrderRejected(where, f"attachment {reference.attach_id} belongs to another user")
