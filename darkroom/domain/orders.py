@@ -103,9 +103,7 @@ def check_size(order: Order, limits: Limits) -> None:
             raise OrderRejected(f"{where}.stage_index", f"{stage.stage_index} is used twice")
         seen.add(stage.stage_index)
         if not 1 <= stage.quantity <= limits.images_per_stage:
-            raise OrderRejected(
-                f"{where}.quantity", f"{stage.quantity} is not between 1 and {limits.images_per_stage}"
-            )
+            raise OrderRejected(f"{where}.quantity", f"{stage.quantity} is not between 1 and {limits.images_per_stage}")
         if not stage.prompt.strip():
             raise OrderRejected(f"{where}.prompt", "is empty; say what to draw")
         if len(stage.prompt) > limits.prompt_characters:

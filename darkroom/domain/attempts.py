@@ -1,0 +1,53 @@
+"""Attempts: one row per provider call, written before it."""
+
+from enum import StrEnum
+from uuid import UUID
+
+from darkroom.domain.images import ImageKey, Outcome
+from darkroom.domain.model import Value
+
+
+class Attempt(Value):
+    """One wish to call the provider."""
+
+    key: ImageKey
+    run_id: str
+    call_id: UUID
+    round: int
+    provider: str
+
+
+class Begin(StrEnum):
+    """What `begin_attempt` answers."""
+
+    BEGUN = "begun"
+    """The row is written: call now, with nothing awaited in between."""
+    DELIVERED = "delivered"
+    DECIDED = "decided"
+    """An earlier execution already got a miss or a refusal for this ordinal."""
+    LOOK = "look"
+    """An earlier call may have left its bytes in staging: look there, then ask again."""
+    HELD = "held"
+    """Paused, cancelled, ended or under another run."""
+
+
+class BegunAttempt(Value):
+    """The answer of `begin_attempt`."""
+
+    begin: Begin
+    attach_id: int | None = None
+    call_id: UUID | None = None
+    """With LOOK: the earlier call."""
+    outcome: Outcome | None = None
+    """With DECIDED: how it ended."""
+    reason: str | None = None
+    final: bool = False
+
+
+class AttemptEnd(Value):
+    """How a provider call ended; `generated` is written by attach instead."""
+
+    outcome: Outcome
+    reason: str | None = None
+    final: bool = False
+    seconds: float

@@ -1,0 +1,141 @@
+"""A job's row, its runs and what opening and closing say."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from darkroom.domain.model import Value
+from darkroom.domain.progress import JobStatus
+from darkroom.domain.receipts import StageEnd
+from darkroom.domain.rounds import StagePlan
+
+
+class NewJob(Value):
+    """A job to be stored as pending."""
+
+    job_id: UUID
+    job_type: str
+    user_id: UUID | None
+    production_id: UUID | None
+    document: dict[str, JsonValue]
+    total_images: int
+    priority: int
+
+
+class JobRow(Value):
+    """The job's row as clients poll it."""
+
+    job_id: UUID
+    job_type: str | None
+    status: JobStatus
+    user_id: UUID | None
+    production_id: UUID | None
+    paused: bool
+    pause_reason: str | None
+    cancel_requested: bool
+    total_images: int
+    completed_images: int
+    failed_images: int
+    generated_attach_ids: tuple[int, ...]
+    error_message: str | None
+    retry_count: int
+    unit_price: int | None
+    """Credits an image, fixed when the job first opened."""
+    priority: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    updated_at: datetime
+
+
+class JobInput(Value):
+    """The whole input of a job's workflow: which job, and whether an ended one may open again."""
+
+    job_id: UUID
+    restart: bool = False
+
+
+class Control(Value):
+    """What was asked of a running job. A higher version replaces a lower one, never the reverse."""
+
+    version: int = 0
+    paused: bool = False
+    """By the user: lifted by `resume` only."""
+    quota_until: datetime | None = None
+    """By a spent daily quota: lifted when it is back, and by `resume`."""
+    reason: str | None = None
+    """Why paused, or why cancelled."""
+    cancel_requested: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether no provider call may start."""
+        return self.paused or self.quota_until is not None or self.cancel_requested
+
+
+class StartRun(Value):
+    """A run asks to be opened."""
+
+    job_id: UUID
+    run_id: str
+    started_at: datetime
+    """When Temporal started the run: an older run never takes over from a newer one."""
+    restart: bool
+
+
+class OpenedRun(Value):
+    """What a run needs to know, in numbers."""
+
+    turned_away: str | None = None
+    """Why this run may do nothing at all; the job is left as it is."""
+    failure: str | None = None
+    """Why the job fails at once."""
+    job_type: str = ""
+    user_id: UUID | None = None
+    total_images: int = 0
+    stages: tuple[StagePlan, ...] = ()
+    max_top_ups: int = 0
+    top_up_delay_seconds: float = 2.0
+    stage_concurrency: int = 25
+    provider_timeout_seconds: float = 180.0
+    control: Control = Control()
+    started_at: datetime | None = None
+
+
+class End(StrEnum):
+    """Why a run of a job closes."""
+
+    DELIVERED = "delivered"
+    """Every stage delivered what it could."""
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    """A permanent fault."""
+
+
+class CloseRun(Value):
+    """A run says that nothing more will come."""
+
+    job_id: UUID
+    run_id: str
+    end: End
+    error_message: str | None = None
+    stages: tuple[StageEnd, ...] = ()
+
+
+class CancelRequest(Value):
+    """The `cancel` signal; may be sent without."""
+
+    reason: str | None = None
+
+
+class PauseRequest(Value):
+    """The `pause` signal; may be sent without."""
+
+    reason: str | None = None
+
+
+Document = dict[str, Any]
+"""An order document as it came: JSON or YAML, nothing known of it yet."""

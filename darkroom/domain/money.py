@@ -1,0 +1,64 @@
+"""Holds, settlements and the journal (spec §4). Amounts are whole credits."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from darkroom.domain.images import Settlement
+from darkroom.domain.model import Value
+
+
+class Transaction(StrEnum):
+    """Kinds of journal rows."""
+
+    DEDUCT = "DEDUCT"
+    GRANT = "GRANT"
+
+
+class Terms(Value):
+    """What the settings say when a run opens; the price counts only the first time."""
+
+    unit_price: int
+    max_top_ups: int
+    provider: str
+
+
+class Account(Value):
+    """A member's money."""
+
+    user_id: UUID
+    balance: int
+    held: int
+    """Set aside by open holds of running jobs."""
+
+    @property
+    def available(self) -> int:
+        """What a new job may hold."""
+        return self.balance - self.held
+
+
+class JournalRow(Value):
+    """One change of a balance."""
+
+    transaction_type: Transaction
+    amount: int
+    balance_after: int
+    attach_id: int | None
+    production_id: UUID | None
+    idempotency_key: str | None
+    created_at: datetime
+
+
+class SettledImage(Value):
+    """The answer of a settlement."""
+
+    settlement: Settlement
+    attach_id: int | None = None
+    reason: str | None = None
+    row_trails: bool = False
+    """Whether the job's row does not show this image yet (it was refreshed less than 1 s ago)."""
+
+
+def insufficient(need: int, available: int) -> str:
+    """What a user reads when the balance does not cover the order."""
+    return f"insufficient credits: need {need}, available {available}"

@@ -1,0 +1,86 @@
+"""Progress as clients read it (spec §6)."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from darkroom.domain.model import Value
+from darkroom.domain.rounds import StageStatus
+
+
+class JobStatus(StrEnum):
+    """The life of a job; paused is a flag beside `processing`, not a status."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens unless the job is restarted."""
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+class StageProgress(Value):
+    """One stage of a job as it stands."""
+
+    stage_index: int
+    label: str
+    quantity: int
+    completed: int = 0
+    in_flight: int = 0
+    round: int = 0
+    status: StageStatus = StageStatus.WAITING
+    reason: str | None = None
+    missed: int = 0
+    refused: int = 0
+    attach_ids: tuple[int, ...] | None = ()
+
+
+class Progress(Value):
+    """A job as it stands: the answer to the `progress` query, and to a look at the records."""
+
+    job_id: UUID
+    job_type: str
+    status: JobStatus
+    paused: bool = False
+    pause_reason: str | None = None
+    cancel_requested: bool = False
+    total_images: int
+    completed_images: int
+    failed_images: int = 0
+    generated_attach_ids: tuple[int, ...] | None = ()
+    stages: tuple[StageProgress, ...] = ()
+    started_at: datetime | None = None
+    eta_seconds: float | None = None
+    error_message: str | None = None
+
+
+def eta_seconds(delivered_in_run: int, missing: int, elapsed: float) -> float | None:
+    """Seconds left at the pace of this run so far; None before the first image and when nothing is left."""
+    if delivered_in_run <= 0 or missing <= 0 or elapsed <= 0:
+        return None
+    return round(missing * elapsed / delivered_in_run, 1)
+
+
+def markdown(progress: Progress) -> str:
+    """The job's page in the Temporal Web UI: the same numbers as a Markdown table."""
+    state = "paused" if progress.paused else progress.status.value
+    if progress.cancel_requested and not progress.status.ended:
+        state = "cancelling"
+    lines = [
+        f"**{progress.completed_images} of {progress.total_images}** · {state}",
+        "",
+        "| stage | delivered | in flight | round | status | missed | refused |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {stage.label} | {stage.completed} of {stage.quantity} | {stage.in_flight} | {stage.round} "
+        f"| {stage.status}{f': {stage.reason}' if stage.reason else ''} | {stage.missed} | {stage.refused} |"
+        for stage in progress.stages
+    ]
+    if progress.pause_reason:
+        lines += ["", progress.pause_reason]
+    return "\n".join(lines)

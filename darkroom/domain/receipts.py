@@ -1,0 +1,64 @@
+"""The receipt of an ended job (spec §4)."""
+
+from uuid import UUID
+
+from darkroom.domain.model import Value
+from darkroom.domain.progress import JobStatus
+from darkroom.domain.rounds import StageStatus
+
+LONGEST_REASON = 80
+"""Characters of a reason in a receipt: 100 short stages stay below the 16 KiB of a history payload."""
+
+
+class StageEnd(Value):
+    """How one stage ended, as the workflow saw it."""
+
+    stage_index: int
+    status: StageStatus
+    reason: str | None = None
+
+
+class StageMissing(Value):
+    """What one stage is short of, and why."""
+
+    stage_index: int
+    missing: int
+    reason: str
+
+
+class Tally(Value):
+    """What was done and charged, for a whole job or for one run of it."""
+
+    delivered: int = 0
+    charged: int = 0
+    """Credits."""
+    released: int = 0
+    """Credits of the hold that went back."""
+    provider_calls: int = 0
+    unknown_calls: int = 0
+    """Calls without an outcome: their worker died. Unknown, possibly billed by the provider."""
+    misses: int = 0
+    refusals: int = 0
+    faults: int = 0
+    top_up_rounds: int = 0
+    seconds: float = 0.0
+
+
+class Receipt(Value):
+    """What was ordered, delivered, missing and charged."""
+
+    job_id: UUID
+    job_type: str
+    status: JobStatus
+    ordered: int
+    delivered: int
+    missing: tuple[StageMissing, ...] = ()
+    unit_price: int = 0
+    error_message: str | None = None
+    total: Tally = Tally()
+    last_run: Tally = Tally()
+
+
+def shorten(reason: str, longest: int = LONGEST_REASON) -> str:
+    """A reason that fits: cut at the end, and visibly so."""
+    return reason if len(reason) <= longest else reason[: longest - 1] + "…"

@@ -1,0 +1,103 @@
+"""What a stage still misses, which ordinals come next, how long to wait, when to stop (spec §2).
+
+Round 0, a top-up and a restart all ask these same functions.
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+from enum import StrEnum
+
+from darkroom.domain.model import Value
+
+PAGE = 500
+"""Most ordinals handed out, and most `[ordinal, attach_id]` pairs carried, at a time."""
+
+MAX_IMAGES_WITH_IDS = 2_000
+"""Jobs above this size carry no ids in workflow histories; the job's row has them."""
+
+LONGEST_TOP_UP_DELAY = timedelta(seconds=60)
+REFUSALS_THAT_STOP_A_STAGE = 3
+
+
+class StageStatus(StrEnum):
+    """Where a stage stands."""
+
+    WAITING = "waiting"
+    DELIVERING = "delivering"
+    TOPPING_UP = "topping_up"
+    COMPLETE = "complete"
+    SHORT = "short"
+    CANCELLED = "cancelled"
+
+
+class StageCounts(Value):
+    """What the records know of one stage: images, and ordinals whose last word was a miss or a refusal."""
+
+    delivered: int = 0
+    missed: int = 0
+    refused: int = 0
+
+
+class StagePlan(Value):
+    """One stage as a run finds it: numbers only, no prompts."""
+
+    stage_index: int
+    label: str
+    quantity: int
+    target: int
+    """Images this stage may deliver: its quantity, or its part of `max_credits` when that is less."""
+    counts: StageCounts = StageCounts()
+
+
+def next_ordinals(highest_attempted: int | None, decided: Collection[int], limit: int, page: int = PAGE) -> list[int]:
+    """The ordinals to make next, ascending, at most `limit` and at most `page`.
+
+    Takes every ordinal up to the highest ever attempted that is not decided (delivered, missed or
+    refused); unattempted ones are among them, because a crash, a pause or a cancel leaves them. Then
+    new ones above it. So an ordinal is never used twice for two pictures, and none is skipped.
+    """
+    wanted = max(0, min(limit, page))
+    done = decided if isinstance(decided, set | frozenset) else set(decided)
+    found: list[int] = []
+    ordinal = 0
+    top = -1 if highest_attempted is None else highest_attempted
+    while len(found) < wanted:
+        if ordinal > top or ordinal not in done:
+            found.append(ordinal)
+        ordinal += 1
+    return found
+
+
+def top_up_delay(round_: int, first: timedelta) -> timedelta:
+    """How long to wait before a top-up round (1, 2, …): doubling from `first`, at most a minute."""
+    if round_ < 1:
+        return timedelta(0)
+    # A week of doubling overflows timedelta; the exponent that reaches a minute from a microsecond is 26.
+    doubled: timedelta = first * 2 ** min(round_ - 1, 26)
+    return min(doubled, LONGEST_TOP_UP_DELAY)
+
+
+def refusals_stop_stage(refusals: int, delivered_in_run: int) -> bool:
+    """Whether refusals that are not final stop the stage: three, while nothing of it came in this run."""
+    return refusals >= REFUSALS_THAT_STOP_A_STAGE and delivered_in_run == 0
+
+
+def allot(quantities: list[int], max_credits: int | None, unit_price: int) -> list[int]:
+    """How many images each stage may deliver within `max_credits`, given to the stages in order.
+
+    A part is never passed on: what one stage leaves unused does not reach another (spec §2).
+    """
+    if max_credits is None or unit_price == 0:
+        return list(quantities)
+    affordable = max_credits // unit_price
+    parts: list[int] = []
+    for quantity in quantities:
+        part = min(quantity, affordable)
+        parts.append(part)
+        affordable -= part
+    return parts
+
+
+def report_step(total_images: int) -> int:
+    """New images a child waits for before it tells its parent (Temporal refuses the 10,001st signal)."""
+    return max(1, -(-total_images // 2_000))

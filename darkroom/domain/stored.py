@@ -1,0 +1,53 @@
+"""Stored files and documents as the records describe them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from darkroom.domain.model import Value
+
+
+class StoredFile(Value):
+    """Where an attachment's file lies."""
+
+    attach_id: int
+    path: str
+    media_type: str
+    user_id: UUID | None
+
+
+class NewReference(Value):
+    """An uploaded picture whose file is stored already."""
+
+    user_id: UUID | None
+    original_name: str
+    path: str
+    size: int
+    media_type: str
+    sha256: str
+
+
+class DeliveredImage(Value):
+    """One delivered picture."""
+
+    attach_id: int
+    job_id: UUID
+    stage_index: int
+    ordinal: int
+    path: str
+    size: int
+    sha256: str | None
+    delivered_at: datetime
+
+
+class OrderSource(Value):
+    """What a job was made from."""
+
+    job_id: UUID
+    job_type: str | None
+    user_id: UUID | None
+    production_id: UUID | None
+    document: JsonValue
+    opened: bool
+    """Whether its stages are stored; then the document is not read again."""

@@ -1,0 +1,89 @@
+"""Order documents become lists of stages: one file a `job_type`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from darkroom.domain.errors import OrderRejected
+from darkroom.domain.jobs import Document
+from darkroom.domain.model import Value
+from darkroom.domain.orders import JobType, Limits, Order, check_size
+from darkroom.orders import pipeline_stage, simple_general, simple_portrait
+from darkroom.orders.document import Reader, snake_keys
+
+_PARSERS: Mapping[JobType, Callable[[Reader, Document], Order]] = {
+    JobType.PIPELINE_STAGE: pipeline_stage.parse,
+    JobType.SIMPLE_GENERAL: simple_general.parse,
+    JobType.SIMPLE_PORTRAIT: simple_portrait.parse,
+}
+
+_TELLING_KEYS = {
+    "stages": JobType.PIPELINE_STAGE,
+    "uploaded_attach_ids": JobType.SIMPLE_GENERAL,
+    "merged_images": JobType.SIMPLE_PORTRAIT,
+}
+
+
+class ReadOrder(Value):
+    """A document's order, and the keys of it that were not understood."""
+
+    order: Order
+    unknown_keys: tuple[str, ...] = ()
+
+
+def read_order(document: Any, *, job_type: str | None = None, limits: Limits | None = None) -> ReadOrder:
+    """Turn an order document into stages and check everything that the document alone can tell.
+
+    Args:
+        document: what JSON or YAML gave; keys in camelCase, dashes or snake_case.
+        job_type: the job row's column, which wins over the document's key.
+        limits: the configured maximum.
+
+    Raises:
+        OrderRejected: naming the field and the reason.
+    """
+    if not isinstance(document, dict):
+        raise OrderRejected("document", f"must be an object with keys, not {_kind(document)}")
+    content = snake_keys(document)
+    reader = Reader()
+    parse = _PARSERS[_job_type(content, job_type)]
+    order = parse(reader, content)
+    order = order.model_copy(update={"stages": tuple(sorted(order.stages, key=lambda s: s.stage_index))})
+    check_size(order, limits or Limits())
+    return ReadOrder(order=order, unknown_keys=tuple(reader.unknown))
+
+
+def owner_of(document: Any) -> UUID | None:
+    """The `userId` that a document names, without reading the rest of it.
+
+    Raises:
+        OrderRejected: it is not a UUID.
+    """
+    if not isinstance(document, dict):
+        return None
+    named = snake_keys(document).get("user_id")
+    if named is None:
+        return None
+    try:
+        return UUID(str(named))
+    except ValueError:
+        raise OrderRejected("user_id", f"'{named}' is not a UUID") from None
+
+
+def _job_type(content: Document, column: str | None) -> JobType:
+    named = column or content.get("job_type")
+    if named is None:
+        for key, job_type in _TELLING_KEYS.items():
+            if key in content:
+                return job_type
+        raise OrderRejected("job_type", f"is missing, and none of {', '.join(_TELLING_KEYS)} tells it")
+    try:
+        return JobType(named)
+    except ValueError:
+        raise OrderRejected("job_type", f"'{named}' is unknown; known: {', '.join(JobType)}") from None
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing at all"
+    return {list: "a list", str: "a text", bool: "true or false"}.get(type(value), "a number")

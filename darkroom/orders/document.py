@@ -1,0 +1,139 @@
+"""Reading an order document: one spelling of keys, one line for what is wrong."""
+
+import re
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from darkroom.domain.errors import OrderRejected
+from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, DEFAULT_PRIORITY, JobType, Order, Reference, Stage
+
+_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_DEEPEST = 20
+M = TypeVar("M", bound="Part")
+
+
+def snake_keys(value: Any, depth: int = 0) -> Any:
+    """The same document with every key in snake_case: `aspect-ratio` and `aspectRatio` are one field.
+
+    Raises:
+        OrderRejected: two spellings of one field disagree, a key is no text, or it is nested without end.
+    """
+    if depth > _DEEPEST:
+        raise OrderRejected("document", f"is nested deeper than {_DEEPEST} levels")
+    if isinstance(value, list):
+        return [snake_keys(item, depth + 1) for item in value]
+    if not isinstance(value, dict):
+        return value
+    renamed: dict[str, Any] = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise OrderRejected("document", f"has the key {key!r}, which is not a text")
+        name = _HUMP.sub(r"_\1", key).replace("-", "_").lower()
+        content = snake_keys(item, depth + 1)
+        if name in renamed and renamed[name] != content:
+            raise OrderRejected(name, "is given twice, in two spellings that disagree")
+        renamed[name] = content
+    return renamed
+
+
+def _whole_number(value: Any) -> Any:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError("must be a whole number")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole_number), Field(ge=-(2**31), lt=2**31)]
+AttachId = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, lt=2**31)]
+
+
+class Part(BaseModel):
+    """A part of an order document; keys it does not know are kept aside for a warning."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, str_max_length=2_000_000)
+
+
+class AttachRef(Part):
+    """One uploaded picture, and what it shows."""
+
+    attach_id: AttachId
+    type: str | None = Field(default=None, max_length=100)
+
+    def reference(self) -> Reference:
+        """This reference as stages hold it."""
+        return Reference(attach_id=self.attach_id, type=self.type)
+
+
+class Envelope(Part):
+    """The fields that every kind of order has."""
+
+    job_type: str | None = None
+    user_id: UUID | None = None
+    production_id: UUID | None = None
+    aspect_ratio: str = DEFAULT_ASPECT_RATIO
+    max_top_ups: Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=100)] | None = None
+    max_credits: Annotated[int, BeforeValidator(_whole_number), Field(ge=0, lt=2**31)] | None = None
+    priority: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=5)] = DEFAULT_PRIORITY
+    provider: str | None = None
+
+    def order(self, job_type: JobType, stages: list[Stage]) -> Order:
+        """The order these fields and stages make."""
+        return Order(
+            job_type=job_type,
+            user_id=self.user_id,
+            production_id=self.production_id,
+            stages=tuple(stages),
+            max_top_ups=self.max_top_ups,
+            max_credits=self.max_credits,
+            priority=self.priority,
+            provider=self.provider,
+        )
+
+
+class Reader:
+    """Reads parts of a document and remembers the keys nobody asked for."""
+
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+
+    def read(self, model: type[M], content: Any) -> M:
+        """The content as `model`.
+
+        Raises:
+            OrderRejected: the first thing that is wrong, by its field.
+        """
+        try:
+            part = model.model_validate(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            raise OrderRejected(_path(first["loc"]), _reason(first)) from None
+        self._collect(part, "")
+        return part
+
+    def _collect(self, part: Part, where: str) -> None:
+        self.unknown += [f"{where}{key}" for key in part.model_extra or {}]
+        for name in type(part).model_fields:
+            value = getattr(part, name)
+            if isinstance(value, Part):
+                self._collect(value, f"{where}{name}.")
+            elif isinstance(value, tuple):
+                for position, item in enumerate(value):
+                    if isinstance(item, Part):
+                        self._collect(item, f"{where}{name}[{position}].")
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = ""
+    for step in location:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+    return path or "document"
+
+
+def _reason(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "missing":
+        return "is missing"
+    message = message[:1].lower() + message[1:].replace("Input", "input")
+    given = repr(error["input"])
+    return f"{message} (got {given if len(given) <= 40 else given[:39] + '…'})"

@@ -1,0 +1,36 @@
+"""`simple_portrait`: one stage of one picture per entry of `mergedImages`, in order."""
+
+from darkroom.domain.jobs import Document
+from darkroom.domain.orders import JobType, Order, Reference, Stage
+from darkroom.orders.document import AttachId, Envelope, Part, Reader, WholeNumber
+
+
+class PortraitPart(Part):
+    """One merged photograph and the prompt that wraps it."""
+
+    merged_attach_id: AttachId
+    wrapping_prompt: str
+    photo_index: WholeNumber | None = None
+
+
+class PortraitDocument(Envelope):
+    """The whole document."""
+
+    merged_images: tuple[PortraitPart, ...]
+
+
+def parse(reader: Reader, content: Document) -> Order:
+    """One stage an entry; `photoIndex` labels it and does not change the order."""
+    document = reader.read(PortraitDocument, content)
+    stages = [
+        Stage(
+            stage_index=position,
+            label=f"photo {position if part.photo_index is None else part.photo_index}",
+            prompt=part.wrapping_prompt,
+            quantity=1,
+            aspect_ratio=document.aspect_ratio,
+            references=(Reference(attach_id=part.merged_attach_id, type="merged"),),
+        )
+        for position, part in enumerate(document.merged_images)
+    ]
+    return document.order(JobType.SIMPLE_PORTRAIT, stages)

@@ -1,0 +1,169 @@
+"""The port to what is remembered: jobs, attachments, holds, settlements, progress.
+
+Each method is one transaction. Every changing method may be called twice with the same arguments and
+then changes nothing the second time. All of them raise `RecordsUnavailable` for a passing trouble.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
+from darkroom.domain.images import AttachInput, AttachResult, ImageKey
+from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
+from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
+from darkroom.domain.orders import Order, ReferenceOwner, Stage
+from darkroom.domain.progress import JobStatus, Progress
+from darkroom.domain.receipts import Receipt
+from darkroom.domain.rounds import StageCounts
+from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, StoredFile
+
+
+class Records(Protocol):
+    """What Darkroom remembers, whichever database keeps it."""
+
+    async def ensure_member(self, user_id: UUID, opening_balance: int) -> None:
+        """Create the member with this balance unless there is one."""
+        ...
+
+    async def grant(self, user_id: UUID, amount: int, idempotency_key: str) -> Account:
+        """Add credits to a member (created when missing) with a journal row `GRANT`."""
+        ...
+
+    async def account(self, user_id: UUID) -> Account | None:
+        """A member's balance and holds; None without a member row."""
+        ...
+
+    async def journal(self, user_id: UUID, limit: int) -> Sequence[JournalRow]:
+        """A member's newest journal rows, newest first."""
+        ...
+
+    async def reference_owners(self, attach_ids: Collection[int]) -> Mapping[int, ReferenceOwner]:
+        """Those of the attachments that exist and can be shown, with their owners."""
+        ...
+
+    async def stored_file(self, attach_id: int) -> StoredFile | None:
+        """Where an attachment's file lies."""
+        ...
+
+    async def add_reference(self, reference: NewReference) -> int:
+        """Record an uploaded picture; the same picture of the same user is the same attachment."""
+        ...
+
+    async def create_job(self, job: NewJob) -> bool:
+        """Store a pending job; False when the id is there already (nothing is changed then)."""
+        ...
+
+    async def job(self, job_id: UUID) -> JobRow | None:
+        """The job's row as clients poll it."""
+        ...
+
+    async def jobs(self, status: JobStatus | None, limit: int) -> Sequence[JobRow]:
+        """Jobs, newest first."""
+        ...
+
+    async def unfinished_jobs(self) -> Sequence[JobRow]:
+        """All jobs that are pending or processing, oldest first."""
+        ...
+
+    async def order_source(self, job_id: UUID) -> OrderSource:
+        """What `open_job` reads: the document, unless the stages are stored already.
+
+        Raises:
+            JobNotFound: no such row.
+        """
+        ...
+
+    async def open_run(
+        self, start: StartRun, order: Order | None, terms: Terms, rejection: str | None = None
+    ) -> OpenedRun:
+        """Open a run: store the stages the first time, set the hold, make the job `processing`.
+
+        `order` may be None when the stages are stored; `rejection` opens a run that can only fail.
+        """
+        ...
+
+    async def stage(self, job_id: UUID, stage_index: int) -> Stage:
+        """One stored stage with its prompt and references.
+
+        Raises:
+            JobNotFound: no such stage.
+        """
+        ...
+
+    async def set_control(self, job_id: UUID, run_id: str, control: Control) -> bool:
+        """Write what was asked of a running job; from then on no attempt begins if it holds.
+
+        An older version than the one stored, or another run's, changes nothing and gives False.
+        """
+        ...
+
+    async def cancel_pending(self, job_id: UUID, reason: str | None) -> bool:
+        """Make a job that no run has opened `cancelled`; False when it is not such a one."""
+        ...
+
+    async def next_ordinals(self, job_id: UUID, stage_index: int, limit: int) -> Sequence[int]:
+        """The ordinals to make next, ascending, at most `limit` and at most a page."""
+        ...
+
+    async def begin_attempt(self, attempt: Attempt, *, looked: bool) -> BegunAttempt:
+        """Ask to call the provider; writes the attempt's row before it is called (spec §3)."""
+        ...
+
+    async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
+        """Write how a call ended, unless that is written already."""
+        ...
+
+    async def attach(self, image: AttachInput) -> AttachResult:
+        """Insert the attachment of an image or find the one that is there."""
+        ...
+
+    async def settle(self, key: ImageKey, run_id: str) -> SettledImage:
+        """Make an image count and charge for it, once (spec §4)."""
+        ...
+
+    async def refresh(self, job_id: UUID) -> None:
+        """Make the job's row show everything that is settled."""
+        ...
+
+    async def stage_counts(self, job_id: UUID, stage_index: int) -> StageCounts:
+        """What the records know of one stage."""
+        ...
+
+    async def delivered_pairs(
+        self, job_id: UUID, stage_index: int, after: int, limit: int
+    ) -> Sequence[tuple[int, int]]:
+        """Delivered `(ordinal, attach_id)` of a stage above the ordinal `after`, ascending."""
+        ...
+
+    async def close_run(self, close: CloseRun) -> Receipt:
+        """End the job: final row, production row, release of the hold, receipt.
+
+        Raises:
+            RunRefused: another run has taken over.
+        """
+        ...
+
+    async def drop_undelivered(self, job_id: UUID) -> None:
+        """Delete the attachment rows of an ended job's images that were never delivered."""
+        ...
+
+    async def receipt(self, job_id: UUID) -> Receipt | None:
+        """The receipt of the job's last closed run."""
+        ...
+
+    async def progress(self, job_id: UUID) -> Progress | None:
+        """Progress as the records know it."""
+        ...
+
+    async def delivered_images(self, job_id: UUID | None, after: int, limit: int) -> Sequence[DeliveredImage]:
+        """Delivered images with an attach_id above `after`, ascending; of one job, or of all."""
+        ...
+
+    async def audit(self) -> Sequence[str]:
+        """Each broken invariant of spec §4 that the records alone can show, in words."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...

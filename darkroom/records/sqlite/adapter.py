@@ -1,0 +1,125 @@
+"""The port's methods, each one transaction of the modules beside this one."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
+from darkroom.domain.images import AttachInput, AttachResult, ImageKey
+from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
+from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
+from darkroom.domain.orders import Order, ReferenceOwner, Stage
+from darkroom.domain.progress import JobStatus, Progress
+from darkroom.domain.receipts import Receipt
+from darkroom.domain.rounds import StageCounts
+from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, StoredFile
+from darkroom.records.sqlite import auditing, closing, images, members, opening, reading, rows
+from darkroom.records.sqlite.database import Database
+from darkroom.records.sqlite.refreshing import refresh
+
+
+class SqliteRecords:
+    """Records in one SQLite file; give `:memory:` for records that live as long as this object.
+
+    What each method promises is said once, in `darkroom.records.Records`.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._db = Database(path)
+
+    async def ensure_member(self, user_id: UUID, opening_balance: int) -> None:
+        await self._db.write(members.ensure_member, user_id, opening_balance)
+
+    async def grant(self, user_id: UUID, amount: int, idempotency_key: str) -> Account:
+        return await self._db.write(members.grant, user_id, amount, idempotency_key)
+
+    async def account(self, user_id: UUID) -> Account | None:
+        return await self._db.read(members.account, user_id)
+
+    async def journal(self, user_id: UUID, limit: int) -> Sequence[JournalRow]:
+        return await self._db.read(members.journal, user_id, limit)
+
+    async def reference_owners(self, attach_ids: Collection[int]) -> Mapping[int, ReferenceOwner]:
+        return await self._db.read(members.reference_owners, attach_ids)
+
+    async def stored_file(self, attach_id: int) -> StoredFile | None:
+        return await self._db.read(members.stored_file, attach_id)
+
+    async def add_reference(self, reference: NewReference) -> int:
+        return await self._db.write(members.add_reference, reference)
+
+    async def create_job(self, job: NewJob) -> bool:
+        return await self._db.write(opening.create_job, job)
+
+    async def job(self, job_id: UUID) -> JobRow | None:
+        return await self._db.read(reading.job, job_id)
+
+    async def jobs(self, status: JobStatus | None, limit: int) -> Sequence[JobRow]:
+        return await self._db.read(reading.jobs, status, limit)
+
+    async def unfinished_jobs(self) -> Sequence[JobRow]:
+        return await self._db.read(reading.unfinished_jobs)
+
+    async def order_source(self, job_id: UUID) -> OrderSource:
+        return await self._db.read(opening.order_source, job_id)
+
+    async def open_run(
+        self, start: StartRun, order: Order | None, terms: Terms, rejection: str | None = None
+    ) -> OpenedRun:
+        return await self._db.write(opening.open_run, start, order, terms, rejection)
+
+    async def stage(self, job_id: UUID, stage_index: int) -> Stage:
+        return await self._db.read(reading.stage, job_id, stage_index)
+
+    async def set_control(self, job_id: UUID, run_id: str, control: Control) -> bool:
+        return await self._db.write(opening.set_control, job_id, run_id, control)
+
+    async def cancel_pending(self, job_id: UUID, reason: str | None) -> bool:
+        return await self._db.write(opening.cancel_pending, job_id, reason)
+
+    async def next_ordinals(self, job_id: UUID, stage_index: int, limit: int) -> Sequence[int]:
+        return await self._db.read(images.next_ordinals, job_id, stage_index, limit)
+
+    async def begin_attempt(self, attempt: Attempt, *, looked: bool) -> BegunAttempt:
+        return await self._db.write(images.begin_attempt, attempt, looked=looked)
+
+    async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
+        await self._db.write(images.finish_attempt, call_id, end)
+
+    async def attach(self, image: AttachInput) -> AttachResult:
+        return await self._db.write(images.attach, image)
+
+    async def settle(self, key: ImageKey, run_id: str) -> SettledImage:
+        return await self._db.write(images.settle, key, run_id)
+
+    async def refresh(self, job_id: UUID) -> None:
+        await self._db.write(refresh, job_id)
+
+    async def stage_counts(self, job_id: UUID, stage_index: int) -> StageCounts:
+        return await self._db.read(rows.stage_counts, job_id, stage_index)
+
+    async def delivered_pairs(
+        self, job_id: UUID, stage_index: int, after: int, limit: int
+    ) -> Sequence[tuple[int, int]]:
+        return await self._db.read(reading.delivered_pairs, job_id, stage_index, after, limit)
+
+    async def close_run(self, close: CloseRun) -> Receipt:
+        return await self._db.write(closing.close_run, close)
+
+    async def drop_undelivered(self, job_id: UUID) -> None:
+        await self._db.write(closing.drop_undelivered, job_id)
+
+    async def receipt(self, job_id: UUID) -> Receipt | None:
+        return await self._db.read(reading.receipt, job_id)
+
+    async def progress(self, job_id: UUID) -> Progress | None:
+        return await self._db.read(reading.progress, job_id)
+
+    async def delivered_images(self, job_id: UUID | None, after: int, limit: int) -> Sequence[DeliveredImage]:
+        return await self._db.read(reading.delivered_images, job_id, after, limit)
+
+    async def audit(self) -> Sequence[str]:
+        return await self._db.read(auditing.audit)
+
+    async def close(self) -> None:
+        await self._db.close()

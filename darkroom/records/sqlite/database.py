@@ -1,0 +1,141 @@
+"""SQLite off the event loop: one writer connection a process, every change in `BEGIN IMMEDIATE`."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from darkroom.domain.errors import RecordsUnavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 10_000
+
+
+class Database:
+    """One SQLite file (or `:memory:`), with a thread for changes and one for reading.
+
+    A change that came back is on disk: `synchronous=FULL`, because Temporal would never run an
+    acknowledged settlement again after a power cut.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = str(path)
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="records-write")
+        # A database in memory belongs to its one connection, so its readers take turns with the writer.
+        in_memory = self._path == ":memory:"
+        self._reading = self._writing if in_memory else ThreadPoolExecutor(1, thread_name_prefix="records-read")
+
+    async def write(
+        self, change: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a change as one transaction; all of it is kept, or nothing.
+
+        Raises:
+            RecordsUnavailable: the file is locked, full or unreadable.
+        """
+
+        def transaction() -> T:
+            db = self._writer_connection()
+            db.execute("begin immediate")
+            try:
+                result = change(db, *args, **kwargs)
+            except BaseException:
+                db.rollback()
+                raise
+            try:
+                db.commit()
+            except BaseException:
+                if db.in_transaction:
+                    db.rollback()
+                raise
+            return result
+
+        return await self._run(self._writing, transaction)
+
+    async def read(self, look: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run something that changes nothing, in one consistent view.
+
+        Raises:
+            RecordsUnavailable: the file is locked or unreadable.
+        """
+
+        def view() -> T:
+            db = self._reader_connection()
+            db.execute("begin")
+            try:
+                return look(db, *args, **kwargs)
+            finally:
+                db.rollback()
+
+        return await self._run(self._reading, view)
+
+    async def close(self) -> None:
+        """Close the connections, each in the thread that opened it."""
+        for executor, connection in ((self._reading, self._reader), (self._writing, self._writer)):
+            if connection is not None:
+                await asyncio.get_running_loop().run_in_executor(executor, connection.close)
+            executor.shutdown(wait=False)
+        self._reader = self._writer = None
+
+    async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(executor, work)
+        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+                raise
+            raise RecordsUnavailable(
+                f"records {self._path}: {error}; check the disk's space and the file's permissions"
+            ) from error
+
+    def _writer_connection(self) -> sqlite3.Connection:
+        if self._writer is None:
+            db = self._connect()
+            # Once it is there the schema needs no lock: several processes start at the same time.
+            if (
+                db.execute("select count(*) from sqlite_master where name = 'quel_generation_attempts'").fetchone()[0]
+                == 0
+            ):
+                db.executescript("begin immediate;\n" + _schema() + "\ncommit;")
+            self._writer = db
+        return self._writer
+
+    def _reader_connection(self) -> sqlite3.Connection:
+        if self._reading is self._writing:
+            return self._writer_connection()
+        if self._reader is None:
+            # The writer makes the schema; a reader that comes first would find an empty file.
+            self._writing.submit(self._writer_connection).result()
+            self._reader = self._connect()
+        return self._reader
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._path != ":memory:":
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
+        db.row_factory = sqlite3.Row
+        db.execute("pragma journal_mode = wal")
+        db.execute("pragma synchronous = full")
+        db.execute("pragma foreign_keys = on")
+        return db
+
+
+def _schema() -> str:
+    return files(__package__).joinpath("schema.sql").read_text("utf-8")
+
+
+def now() -> str:
+    """The time as the records keep it: ISO 8601, UTC, microseconds, so that text order is time order."""
+    return stamp(datetime.now(UTC))
+
+
+def stamp(moment: datetime) -> str:
+    """A moment as the records keep it."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

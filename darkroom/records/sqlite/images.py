@@ -1,0 +1,193 @@
+"""One image's way through the records: attempt, attachment, settlement."""
+
+import sqlite3
+from uuid import UUID
+
+from darkroom.domain import rounds
+from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
+from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Outcome, Settlement
+from darkroom.domain.money import SettledImage, Transaction
+from darkroom.records.sqlite import rows
+from darkroom.records.sqlite.database import now
+from darkroom.records.sqlite.refreshing import refresh_if_due
+
+
+def next_ordinals(db: sqlite3.Connection, job_id: UUID, stage_index: int, limit: int) -> list[int]:
+    """The ordinals to make next (the rule is in `domain.rounds`)."""
+    key = (str(job_id), stage_index)
+    highest = db.execute(
+        "select max(ordinal) from quel_generation_attempts where job_id = ? and stage_index = ?", key
+    ).fetchone()[0]
+    decided = {
+        row[0]
+        for row in db.execute(
+            "select ordinal from quel_generation_attempts where job_id = ? and stage_index = ? "
+            "and outcome in ('missed', 'refused') union "
+            "select ordinal from quel_attach where job_id = ? and stage_index = ? and delivered_at is not null",
+            key + key,
+        )
+    }
+    return rounds.next_ordinals(highest, decided, limit)
+
+
+def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> BegunAttempt:
+    """Answer what is delivered or decided, refuse, say where to look, or write the attempt's row."""
+    key = (str(attempt.key.job_id), attempt.key.stage_index, attempt.key.ordinal)
+    delivered = _attachment(db, attempt.key)
+    if delivered is not None and delivered["delivered_at"] is not None:
+        return BegunAttempt(begin=Begin.DELIVERED, attach_id=delivered["attach_id"])
+    job = rows.job_row(db, attempt.key.job_id)
+    refusal = rows.refuse_run(db, job, attempt.run_id)
+    if refusal is None and job["cancel_requested"]:
+        refusal = "the job is being cancelled"
+    if refusal is None and job["paused"]:
+        refusal = "the job is paused"
+    if refusal is not None:
+        return BegunAttempt(begin=Begin.HELD, reason=refusal)
+    earlier = db.execute(
+        "select * from quel_generation_attempts where job_id = ? and stage_index = ? and ordinal = ? "
+        "order by started_at desc, rowid desc",
+        key,
+    ).fetchall()
+    for row in earlier:
+        if row["outcome"] in (Outcome.MISSED, Outcome.REFUSED):
+            return BegunAttempt(
+                begin=Begin.DECIDED, outcome=row["outcome"], reason=row["reason"], final=bool(row["final"])
+            )
+    may_be_staged = [row for row in earlier if row["outcome"] in (None, Outcome.GENERATED)]
+    if may_be_staged and not looked:
+        return BegunAttempt(begin=Begin.LOOK, call_id=may_be_staged[0]["call_id"])
+    db.execute(
+        "insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, "
+        "started_at) values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
+        (str(attempt.call_id), *key, attempt.run_id, attempt.round, attempt.provider, now()),
+    )
+    return BegunAttempt(begin=Begin.BEGUN, call_id=attempt.call_id)
+
+
+def finish_attempt(db: sqlite3.Connection, call_id: UUID, end: AttemptEnd) -> None:
+    """Write how a call ended, once."""
+    db.execute(
+        "update quel_generation_attempts set outcome = ?, reason = ?, final = ?, seconds = ? "
+        "where call_id = ? and outcome is null",
+        (end.outcome, end.reason, int(end.final), end.seconds, str(call_id)),
+    )
+
+
+def attach(db: sqlite3.Connection, image: AttachInput) -> AttachResult:
+    """Insert the attachment or find it; the attempt that made it is now `generated`."""
+    job = rows.job_row(db, image.key.job_id)
+    known = _attachment(db, image.key)
+    if known is None or known["delivered_at"] is None:
+        refusal = rows.refuse_run(db, job, image.run_id)
+        if refusal is not None:
+            return AttachResult(attach_id=None, reason=refusal)
+        directory, _, name = image.path.rpartition("/")
+        db.execute(
+            "insert into quel_attach (attach_original_name, attach_file_name, attach_file_path, "
+            "attach_file_size, attach_file_type, attach_directory, attach_storage_type, job_id, stage_index, "
+            "ordinal, quel_member_id, sha256, created_at) "
+            "values (?, ?, ?, ?, 'image/webp', ?, 'darkroom', ?, ?, ?, ?, ?, ?) "
+            "on conflict (job_id, stage_index, ordinal) where job_id is not null do update set "
+            "attach_file_size = excluded.attach_file_size, sha256 = excluded.sha256",
+            (
+                name,
+                name,
+                image.path,
+                image.size,
+                directory,
+                str(image.key.job_id),
+                image.key.stage_index,
+                image.key.ordinal,
+                job["quel_member_id"],
+                image.sha256,
+                now(),
+            ),
+        )
+        known = _attachment(db, image.key)
+    if image.call_id is not None:
+        db.execute(
+            "update quel_generation_attempts set outcome = 'generated' where call_id = ? and outcome is null",
+            (str(image.call_id),),
+        )
+    assert known is not None
+    return AttachResult(attach_id=known["attach_id"])
+
+
+def settle(db: sqlite3.Connection, key: ImageKey, run_id: str) -> SettledImage:
+    """Make an image count and charge for it: all of it or nothing, and once (spec §4)."""
+    image = _attachment(db, key)
+    if image is not None and image["delivered_at"] is not None:
+        return SettledImage(settlement=Settlement.SETTLED, attach_id=image["attach_id"])
+    job = rows.job_row(db, key.job_id)
+    refusal = rows.refuse_run(db, job, run_id)
+    if refusal is None and image is None:
+        refusal = f"image {key} has no attachment"
+    if refusal is not None or image is None:
+        return SettledImage(settlement=Settlement.RUN_REFUSED, reason=refusal)
+    stage = db.execute(
+        "select quantity, delivered_images from quel_job_stages where job_id = ? and stage_index = ?",
+        (str(key.job_id), key.stage_index),
+    ).fetchone()
+    if stage["delivered_images"] >= stage["quantity"]:
+        return SettledImage(settlement=Settlement.STAGE_FULL, reason="the stage has its quantity already")
+    if job["quel_member_id"] is not None:
+        shortfall = _charge(db, job, key, image["attach_id"])
+        if shortfall is not None:
+            return SettledImage(settlement=Settlement.INSUFFICIENT, reason=shortfall)
+    db.execute(
+        "update quel_attach set delivered_at = ?, delivered_run = ? where attach_id = ?",
+        (now(), run_id, image["attach_id"]),
+    )
+    db.execute(
+        "update quel_job_stages set delivered_images = delivered_images + 1 where job_id = ? and stage_index = ?",
+        (str(key.job_id), key.stage_index),
+    )
+    return SettledImage(
+        settlement=Settlement.SETTLED,
+        attach_id=image["attach_id"],
+        row_trails=not refresh_if_due(db, job),
+    )
+
+
+def _charge(db: sqlite3.Connection, job: sqlite3.Row, key: ImageKey, attach_id: int) -> str | None:
+    """Take the price from balance and hold; gives the reason when they do not cover it."""
+    price, user = job["unit_price"], job["quel_member_id"]
+    member = db.execute("select quel_member_credit from quel_member where quel_member_id = ?", (user,)).fetchone()
+    hold = db.execute(
+        "select amount from quel_credit_holds where job_id = ? and released_at is null", (str(key.job_id),)
+    ).fetchone()
+    balance = member["quel_member_credit"] if member else 0
+    if balance < price:
+        return f"insufficient credits: need {price}, balance {balance}"
+    if hold is None or hold["amount"] < price:
+        return f"insufficient credits: need {price}, the job's hold has {hold['amount'] if hold else 0} left"
+    db.execute(
+        "insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, "
+        "production_idx, job_id, idempotency_key, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            user,
+            Transaction.DEDUCT,
+            -price,
+            balance - price,
+            attach_id,
+            job["production_id"],
+            str(key.job_id),
+            str(key),
+            now(),
+        ),
+    )
+    db.execute(
+        "update quel_member set quel_member_credit = quel_member_credit - ? where quel_member_id = ?",
+        (price, user),
+    )
+    db.execute("update quel_credit_holds set amount = amount - ? where job_id = ?", (price, str(key.job_id)))
+    return None
+
+
+def _attachment(db: sqlite3.Connection, key: ImageKey) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = db.execute(
+        "select attach_id, delivered_at from quel_attach where job_id = ? and stage_index = ? and ordinal = ?",
+        (str(key.job_id), key.stage_index, key.ordinal),
+    ).fetchone()
+    return row

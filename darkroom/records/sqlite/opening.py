@@ -1,0 +1,242 @@
+"""Jobs come to life: stored as pending, opened by a run, told to pause or to stop."""
+
+import json
+import sqlite3
+from uuid import UUID
+
+from darkroom.domain import rounds
+from darkroom.domain.jobs import Control, NewJob, OpenedRun, StartRun
+from darkroom.domain.money import Terms, insufficient
+from darkroom.domain.orders import Order
+from darkroom.domain.progress import JobStatus
+from darkroom.domain.rounds import StagePlan
+from darkroom.domain.stored import OrderSource
+from darkroom.records.sqlite import rows
+from darkroom.records.sqlite.database import now, stamp
+from darkroom.records.sqlite.refreshing import refresh
+
+
+def create_job(db: sqlite3.Connection, job: NewJob) -> bool:
+    """Store a pending job; an id that is there stays as it is."""
+    moment = now()
+    cursor = db.execute(
+        "insert into quel_production_jobs (job_id, job_type, quel_member_id, production_id, job_input_data, "
+        "total_images, priority, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "on conflict (job_id) do nothing",
+        (
+            str(job.job_id),
+            job.job_type,
+            rows.text_or_none(job.user_id),
+            rows.text_or_none(job.production_id),
+            json.dumps(job.document),
+            job.total_images,
+            job.priority,
+            moment,
+            moment,
+        ),
+    )
+    return cursor.rowcount == 1
+
+
+def order_source(db: sqlite3.Connection, job_id: UUID) -> OrderSource:
+    """The document of a job, and whether it was opened before."""
+    row = rows.job_row(db, job_id)
+    return OrderSource(
+        job_id=job_id,
+        job_type=row["job_type"],
+        user_id=rows.uuid_or_none(row["quel_member_id"]),
+        production_id=rows.uuid_or_none(row["production_id"]),
+        document=json.loads(row["job_input_data"]),
+        opened=bool(rows.stage_rows(db, job_id)),
+    )
+
+
+def open_run(
+    db: sqlite3.Connection, start: StartRun, order: Order | None, terms: Terms, rejection: str | None
+) -> OpenedRun:
+    """Open a run, or say why not; the same run asked again gets the same answer."""
+    job = rows.job_row(db, start.job_id)
+    known = db.execute("select * from quel_job_runs where run_id = ?", (start.run_id,)).fetchone()
+    if known is not None:
+        if known["closed_at"] is not None or job["current_run_id"] != start.run_id:
+            return OpenedRun(turned_away="this run of the job is closed")
+        return _plan(db, start.job_id, known["failure"])
+    turned_away = _turn_away(db, job, start)
+    if turned_away is not None:
+        return OpenedRun(turned_away=turned_away)
+    if order is not None and not rows.stage_rows(db, start.job_id):
+        _store_order(db, start.job_id, order, terms)
+    failure = rejection or _set_hold(db, start.job_id)
+    _take_over(db, start, failure)
+    refresh(db, start.job_id)
+    return _plan(db, start.job_id, failure)
+
+
+def _turn_away(db: sqlite3.Connection, job: sqlite3.Row, start: StartRun) -> str | None:
+    newer = db.execute(
+        "select 1 from quel_job_runs where job_id = ? and started_at > ?",
+        (str(start.job_id), stamp(start.started_at)),
+    ).fetchone()
+    if newer is not None:
+        return "a newer run of the job has taken over"
+    status = JobStatus(job["job_status"])
+    if not status.ended:
+        return None
+    if not start.restart:
+        return f"the job is {status}; only a restart opens it again"
+    if status is JobStatus.COMPLETED and job["failed_images"] == 0:
+        return "everything is delivered; nothing is left to restart"
+    return None
+
+
+def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Terms) -> None:
+    # Only a job without a user is free; the price of the first opening holds for every restart.
+    price = terms.unit_price if order.user_id else 0
+    targets = rounds.allot([stage.quantity for stage in order.stages], order.max_credits, price)
+    for stage, target in zip(order.stages, targets, strict=True):
+        db.execute(
+            "insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, target, aspect_ratio, "
+            "reference_images) values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                str(job_id),
+                stage.stage_index,
+                stage.label,
+                stage.prompt,
+                stage.quantity,
+                target,
+                stage.aspect_ratio,
+                json.dumps([ref.model_dump() for ref in stage.references]),
+            ),
+        )
+    max_top_ups = terms.max_top_ups if order.max_top_ups is None else order.max_top_ups
+    db.execute(
+        "update quel_production_jobs set job_type = ?, quel_member_id = ?, production_id = ?, total_images = ?, "
+        "unit_price = ?, max_top_ups = ?, max_credits = ?, provider = ?, priority = ? where job_id = ?",
+        (
+            order.job_type,
+            rows.text_or_none(order.user_id),
+            rows.text_or_none(order.production_id),
+            order.total_images,
+            price,
+            max_top_ups,
+            order.max_credits,
+            order.provider or terms.provider,
+            order.priority,
+            str(job_id),
+        ),
+    )
+
+
+def _set_hold(db: sqlite3.Connection, job_id: UUID) -> str | None:
+    """Set aside what the missing images cost; gives the reason when the balance does not cover it."""
+    job = rows.job_row(db, job_id)
+    user, price = job["quel_member_id"], job["unit_price"] or 0
+    if user is None:
+        return None
+    member = db.execute("select quel_member_credit from quel_member where quel_member_id = ?", (user,)).fetchone()
+    if member is None:
+        return f"user {user} has no member row; `starter.py credits grant {user} N` creates one"
+    missing = sum(max(0, stage["target"] - stage["delivered_images"]) for stage in rows.stage_rows(db, job_id))
+    need = missing * price
+    others = db.execute(
+        "select coalesce(sum(amount), 0) from quel_credit_holds "
+        "where quel_member_id = ? and released_at is null and job_id <> ?",
+        (user, str(job_id)),
+    ).fetchone()[0]
+    available = member["quel_member_credit"] - others
+    covered = need <= available
+    db.execute(
+        "insert into quel_credit_holds (job_id, quel_member_id, amount) values (?, ?, ?) "
+        "on conflict (job_id) do update set amount = excluded.amount, released_at = null",
+        (str(job_id), user, need if covered else 0),
+    )
+    return None if covered else insufficient(need, available)
+
+
+def _take_over(db: sqlite3.Connection, start: StartRun, failure: str | None) -> None:
+    moment, job_id = now(), str(start.job_id)
+    db.execute("update quel_job_runs set closed_at = ? where job_id = ? and closed_at is null", (moment, job_id))
+    db.execute(
+        "insert into quel_job_runs (run_id, job_id, started_at, opened_at, failure) values (?, ?, ?, ?, ?)",
+        (start.run_id, job_id, stamp(start.started_at), moment, failure),
+    )
+    db.execute(
+        "update quel_production_jobs set job_status = 'processing', current_run_id = ?, error_message = null, "
+        "failed_images = 0, completed_at = null, started_at = coalesce(started_at, ?), updated_at = ?, "
+        "retry_count = retry_count + ?, control_version = 0 where job_id = ?",
+        (start.run_id, moment, moment, int(start.restart), job_id),
+    )
+    db.execute("update quel_job_stages set stage_status = 'waiting', reason = null where job_id = ?", (job_id,))
+    if start.restart:
+        # A restart is a fresh wish; a run that only takes over after a crash keeps the pause it finds.
+        db.execute(
+            "update quel_production_jobs set paused = 0, paused_by_user = 0, pause_reason = null, "
+            "quota_until = null, cancel_requested = 0, cancel_reason = null where job_id = ?",
+            (job_id,),
+        )
+
+
+def _plan(db: sqlite3.Connection, job_id: UUID, failure: str | None) -> OpenedRun:
+    job = rows.job_row(db, job_id)
+    return OpenedRun(
+        failure=failure,
+        job_type=job["job_type"] or "",
+        user_id=rows.uuid_or_none(job["quel_member_id"]),
+        total_images=job["total_images"],
+        stages=tuple(
+            StagePlan(
+                stage_index=stage["stage_index"],
+                label=stage["label"],
+                quantity=stage["quantity"],
+                target=stage["target"],
+                counts=rows.stage_counts(db, job_id, stage["stage_index"]),
+            )
+            for stage in rows.stage_rows(db, job_id)
+        ),
+        max_top_ups=job["max_top_ups"] or 0,
+        control=rows.to_control(job),
+        started_at=job["started_at"],
+    )
+
+
+def set_control(db: sqlite3.Connection, job_id: UUID, run_id: str, control: Control) -> bool:
+    """Write what was asked; an older version never replaces a newer one."""
+    job = rows.job_row(db, job_id)
+    if rows.refuse_run(db, job, run_id) is not None or control.version <= job["control_version"]:
+        return False
+    paused = control.paused or control.quota_until is not None
+    db.execute(
+        "update quel_production_jobs set paused = ?, paused_by_user = ?, pause_reason = ?, quota_until = ?, "
+        "cancel_requested = ?, cancel_reason = ?, control_version = ? where job_id = ?",
+        (
+            int(paused),
+            int(control.paused),
+            control.reason if paused else None,
+            stamp(control.quota_until) if control.quota_until else None,
+            int(control.cancel_requested),
+            control.reason if control.cancel_requested else None,
+            control.version,
+            str(job_id),
+        ),
+    )
+    refresh(db, job_id)
+    return True
+
+
+def cancel_pending(db: sqlite3.Connection, job_id: UUID, reason: str | None) -> bool:
+    """End a job that no run has opened; the run that may come late is turned away."""
+    job = rows.job_row(db, job_id)
+    if job["job_status"] != JobStatus.PENDING:
+        return False
+    moment = now()
+    db.execute(
+        "update quel_production_jobs set job_status = 'cancelled', cancel_requested = 1, cancel_reason = ?, "
+        "completed_at = ?, updated_at = ? where job_id = ?",
+        (reason, moment, moment, str(job_id)),
+    )
+    if job["production_id"]:
+        db.execute(
+            "update quel_production_photo set production_status = 'cancelled', updated_at = ? where production_id = ?",
+            (moment, job["production_id"]),
+        )
+    return True

@@ -1,0 +1,157 @@
+"""What clients read: rows, progress, receipts, delivered pictures, and the audit."""
+
+import sqlite3
+from uuid import UUID
+
+from darkroom.domain.errors import JobNotFound
+from darkroom.domain.jobs import JobRow
+from darkroom.domain.orders import Stage
+from darkroom.domain.progress import JobStatus, Progress, StageProgress
+from darkroom.domain.receipts import Receipt
+from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, StageStatus
+from darkroom.domain.stored import DeliveredImage
+from darkroom.records.sqlite import rows
+
+
+def job(db: sqlite3.Connection, job_id: UUID) -> JobRow | None:
+    """The job's row as clients poll it."""
+    row = rows.job_or_none(db, job_id)
+    return None if row is None else rows.to_job(row)
+
+
+def jobs(db: sqlite3.Connection, status: JobStatus | None, limit: int) -> list[JobRow]:
+    """Jobs, newest first."""
+    return [
+        rows.to_job(row)
+        for row in db.execute(
+            "select * from quel_production_jobs where (? is null or job_status = ?) order by created_at desc limit ?",
+            (status, status, limit),
+        )
+    ]
+
+
+def unfinished_jobs(db: sqlite3.Connection) -> list[JobRow]:
+    """All jobs that are pending or processing, oldest first."""
+    return [
+        rows.to_job(row)
+        for row in db.execute(
+            "select * from quel_production_jobs where job_status in ('pending', 'processing') order by created_at"
+        )
+    ]
+
+
+def stage(db: sqlite3.Connection, job_id: UUID, stage_index: int) -> Stage:
+    """One stored stage.
+
+    Raises:
+        JobNotFound: no such stage.
+    """
+    row = db.execute(
+        "select * from quel_job_stages where job_id = ? and stage_index = ?", (str(job_id), stage_index)
+    ).fetchone()
+    if row is None:
+        raise JobNotFound(f"job {job_id} has no stage {stage_index}")
+    return rows.to_stage(row)
+
+
+def delivered_pairs(
+    db: sqlite3.Connection, job_id: UUID, stage_index: int, after: int, limit: int
+) -> list[tuple[int, int]]:
+    """Delivered `(ordinal, attach_id)` above an ordinal, ascending."""
+    return [
+        (row["ordinal"], row["attach_id"])
+        for row in db.execute(
+            "select ordinal, attach_id from quel_attach where job_id = ? and stage_index = ? and ordinal > ? "
+            "and delivered_at is not null order by ordinal limit ?",
+            (str(job_id), stage_index, after, limit),
+        )
+    ]
+
+
+def receipt(db: sqlite3.Connection, job_id: UUID) -> Receipt | None:
+    """The receipt of the last closed run."""
+    row = db.execute(
+        "select receipt from quel_job_runs where job_id = ? and receipt is not null order by started_at desc limit 1",
+        (str(job_id),),
+    ).fetchone()
+    return None if row is None else Receipt.model_validate_json(row["receipt"])
+
+
+def progress(db: sqlite3.Connection, job_id: UUID) -> Progress | None:
+    """Progress as the records know it: calls without an outcome count as in flight while the job runs."""
+    row = rows.job_or_none(db, job_id)
+    if row is None:
+        return None
+    shown = rows.to_job(row)
+    with_ids = shown.total_images <= MAX_IMAGES_WITH_IDS
+    return Progress(
+        job_id=job_id,
+        job_type=shown.job_type or "",
+        status=shown.status,
+        paused=shown.paused,
+        pause_reason=shown.pause_reason,
+        cancel_requested=shown.cancel_requested,
+        total_images=shown.total_images,
+        completed_images=shown.completed_images,
+        failed_images=shown.failed_images,
+        generated_attach_ids=shown.generated_attach_ids if with_ids else None,
+        stages=tuple(_stage_progress(db, row, stage, with_ids) for stage in rows.stage_rows(db, job_id)),
+        started_at=shown.started_at,
+        error_message=shown.error_message,
+    )
+
+
+def _stage_progress(db: sqlite3.Connection, job: sqlite3.Row, stage: sqlite3.Row, with_ids: bool) -> StageProgress:
+    job_id, index = UUID(job["job_id"]), stage["stage_index"]
+    counts = rows.stage_counts(db, job_id, index)
+    run = db.execute(
+        "select coalesce(max(round), 0) as round, count(*) - count(outcome) as open from "
+        "quel_generation_attempts where job_id = ? and stage_index = ? and run_id = ?",
+        (str(job_id), index, job["current_run_id"]),
+    ).fetchone()
+    running = job["job_status"] == JobStatus.PROCESSING
+    status = StageStatus(stage["stage_status"])
+    if running and counts.delivered >= stage["quantity"]:
+        status = StageStatus.COMPLETE
+    elif running and status is StageStatus.WAITING and (run["open"] or counts != type(counts)()):
+        status = StageStatus.TOPPING_UP if run["round"] else StageStatus.DELIVERING
+    ids: list[int] = []
+    if with_ids:
+        ids = [attach_id for _, attach_id in delivered_pairs(db, job_id, index, -1, MAX_IMAGES_WITH_IDS)]
+    return StageProgress(
+        stage_index=index,
+        label=stage["label"],
+        quantity=stage["quantity"],
+        completed=counts.delivered,
+        in_flight=run["open"] if running else 0,
+        round=run["round"],
+        status=status,
+        reason=stage["reason"],
+        missed=counts.missed,
+        refused=counts.refused,
+        attach_ids=tuple(ids) if with_ids else None,
+    )
+
+
+def delivered_images(db: sqlite3.Connection, job_id: UUID | None, after: int, limit: int) -> list[DeliveredImage]:
+    """Delivered images by attach_id, of one job or of all."""
+    if job_id is not None and rows.job_or_none(db, job_id) is None:
+        raise JobNotFound(f"job {job_id} does not exist; `starter.py list` shows those that do")
+    wanted = None if job_id is None else str(job_id)
+    return [
+        DeliveredImage(
+            attach_id=row["attach_id"],
+            job_id=row["job_id"],
+            stage_index=row["stage_index"],
+            ordinal=row["ordinal"],
+            path=row["attach_file_path"],
+            size=row["attach_file_size"],
+            sha256=row["sha256"],
+            delivered_at=row["delivered_at"],
+        )
+        for row in db.execute(
+            "select * from quel_attach where delivered_at is not null and attach_id > ? "
+            "and (? is null or job_id = ?) order by attach_id limit ?",
+            (after, wanted, wanted, limit),
+        )
+    ]

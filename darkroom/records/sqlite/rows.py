@@ -1,0 +1,136 @@
+"""Rows as values, and the few statements that several transactions share."""
+
+import json
+import sqlite3
+from uuid import UUID
+
+from darkroom.domain.errors import JobNotFound
+from darkroom.domain.jobs import Control, JobRow
+from darkroom.domain.orders import Reference, Stage
+from darkroom.domain.rounds import StageCounts
+
+
+def job_or_none(db: sqlite3.Connection, job_id: UUID) -> sqlite3.Row | None:
+    """The raw row of a job."""
+    row: sqlite3.Row | None = db.execute(
+        "select * from quel_production_jobs where job_id = ?", (str(job_id),)
+    ).fetchone()
+    return row
+
+
+def job_row(db: sqlite3.Connection, job_id: UUID) -> sqlite3.Row:
+    """The raw row of a job.
+
+    Raises:
+        JobNotFound: no such row.
+    """
+    row = job_or_none(db, job_id)
+    if row is None:
+        raise JobNotFound(f"job {job_id} does not exist; `starter.py list` shows those that do")
+    return row
+
+
+def uuid_or_none(text: str | None) -> UUID | None:
+    """A stored id, or None."""
+    return UUID(text) if text else None
+
+
+def text_or_none(value: UUID | None) -> str | None:
+    """An id as it is stored."""
+    return None if value is None else str(value)
+
+
+def to_job(row: sqlite3.Row) -> JobRow:
+    """A job's row as clients poll it."""
+    return JobRow(
+        job_id=row["job_id"],
+        job_type=row["job_type"],
+        status=row["job_status"],
+        user_id=uuid_or_none(row["quel_member_id"]),
+        production_id=uuid_or_none(row["production_id"]),
+        paused=bool(row["paused"]),
+        pause_reason=row["pause_reason"],
+        cancel_requested=bool(row["cancel_requested"]),
+        total_images=row["total_images"],
+        completed_images=row["completed_images"],
+        failed_images=row["failed_images"],
+        generated_attach_ids=tuple(json.loads(row["generated_attach_ids"])),
+        error_message=row["error_message"],
+        retry_count=row["retry_count"],
+        unit_price=row["unit_price"],
+        priority=row["priority"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def to_control(row: sqlite3.Row) -> Control:
+    """What was asked of a job, from its row."""
+    return Control(
+        version=row["control_version"],
+        paused=bool(row["paused_by_user"]),
+        quota_until=row["quota_until"],
+        reason=row["cancel_reason"] if row["cancel_requested"] else row["pause_reason"],
+        cancel_requested=bool(row["cancel_requested"]),
+    )
+
+
+def to_stage(row: sqlite3.Row) -> Stage:
+    """A stored stage."""
+    return Stage(
+        stage_index=row["stage_index"],
+        label=row["label"],
+        prompt=row["prompt"],
+        quantity=row["quantity"],
+        aspect_ratio=row["aspect_ratio"],
+        references=tuple(Reference.model_validate(ref) for ref in json.loads(row["reference_images"])),
+    )
+
+
+def stage_rows(db: sqlite3.Connection, job_id: UUID) -> list[sqlite3.Row]:
+    """A job's stored stages in order."""
+    return db.execute("select * from quel_job_stages where job_id = ? order by stage_index", (str(job_id),)).fetchall()
+
+
+def stage_counts(db: sqlite3.Connection, job_id: UUID, stage_index: int) -> StageCounts:
+    """Delivered images, and ordinals whose last word is a miss or a refusal."""
+    key = (str(job_id), stage_index)
+    delivered = db.execute(
+        "select delivered_images from quel_job_stages where job_id = ? and stage_index = ?", key
+    ).fetchone()
+    decided = dict(
+        db.execute(
+            "select outcome, count(distinct ordinal) from quel_generation_attempts "
+            "where job_id = ? and stage_index = ? and outcome in ('missed', 'refused') group by outcome",
+            key,
+        ).fetchall()
+    )
+    return StageCounts(
+        delivered=delivered[0] if delivered else 0,
+        missed=decided.get("missed", 0),
+        refused=decided.get("refused", 0),
+    )
+
+
+def delivered_ids(db: sqlite3.Connection, job_id: UUID) -> list[int]:
+    """What is delivered of a job, ordered by stage, then by ordinal."""
+    return [
+        row[0]
+        for row in db.execute(
+            "select attach_id from quel_attach where job_id = ? and delivered_at is not null "
+            "order by stage_index, ordinal",
+            (str(job_id),),
+        )
+    ]
+
+
+def refuse_run(db: sqlite3.Connection, job: sqlite3.Row, run_id: str) -> str | None:
+    """Why this run may not change the job; None when it is the job's open run."""
+    if job["current_run_id"] != run_id:
+        return "another run of the job has taken over"
+    run = db.execute("select closed_at from quel_job_runs where run_id = ?", (run_id,)).fetchone()
+    if run is None or run["closed_at"] is not None or job["job_status"] != "processing":
+        return "the job has ended"
+    return None

@@ -1,0 +1,141 @@
+-- The embedded records. The `quel_` tables keep the names and columns of existing deployments (spec §8).
+create table if not exists quel_member (
+  quel_member_id text primary key,
+  quel_member_credit integer not null check (quel_member_credit >= 0),
+  opening_balance integer not null default 0,
+  created_at text not null
+);
+
+create table if not exists quel_production_photo (
+  production_id text primary key,
+  quel_member_id text,
+  production_status text,
+  attach_ids text not null default '[]',
+  generated_image_count integer not null default 0,
+  updated_at text
+);
+
+create table if not exists quel_production_jobs (
+  job_id text primary key,
+  job_type text,
+  job_status text not null default 'pending'
+    check (job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+  quel_member_id text,
+  production_id text,
+  job_input_data text not null,
+  total_images integer not null default 0,
+  completed_images integer not null default 0,
+  failed_images integer not null default 0,
+  generated_attach_ids text not null default '[]',
+  error_message text,
+  retry_count integer not null default 0,
+  created_at text not null,
+  started_at text,
+  completed_at text,
+  updated_at text not null,
+  priority integer not null default 3,
+  provider text,
+  unit_price integer,
+  max_top_ups integer,
+  max_credits integer,
+  current_run_id text,
+  paused integer not null default 0,
+  paused_by_user integer not null default 0,
+  pause_reason text,
+  quota_until text,
+  cancel_requested integer not null default 0,
+  cancel_reason text,
+  control_version integer not null default 0,
+  refreshed_at real not null default 0
+);
+create index if not exists quel_production_jobs_status on quel_production_jobs (job_status, created_at);
+create index if not exists quel_production_jobs_created on quel_production_jobs (created_at);
+
+create table if not exists quel_job_stages (
+  job_id text not null references quel_production_jobs (job_id),
+  stage_index integer not null,
+  label text not null,
+  prompt text not null,
+  quantity integer not null,
+  target integer not null,
+  aspect_ratio text not null,
+  reference_images text not null,
+  delivered_images integer not null default 0 check (delivered_images <= quantity),
+  stage_status text not null default 'waiting',
+  reason text,
+  primary key (job_id, stage_index)
+);
+
+create table if not exists quel_attach (
+  attach_id integer primary key autoincrement,
+  attach_original_name text,
+  attach_file_name text not null,
+  attach_file_path text not null,
+  attach_file_size integer not null,
+  attach_file_type text not null,
+  attach_directory text not null,
+  attach_storage_type text not null,
+  job_id text,
+  stage_index integer,
+  ordinal integer,
+  quel_member_id text,
+  sha256 text,
+  delivered_at text,
+  delivered_run text,
+  created_at text not null
+);
+create unique index if not exists quel_attach_image on quel_attach (job_id, stage_index, ordinal)
+  where job_id is not null;
+create index if not exists quel_attach_content on quel_attach (sha256) where job_id is null;
+
+create table if not exists quel_credits (
+  id integer primary key autoincrement,
+  quel_member_id text not null,
+  transaction_type text not null,
+  amount integer not null,
+  balance_after integer not null check (balance_after >= 0),
+  attach_idx integer,
+  production_idx text,
+  job_id text,
+  idempotency_key text unique,
+  created_at text not null
+);
+create index if not exists quel_credits_member on quel_credits (quel_member_id, id);
+create index if not exists quel_credits_job on quel_credits (job_id);
+
+create table if not exists quel_credit_holds (
+  job_id text primary key references quel_production_jobs (job_id),
+  quel_member_id text not null,
+  amount integer not null check (amount >= 0),
+  released_at text
+);
+create index if not exists quel_credit_holds_open on quel_credit_holds (quel_member_id) where released_at is null;
+
+create table if not exists quel_job_runs (
+  run_id text primary key,
+  job_id text not null references quel_production_jobs (job_id),
+  started_at text not null,
+  opened_at text not null,
+  closed_at text,
+  failure text,
+  released integer not null default 0,
+  receipt text
+);
+create index if not exists quel_job_runs_job on quel_job_runs (job_id, started_at);
+
+create table if not exists quel_generation_attempts (
+  call_id text primary key,
+  job_id text not null,
+  stage_index integer not null,
+  ordinal integer not null,
+  run_id text not null,
+  round integer not null,
+  provider text not null,
+  outcome text,
+  reason text,
+  final integer not null default 0,
+  seconds real,
+  started_at text not null
+);
+create index if not exists quel_generation_attempts_image
+  on quel_generation_attempts (job_id, stage_index, ordinal);

@@ -1,0 +1,36 @@
+"""The port to where bytes lie."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Storage(Protocol):
+    """Bytes by key. Keys are relative paths of `[A-Za-z0-9/_.-]`.
+
+    All methods raise `StorageUnavailable` for a passing trouble (an outage, a full disk) and
+    `StorageRefused` for what trying again cannot mend (key, bucket, size, permission).
+    """
+
+    async def put(self, key: str, data: bytes, media_type: str) -> None:
+        """Write the bytes, over what was there; a reader sees the old or the new, never a part."""
+        ...
+
+    async def get(self, key: str) -> bytes | None:
+        """The bytes; None when nothing lies there."""
+        ...
+
+    async def exists(self, key: str) -> bool:
+        """Whether something lies there."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Remove what lies under the keys; those without anything are no error."""
+        ...
+
+    async def keys(self, prefix: str) -> Sequence[str]:
+        """All keys in a folder (`prefix` ends with `/`), at any depth."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
