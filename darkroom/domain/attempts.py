@@ -42,6 +42,7 @@ class BegunAttempt(Value):
     """With DECIDED: how it ended."""
     reason: str | None = None
     final: bool = False
+    """With DECIDED: whether the refusal is final. With HELD: whether the run is over for good."""
 
 
 class AttemptEnd(Value):

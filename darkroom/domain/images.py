@@ -108,6 +108,7 @@ class GenerateInput(Value):
     key: ImageKey
     run_id: str
     round: int
+    provider: str
     staged_only: bool = False
     """Only look whether a worker that died had already staged it; never call the provider."""
 
@@ -130,6 +131,8 @@ class UploadInput(Value):
     """Move one staged image to its final place."""
 
     key: ImageKey
+    user_id: UUID | None
+    """Whose folder it goes to."""
     call_id: UUID | None
 
 

@@ -69,11 +69,23 @@ class Control(Value):
     reason: str | None = None
     """Why paused, or why cancelled."""
     cancel_requested: bool = False
+    failing: bool = False
+    """A permanent fault was met: nothing new is begun, what is under way finishes."""
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether the job is paused, by the user or by a spent quota."""
+        return self.paused or self.quota_until is not None
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing will be begun any more in this run."""
+        return self.cancel_requested or self.failing
 
     @property
     def holds(self) -> bool:
         """Whether no provider call may start."""
-        return self.paused or self.quota_until is not None or self.cancel_requested
+        return self.on_hold or self.ending
 
 
 class StartRun(Value):
@@ -98,6 +110,7 @@ class OpenedRun(Value):
     total_images: int = 0
     stages: tuple[StagePlan, ...] = ()
     max_top_ups: int = 0
+    provider: str = ""
     top_up_delay_seconds: float = 2.0
     stage_concurrency: int = 25
     provider_timeout_seconds: float = 180.0

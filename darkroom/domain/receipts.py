@@ -58,6 +58,11 @@ class Receipt(Value):
     total: Tally = Tally()
     last_run: Tally = Tally()
 
+    @classmethod
+    def nothing(cls, job_id: UUID, reason: str) -> "Receipt":
+        """What a run returns that was not allowed to do anything; the job keeps its own receipt."""
+        return cls(job_id=job_id, job_type="", status=JobStatus.CANCELLED, ordered=0, delivered=0, error_message=reason)
+
 
 def shorten(reason: str, longest: int = LONGEST_REASON) -> str:
     """A reason that fits: cut at the end, and visibly so."""

@@ -54,11 +54,11 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     ),
     (
         "job {0}: its open hold is {1}, but {2} missing images cost {3}",
-        "select job_id, amount, sum(target - delivered_images) as missing, "
+        "select hold.job_id, amount, sum(target - delivered_images) as missing, "
         "sum(target - delivered_images) * unit_price as due "
         "from quel_credit_holds as hold join quel_production_jobs using (job_id) "
         "join quel_job_stages using (job_id) join quel_job_runs as run on run.run_id = current_run_id "
-        "where released_at is null and failure is null group by job_id having amount <> due",
+        "where released_at is null and failure is null group by hold.job_id having amount <> due",
     ),
 )
 

@@ -88,9 +88,10 @@ class Database:
     async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(executor, work)
-        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
-            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-                raise
+        except sqlite3.DatabaseError as error:
+            mistake = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
+            if mistake or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+                raise  # a statement of ours is wrong; trying again would hide it
             raise RecordsUnavailable(
                 f"records {self._path}: {error}; check the disk's space and the file's permissions"
             ) from error

@@ -36,14 +36,13 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
     delivered = _attachment(db, attempt.key)
     if delivered is not None and delivered["delivered_at"] is not None:
         return BegunAttempt(begin=Begin.DELIVERED, attach_id=delivered["attach_id"])
-    job = rows.job_row(db, attempt.key.job_id)
+    job = rows.short_job_row(db, attempt.key.job_id)
     refusal = rows.refuse_run(db, job, attempt.run_id)
-    if refusal is None and job["cancel_requested"]:
-        refusal = "the job is being cancelled"
-    if refusal is None and job["paused"]:
-        refusal = "the job is paused"
     if refusal is not None:
-        return BegunAttempt(begin=Begin.HELD, reason=refusal)
+        return BegunAttempt(begin=Begin.HELD, reason=refusal, final=True)
+    if job["cancel_requested"] or job["paused"]:
+        state = "being cancelled" if job["cancel_requested"] else "paused"
+        return BegunAttempt(begin=Begin.HELD, reason=f"the job is {state}")
     earlier = db.execute(
         "select * from quel_generation_attempts where job_id = ? and stage_index = ? and ordinal = ? "
         "order by started_at desc, rowid desc",
@@ -76,7 +75,7 @@ def finish_attempt(db: sqlite3.Connection, call_id: UUID, end: AttemptEnd) -> No
 
 def attach(db: sqlite3.Connection, image: AttachInput) -> AttachResult:
     """Insert the attachment or find it; the attempt that made it is now `generated`."""
-    job = rows.job_row(db, image.key.job_id)
+    job = rows.short_job_row(db, image.key.job_id)
     known = _attachment(db, image.key)
     if known is None or known["delivered_at"] is None:
         refusal = rows.refuse_run(db, job, image.run_id)
@@ -119,7 +118,7 @@ def settle(db: sqlite3.Connection, key: ImageKey, run_id: str) -> SettledImage:
     image = _attachment(db, key)
     if image is not None and image["delivered_at"] is not None:
         return SettledImage(settlement=Settlement.SETTLED, attach_id=image["attach_id"])
-    job = rows.job_row(db, key.job_id)
+    job = rows.short_job_row(db, key.job_id)
     refusal = rows.refuse_run(db, job, run_id)
     if refusal is None and image is None:
         refusal = f"image {key} has no attachment"

@@ -194,6 +194,7 @@ def _plan(db: sqlite3.Connection, job_id: UUID, failure: str | None) -> OpenedRu
             for stage in rows.stage_rows(db, job_id)
         ),
         max_top_ups=job["max_top_ups"] or 0,
+        provider=job["provider"] or "",
         control=rows.to_control(job),
         started_at=job["started_at"],
     )

@@ -9,6 +9,30 @@ from darkroom.domain.jobs import Control, JobRow
 from darkroom.domain.orders import Reference, Stage
 from darkroom.domain.rounds import StageCounts
 
+_SHORT_COLUMNS = (
+    "job_id, job_type, job_status, quel_member_id, production_id, total_images, unit_price, current_run_id, "
+    "paused, cancel_requested, control_version, refreshed_at"
+)
+
+
+def short_job_row(db: sqlite3.Connection, job_id: UUID) -> sqlite3.Row:
+    """The columns that every image needs, without the order document and the list of ids.
+
+    Raises:
+        JobNotFound: no such row.
+    """
+    row: sqlite3.Row | None = db.execute(
+        f"select {_SHORT_COLUMNS} from quel_production_jobs where job_id = ?",  # noqa: S608 - our own constant
+        (str(job_id),),
+    ).fetchone()
+    if row is None:
+        raise _not_found(job_id)
+    return row
+
+
+def _not_found(job_id: UUID) -> JobNotFound:
+    return JobNotFound(f"job {job_id} does not exist; `starter.py list` shows those that do")
+
 
 def job_or_none(db: sqlite3.Connection, job_id: UUID) -> sqlite3.Row | None:
     """The raw row of a job."""
@@ -26,7 +50,7 @@ def job_row(db: sqlite3.Connection, job_id: UUID) -> sqlite3.Row:
     """
     row = job_or_none(db, job_id)
     if row is None:
-        raise JobNotFound(f"job {job_id} does not exist; `starter.py list` shows those that do")
+        raise _not_found(job_id)
     return row
 
 

@@ -22,11 +22,9 @@ create table if not exists quel_production_jobs (
     check (job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
   quel_member_id text,
   production_id text,
-  job_input_data text not null,
   total_images integer not null default 0,
   completed_images integer not null default 0,
   failed_images integer not null default 0,
-  generated_attach_ids text not null default '[]',
   error_message text,
   retry_count integer not null default 0,
   created_at text not null,
@@ -46,7 +44,10 @@ create table if not exists quel_production_jobs (
   cancel_requested integer not null default 0,
   cancel_reason text,
   control_version integer not null default 0,
-  refreshed_at real not null default 0
+  refreshed_at real not null default 0,
+  -- Last, because they are long: SQLite walks over what stands before a column to reach it.
+  job_input_data text not null,
+  generated_attach_ids text not null default '[]'
 );
 create index if not exists quel_production_jobs_status on quel_production_jobs (job_status, created_at);
 create index if not exists quel_production_jobs_created on quel_production_jobs (created_at);

@@ -1,0 +1,1 @@
+"""What touches the world: each method here is one Temporal activity."""

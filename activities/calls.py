@@ -1,0 +1,194 @@
+"""Provider calls: begun in the records, made once, their bytes in staging before anybody hears of them."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from uuid import UUID, uuid4
+
+import structlog
+from temporalio import activity
+
+from activities.materials import Material, Materials
+from darkroom.pictures import NotAPicture, PictureWork, digest
+from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
+from darkroom.domain.errors import ProviderUnavailable
+from darkroom.domain.images import (
+    Generated,
+    GenerateInput,
+    GenerateResult,
+    Missed,
+    Outcome,
+    ProviderAnswer,
+    QuotaSpent,
+    Refused,
+    Stopped,
+)
+from darkroom.providers import ImageProvider
+from darkroom.records import Records
+from darkroom.storage import Storage
+
+log = structlog.get_logger(__name__)
+
+
+class Unwanted:
+    """Set when nobody wants the call any more; a call that has begun is finished all the same."""
+
+    def __init__(self) -> None:
+        self.flag = False
+
+    def set(self) -> None:
+        """Say that the call need not begin."""
+        self.flag = True
+
+
+class ProviderCalls:
+    """Makes one picture: looks at what is there first, calls the provider at most once."""
+
+    def __init__(
+        self,
+        records: Records,
+        storage: Storage,
+        providers: Mapping[str, ImageProvider],
+        pictures: PictureWork,
+        last_attempt: int,
+    ) -> None:
+        self._records = records
+        self._storage = storage
+        self._providers = providers
+        self._pictures = pictures
+        self._materials = Materials(records, storage)
+        self._last_attempt = last_attempt
+        self._unstaged: dict[str, tuple[bytes, str]] = {}
+
+    async def make(self, image: GenerateInput, unwanted: Unwanted) -> GenerateResult:
+        """One image, or why there is none.
+
+        Raises:
+            ProviderUnavailable: and other passing troubles; Temporal tries again.
+        """
+        await self._stage_what_waits()
+        material = await self._materials.of(image.key.job_id, image.key.stage_index)
+        call_id = uuid4()
+        attempt = Attempt(
+            key=image.key, run_id=image.run_id, call_id=call_id, round=image.round, provider=image.provider
+        )
+        if unwanted.flag and not image.staged_only:
+            return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it began")
+        begun = await self._records.begin_attempt(attempt, looked=False)
+        if begun.begin is Begin.LOOK:
+            staged = await self._staged(image, begun.call_id)
+            if staged is not None:
+                return staged
+            if image.staged_only:
+                return GenerateResult(outcome=Outcome.LOST, reason="its worker died during the call")
+            begun = await self._records.begin_attempt(attempt, looked=True)
+        if begun.begin is not Begin.BEGUN:
+            return _known(begun)
+        # Nothing is awaited between the row above and the call: a pause or a cancel written before the
+        # row refuses it, one written after finds the call under way.
+        return await self._call(image, material, call_id)
+
+    async def _call(self, image: GenerateInput, material: Material, call_id: UUID) -> GenerateResult:
+        started = time.monotonic()
+        attempt = activity.info().attempt
+        try:
+            if material.lost is not None:
+                answer: ProviderAnswer = Refused(reason=material.lost, final=True)
+            else:
+                request = material.request(image.key.ordinal, attempt)
+                answer = await self._providers[image.provider].generate(request)
+        except ProviderUnavailable as error:
+            seconds = time.monotonic() - started
+            if attempt < self._last_attempt:
+                end = AttemptEnd(outcome=Outcome.FAULT, reason=error.reason, seconds=seconds)
+                await self._records.finish_attempt(call_id, end)
+                raise
+            answer = Missed(reason=f"gave up after {attempt} attempts: {error.reason}")
+        return await self._conclude(image, call_id, answer, time.monotonic() - started)
+
+    async def _conclude(
+        self, image: GenerateInput, call_id: UUID, answer: ProviderAnswer, seconds: float
+    ) -> GenerateResult:
+        if isinstance(answer, Generated):
+            try:
+                facts = await self._pictures.inspect(answer.data)
+            except NotAPicture as error:
+                answer = Missed(reason=str(error))
+            else:
+                await self._stage(image.key.staging, answer.data, facts.media_type)
+                return _generated(call_id, answer.data, facts.media_type)
+        result = _without_picture(call_id, answer)
+        end = AttemptEnd(outcome=result.outcome, reason=result.reason, final=result.final, seconds=seconds)
+        await self._records.finish_attempt(call_id, end)
+        return result
+
+    async def _stage(self, key: str, data: bytes, media_type: str) -> None:
+        # The bytes are paid for: they stay here until staging takes them, however often Temporal has to
+        # try, and no further call is made before it does.
+        self._unstaged[key] = (data, media_type)
+        await self._stage_what_waits()
+
+    async def _stage_what_waits(self) -> None:
+        for key, (data, media_type) in list(self._unstaged.items()):
+            await self._storage.put(key, data, media_type)
+            self._unstaged.pop(key, None)
+
+    async def _staged(self, image: GenerateInput, call_id: UUID | None) -> GenerateResult | None:
+        data = await self._storage.get(image.key.staging)
+        if data is None:
+            return None
+        try:
+            facts = await self._pictures.inspect(data)
+        except NotAPicture:
+            log.warning("staged bytes are broken, asked again", job_id=str(image.key.job_id), key=image.key.staging)
+            return None
+        return _generated(call_id, data, facts.media_type)
+
+
+def _generated(call_id: UUID | None, data: bytes, media_type: str) -> GenerateResult:
+    return GenerateResult(
+        outcome=Outcome.GENERATED, call_id=call_id, media_type=media_type, size=len(data), sha256=digest(data)
+    )
+
+
+def _known(begun: BegunAttempt) -> GenerateResult:
+    match begun.begin:
+        case Begin.DELIVERED:
+            return GenerateResult(outcome=Outcome.DELIVERED, attach_id=begun.attach_id)
+        case Begin.DECIDED:
+            return GenerateResult(outcome=begun.outcome or Outcome.MISSED, reason=begun.reason, final=begun.final)
+        case _:
+            return GenerateResult(outcome=Outcome.HELD, reason=begun.reason, final=begun.final)
+
+
+def _without_picture(call_id: UUID, answer: ProviderAnswer) -> GenerateResult:
+    reason = None if isinstance(answer, Generated) else answer.reason[:500]
+    match answer:
+        case Refused():
+            return GenerateResult(outcome=Outcome.REFUSED, call_id=call_id, reason=reason, final=answer.final)
+        case QuotaSpent():
+            return GenerateResult(outcome=Outcome.QUOTA_SPENT, call_id=call_id, reason=reason, until=answer.until)
+        case Stopped():
+            return GenerateResult(outcome=Outcome.STOPPED, call_id=call_id, reason=reason)
+        case _:
+            return GenerateResult(outcome=Outcome.MISSED, call_id=call_id, reason=reason)
+
+
+class SharedCalls:
+    """Two executions for the same image in one process, a timed-out one and its retry, share one call."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, asyncio.Task[GenerateResult]] = {}
+
+    def running(self, key: str) -> "asyncio.Task[GenerateResult] | None":
+        """The call under way for this image."""
+        return self._running.get(key)
+
+    def add(self, key: str, call: "asyncio.Task[GenerateResult]") -> None:
+        """Remember a call until it is done."""
+        self._running[key] = call
+        call.add_done_callback(lambda done: self._forget(key, done))
+
+    def _forget(self, key: str, done: "asyncio.Task[GenerateResult]") -> None:
+        if self._running.get(key) is done:
+            del self._running[key]

@@ -1,0 +1,129 @@
+"""The four activities of an image: generate, upload, attach, credit (spec §3)."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from temporalio import activity
+
+from activities.calls import ProviderCalls, SharedCalls, Unwanted
+from activities.errors import to_application_error
+from activities.liveness import finish_despite_cancel
+from darkroom.pictures import NotAPicture, PictureWork, digest
+from activities.refreshing import RowRefresher
+from darkroom.domain.attempts import AttemptEnd
+from darkroom.domain.errors import DarkroomError, StorageRefused
+from darkroom.domain.images import (
+    AttachInput,
+    AttachResult,
+    CreditInput,
+    CreditResult,
+    GenerateInput,
+    GenerateResult,
+    Outcome,
+    Settlement,
+    UploadInput,
+    UploadResult,
+)
+from darkroom.records import Records
+from darkroom.storage import Storage
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+def at_the_edge(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
+    """Our errors leave an activity as Temporal's."""
+
+    @wraps(method)
+    async def translated(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await method(self, *args, **kwargs)
+        except DarkroomError as error:
+            raise to_application_error(error, activity.info().attempt) from error
+
+    return cast("Callable[Concatenate[S, P], Coroutine[Any, Any, R]]", translated)
+
+
+class ImageActivities:
+    """Each may be executed twice at any time, and then does its work once."""
+
+    def __init__(
+        self, records: Records, storage: Storage, calls: ProviderCalls, pictures: PictureWork, refresher: RowRefresher
+    ) -> None:
+        self._records = records
+        self._storage = storage
+        self._calls = calls
+        self._shared = SharedCalls()
+        self._pictures = pictures
+        self._refresher = refresher
+
+    @activity.defn
+    @at_the_edge
+    async def generate(self, image: GenerateInput) -> GenerateResult:
+        """Make one image and leave its bytes in staging."""
+        key = str(image.key)
+        running = self._shared.running(key)
+        if running is not None:
+            result = await finish_despite_cancel(running)
+            if result.outcome is not Outcome.HELD:
+                return result
+        unwanted = Unwanted()
+        call = asyncio.create_task(self._calls.make(image, unwanted))
+        self._shared.add(key, call)
+        return await finish_despite_cancel(call, on_cancel=unwanted.set)
+
+    @activity.defn
+    @at_the_edge
+    async def upload(self, image: UploadInput) -> UploadResult:
+        """Encode the staged bytes as WebP and write them to their final place."""
+        return await finish_despite_cancel(asyncio.create_task(self._upload(image)))
+
+    async def _upload(self, image: UploadInput) -> UploadResult:
+        try:
+            staged = await self._storage.get(image.key.staging)
+            if staged is None:
+                return await self._nothing_staged(image)
+            encoded = await self._pictures.encode(staged)
+            path = image.key.final(image.user_id)
+            await self._storage.put(path, encoded, "image/webp")
+        except NotAPicture as error:
+            return await self._missed(image, str(error))
+        except StorageRefused as error:
+            return UploadResult(outcome=Outcome.STOPPED, reason=str(error))
+        return UploadResult(outcome=Outcome.GENERATED, path=path, size=len(encoded), sha256=digest(encoded))
+
+    async def _nothing_staged(self, image: UploadInput) -> UploadResult:
+        key = image.key
+        delivered = await self._records.delivered_pairs(key.job_id, key.stage_index, key.ordinal - 1, 1)
+        for ordinal, attach_id in delivered:
+            if ordinal == key.ordinal:
+                return UploadResult(outcome=Outcome.DELIVERED, attach_id=attach_id)
+        return await self._missed(image, "its staged bytes are gone")
+
+    async def _missed(self, image: UploadInput, reason: str) -> UploadResult:
+        if image.call_id is not None:
+            end = AttemptEnd(outcome=Outcome.MISSED, reason=reason, seconds=0)
+            await self._records.finish_attempt(image.call_id, end)
+        return UploadResult(outcome=Outcome.MISSED, reason=reason)
+
+    @activity.defn
+    @at_the_edge
+    async def attach(self, image: AttachInput) -> AttachResult:
+        """Record the stored file, or find its record."""
+        return await self._records.attach(image)
+
+    @activity.defn
+    @at_the_edge
+    async def credit(self, image: CreditInput) -> CreditResult:
+        """Settle: the image counts and is charged for, once; then its staged bytes go."""
+        settled = await self._records.settle(image.key, image.run_id)
+        if settled.settlement is Settlement.SETTLED:
+            if settled.row_trails:
+                self._refresher.due(image.key.job_id)
+            await self._storage.delete([image.key.staging])
+        return CreditResult(settlement=settled.settlement, attach_id=settled.attach_id, reason=settled.reason)

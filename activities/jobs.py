@@ -1,0 +1,112 @@
+"""The activities of a whole job: open, control, ordinals, counts, close."""
+
+from temporalio import activity
+
+from activities.images import at_the_edge
+from darkroom.domain import names
+from darkroom.domain.batches import DeliveredPageInput, NextOrdinalsInput, SetControlInput, StageRef
+from darkroom.domain.errors import OrderRejected
+from darkroom.domain.jobs import CloseRun, OpenedRun, StartRun
+from darkroom.domain.model import Value
+from darkroom.domain.money import Terms
+from darkroom.domain.orders import Order
+from darkroom.domain.progress import JobStatus
+from darkroom.domain.receipts import Receipt
+from darkroom.domain.rounds import PAGE, StageCounts
+from darkroom.intake import Intake
+from darkroom.records import Records
+from darkroom.storage import Storage
+
+DELETE_AT_ONCE = 500
+
+
+class Pace(Value):
+    """How fast a run works, from the settings; fixed for the run when it opens."""
+
+    top_up_delay_seconds: float
+    stage_concurrency: int
+    provider_timeout_seconds: float
+
+
+class JobActivities:
+    """What a job's workflow asks of the records and the storage."""
+
+    def __init__(self, records: Records, storage: Storage, intake: Intake, terms: Terms, pace: Pace) -> None:
+        self._records = records
+        self._storage = storage
+        self._intake = intake
+        self._terms = terms
+        self._pace = pace
+
+    @activity.defn
+    @at_the_edge
+    async def open_job(self, start: StartRun) -> OpenedRun:
+        """Open a run of the job; the first one turns the order document into stored stages."""
+        source = await self._records.order_source(start.job_id)
+        order: Order | None = None
+        rejection: str | None = None
+        if not source.opened:
+            try:
+                read = await self._intake.check(source.document, source.user_id, job_type=source.job_type)
+                order = read.order.model_copy(
+                    update={"production_id": source.production_id or read.order.production_id}
+                )
+            except OrderRejected as error:
+                rejection = str(error)
+        opened = await self._records.open_run(start, order, self._terms, rejection)
+        return opened.model_copy(update=self._pace.model_dump())
+
+    @activity.defn
+    @at_the_edge
+    async def set_control(self, asked: SetControlInput) -> None:
+        """Write pause, resume or cancel on the job's row: from then on it holds for every attempt."""
+        await self._records.set_control(asked.job_id, asked.run_id, asked.control)
+
+    @activity.defn
+    @at_the_edge
+    async def next_ordinals(self, asked: NextOrdinalsInput) -> list[int]:
+        """The ordinals of a stage to make next, at most 500."""
+        return list(await self._records.next_ordinals(asked.job_id, asked.stage_index, min(asked.limit, PAGE)))
+
+    @activity.defn
+    @at_the_edge
+    async def record_progress(self, stage: StageRef) -> StageCounts:
+        """Refresh the job's row and say what the records know of a stage."""
+        await self._records.refresh(stage.job_id)
+        return await self._records.stage_counts(stage.job_id, stage.stage_index)
+
+    @activity.defn
+    @at_the_edge
+    async def delivered_page(self, asked: DeliveredPageInput) -> list[tuple[int, int]]:
+        """At most 500 delivered `[ordinal, attach_id]` of a stage."""
+        return list(await self._records.delivered_pairs(asked.job_id, asked.stage_index, asked.after, PAGE))
+
+    @activity.defn
+    @at_the_edge
+    async def close_job(self, close: CloseRun) -> Receipt:
+        """End the job, then remove the bytes that nobody will settle."""
+        receipt = await self._records.close_run(close)
+        # Generated pictures of a failed job wait for a restart; all others are leftovers.
+        if receipt.status is not JobStatus.FAILED:
+            await self._remove_leftovers(close)
+        return receipt
+
+    async def _remove_leftovers(self, close: CloseRun) -> None:
+        job = await self._records.job(close.job_id)
+        user_id = None if job is None else job.user_id
+        delivered: set[str] = set()
+        after = 0
+        while page := await self._records.delivered_images(close.job_id, after, 1_000):
+            delivered.update(image.path for image in page)
+            after = page[-1].attach_id
+        leftovers = [
+            *await self._storage.keys(names.staging_prefix(close.job_id)),
+            *(
+                key
+                for key in await self._storage.keys(names.image_prefix(close.job_id, user_id))
+                if key not in delivered
+            ),
+        ]
+        for first in range(0, len(leftovers), DELETE_AT_ONCE):
+            await self._storage.delete(leftovers[first : first + DELETE_AT_ONCE])
+        await self._records.drop_undelivered(close.job_id)

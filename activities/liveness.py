@@ -1,0 +1,28 @@
+"""Activities that take long stay visible to the server, and finish what is paid for."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from temporalio import activity
+
+T = TypeVar("T")
+
+HEARTBEAT_EVERY = 3.0
+"""Seconds; the server gives a silent activity up after 10."""
+
+
+async def finish_despite_cancel(work: "asyncio.Task[T]", on_cancel: Callable[[], None] | None = None) -> T:
+    """Wait for `work` with heartbeats, whatever is cancelled meanwhile.
+
+    A cancel (of the job, and then once more when the worker shuts down) must not drop a provider call
+    that is under way: it is paid for. `on_cancel` is told, so that work which has not begun can stop.
+    """
+    while not work.done():
+        activity.heartbeat()
+        try:
+            await asyncio.wait({work}, timeout=HEARTBEAT_EVERY)
+        except asyncio.CancelledError:
+            if on_cancel is not None:
+                on_cancel()
+    return work.result()

@@ -1,0 +1,248 @@
+"""Puts the parts together; the only place that knows which adapter is used."""
+
+import json
+import os
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.worker import Worker
+
+from activities.calls import ProviderCalls
+from activities.images import ImageActivities
+from activities.jobs import JobActivities, Pace
+from darkroom.pictures import PictureWork
+from activities.refreshing import RowRefresher
+from darkroom.desk import Desk
+from darkroom.domain.errors import ServerNotReachable
+from darkroom.domain.money import Terms
+from darkroom.domain.names import TaskQueue
+from darkroom.intake import Intake
+from darkroom.providers import ImageProvider
+from darkroom.records import Records
+from darkroom.records.sqlite import SqliteRecords
+from darkroom.settings import Settings
+from darkroom.storage import Storage
+from darkroom.storage.files import FileStorage
+from darkroom.uploads import Uploads
+from workflows.pipeline_job import PipelineJobWorkflow
+from workflows.policies import PROVIDER_ATTEMPTS
+from workflows.stage_batch import StageBatchWorkflow
+
+ADDRESS_FILE = "temporal.json"
+"""Where `up` leaves the address of its Temporal server, in DARKROOM_HOME."""
+
+GRACE_ABOVE_PROVIDER = timedelta(seconds=60)
+HEARTBEAT_THROTTLE = timedelta(seconds=3)
+PUBLISH_SLOTS_A_CORE = 8
+
+
+class Role(StrEnum):
+    """What a worker process serves."""
+
+    ALL = "all"
+    ORCHESTRATE = "orchestrate"
+    GENERATE = "generate"
+    PUBLISH = "publish"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The adapters of this process, chosen by the settings."""
+
+    settings: Settings
+    records: Records
+    storage: Storage
+    providers: Mapping[str, ImageProvider]
+    pictures: PictureWork
+    intake: Intake
+    uploads: Uploads
+
+    def desk(self, client: Client | None) -> Desk:
+        """The front desk over these parts."""
+        return Desk(self.records, self.intake, self.uploads, client)
+
+    def describe(self) -> str:
+        """Which parts are used, for the first line of every command that does work."""
+        return f"provider {self.settings.provider}, records and pictures in {self.settings.darkroom_home}"
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts]:
+    """The parts, closed at the end. `replaced` swaps a part (`records`, `storage`, `providers`) for another."""
+    async with AsyncExitStack() as stack:
+        records: Records = replaced.get("records") or SqliteRecords(settings.darkroom_home / "records.db")
+        stack.push_async_callback(records.close)
+        storage: Storage = replaced.get("storage") or FileStorage(settings.darkroom_home / "files")
+        stack.push_async_callback(storage.close)
+        providers: Mapping[str, ImageProvider] = replaced.get("providers") or _providers(settings)
+        for provider in providers.values():
+            stack.push_async_callback(provider.close)
+        pictures = PictureWork(settings.webp_quality, settings.webp_method)
+        capabilities = {name: provider.capabilities for name, provider in providers.items()}
+        yield Parts(
+            settings=settings,
+            records=records,
+            storage=storage,
+            providers=providers,
+            pictures=pictures,
+            intake=Intake(records, capabilities, settings.provider, settings.limits),
+            uploads=Uploads(records, storage, pictures),
+        )
+
+
+def _providers(settings: Settings) -> dict[str, ImageProvider]:
+    from darkroom.providers.offline import OfflineProvider  # noqa: PLC0415 - see below
+
+    found: dict[str, ImageProvider] = {
+        "offline": OfflineProvider(
+            latency=settings.offline_latency,
+            miss_rate=settings.offline_miss_rate,
+            fault_rate=settings.offline_fault_rate,
+            refusal_rate=settings.offline_refusal_rate,
+            seed=settings.offline_seed,
+            size=settings.offline_size,
+        )
+    }
+    if settings.gemini_api_key is not None:
+        # The SDK costs 80 MB and half a second; processes that never call it do not import it.
+        from darkroom.providers.gemini import GeminiProvider  # noqa: PLC0415
+
+        found["gemini"] = GeminiProvider(
+            api_key=settings.gemini_api_key.get_secret_value(),
+            model=settings.gemini_model,
+            base_url=settings.gemini_base_url,
+            api_version=settings.gemini_api_version,
+            timeout=timedelta(seconds=settings.gemini_timeout),
+            max_concurrent=settings.provider_slots,
+        )
+    return found
+
+
+def temporal_address(settings: Settings) -> dict[str, Any]:
+    """How to connect: TEMPORAL_ADDRESS or a profile, else the server that `up` runs in DARKROOM_HOME.
+
+    Raises:
+        ServerNotReachable: neither is there.
+    """
+    environment = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    config: dict[str, Any] = dict(
+        ClientConfig.load_client_connect_config(override_env_vars={**environment, **os.environ})
+    )
+    if config.get("target_host"):
+        return config
+    embedded = settings.darkroom_home / ADDRESS_FILE
+    if not embedded.is_file():
+        raise ServerNotReachable(
+            "no Temporal server: start one with `python starter.py up` in another terminal, or set TEMPORAL_ADDRESS"
+        )
+    config["target_host"] = read_address(embedded)["address"]
+    return config
+
+
+def read_address(file: Path) -> dict[str, Any]:
+    """What `up` left: address, Web UI and pid of its server."""
+    content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return content
+
+
+async def connect(settings: Settings, runtime: Runtime | None = None) -> Client:
+    """The one way to a Temporal client.
+
+    Raises:
+        ServerNotReachable: one line with the address and what to do.
+    """
+    config = temporal_address(settings)
+    try:
+        return await Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime)
+    except RuntimeError as error:
+        raise ServerNotReachable(
+            f"the Temporal server at {config['target_host']} does not answer: start one with "
+            f"`python starter.py up`, or set TEMPORAL_ADDRESS ({str(error).splitlines()[0][:120]})"
+        ) from None
+
+
+def metrics_runtime(settings: Settings) -> Runtime | None:
+    """A runtime that serves Prometheus metrics, when a port is set."""
+    if settings.metrics_port is None:
+        return None
+    address = f"0.0.0.0:{settings.metrics_port}"
+    return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
+
+
+@asynccontextmanager
+async def running_workers(
+    parts: Parts, client: Client, roles: Collection[Role] = (Role.ALL,)
+) -> AsyncIterator[list[Worker]]:
+    """Workers for the roles; leaving waits until what is under way is finished."""
+    settings = parts.settings
+    refresher = RowRefresher(parts.records)
+    calls = ProviderCalls(parts.records, parts.storage, parts.providers, parts.pictures, PROVIDER_ATTEMPTS)
+    images = ImageActivities(parts.records, parts.storage, calls, parts.pictures, refresher)
+    terms = Terms(unit_price=settings.image_credit_price, max_top_ups=settings.max_top_ups, provider=settings.provider)
+    pace = Pace(
+        top_up_delay_seconds=settings.top_up_delay,
+        stage_concurrency=settings.stage_concurrency,
+        provider_timeout_seconds=settings.provider_timeout.total_seconds(),
+    )
+    jobs = JobActivities(parts.records, parts.storage, parts.intake, terms, pace)
+    shared: dict[str, Any] = {
+        "graceful_shutdown_timeout": settings.provider_timeout + GRACE_ABOVE_PROVIDER,
+        "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
+        "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
+    }
+    workers: list[Worker] = []
+    if {Role.ALL, Role.ORCHESTRATE} & set(roles):
+        workers.append(
+            Worker(
+                client,
+                task_queue=TaskQueue.ORCHESTRATE,
+                workflows=[PipelineJobWorkflow, StageBatchWorkflow],
+                activities=[
+                    jobs.open_job,
+                    jobs.set_control,
+                    jobs.next_ordinals,
+                    jobs.record_progress,
+                    jobs.delivered_page,
+                    jobs.close_job,
+                    images.attach,
+                    images.credit,
+                ],
+                **shared,
+            )
+        )
+    if {Role.ALL, Role.GENERATE} & set(roles):
+        workers.append(
+            Worker(
+                client,
+                task_queue=TaskQueue.GENERATE,
+                activities=[images.generate],
+                max_concurrent_activities=settings.provider_slots,
+                max_task_queue_activities_per_second=settings.provider_max_per_second,
+                **shared,
+            )
+        )
+    if {Role.ALL, Role.PUBLISH} & set(roles):
+        workers.append(
+            Worker(
+                client,
+                task_queue=TaskQueue.PUBLISH,
+                activities=[images.upload],
+                max_concurrent_activities=PUBLISH_SLOTS_A_CORE * (os.cpu_count() or 1),
+                **shared,
+            )
+        )
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(refresher.close)
+        for worker in workers:
+            await stack.enter_async_context(worker)
+        yield workers

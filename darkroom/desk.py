@@ -1,0 +1,268 @@
+"""The front desk: what the command line and the API do with jobs."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from temporalio.client import Client, WorkflowHandle
+from temporalio.common import (
+    Priority,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from darkroom.domain.errors import JobNotFound, NotPossibleNow
+from darkroom.domain.jobs import CancelRequest, JobInput, JobRow, NewJob, PauseRequest
+from darkroom.domain.model import Value
+from darkroom.domain.names import SearchAttribute, TaskQueue, job_workflow_id
+from darkroom.domain.orders import ReferenceOwner
+from darkroom.domain.progress import JobStatus, Progress
+from darkroom.domain.receipts import Receipt
+from darkroom.intake import Intake
+from darkroom.records import Records
+from darkroom.uploads import NewUpload, Uploads, with_references
+from workflows.pipeline_job import PipelineJobWorkflow
+
+QUERY_DEADLINE = timedelta(seconds=2)
+RESTART_PATIENCE = 10.0
+"""Seconds that a restart waits for the run before it to be closed."""
+
+
+class Submitted(Value):
+    """A job that is stored and started."""
+
+    job_id: UUID
+    found: bool
+    """Whether the id was there already; the order was not looked at then."""
+    total_images: int
+    warnings: tuple[str, ...] = ()
+
+
+class Answer(Value):
+    """What a signal to a job did: `success` means accepted."""
+
+    success: bool
+    message: str
+    job_id: UUID
+    status: JobStatus
+    completed_images: int
+    total_images: int
+
+
+class Seen(Value):
+    """Progress, and who told it."""
+
+    progress: Progress
+    source: str
+    """`workflow`, or `records` when no workflow answered."""
+
+
+class Desk:
+    """Takes orders and passes wishes on; keeps nothing itself."""
+
+    def __init__(self, records: Records, intake: Intake, uploads: Uploads, client: Client | None) -> None:
+        self._records = records
+        self._intake = intake
+        self._uploads = uploads
+        self._client = client
+
+    async def submit(
+        self,
+        document: dict[str, Any],
+        *,
+        job_id: UUID,
+        user_id: UUID | None,
+        references: Sequence[NewUpload] = (),
+    ) -> Submitted:
+        """Check an order, store it as pending and start its workflow; the same id again finds the job.
+
+        Raises:
+            OrderRejected: nothing was stored.
+        """
+        known = await self._records.job(job_id)
+        if known is None:
+            promised = {-1 - n: ReferenceOwner(attach_id=-1 - n, user_id=user_id) for n in range(len(references))}
+            draft = with_references(document, dict(zip(promised, references, strict=True)))
+            read = await self._intake.check(draft, user_id, promised=promised)
+            stored = {await self._uploads.store(upload, user_id): upload for upload in references}
+            new = NewJob(
+                job_id=job_id,
+                job_type=read.order.job_type,
+                user_id=user_id,
+                production_id=read.order.production_id,
+                document=with_references(document, stored),
+                total_images=read.order.total_images,
+                priority=read.order.priority,
+            )
+            if await self._records.create_job(new):
+                await self._start(await self.job(job_id), restart=False)
+                warnings = tuple(f"{key}: is not a known key, ignored" for key in read.unknown_keys)
+                return Submitted(job_id=job_id, found=False, total_images=new.total_images, warnings=warnings)
+            known = await self.job(job_id)
+        if not known.status.ended:
+            await self._start(known, restart=False)
+        return Submitted(job_id=job_id, found=True, total_images=known.total_images)
+
+    async def start_waiting_jobs(self) -> int:
+        """Start every pending or processing job whose workflow is not there; how many there were.
+
+        Safe at any time and from several processes: a run delivers only what is missing, and Temporal
+        starts a workflow id once.
+        """
+        started = 0
+        for job in await self._records.unfinished_jobs():
+            started += await self._start(job, restart=False)
+        return started
+
+    async def job(self, job_id: UUID) -> JobRow:
+        """The job's row.
+
+        Raises:
+            JobNotFound: no such row.
+        """
+        row = await self._records.job(job_id)
+        if row is None:
+            raise JobNotFound(f"job {job_id} does not exist; `starter.py list` shows those that do")
+        return row
+
+    async def cancel(self, job_id: UUID, reason: str | None = None) -> Answer:
+        """Ask a job to stop; answers at once, the calls under way are still delivered."""
+        row = await self.job(job_id)
+        if row.status is JobStatus.PENDING and await self._records.cancel_pending(job_id, reason):
+            return _answer(await self.job(job_id), success=True, message="Job cancelled successfully")
+        row = await self.job(job_id)
+        if row.status.ended:
+            return _answer(row, success=False, message=f"Job is {row.status} already")
+        if row.cancel_requested:
+            return _answer(row, success=False, message="Job is being cancelled already")
+        if not await self._signal(row, "cancel", CancelRequest(reason=reason)):
+            return _answer(await self.job(job_id), success=False, message="Job has just ended")
+        return _answer(row, success=True, message="Job cancelled successfully")
+
+    async def pause(self, job_id: UUID, reason: str | None = None) -> Answer:
+        """Ask a job to begin nothing more until `resume`."""
+        row = await self.job(job_id)
+        if row.status.ended:
+            return _answer(row, success=False, message=f"Job is {row.status} already")
+        sent = await self._signal(row, "pause", PauseRequest(reason=reason))
+        return _answer(row, success=sent, message="Job paused" if sent else "Job has just ended")
+
+    async def resume(self, job_id: UUID) -> Answer:
+        """Lift a pause."""
+        row = await self.job(job_id)
+        if row.status.ended:
+            return _answer(row, success=False, message=f"Job is {row.status}; restart it instead")
+        sent = await self._signal(row, "resume")
+        return _answer(row, success=sent, message="Job resumed" if sent else "Job has just ended")
+
+    async def restart(self, job_id: UUID) -> Answer:
+        """Open an ended job again; the new run delivers only what is missing.
+
+        Raises:
+            NotPossibleNow: it is still running, or nothing is missing.
+        """
+        row = await self.job(job_id)
+        if row.status is JobStatus.COMPLETED and row.failed_images == 0:
+            raise NotPossibleNow(f"job {job_id} delivered all {row.total_images} images; nothing is left to restart")
+        deadline = monotonic() + RESTART_PATIENCE
+        while not await self._start(row, restart=True):
+            # The row is closed a moment before the workflow that closed it.
+            if not row.status.ended or monotonic() > deadline:
+                raise NotPossibleNow(f"job {job_id} is still {row.status}; cancel it first, or wait for its end")
+            await asyncio.sleep(0.1)
+        return _answer(row, success=True, message="Job restarted")
+
+    async def progress(self, job_id: UUID) -> Seen:
+        """The job as it stands: from its workflow within 2 s, else from the records."""
+        recorded = await self._records.progress(job_id)
+        if recorded is None:
+            raise JobNotFound(f"job {job_id} does not exist; `starter.py list` shows those that do")
+        if self._client is None or recorded.status.ended:
+            return Seen(progress=recorded, source="records")
+        try:
+            told = await self._handle(job_id).query(PipelineJobWorkflow.progress, rpc_timeout=QUERY_DEADLINE)
+        except RPCError:
+            # No worker, no such workflow, or no server: the records know what is settled.
+            return Seen(progress=recorded, source="records")
+        if told.status is JobStatus.PENDING:
+            return Seen(progress=recorded, source="records")
+        return Seen(progress=told, source="workflow")
+
+    async def result(self, job_id: UUID) -> Receipt:
+        """Wait for the end of the job's present run."""
+        receipt: Receipt = await self._handle(job_id).result()
+        return receipt
+
+    async def _start(self, job: JobRow, *, restart: bool) -> bool:
+        """Start the workflow; False when it is running, or, without `restart`, has run before."""
+        attributes: list[SearchAttributePair[Any]] = [
+            SearchAttributePair(SearchAttributeKey.for_keyword(SearchAttribute.JOB_STATUS), JobStatus.PENDING.value)
+        ]
+        if job.job_type:
+            key = SearchAttributeKey.for_keyword(SearchAttribute.JOB_TYPE)
+            attributes.append(SearchAttributePair(key, job.job_type))
+        if job.user_id:
+            key = SearchAttributeKey.for_keyword(SearchAttribute.USER_ID)
+            attributes.append(SearchAttributePair(key, str(job.user_id)))
+        reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if restart else WorkflowIDReusePolicy.REJECT_DUPLICATE
+        try:
+            await self._temporal().start_workflow(
+                PipelineJobWorkflow.run,
+                JobInput(job_id=job.job_id, restart=restart),
+                id=job_workflow_id(job.job_id),
+                task_queue=TaskQueue.ORCHESTRATE,
+                id_reuse_policy=reuse,
+                # FAIL rather than USE_EXISTING, to learn whether it was there; found is no error here.
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                search_attributes=TypedSearchAttributes(attributes),
+                static_summary=f"{job.job_type or 'order'} · {job.total_images} images",
+                priority=Priority(priority_key=job.priority, fairness_key=str(job.user_id or job.job_id)),
+            )
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
+
+    async def _signal(self, job: JobRow, name: str, *payload: Value) -> bool:
+        """Send a signal; False when the run has ended meanwhile.
+
+        Raises:
+            NotPossibleNow: the records say that it runs, and Temporal does not know it.
+        """
+        try:
+            await self._handle(job.job_id).signal(name, *payload)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            if (await self.job(job.job_id)).status.ended:
+                return False
+            raise NotPossibleNow(
+                f"job {job.job_id} is {job.status}, but this Temporal server has no running workflow of it; "
+                "`starter.py up` starts such jobs again, `starter.py restart` opens one whose workflow was terminated"
+            ) from error
+        return True
+
+    def _handle(self, job_id: UUID) -> WorkflowHandle[PipelineJobWorkflow, Receipt]:
+        return self._temporal().get_workflow_handle_for(PipelineJobWorkflow.run, job_workflow_id(job_id))
+
+    def _temporal(self) -> Client:
+        assert self._client is not None, "this command connects to Temporal first"
+        return self._client
+
+
+def _answer(row: JobRow, *, success: bool, message: str) -> Answer:
+    return Answer(
+        success=success,
+        message=message,
+        job_id=row.job_id,
+        status=row.status,
+        completed_images=row.completed_images,
+        total_images=row.total_images,
+    )

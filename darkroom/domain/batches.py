@@ -1,0 +1,96 @@
+"""What a job's workflow and its children say to each other."""
+
+from datetime import datetime
+from uuid import UUID
+
+from darkroom.domain.jobs import Control
+from darkroom.domain.model import Value
+
+
+class BatchInput(Value):
+    """Up to 500 images of one round of one stage."""
+
+    job_id: UUID
+    run_id: str
+    """The job's run, under which everything is recorded."""
+    user_id: UUID | None
+    stage_index: int
+    quantity: int
+    round: int
+    provider: str
+    ordinals: tuple[int, ...]
+    control: Control
+    delivered_before: int
+    """Images of the stage that were delivered before this batch."""
+    delivered_in_run: int
+    refusals_in_run: int
+    concurrency: int
+    report_step: int
+    with_ids: bool
+    provider_timeout_seconds: float
+
+
+class BatchReport(Value):
+    """What is new since the last report; merged by the parent as a set."""
+
+    stage_index: int
+    delivered: int = 0
+    pairs: tuple[tuple[int, int], ...] = ()
+    """`[ordinal, attach_id]` of the new images, in jobs small enough to carry ids."""
+    missed: int = 0
+    refused: int = 0
+    in_flight: int = 0
+    reason: str | None = None
+    """The newest reason of a miss or a refusal."""
+    quota_until: datetime | None = None
+    quota_reason: str | None = None
+    stopped: str | None = None
+    """A permanent fault: the whole job stops."""
+
+
+class BatchResult(Value):
+    """How a batch ended."""
+
+    report: BatchReport
+    """What was not reported before."""
+    decided: int = 0
+    """Ordinals that were delivered, missed, refused or lost: what the round has used up."""
+    refusals: int = 0
+    """Refusals that do not stop the stage by themselves, in this batch."""
+    refused: str | None = None
+    """Why the stage is refused for good."""
+    turned_away: str | None = None
+    """The run may do nothing more: the job has ended, or another run has it."""
+    cancelled: bool = False
+    """This batch was cancelled through Temporal: its stage stops."""
+
+
+class NextOrdinalsInput(Value):
+    """Ask which ordinals of a stage come next."""
+
+    job_id: UUID
+    stage_index: int
+    limit: int
+
+
+class StageRef(Value):
+    """One stage of one job."""
+
+    job_id: UUID
+    stage_index: int
+
+
+class DeliveredPageInput(Value):
+    """Ask for a page of what is delivered of a stage, above an ordinal."""
+
+    job_id: UUID
+    stage_index: int
+    after: int
+
+
+class SetControlInput(Value):
+    """Write on the job's row what was asked of it."""
+
+    job_id: UUID
+    run_id: str
+    control: Control

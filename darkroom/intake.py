@@ -1,0 +1,53 @@
+"""The door: an order document is checked against everything that is known, before anything is written."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from darkroom.domain.errors import OrderRejected
+from darkroom.domain.orders import Capabilities, Limits, ReferenceOwner, check_provider, check_references
+from darkroom.orders import ReadOrder, read_order
+from darkroom.records import Records
+
+
+class Intake:
+    """Checks orders; the command line, the API and `open_job` all ask it."""
+
+    def __init__(
+        self, records: Records, providers: Mapping[str, Capabilities], default_provider: str, limits: Limits
+    ) -> None:
+        self._records = records
+        self._providers = providers
+        self._default = default_provider
+        self._limits = limits
+
+    async def check(
+        self,
+        document: object,
+        user_id: UUID | None,
+        *,
+        job_type: str | None = None,
+        promised: Mapping[int, ReferenceOwner] | None = None,
+    ) -> ReadOrder:
+        """The order of a document, for the user who pays.
+
+        Args:
+            document: as it came.
+            user_id: who pays; None for an anonymous, free job.
+            job_type: the row's column, when there is one.
+            promised: attachments that will be stored once the order is valid.
+
+        Raises:
+            OrderRejected: with the field and the reason.
+        """
+        read = read_order(document, job_type=job_type, limits=self._limits)
+        if read.order.user_id is not None and read.order.user_id != user_id:
+            raise OrderRejected("user_id", f"{read.order.user_id} is not {user_id or 'nobody'}, who pays for the job")
+        order = read.order.model_copy(update={"user_id": user_id})
+        check_provider(order, self._providers, self._default)
+        known = dict(await self._records.reference_owners(order.reference_ids))
+        check_references(order, known | dict(promised or {}))
+        if user_id is not None and await self._records.account(user_id) is None:
+            raise OrderRejected(
+                "user_id", f"{user_id} has no member row; `starter.py credits grant {user_id} N` creates one"
+            )
+        return read.model_copy(update={"order": order})

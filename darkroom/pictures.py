@@ -1,0 +1,89 @@
+"""Bytes that are pictures, and pictures that are WebP; all of it runs in threads."""
+
+import asyncio
+import io
+import os
+from hashlib import sha256
+
+from PIL import Image
+
+from darkroom.domain.model import Value
+
+LARGEST_PICTURE = 120_000_000
+"""Pixels. More than any provider draws; a file that claims more is an attack or a mistake."""
+
+# Our own limit, checked before a pixel is decoded, replaces Pillow's warning.
+Image.MAX_IMAGE_PIXELS = None
+
+_MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+
+
+class NotAPicture(Exception):
+    """Bytes that cannot be decoded as PNG, JPEG or WebP."""
+
+
+class PictureFacts(Value):
+    """What the bytes turned out to be."""
+
+    media_type: str
+    width: int
+    height: int
+
+
+def inspect(data: bytes) -> PictureFacts:
+    """Decode the whole picture, so that what is cut short is found too.
+
+    Raises:
+        NotAPicture: why it cannot be used.
+    """
+    with _open(data) as image:
+        return PictureFacts(media_type=_MEDIA_TYPES[image.format or ""], width=image.width, height=image.height)
+
+
+def encode_webp(data: bytes, quality: int, method: int) -> bytes:
+    """The picture as WebP.
+
+    Raises:
+        NotAPicture: why it cannot be used.
+    """
+    with _open(data) as image:
+        target = io.BytesIO()
+        has_alpha = "A" in image.getbands() or "transparency" in image.info
+        image.convert("RGBA" if has_alpha else "RGB").save(target, "WEBP", quality=quality, method=method)
+        return target.getvalue()
+
+
+def digest(data: bytes) -> str:
+    """The SHA-256 of the bytes, in hex."""
+    return sha256(data).hexdigest()
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(data), formats=list(_MEDIA_TYPES))
+        if image.width * image.height > LARGEST_PICTURE:
+            raise NotAPicture(f"{image.width}x{image.height} pixels are above the maximum of {LARGEST_PICTURE:,}")
+        image.load()
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        # Pillow's decoders raise all of these for broken files.
+        raise NotAPicture(f"{len(data)} bytes are not a PNG, JPEG or WebP picture ({error})") from error
+    return image
+
+
+class PictureWork:
+    """Decoding and encoding in threads, one per core at a time: more would only take turns."""
+
+    def __init__(self, quality: int, method: int) -> None:
+        self._quality = quality
+        self._method = method
+        self._cores = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def inspect(self, data: bytes) -> PictureFacts:
+        """`inspect`, off the event loop."""
+        async with self._cores:
+            return await asyncio.to_thread(inspect, data)
+
+    async def encode(self, data: bytes) -> bytes:
+        """`encode_webp`, off the event loop."""
+        async with self._cores:
+            return await asyncio.to_thread(encode_webp, data, self._quality, self._method)

@@ -1,0 +1,119 @@
+"""Settings from the environment or a `.env` file; docs/settings.md documents each one."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from darkroom.domain.errors import SettingRejected
+from darkroom.domain.orders import Limits
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseSettings):
+    """All settings; the names in the environment are these names in capitals."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    darkroom_home: Path = Path(".darkroom")
+
+    image_provider: Literal["gemini", "offline"] | None = None
+    gemini_api_key: SecretStr | None = None
+    gemini_model: str = "gemini-nano-banana-2.1"
+    gemini_base_url: str | None = None
+    gemini_api_version: str | None = None
+    gemini_timeout: Annotated[float, Field(gt=0, le=1800)] = 180.0
+
+    offline_latency: Annotated[tuple[float, float], NoDecode] = (0.5, 1.5)
+    offline_miss_rate: Share = 0.0
+    offline_fault_rate: Share = 0.0
+    offline_refusal_rate: Share = 0.0
+    offline_seed: int = 0
+    offline_size: Annotated[tuple[int, int], NoDecode] = (1376, 768)
+
+    stage_concurrency: Annotated[int, Field(ge=1, le=500)] = 25
+    provider_concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
+    provider_max_per_second: Annotated[float, Field(gt=0)] | None = None
+
+    max_top_ups: Annotated[int, Field(ge=0, le=100)] = 5
+    top_up_delay: Annotated[float, Field(ge=0, le=60)] = 2.0
+    image_credit_price: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+
+    max_stages: Annotated[int, Field(ge=1, le=100)] = 100
+    max_stage_images: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    max_job_images: Annotated[int, Field(ge=1, le=30_000)] = 30_000
+
+    webp_quality: Annotated[int, Field(ge=1, le=100)] = 90
+    webp_method: Annotated[int, Field(ge=0, le=6)] = 2
+
+    log_format: Literal["console", "json"] | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+
+    @field_validator("offline_latency", mode="before")
+    @classmethod
+    def _read_latency(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        low, _, high = value.partition("-")
+        try:
+            bounds = (float(low), float(high or low))
+        except ValueError:
+            raise ValueError("must be seconds or a range of seconds, such as 2 or 0.5-1.5") from None
+        if not 0 <= bounds[0] <= bounds[1] <= 3600:
+            raise ValueError("must be from 0 to 3600 seconds, the lower bound first")
+        return bounds
+
+    @field_validator("offline_size", mode="before")
+    @classmethod
+    def _read_size(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        width, _, height = value.lower().partition("x")
+        if not (width.isdigit() and height.isdigit() and 16 <= int(width) <= 8192 and 16 <= int(height) <= 8192):
+            raise ValueError("must be width x height in pixels, each from 16 to 8192, such as 1376x768")
+        return int(width), int(height)
+
+    @property
+    def provider(self) -> str:
+        """The provider that draws when an order names none."""
+        return self.image_provider or ("gemini" if self.gemini_api_key else "offline")
+
+    @property
+    def provider_slots(self) -> int:
+        """Provider calls under way in one process."""
+        return self.provider_concurrency or (24 if self.provider == "gemini" else 100)
+
+    @property
+    def provider_timeout(self) -> timedelta:
+        """The longest one provider call may take; offline pictures take as long as they are told to."""
+        longest = self.gemini_timeout if self.provider == "gemini" else max(60.0, self.offline_latency[1] + 30)
+        return timedelta(seconds=longest)
+
+    @property
+    def limits(self) -> Limits:
+        """How large an order may be."""
+        return Limits(
+            stages=self.max_stages, images_per_stage=self.max_stage_images, images_per_job=self.max_job_images
+        )
+
+
+def read_settings() -> Settings:
+    """The settings as environment and `.env` give them.
+
+    Raises:
+        SettingRejected: a value is wrong; one line with the name, the value and what is allowed.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = "_".join(str(step) for step in first["loc"][:1]).upper()
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise SettingRejected(f"{name}={first['input']!s}: {reason[:1].lower()}{reason[1:]}") from None
+    if settings.provider == "gemini" and settings.gemini_api_key is None:
+        raise SettingRejected("IMAGE_PROVIDER=gemini: needs GEMINI_API_KEY; set it, or IMAGE_PROVIDER=offline")
+    return settings

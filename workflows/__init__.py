@@ -1,0 +1,1 @@
+"""What happens, in order. Deterministic; everything that touches the world is an activity."""

@@ -1,0 +1,257 @@
+"""A job: open it, deliver every stage at once, close it with a receipt."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+
+with workflow.unsafe.imports_passed_through():
+    from activities.jobs import JobActivities
+    from darkroom.domain import progress
+    from darkroom.domain.batches import BatchReport, SetControlInput
+    from darkroom.domain.jobs import CancelRequest, CloseRun, Control, End, JobInput, OpenedRun, PauseRequest, StartRun
+    from darkroom.domain.ledger import StageLedger
+    from darkroom.domain.names import SearchAttribute
+    from darkroom.domain.progress import JobStatus, Progress
+    from darkroom.domain.receipts import Receipt
+    from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS
+    from workflows.events import log
+    from workflows.policies import CLOSING, RECORD_WRITE
+    from workflows.stage_delivery import Children, StageDelivery
+
+JOB_STATUS = SearchAttributeKey.for_keyword(SearchAttribute.JOB_STATUS)
+JOB_TYPE = SearchAttributeKey.for_keyword(SearchAttribute.JOB_TYPE)
+USER_ID = SearchAttributeKey.for_keyword(SearchAttribute.USER_ID)
+
+SHORTEST_QUOTA_PAUSE = timedelta(seconds=60)
+"""A quota that claims to be back at once must not become a busy loop of refused calls."""
+
+
+@workflow.defn
+class PipelineJobWorkflow:
+    """Delivers exactly what was ordered, or says why not, and always completes with the receipt."""
+
+    @workflow.init
+    def __init__(self, job: JobInput) -> None:
+        self._job = job
+        self._run = OpenedRun()
+        self._status = JobStatus.PENDING
+        self._began: datetime = workflow.now()
+        self._ledgers: dict[int, StageLedger] = {}
+        self._children = Children()
+        self._receipt: Receipt | None = None
+
+    @workflow.run
+    async def run(self, _job: JobInput) -> Receipt:
+        work = asyncio.create_task(self._work())
+        try:
+            # Unshielded, a cancel would take the children's results with it.
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self.cancel(CancelRequest(reason="cancelled through Temporal"))
+            return await work
+
+    async def _work(self) -> Receipt:
+        await self._open()
+        if self._children.turned_away is None:
+            tasks = [asyncio.create_task(self._relay()), asyncio.create_task(self._lift_spent_quotas())]
+            await self._deliver()
+            for task in tasks:
+                task.cancel()
+        return await self._close()
+
+    @workflow.signal
+    def cancel(self, request: CancelRequest | None = None) -> None:
+        """Begin nothing more; what is under way is delivered and charged."""
+        if not self._children.wanted.cancel_requested:
+            self._want(cancel_requested=True, reason=request.reason if request else None)
+
+    @workflow.signal
+    def pause(self, request: PauseRequest | None = None) -> None:
+        """Begin nothing more until `resume`."""
+        if not self._children.wanted.paused and not self._children.wanted.ending:
+            self._want(paused=True, reason=(request and request.reason) or "paused by the user")
+
+    @workflow.signal
+    def resume(self) -> None:
+        """Lift a pause, whoever made it."""
+        if self._children.wanted.on_hold and not self._children.wanted.ending:
+            self._want(paused=False, quota_until=None, reason=None)
+
+    @workflow.signal
+    def report(self, report: BatchReport) -> None:
+        """What a child has to tell."""
+        if report.stage_index in self._ledgers:
+            self._ledgers[report.stage_index].merge(report)
+        self._heed(report)
+        self._show()
+
+    @workflow.query
+    def progress(self) -> Progress:
+        """The job as it stands (spec §6)."""
+        stages = tuple(ledger.progress() for ledger in self._ledgers.values())
+        with_ids = self._run.total_images <= MAX_IMAGES_WITH_IDS
+        ids = tuple(attach_id for stage in stages for attach_id in stage.attach_ids or ())
+        completed = sum(stage.completed for stage in stages)
+        missing = sum(ledger.missing for ledger in self._ledgers.values())
+        in_run = sum(ledger.delivered_in_run for ledger in self._ledgers.values())
+        elapsed = (workflow.now() - self._began).total_seconds()
+        running = self._status is JobStatus.PROCESSING and not self._children.wanted.holds
+        return Progress(
+            job_id=self._job.job_id,
+            job_type=self._run.job_type,
+            status=self._status,
+            paused=self._children.wanted.on_hold and not self._status.ended,
+            pause_reason=self._children.wanted.reason
+            if self._children.wanted.on_hold and not self._status.ended
+            else None,
+            cancel_requested=self._children.wanted.cancel_requested,
+            total_images=self._run.total_images,
+            completed_images=completed,
+            failed_images=self._run.total_images - completed
+            if self._status in (JobStatus.COMPLETED, JobStatus.FAILED)
+            else 0,
+            generated_attach_ids=ids if with_ids else None,
+            stages=stages,
+            started_at=self._run.started_at,
+            eta_seconds=progress.eta_seconds(in_run, missing, elapsed) if running else None,
+            error_message=self._receipt.error_message if self._receipt else self._children.failure,
+        )
+
+    async def _open(self) -> None:
+        info = workflow.info()
+        start = StartRun(
+            job_id=self._job.job_id, run_id=info.run_id, started_at=info.start_time, restart=self._job.restart
+        )
+        self._run = await workflow.execute_activity_method(
+            JobActivities.open_job, start, summary="open", **RECORD_WRITE
+        )
+        self._began = workflow.now()
+        self._children.turned_away = self._run.turned_away
+        if self._children.turned_away is not None:
+            return
+        self._status = JobStatus.PROCESSING
+        self._children.failure = self._run.failure
+        self._adopt(self._run.control)
+        with_ids = self._run.total_images <= MAX_IMAGES_WITH_IDS
+        self._ledgers = {plan.stage_index: StageLedger(plan, with_ids=with_ids) for plan in self._run.stages}
+        attributes = [JOB_STATUS.value_set(self._status), JOB_TYPE.value_set(self._run.job_type)]
+        if self._run.user_id is not None:
+            attributes.append(USER_ID.value_set(str(self._run.user_id)))
+        workflow.upsert_search_attributes(attributes)
+        self._show()
+
+    def _adopt(self, found: Control) -> None:
+        """A run that takes over after a crash finds a pause or a cancel on the row; signals add to it."""
+        self._children.wanted = Control(
+            version=self._children.wanted.version,
+            paused=self._children.wanted.paused or found.paused,
+            quota_until=found.quota_until,
+            reason=self._children.wanted.reason or found.reason,
+            cancel_requested=self._children.wanted.cancel_requested or found.cancel_requested,
+        )
+        if self._children.wanted.holds:
+            self._want()
+
+    async def _deliver(self) -> None:
+        if self._children.failure is not None:
+            return
+        # A wish that came before the job was open holds from the first image on.
+        await workflow.wait_condition(lambda: self._children.control.version == self._children.wanted.version)
+        await asyncio.gather(
+            *(
+                StageDelivery(
+                    ledger, self._run, self._job.job_id, self._children, on_report=self._heed, on_change=self._show
+                ).deliver()
+                for ledger in self._ledgers.values()
+            )
+        )
+
+    async def _close(self) -> Receipt:
+        if self._children.turned_away is not None:
+            log("job turned away", job_id=str(self._job.job_id), reason=self._children.turned_away)
+            return Receipt.nothing(self._job.job_id, self._children.turned_away)
+        cancelled = self._children.wanted.cancel_requested
+        for ledger in self._ledgers.values():
+            ledger.end(cancelled=cancelled, failure=self._children.failure)
+        close = CloseRun(
+            job_id=self._job.job_id,
+            run_id=workflow.info().run_id,
+            end=End.FAILED if self._children.failure else End.CANCELLED if cancelled else End.DELIVERED,
+            error_message=self._children.failure,
+            stages=tuple(ledger.ending() for ledger in self._ledgers.values()),
+        )
+        receipt: Receipt = await workflow.execute_activity_method(
+            JobActivities.close_job, close, summary="close", **CLOSING
+        )
+        self._receipt, self._status = receipt, receipt.status
+        workflow.upsert_search_attributes([JOB_STATUS.value_set(self._status)])
+        self._show()
+        event = "job cancelled" if receipt.status is JobStatus.CANCELLED else "job finished"
+        log(
+            event,
+            job_id=str(self._job.job_id),
+            status=str(receipt.status),
+            completed=receipt.delivered,
+            total=receipt.ordered,
+            reason=receipt.error_message,
+        )
+        return receipt
+
+    def _want(self, **changes: object) -> None:
+        """Signal handlers only set state; the relay does the rest."""
+        self._children.wanted = self._children.wanted.model_copy(
+            update={**changes, "version": self._children.wanted.version + 1}
+        )
+
+    def _heed(self, report: BatchReport) -> None:
+        """What one child met that concerns all."""
+        if report.stopped is not None and self._children.failure is None:
+            self._children.failure = report.stopped
+            self._want(failing=True)
+        elif (
+            report.quota_until is not None
+            and self._children.wanted.quota_until is None
+            and not self._children.wanted.ending
+        ):
+            until = max(report.quota_until, workflow.now() + SHORTEST_QUOTA_PAUSE)
+            reason = self._children.wanted.reason if self._children.wanted.paused else report.quota_reason
+            self._want(quota_until=until, reason=reason or "the provider's daily quota is spent")
+
+    async def _relay(self) -> None:
+        """Write each wish on the job's row first, then tell the children."""
+        while True:
+            await workflow.wait_condition(lambda: self._children.wanted.version > self._children.control.version)
+            wanted = self._children.wanted
+            await workflow.execute_activity_method(
+                JobActivities.set_control,
+                SetControlInput(job_id=self._job.job_id, run_id=workflow.info().run_id, control=wanted),
+                summary="control",
+                **RECORD_WRITE,
+            )
+            await self._children.tell(wanted)
+            self._show()
+            if wanted.on_hold and not wanted.ending:
+                log("job paused", job_id=str(self._job.job_id), reason=wanted.reason)
+
+    async def _lift_spent_quotas(self) -> None:
+        """When a spent quota is back, lift the pause it made, and only that one."""
+        while True:
+            await workflow.wait_condition(lambda: self._children.wanted.quota_until is not None)
+            until = self._children.wanted.quota_until
+            assert until is not None
+            try:
+                await workflow.wait_condition(
+                    lambda until=until: self._children.wanted.quota_until != until,  # type: ignore[misc]  # a default binds it
+                    timeout=max(until - workflow.now(), timedelta(seconds=1)),
+                )
+            except TimeoutError:
+                if not self._children.wanted.ending:
+                    self._want(
+                        quota_until=None, reason=self._children.wanted.reason if self._children.wanted.paused else None
+                    )
+
+    def _show(self) -> None:
+        """The job's page in the Temporal Web UI."""
+        workflow.set_current_details(progress.markdown(self.progress()))

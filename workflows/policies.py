@@ -1,0 +1,71 @@
+"""Retry and timeout policies: one constant per thing that can fail, and why these numbers.
+
+The time-outs are also how long lost work waits after a worker dies, so they are as short as is safe.
+"""
+
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio.common import RetryPolicy
+
+
+class ActivityPolicy(TypedDict, total=False):
+    """The keyword arguments of an activity call that say how it may fail."""
+
+    start_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
+PROVIDER_ATTEMPTS = 20
+"""About 15 minutes of waiting between attempts (spec §5); the last one records the miss itself."""
+
+PROVIDER_GRACE = timedelta(seconds=30)
+"""On top of the provider's own limit: reading references, staging, the records."""
+
+HEARTBEAT = timedelta(seconds=10)
+"""A dead worker is noticed after this; workers send one every 3 s."""
+
+# The activity names its own delay for every failure it expects. These numbers serve a worker that dies:
+# its work starts again 2 s after the heartbeat is missed.
+PROVIDER_CALL = RetryPolicy(
+    initial_interval=timedelta(seconds=2),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=60),
+    maximum_attempts=PROVIDER_ATTEMPTS,
+)
+
+
+def provider_call(provider_timeout_seconds: float) -> ActivityPolicy:
+    """One provider call. No schedule-to-start and no schedule-to-close: images may wait in a long queue."""
+    return ActivityPolicy(
+        start_to_close_timeout=timedelta(seconds=provider_timeout_seconds) + PROVIDER_GRACE,
+        heartbeat_timeout=HEARTBEAT,
+        retry_policy=PROVIDER_CALL,
+    )
+
+
+# The picture is paid for, so writing it is tried until it works. 60 s is a 20 MB picture on a slow line.
+STORAGE_WRITE = ActivityPolicy(
+    start_to_close_timeout=timedelta(seconds=60),
+    heartbeat_timeout=HEARTBEAT,
+    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
+)
+
+# One short transaction; clients give up after 10 s, so 15 s means that the worker is gone.
+RECORD_WRITE = ActivityPolicy(
+    start_to_close_timeout=timedelta(seconds=15),
+    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
+)
+
+# The same, but it moves money: tried sooner, because a user waits to see the picture counted.
+SETTLEMENT = ActivityPolicy(
+    start_to_close_timeout=timedelta(seconds=15),
+    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=15)),
+)
+
+# Closing removes up to 30,000 leftover files after its one transaction.
+CLOSING = ActivityPolicy(
+    start_to_close_timeout=timedelta(minutes=5),
+    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
+)

@@ -1,0 +1,321 @@
+"""One batch: up to 500 images of one round of one stage, each through its four activities."""
+
+import asyncio
+import contextlib
+from collections import deque
+from datetime import timedelta
+
+from temporalio import exceptions, workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.images import ImageActivities
+    from darkroom.domain.batches import BatchInput, BatchReport, BatchResult
+    from darkroom.domain.images import (
+        AttachInput,
+        CreditInput,
+        GenerateInput,
+        GenerateResult,
+        ImageKey,
+        Outcome,
+        Settlement,
+        UploadInput,
+    )
+    from darkroom.domain.jobs import Control
+    from darkroom.domain.names import TaskQueue, activity_label
+    from darkroom.domain.rounds import refusals_stop_stage
+    from workflows.events import log
+    from workflows.policies import RECORD_WRITE, SETTLEMENT, STORAGE_WRITE, provider_call
+
+REPORT_EVERY = timedelta(seconds=1)
+HELD_PAUSE = timedelta(seconds=1)
+
+
+@workflow.defn
+class StageBatchWorkflow:
+    """Makes the images of its input and says what became of each.
+
+    What is held by a pause goes back to not started; the parent asks for it again on resume.
+    """
+
+    @workflow.init
+    def __init__(self, batch: BatchInput) -> None:
+        self._batch = batch
+        self._control = batch.control
+        self._queue = deque(batch.ordinals)
+        self._calls: dict[int, workflow.ActivityHandle[GenerateResult]] = {}
+        self._generating = asyncio.Semaphore(batch.concurrency)
+        self._pairs: list[tuple[int, int]] = []
+        self._news = BatchReport(stage_index=batch.stage_index)
+        self._urgent = False
+        self._ended = False
+        self._result = BatchResult(report=self._news)
+        self._delivered = 0
+        self._spent = False
+        """The provider's quota is spent: the parent pauses the job."""
+        self._stopped = False
+        """A permanent fault was met."""
+
+    @workflow.run
+    async def run(self, _batch: BatchInput) -> BatchResult:
+        delivering = asyncio.create_task(self._deliver())
+        reporting = asyncio.create_task(self._report_as_it_goes())
+        try:
+            await asyncio.shield(delivering)
+        except asyncio.CancelledError:
+            self._update(cancelled=True)
+            self._drop_what_waits()
+            await delivering
+        self._ended = True
+        await reporting
+        return self._result.model_copy(update={"report": self._take_news()})
+
+    @workflow.signal
+    def control(self, control: Control) -> None:
+        """Pause, resume or cancel, passed on by the parent."""
+        if control.version > self._control.version:
+            self._control = control
+            if control.holds:
+                self._drop_what_waits()
+
+    @property
+    def _draining(self) -> bool:
+        """Whether nothing may be begun; what is under way finishes."""
+        result = self._result
+        over = self._spent or self._stopped or result.refused or result.turned_away or result.cancelled
+        return bool(self._control.holds or over)
+
+    async def _deliver(self) -> None:
+        # Twice as many lanes as calls: while one image is encoded and settled the next is being drawn,
+        # and never more wait to be settled than are being drawn.
+        while self._queue and not self._draining:
+            lanes = min(len(self._queue), 2 * self._batch.concurrency)
+            await asyncio.gather(*(self._lane() for _ in range(lanes)))
+
+    async def _lane(self) -> None:
+        while self._queue and not self._draining:
+            ordinal = self._queue.popleft()
+            async with self._generating:
+                made = None if self._draining else await self._generate(ordinal)
+            if made is None:
+                self._queue.append(ordinal)
+            else:
+                await self._conclude(ordinal, made)
+
+    async def _generate(self, ordinal: int) -> GenerateResult | None:
+        """The result of `generate`; None when it was not begun."""
+        try:
+            result = await self._start_generate(ordinal, staged_only=False)
+        except asyncio.CancelledError:
+            return None
+        except ActivityError as error:
+            return await self._after_failure(ordinal, error)
+        if result.outcome is not Outcome.HELD:
+            return result
+        if result.final:
+            self._update(turned_away=result.reason)
+        elif not self._draining:
+            # The row says paused or cancelled before the signal is here, or the resume after it was
+            # quicker than this answer.
+            await workflow.sleep(HELD_PAUSE)
+        return None
+
+    async def _start_generate(self, ordinal: int, *, staged_only: bool) -> GenerateResult:
+        handle: workflow.ActivityHandle[GenerateResult] = workflow.start_activity_method(
+            ImageActivities.generate,
+            GenerateInput(
+                key=self._key(ordinal),
+                run_id=self._batch.run_id,
+                round=self._batch.round,
+                provider=self._batch.provider,
+                staged_only=staged_only,
+            ),
+            task_queue=TaskQueue.GENERATE,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=self._label(ordinal),
+            **provider_call(self._batch.provider_timeout_seconds),
+        )
+        if not staged_only:
+            self._calls[ordinal] = handle
+        try:
+            return await handle
+        finally:
+            self._calls.pop(ordinal, None)
+
+    async def _after_failure(self, ordinal: int, error: ActivityError) -> GenerateResult | None:
+        if isinstance(error.cause, exceptions.CancelledError):
+            return None
+        if self._draining and isinstance(error.cause, exceptions.TimeoutError):
+            # Its worker died during the drain, and a cancelled activity is not tried again. If the
+            # bytes were staged before, they are paid for and delivered.
+            try:
+                return await self._start_generate(ordinal, staged_only=True)
+            except ActivityError as second:
+                error = second
+        elif self._draining:
+            return None
+        return GenerateResult(outcome=Outcome.LOST, reason=str(error.cause or error)[:200])
+
+    async def _conclude(self, ordinal: int, made: GenerateResult) -> None:
+        match made.outcome:
+            case Outcome.GENERATED:
+                await self._publish(ordinal, made)
+            case Outcome.DELIVERED:
+                self._note_delivered(ordinal, made.attach_id)
+            case Outcome.REFUSED:
+                self._note_refused(ordinal, made)
+            case Outcome.QUOTA_SPENT:
+                self._queue.append(ordinal)
+                self._spent = True
+                self._tell(quota_until=made.until, quota_reason=made.reason)
+            case Outcome.STOPPED:
+                self._queue.append(ordinal)
+                self._stop(made.reason)
+            case Outcome.LOST if self._draining:
+                self._log("image lost", ordinal, reason=made.reason)
+            case _:
+                self._note_missed(ordinal, made.reason)
+
+    async def _publish(self, ordinal: int, made: GenerateResult) -> None:
+        key, label = self._key(ordinal), self._label(ordinal)
+        uploaded = await workflow.execute_activity_method(
+            ImageActivities.upload,
+            UploadInput(key=key, user_id=self._batch.user_id, call_id=made.call_id),
+            task_queue=TaskQueue.PUBLISH,
+            summary=label,
+            **STORAGE_WRITE,
+        )
+        if uploaded.outcome is Outcome.STOPPED:
+            self._stop(uploaded.reason)
+            return
+        if uploaded.outcome is Outcome.DELIVERED:
+            self._note_delivered(ordinal, uploaded.attach_id)
+            return
+        if uploaded.path is None or uploaded.size is None or uploaded.sha256 is None:
+            self._note_missed(ordinal, uploaded.reason)
+            return
+        attached = await workflow.execute_activity_method(
+            ImageActivities.attach,
+            AttachInput(
+                key=key,
+                run_id=self._batch.run_id,
+                call_id=made.call_id,
+                path=uploaded.path,
+                size=uploaded.size,
+                sha256=uploaded.sha256,
+            ),
+            task_queue=TaskQueue.ORCHESTRATE,
+            summary=label,
+            **RECORD_WRITE,
+        )
+        if attached.attach_id is None:
+            self._update(turned_away=attached.reason)
+            return
+        await self._settle(ordinal, key, label)
+
+    async def _settle(self, ordinal: int, key: ImageKey, label: str) -> None:
+        credited = await workflow.execute_activity_method(
+            ImageActivities.credit,
+            CreditInput(key=key, run_id=self._batch.run_id),
+            task_queue=TaskQueue.ORCHESTRATE,
+            summary=label,
+            **SETTLEMENT,
+        )
+        match credited.settlement:
+            case Settlement.SETTLED:
+                self._note_delivered(ordinal, credited.attach_id)
+            case Settlement.STAGE_FULL:
+                self._update(decided=self._result.decided + 1)
+                self._log("image not needed", ordinal, reason=credited.reason)
+            case Settlement.INSUFFICIENT:
+                self._stop(credited.reason)
+            case Settlement.RUN_REFUSED:
+                self._update(turned_away=credited.reason)
+
+    def _note_delivered(self, ordinal: int, attach_id: int | None) -> None:
+        self._delivered += 1
+        self._update(decided=self._result.decided + 1)
+        if self._batch.with_ids and attach_id is not None:
+            self._pairs.append((ordinal, attach_id))
+        self._news = self._news.model_copy(update={"delivered": self._news.delivered + 1})
+        n = self._batch.delivered_before + self._delivered
+        self._log("image delivered", ordinal, n=n, quantity=self._batch.quantity, attach_id=attach_id)
+
+    def _note_missed(self, ordinal: int, reason: str | None) -> None:
+        self._update(decided=self._result.decided + 1)
+        self._news = self._news.model_copy(
+            update={"missed": self._news.missed + 1, "reason": reason or self._news.reason}
+        )
+        self._log("image missed", ordinal, reason=reason)
+
+    def _note_refused(self, ordinal: int, made: GenerateResult) -> None:
+        self._update(decided=self._result.decided + 1, refusals=self._result.refusals + 1)
+        self._news = self._news.model_copy(
+            update={"refused": self._news.refused + 1, "reason": made.reason or self._news.reason}
+        )
+        self._log("image refused", ordinal, reason=made.reason, final=made.final)
+        refusals = self._batch.refusals_in_run + self._result.refusals
+        if made.final or refusals_stop_stage(refusals, self._batch.delivered_in_run + self._delivered):
+            self._update(refused=made.reason or "refused by policy")
+            self._drop_what_waits()
+
+    def _stop(self, reason: str | None) -> None:
+        self._stopped = True
+        self._tell(stopped=reason or "stopped")
+
+    def _tell(self, **news: object) -> None:
+        """Something the parent must hear at once."""
+        self._news = self._news.model_copy(update=news)
+        self._urgent = True
+        self._drop_what_waits()
+
+    def _drop_what_waits(self) -> None:
+        # Only `generate` is ever cancelled. The server drops what is queued or backing off at once; a
+        # call under way finishes and its result comes all the same.
+        for handle in list(self._calls.values()):
+            handle.cancel()
+
+    async def _report_as_it_goes(self) -> None:
+        info = workflow.info()
+        if info.parent is None:
+            return
+        parent = workflow.get_external_workflow_handle(info.parent.workflow_id, run_id=info.parent.run_id)
+        while True:
+            await workflow.wait_condition(
+                lambda: self._ended or self._urgent or self._news.delivered >= self._batch.report_step
+            )
+            if self._ended:
+                return  # the result carries the rest
+            self._urgent = False
+            try:
+                await parent.signal("report", self._take_news())
+            except exceptions.ApplicationError as error:
+                # The parent reads the records when this batch ends; nothing depends on a report.
+                workflow.logger.warning("report not delivered: %s", error)
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(lambda: self._ended or self._urgent, timeout=REPORT_EVERY)
+
+    def _take_news(self) -> BatchReport:
+        news = self._news.model_copy(update={"pairs": tuple(self._pairs), "in_flight": len(self._calls)})
+        self._pairs = []
+        self._news = BatchReport(stage_index=self._batch.stage_index)
+        return news
+
+    def _update(self, **changes: object) -> None:
+        self._result = self._result.model_copy(update=changes)
+
+    def _key(self, ordinal: int) -> ImageKey:
+        return ImageKey(job_id=self._batch.job_id, stage_index=self._batch.stage_index, ordinal=ordinal)
+
+    def _label(self, ordinal: int) -> str:
+        return activity_label(self._batch.stage_index, ordinal)
+
+    def _log(self, event: str, ordinal: int, **fields: object) -> None:
+        log(
+            event,
+            job_id=str(self._batch.job_id),
+            stage=self._batch.stage_index,
+            ordinal=ordinal,
+            round=self._batch.round,
+            **fields,
+        )

@@ -1,0 +1,256 @@
+"""Delivering one stage: rounds of batches until nothing is missing (part of the job's workflow)."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from temporalio import exceptions, workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.jobs import JobActivities
+    from darkroom.domain.batches import (
+        BatchInput,
+        BatchReport,
+        BatchResult,
+        DeliveredPageInput,
+        NextOrdinalsInput,
+        StageRef,
+    )
+    from darkroom.domain.jobs import Control, OpenedRun
+    from darkroom.domain.ledger import StageLedger
+    from darkroom.domain.names import batch_workflow_id
+    from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, PAGE, report_step, top_up_delay
+    from workflows.events import log
+    from workflows.policies import RECORD_WRITE
+    from workflows.stage_batch import StageBatchWorkflow
+
+CHILD_IN_THE_WAY = timedelta(seconds=1)
+
+ChildHandle = workflow.ChildWorkflowHandle[StageBatchWorkflow, BatchResult]
+
+
+class Children:
+    """The running batches of a job, and what they were told last."""
+
+    def __init__(self) -> None:
+        self.wanted = Control()
+        """What was asked of the job."""
+        self.control = Control()
+        """What of it the job's row says already, and the running batches were told."""
+        self.failure: str | None = None
+        """The permanent fault that one of them met."""
+        self.turned_away: str | None = None
+        """Why this run may do nothing more."""
+        self._running: dict[str, ChildHandle] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether no stage may begin another batch."""
+        return self.wanted.ending or self.failure is not None or self.turned_away is not None
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether a batch that is begun now would have to wait."""
+        return self.wanted.holds or self.control.holds
+
+    async def tell(self, control: Control) -> None:
+        """Pass a wish on to every running batch; one that has just ended needs it no more."""
+        self.control = control
+        for handle in list(self._running.values()):
+            await self._tell_one(handle, control)
+
+    async def run(self, batch: BatchInput, name: str) -> BatchResult:
+        """Start a batch as a child workflow and wait for its end.
+
+        Raises:
+            ChildWorkflowError: it failed or was terminated.
+        """
+        told = batch.control
+        handle: ChildHandle = await workflow.start_child_workflow(
+            StageBatchWorkflow.run, batch, id=name, static_summary=_summary(batch)
+        )
+        self._running[name] = handle
+        try:
+            if self.control.version != told.version:
+                # The wish came while the child was starting, and was not in its input.
+                await self._tell_one(handle, self.control)
+            return await handle
+        finally:
+            del self._running[name]
+
+    @staticmethod
+    async def _tell_one(handle: ChildHandle, control: Control) -> None:
+        try:
+            await handle.signal(StageBatchWorkflow.control, control)
+        except exceptions.ApplicationError as error:
+            workflow.logger.info("child %s has ended already: %s", handle.id, error)
+
+
+class StageDelivery:
+    """One stage from its first round to its last."""
+
+    def __init__(
+        self,
+        ledger: StageLedger,
+        run: OpenedRun,
+        job_id: UUID,
+        children: Children,
+        *,
+        on_report: Callable[[BatchReport], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._run = run
+        self._job_id = job_id
+        self._children = children
+        self._on_report = on_report
+        self._on_change = on_change
+        self._with_ids = run.total_images <= MAX_IMAGES_WITH_IDS
+
+    async def deliver(self) -> None:
+        """Round 0, then top-ups, until nothing is missing or no round is left."""
+        ledger = self._ledger
+        self._log("stage started", quantity=ledger.plan.quantity)
+        await self._learn_ids()
+        for round_ in range(self._run.max_top_ups + 1):
+            if ledger.missing == 0 or self._over() or not await self._wait_for_top_up(round_):
+                break
+            await self._deliver_round(round_)
+        children = self._children
+        ledger.end(cancelled=children.wanted.cancel_requested or ledger.cancelled, failure=children.failure)
+        self._on_change()
+        if ledger.delivered < ledger.plan.quantity:
+            got, expected = ledger.delivered, ledger.plan.quantity
+            self._log("stage short", expected=expected, got=got, missing=expected - got, reason=ledger.reason)
+        self._log("stage finished", completed=ledger.delivered, quantity=ledger.plan.quantity)
+
+    def _over(self) -> bool:
+        return self._ledger.stopped or self._children.over
+
+    async def _wait_for_top_up(self, round_: int) -> bool:
+        delay = top_up_delay(round_, timedelta(seconds=self._run.top_up_delay_seconds))
+        if delay:
+            try:
+                await workflow.wait_condition(self._over, timeout=delay)
+            except TimeoutError:
+                return True
+        return not self._over()
+
+    async def _deliver_round(self, round_: int) -> None:
+        ledger = self._ledger
+        budget = wanted = ledger.missing
+        before = ledger.delivered
+        ledger.begin_round(round_)
+        if round_:
+            self._log("top-up started", round=round_, missing=wanted)
+        batch = 0
+        while budget > 0 and not self._over():
+            await workflow.wait_condition(lambda: self._over() or not self._children.on_hold)
+            if self._over():
+                break
+            decided = await self._deliver_batch(round_, batch, budget)
+            if decided is None:
+                break
+            budget -= decided
+            batch += 1
+        if round_:
+            self._log("top-up finished", round=round_, recovered=ledger.delivered - before, missing=wanted)
+
+    async def _deliver_batch(self, round_: int, batch: int, budget: int) -> int | None:
+        """Make up to 500 images; how many were decided, or None when the round cannot go on."""
+        ledger = self._ledger
+        ordinals = await workflow.execute_activity_method(
+            JobActivities.next_ordinals,
+            NextOrdinalsInput(job_id=self._job_id, stage_index=ledger.plan.stage_index, limit=min(budget, PAGE)),
+            summary=f"{ledger.plan.label} · ordinals",
+            **RECORD_WRITE,
+        )
+        ledger.in_flight = min(len(ordinals), self._run.stage_concurrency)
+        self._on_change()
+        asked = self._children.wanted.version
+        result: BatchResult | None = None
+        try:
+            result = await self._run_child(round_, batch, tuple(ordinals))
+        except exceptions.ChildWorkflowError as error:
+            self._note_lost_child(error)
+        else:
+            ledger.merge(result.report)
+            ledger.note_refusals(result.refusals, result.refused)
+            if result.cancelled:
+                ledger.cancelled = ledger.stopped = True
+            self._on_report(result.report)
+            self._children.turned_away = self._children.turned_away or result.turned_away
+        await self._read_records()
+        self._on_change()
+        if result is None or (result.decided == 0 and self._children.wanted.version == asked):
+            return None
+        return result.decided
+
+    async def _run_child(self, round_: int, batch: int, ordinals: tuple[int, ...]) -> BatchResult:
+        ledger = self._ledger
+        child = BatchInput(
+            job_id=self._job_id,
+            run_id=workflow.info().run_id,
+            user_id=self._run.user_id,
+            stage_index=ledger.plan.stage_index,
+            quantity=ledger.plan.quantity,
+            round=round_,
+            provider=self._run.provider,
+            ordinals=ordinals,
+            control=self._children.control,
+            delivered_before=ledger.delivered,
+            delivered_in_run=ledger.delivered_in_run,
+            refusals_in_run=ledger.refusals_in_run,
+            concurrency=self._run.stage_concurrency,
+            report_step=report_step(self._run.total_images),
+            with_ids=self._with_ids,
+            provider_timeout_seconds=self._run.provider_timeout_seconds,
+        )
+        name = batch_workflow_id(self._job_id, ledger.plan.stage_index, round_, batch)
+        while True:
+            try:
+                return await self._children.run(child, name)
+            except exceptions.WorkflowAlreadyStartedError:
+                # A restart can be quicker than the server is in ending the children of the run before.
+                await workflow.sleep(CHILD_IN_THE_WAY)
+
+    def _note_lost_child(self, error: exceptions.ChildWorkflowError) -> None:
+        if isinstance(error.cause, exceptions.CancelledError):
+            # It was cancelled before it could start; one that runs catches it and says so itself.
+            self._ledger.cancelled = self._ledger.stopped = True
+        self._ledger.reason = f"a batch was lost: {error.cause or error}"[:80]
+        self._log("batch lost", reason=str(error.cause or error))
+
+    async def _read_records(self) -> None:
+        """No batch is running: what the records say replaces what was reported."""
+        ledger = self._ledger
+        counts = await workflow.execute_activity_method(
+            JobActivities.record_progress,
+            StageRef(job_id=self._job_id, stage_index=ledger.plan.stage_index),
+            summary=f"{ledger.plan.label} · progress",
+            **RECORD_WRITE,
+        )
+        ledger.correct(counts)
+        await self._learn_ids()
+
+    async def _learn_ids(self) -> None:
+        """Read the ids nobody told us: of an earlier run, or of a child that died."""
+        after = -1
+        while self._ledger.lacks_ids:
+            page = await workflow.execute_activity_method(
+                JobActivities.delivered_page,
+                DeliveredPageInput(job_id=self._job_id, stage_index=self._ledger.plan.stage_index, after=after),
+                summary=f"{self._ledger.plan.label} · ids",
+                **RECORD_WRITE,
+            )
+            if not page:
+                return
+            self._ledger.learn(tuple(page))
+            after = page[-1][0]
+
+    def _log(self, event: str, **fields: object) -> None:
+        log(event, job_id=str(self._job_id), stage=self._ledger.plan.stage_index, **fields)
+
+
+def _summary(batch: BatchInput) -> str:
+    return f"stage {batch.stage_index} · round {batch.round} · {len(batch.ordinals)} images"
