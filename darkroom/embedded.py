@@ -1,0 +1,236 @@
+"""The embedded Temporal server: one process, one file in DARKROOM_HOME, stopped with its parent."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.namespace.v1 import NamespaceConfig
+from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
+from temporalio.client import Client
+
+from darkroom.bootstrap import ADDRESS_FILE, read_address
+from darkroom.domain.errors import DarkroomError, ServerNotReachable
+from darkroom.domain.names import SearchAttribute, job_workflow_id
+from darkroom.settings import Settings
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 7233
+DEFAULT_UI_PORT = 8233
+RETENTION = timedelta(days=30)
+START_PATIENCE = 30.0
+STOP_PATIENCE = 10.0
+
+# The launcher asks Linux to end the server with its parent, then becomes the server. It asks whether the
+# parent is still there, because it may have died before the question was put.
+_LAUNCHER = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class AlreadyUp(DarkroomError):
+    """Another process runs the embedded stack in this folder."""
+
+
+class PortTaken(DarkroomError):
+    """A port that the server needs is in use."""
+
+
+@dataclass(frozen=True)
+class EmbeddedServer:
+    """A running server of ours."""
+
+    address: str
+    ui_url: str
+    pid: int
+
+    def job_url(self, job_id: UUID) -> str:
+        """The job's page in the Temporal Web UI."""
+        return f"{self.ui_url}/namespaces/default/workflows/{job_workflow_id(job_id)}"
+
+
+@asynccontextmanager
+async def embedded_server(
+    settings: Settings, *, port: int = DEFAULT_PORT, ui_port: int = DEFAULT_UI_PORT, any_port: bool = False
+) -> AsyncIterator[EmbeddedServer]:
+    """Run the server while the context lasts.
+
+    Args:
+        settings: its files lie in `darkroom_home`.
+        port: gRPC, on the loopback address.
+        ui_port: the Web UI, on the loopback address.
+        any_port: take free ports when these are in use.
+
+    Raises:
+        AlreadyUp: another process does so in the same folder.
+        PortTaken: a port is in use.
+        ServerNotReachable: it did not come up; its log says why.
+    """
+    home = settings.darkroom_home.absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    with _locked(home):
+        await _stop_orphan(home)
+        ports = [_usable(port, "--port", any_port=any_port), _usable(ui_port, "--ui-port", any_port=any_port)]
+        process = await _start(home, *ports)
+        server = EmbeddedServer(f"{HOST}:{ports[0]}", f"http://{HOST}:{ports[1]}", process.pid)
+        address_file = home / ADDRESS_FILE
+        # Written before the server answers: whoever finds it after a crash can stop the orphan.
+        _write(address_file, {"address": server.address, "ui_url": server.ui_url, "pid": server.pid})
+        try:
+            await _wait_until_it_answers(server, process, home)
+            yield server
+        finally:
+            await _stop(process)
+            address_file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    with (home / "up.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise AlreadyUp(
+                f"an embedded stack is running in {home} already: use it, or set DARKROOM_HOME to another folder"
+            ) from None
+        yield
+
+
+async def _stop_orphan(home: Path) -> None:
+    """Stop a server that an `up` which was killed left behind; two on one file would corrupt it."""
+    address_file = home / ADDRESS_FILE
+    if not address_file.is_file():
+        return
+    with contextlib.suppress(psutil.Error, ValueError, KeyError):
+        orphan = psutil.Process(int(read_address(address_file)["pid"]))
+        # A pid is used again; only a server on our own file is ours.
+        if str(_database(home)) in orphan.cmdline():
+            orphan.terminate()
+            await asyncio.to_thread(_wait_or_kill, orphan)
+    address_file.unlink(missing_ok=True)
+
+
+def _wait_or_kill(process: psutil.Process) -> None:
+    try:
+        process.wait(STOP_PATIENCE)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_PATIENCE)
+
+
+def _usable(port: int, option: str, *, any_port: bool) -> int:
+    """The port if it is free, or a free one.
+
+    Raises:
+        PortTaken: it is in use and another will not do.
+    """
+    for candidate in (port, 0) if any_port else (port,):
+        with socket.socket() as probe:
+            # The server sets this too: a connection in TIME_WAIT does not keep a port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((HOST, candidate))
+                return int(probe.getsockname()[1])
+    raise PortTaken(f"port {port} is in use: choose another one with {option}, or stop what listens there")
+
+
+async def _start(home: Path, port: int, ui_port: int) -> asyncio.subprocess.Process:
+    binary = Path(sys.executable).with_name("temporal")
+    found = str(binary) if binary.is_file() else shutil.which("temporal")
+    if found is None:
+        raise ServerNotReachable("the `temporal` program is missing: install the packages of requirements.lock")
+    arguments = ["server", "start-dev", "--ip", HOST, "--port", str(port), "--ui-port", str(ui_port)]
+    arguments += ["--db-filename", str(_database(home))]
+    arguments += ["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"]
+    arguments += ["--dynamic-config-value", "matching.enableFairness=true", "--log-level", "warn"]
+    for attribute in SearchAttribute:
+        arguments += ["--search-attribute", f"{attribute}=Keyword"]
+    with (home / "temporal.log").open("ab") as log_file:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            _LAUNCHER,
+            str(os.getpid()),
+            found,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=log_file,
+            # Ctrl-C goes to the whole process group of the terminal; the server must outlive the drain.
+            start_new_session=True,
+        )
+
+
+async def _wait_until_it_answers(server: EmbeddedServer, process: asyncio.subprocess.Process, home: Path) -> None:
+    try:
+        async with asyncio.timeout(START_PATIENCE):
+            client = await _first_connection(server, process, home)
+            await client.workflow_service.update_namespace(
+                UpdateNamespaceRequest(
+                    namespace="default",
+                    config=NamespaceConfig(
+                        workflow_execution_retention_ttl=Duration(seconds=int(RETENTION.total_seconds()))
+                    ),
+                )
+            )
+    except TimeoutError:
+        raise ServerNotReachable(f"the Temporal server did not come up in {START_PATIENCE:.0f} s{_why(home)}") from None
+
+
+async def _first_connection(server: EmbeddedServer, process: asyncio.subprocess.Process, home: Path) -> Client:
+    while True:
+        try:
+            # A plain connection first: it fails at once, where the client would wait and retry.
+            _, writer = await asyncio.open_connection(*server.address.split(":"))
+            writer.close()
+            return await Client.connect(server.address)
+        except (OSError, RuntimeError):
+            if process.returncode is not None:
+                raise ServerNotReachable(
+                    f"the Temporal server ended with status {process.returncode}{_why(home)}"
+                ) from None
+            await asyncio.sleep(0.02)
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_PATIENCE)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _why(home: Path) -> str:
+    log_file = home / "temporal.log"
+    lines = log_file.read_text("utf-8", errors="replace").strip().splitlines() if log_file.is_file() else []
+    return f"; {log_file} says: {lines[-1][:200]}" if lines else ""
+
+
+def _database(home: Path) -> Path:
+    return home / "temporal.db"
+
+
+def _write(file: Path, content: dict[str, object]) -> None:
+    temporary = file.with_suffix(".new")
+    temporary.write_text(json.dumps(content), "utf-8")
+    temporary.replace(file)
