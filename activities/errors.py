@@ -7,8 +7,8 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from darkroom.domain.errors import DarkroomError, ProviderUnavailable, Retryable
 
-_FIRST_DELAY = timedelta(seconds=2)
-_LONGEST_DELAY = timedelta(seconds=60)
+FIRST_DELAY = timedelta(seconds=2)
+LONGEST_DELAY = timedelta(seconds=60)
 
 
 def to_application_error(error: DarkroomError, attempt: int) -> ApplicationError:
@@ -19,7 +19,7 @@ def to_application_error(error: DarkroomError, attempt: int) -> ApplicationError
     server named wins.
     """
     retryable = isinstance(error, Retryable)
-    delay = min(_FIRST_DELAY * 2 ** min(attempt - 1, 10), _LONGEST_DELAY) * random.uniform(0.75, 1.25)  # noqa: S311
+    delay = min(FIRST_DELAY * 2 ** min(attempt - 1, 10), LONGEST_DELAY) * random.uniform(0.75, 1.25)  # noqa: S311
     if isinstance(error, ProviderUnavailable) and error.retry_after is not None:
         delay = max(delay, error.retry_after)
     return ApplicationError(

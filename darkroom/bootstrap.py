@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +15,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 from activities.calls import ProviderCalls
 from activities.images import ImageActivities
@@ -181,7 +181,7 @@ def metrics_runtime(settings: Settings) -> Runtime | None:
 
 @asynccontextmanager
 async def running_workers(
-    parts: Parts, client: Client, roles: Collection[Role] = (Role.ALL,)
+    parts: Parts, client: Client, roles: Collection[Role] = (Role.ALL,), interceptors: Sequence[Interceptor] = ()
 ) -> AsyncIterator[list[Worker]]:
     """Workers for the roles; leaving waits until what is under way is finished."""
     settings = parts.settings
@@ -196,6 +196,7 @@ async def running_workers(
     )
     jobs = JobActivities(parts.records, parts.storage, parts.intake, terms, pace)
     shared: dict[str, Any] = {
+        "interceptors": interceptors,
         "graceful_shutdown_timeout": settings.provider_timeout + GRACE_ABOVE_PROVIDER,
         "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,

@@ -82,8 +82,9 @@ class Database:
         for executor, connection in ((self._reading, self._reader), (self._writing, self._writer)):
             if connection is not None:
                 await asyncio.get_running_loop().run_in_executor(executor, connection.close)
-            executor.shutdown(wait=False)
         self._reader = self._writer = None
+        for executor in {self._reading, self._writing}:
+            executor.shutdown(wait=False)
 
     async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:

@@ -1,0 +1,196 @@
+"""`demo`: one order from nothing to a receipt, faults included, in less than a minute."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import typer
+
+from darkroom import logs
+from darkroom.bootstrap import Parts, open_parts, running_workers
+from darkroom.cli import arguments
+from darkroom.cli.display import Watched
+from darkroom.cli.following import follow
+from darkroom.cli.jobs import ending
+from darkroom.cli.orders import OPENING_CREDITS
+from darkroom.cli.output import Output, as_value, plural
+from darkroom.cli.results import export, file_name
+from darkroom.cli.session import connect_embedded, run
+from darkroom.cli.statuses import Status
+from darkroom.cli.stopping import Stop, end_process
+from darkroom.cli.tables import receipt_table
+from darkroom.contact_sheet import Frame, contact_sheet
+from darkroom.desk import Seen, Submitted
+from darkroom.domain.names import LOCAL_USER
+from darkroom.domain.receipts import Receipt
+from darkroom.embedded import EmbeddedServer, embedded_server
+from darkroom.providers.photographs import reference_photographs
+from darkroom.settings import Settings, read_settings
+
+STAGES = (
+    ("A lemon on the sill of a tower, misty hills behind it, first light", "16:9"),
+    ("A blue vase on a terrace by the sea, late evening", "4:3"),
+    ("A red kettle at a camp by a mountain lake, night", "1:1"),
+)
+PICTURES_A_STAGE = 16
+
+UNLESS_SET: dict[str, Any] = {
+    "offline_miss_rate": 0.08,
+    "offline_fault_rate": 0.05,
+    "offline_latency": (0.8, 2.4),
+    "offline_seed": 4,
+    "top_up_delay": 1.0,
+    "stage_concurrency": 5,
+}
+"""Slow enough to watch, and with a seed by which every stage has something to make up for."""
+
+
+def demo(as_json: arguments.AsJson = False) -> None:
+    """Order 48 pictures in three stages and watch them come, faults included.
+
+    Starts a Temporal server and a worker in this process, draws with the offline provider (8 % misses,
+    5 % passing faults; OFFLINE_* and the like in the environment win), and shows top-ups as they happen.
+    Ends with the receipt, a folder with the pictures and a contact sheet. Needs no account, no key and no
+    network, and takes less than a minute.
+    """
+    output = Output(as_json=as_json)
+    raise typer.Exit(run(_demo(_demo_settings(read_settings()), output)))
+
+
+def _demo_settings(settings: Settings) -> Settings:
+    chosen = {name: value for name, value in UNLESS_SET.items() if name not in settings.model_fields_set}
+    # Whatever key lies in the environment: a demo costs nothing.
+    return settings.model_copy(update={**chosen, "image_provider": "offline", "gemini_api_key": None})
+
+
+async def _demo(settings: Settings, output: Output) -> Status:
+    home = settings.darkroom_home
+    home.mkdir(parents=True, exist_ok=True)
+    stop = Stop()
+    stop.listen()
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(embedded_server(settings, any_port=True))
+        stop.at_once = lambda: end_process(server.pid)
+        # The worker's lines would tear the display; they are kept beside the records.
+        logs.configure(settings, stack.enter_context((home / "demo.log").open("w", encoding="utf-8")))
+        client = await connect_embedded(server)
+        parts = await stack.enter_async_context(open_parts(settings))
+        await parts.records.ensure_member(LOCAL_USER, OPENING_CREDITS)
+        desk = parts.desk(client)
+        await stack.enter_async_context(running_workers(parts, client))
+        submitted = await desk.submit(await _order(parts), job_id=uuid4(), user_id=LOCAL_USER)
+        _introduce(settings, submitted, server, output)
+        clock = _FirstPicture()
+        watched = Watched(server.job_url(submitted.job_id))
+        work = asyncio.create_task(follow(parts, desk, submitted.job_id, watched, output, on_look=clock.look))
+        asked = asyncio.create_task(stop.asked.wait())
+        await asyncio.wait((work, asked), return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if stop.asked.is_set():
+            work.cancel()
+            return _interrupted(submitted, output)
+        seen = await work
+        await _conclude(parts, server, seen, clock, output)
+        return ending(seen.progress)
+
+
+async def _order(parts: Parts) -> dict[str, Any]:
+    """Three stages, each after a photograph of its own, which is stored first."""
+    stages = []
+    for index, ((prompt, ratio), photograph) in enumerate(zip(STAGES, reference_photographs(len(STAGES)), strict=True)):
+        upload = await parts.uploads.read(f"photograph-{index}.jpg", photograph)
+        attach_id = await parts.uploads.store(upload, LOCAL_USER)
+        stages.append(
+            {
+                "stage_index": index,
+                "prompt": prompt,
+                "quantity": PICTURES_A_STAGE,
+                "aspect-ratio": ratio,
+                "individualImageAttachIds": [{"attachId": attach_id, "type": "subject"}],
+            }
+        )
+    return {"userId": str(LOCAL_USER), "stages": stages}
+
+
+def _introduce(settings: Settings, submitted: Submitted, server: EmbeddedServer, output: Output) -> None:
+    ordered = f"{plural(submitted.total_images, 'picture')} in {plural(len(STAGES), 'stage')}"
+    failing = f"{settings.offline_miss_rate:.0%} misses, {settings.offline_fault_rate:.0%} passing faults"
+    output.say(f"{ordered}; the offline provider draws, with {failing}")
+    if not output.live:
+        output.say(server.job_url(submitted.job_id))
+    output.say()
+
+
+class _FirstPicture:
+    """How long this process has run, and had when the first picture was delivered."""
+
+    def __init__(self) -> None:
+        self._started = psutil.Process().create_time()
+        self.first: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return round(time.time() - self._started, 1)
+
+    def look(self, seen: Seen) -> None:
+        if self.first is None and seen.progress.completed_images:
+            self.first = self.seconds
+
+
+def _interrupted(submitted: Submitted, output: Output) -> Status:
+    output.say()
+    output.say("stopping: calls under way are finished; Ctrl-C again leaves at once")
+    output.say(f"job {submitted.job_id} goes on with: python starter.py up")
+    output.result({"job_id": str(submitted.job_id), "interrupted": True})
+    return Status.INTERRUPTED
+
+
+async def _conclude(parts: Parts, server: EmbeddedServer, seen: Seen, clock: _FirstPicture, output: Output) -> None:
+    job_id = seen.progress.job_id
+    receipt = await parts.records.receipt(job_id)
+    assert receipt is not None, "an ended job has a receipt"
+    folder = parts.settings.darkroom_home / "demo" / str(job_id)
+    await export(parts, job_id, folder)
+    sheet = folder / "contact-sheet.jpg"
+    frames = await _frames(parts, receipt, folder)
+    title = f"Darkroom demo · {job_id}"
+    sheet.write_bytes(await asyncio.to_thread(contact_sheet, title, frames))
+    output.say()
+    output.result(
+        {
+            "job_id": str(job_id),
+            "receipt": as_value(receipt),
+            "folder": str(folder),
+            "contact_sheet": str(sheet),
+            "web_ui": server.job_url(job_id),
+            "first_picture_seconds": clock.first,
+            "seconds": clock.seconds,
+        },
+        receipt_table(receipt),
+    )
+    output.say()
+    output.say(f"pictures       {folder}")
+    output.say(f"contact sheet  {sheet}")
+    output.say(f"first picture after {clock.first} s, everything after {clock.seconds} s", style="quiet")
+    output.say("the job's history stays: `python starter.py up` shows it in the Temporal Web UI", style="quiet")
+
+
+async def _frames(parts: Parts, receipt: Receipt, folder: Path) -> list[Frame]:
+    """A frame for every picture ordered: those that came, then those that are missing."""
+    images = await parts.records.delivered_images(receipt.job_id, 0, receipt.ordered)
+    labels = {index: f"{prompt} · {ratio}" for index, (prompt, ratio) in enumerate(STAGES)}
+    frames = [
+        Frame(image.stage_index, image.ordinal, labels[image.stage_index], folder / file_name(image))
+        for image in images
+    ]
+    for short in receipt.missing:
+        above = max((frame.ordinal for frame in frames if frame.stage_index == short.stage_index), default=-1)
+        frames += [
+            Frame(short.stage_index, above + 1 + number, labels[short.stage_index], reason=short.reason)
+            for number in range(short.missing)
+        ]
+    return frames

@@ -1,0 +1,127 @@
+"""`up`: server, worker and records in one process, until Ctrl-C."""
+
+from contextlib import AsyncExitStack
+from typing import Annotated, Any
+
+import structlog
+import typer
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from darkroom.bootstrap import Parts, open_parts, running_workers, temporal_address
+from darkroom.cli import arguments
+from darkroom.cli.orders import OPENING_CREDITS
+from darkroom.cli.output import Output, plural
+from darkroom.cli.session import connect, connect_embedded, opened_settings, run
+from darkroom.cli.stopping import Stop, end_process
+from darkroom.desk import Desk
+from darkroom.domain.errors import Retryable, ServerNotReachable
+from darkroom.domain.names import LOCAL_USER
+from darkroom.embedded import DEFAULT_PORT, DEFAULT_UI_PORT, EmbeddedServer, embedded_server
+from darkroom.settings import Settings
+
+LOOK_EVERY = 5.0
+"""Seconds between looks for jobs whose workflow is not there."""
+
+log = structlog.get_logger("darkroom.up")
+
+_PORT = Annotated[int, typer.Option("--port", min=1, max=65535, help="The Temporal server's port, on 127.0.0.1.")]
+_UI_PORT = Annotated[int, typer.Option("--ui-port", min=1, max=65535, help="The Temporal Web UI's port.")]
+
+
+def up(port: _PORT = DEFAULT_PORT, ui_port: _UI_PORT = DEFAULT_UI_PORT, as_json: arguments.AsJson = False) -> None:
+    """Run everything in this process until Ctrl-C: Temporal server, worker, records, files.
+
+    Jobs that were cut short go on at once, and jobs submitted from another terminal start. The first
+    Ctrl-C (or SIGTERM) takes nothing new and waits for the provider calls under way, which are paid for;
+    a second one leaves at once, and nothing is lost either way. With TEMPORAL_ADDRESS set that server is
+    used and none is started. With `--json` the document comes when everything runs.
+    """
+    output = Output(as_json=as_json)
+    run(_up(opened_settings(), port, ui_port, output))
+
+
+async def _up(settings: Settings, port: int, ui_port: int, output: Output) -> None:
+    stop = Stop()
+    stop.listen()
+    async with AsyncExitStack() as stack:
+        server = None
+        if _elsewhere(settings) is None:
+            server = await stack.enter_async_context(embedded_server(settings, port=port, ui_port=ui_port))
+            pid = server.pid
+            stop.at_once = lambda: end_process(pid)
+        client = await (connect_embedded(server) if server else connect(settings))
+        parts = await stack.enter_async_context(open_parts(settings))
+        await parts.records.ensure_member(LOCAL_USER, OPENING_CREDITS)
+        desk = parts.desk(client)
+        async with running_workers(parts, client):
+            waiting = await parts.records.unfinished_jobs()
+            _introduce(parts, client, server, len(waiting), output)
+            while True:
+                await _start_waiting_jobs(desk)
+                if await stop.within(LOOK_EVERY):
+                    break
+            await _take_leave(parts, output)
+    output.say("stopped")
+
+
+def _elsewhere(settings: Settings) -> str | None:
+    """The address of a server that is not ours, when the environment or a profile names one."""
+    nobody_was_here = settings.model_copy(update={"darkroom_home": settings.darkroom_home / "none"})
+    try:
+        return str(temporal_address(nobody_was_here)["target_host"])
+    except ServerNotReachable:
+        return None
+
+
+def _introduce(parts: Parts, client: Client, server: EmbeddedServer | None, waiting: int, output: Output) -> None:
+    address = client.service_client.config.target_host
+    home = parts.settings.darkroom_home
+    output.say(f"uses      {parts.describe()}")
+    output.say(f"Temporal  {address}{'' if server else ', not ours: TEMPORAL_ADDRESS or a profile names it'}")
+    if server:
+        output.say(f"Web UI    {server.ui_url}")
+    if waiting:
+        output.say(f"goes on   {plural(waiting, 'unfinished job')}")
+    where = "" if str(home) == ".darkroom" else f"DARKROOM_HOME={home} "
+    output.say(f"submit    {where}python starter.py submit order.json --watch")
+    output.say("stop      Ctrl-C; twice to leave at once", style="quiet")
+    output.say()
+    document: dict[str, Any] = {
+        "address": address,
+        "ui_url": server.ui_url if server else None,
+        "server_pid": server.pid if server else None,
+        "provider": parts.settings.provider,
+        "home": str(home),
+        "unfinished_jobs": waiting,
+    }
+    output.result(document)
+
+
+async def _start_waiting_jobs(desk: Desk) -> None:
+    try:
+        started = await desk.start_waiting_jobs()
+    except (RPCError, Retryable) as error:
+        log.warning("could not look for waiting jobs", reason=str(error)[:200])
+        return
+    if started:
+        log.info("started waiting jobs", jobs=started)
+
+
+async def _take_leave(parts: Parts, output: Output) -> None:
+    """Say what is still running, and that it goes on at the next start."""
+    rows = await parts.records.unfinished_jobs()
+    under_way = 0
+    output.say()
+    for row in rows[:20]:
+        progress = await parts.records.progress(row.job_id)
+        calls = sum(stage.in_flight for stage in progress.stages) if progress else 0
+        under_way += calls
+        count = f"{row.completed_images:,} of {row.total_images:,} delivered"
+        output.say(f"job {row.job_id}  {count}, {plural(calls, 'call')} under way")
+    if len(rows) > 20:
+        output.say(f"and {plural(len(rows) - 20, 'more job')}")
+    if rows:
+        output.say(f"{plural(len(rows), 'job goes', 'jobs go')} on at the next `starter.py up`")
+    waiting = f"waiting for {plural(under_way, 'call')} under way; " if under_way else "stopping; "
+    output.say(f"{waiting}Ctrl-C again leaves at once")

@@ -1,0 +1,73 @@
+"""Exit statuses, the same for every command, and which trouble ends in which."""
+
+import inspect
+from collections.abc import Callable
+from enum import IntEnum
+
+from darkroom.domain.errors import DarkroomError, JobNotFound, OrderRejected, ServerNotReachable, SettingRejected
+
+
+class Status(IntEnum):
+    """How a command ended; each command's --help says what its own statuses mean."""
+
+    DONE = 0
+    NOT_ALL = 1
+    """It worked, and what it found is not what one hopes for: a short job, a finding of the audit."""
+    WRONG_INPUT = 2
+    NO_SERVER = 3
+    NOT_FOUND = 4
+    NOT_NOW = 5
+    INTERRUPTED = 130
+
+
+class InputRejected(DarkroomError):
+    """An argument of the command line is wrong."""
+
+    def __init__(self, argument: str, reason: str) -> None:
+        super().__init__(f"{argument}: {reason}")
+
+
+class NotInRecords(DarkroomError):
+    """Something other than a job that the records do not have."""
+
+
+def status_of(error: DarkroomError) -> Status:
+    """The exit status of an error; what has no status of its own cannot be done as things stand."""
+    match error:
+        case OrderRejected() | SettingRejected() | InputRejected():
+            return Status.WRONG_INPUT
+        case ServerNotReachable():
+            return Status.NO_SERVER
+        case JobNotFound() | NotInRecords():
+            return Status.NOT_FOUND
+        case _:
+            return Status.NOT_NOW
+
+
+_MEANINGS = {
+    Status.DONE: "done",
+    Status.NOT_ALL: "the job did not deliver everything",
+    Status.WRONG_INPUT: "wrong input",
+    Status.NO_SERVER: "no Temporal server",
+    Status.NOT_FOUND: "no such job",
+    Status.NOT_NOW: "not possible now",
+    Status.INTERRUPTED: "interrupted",
+}
+
+
+def paragraphs(command: Callable[..., None]) -> str:
+    """A command's docstring with each paragraph on one line, so that --help wraps it itself."""
+    text = inspect.cleandoc(command.__doc__ or "")
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+def epilog(example: str, *statuses: Status, **meanings: str) -> str:
+    """The end of a command's --help: an example, and its exit statuses.
+
+    Args:
+        example: what to type after `python starter.py`.
+        statuses: those it can end with.
+        meanings: words of its own for a status, by its name in lower case.
+    """
+    told = [f"{status:d} {meanings.get(status.name.lower(), _MEANINGS[status])}" for status in statuses]
+    return f"[bold]Example[/bold]  python starter.py {example}\n\n[bold]Exit status[/bold]  {' · '.join(told)}"
