@@ -9,7 +9,6 @@ import structlog
 from temporalio import activity
 
 from activities.materials import Material, Materials
-from darkroom.pictures import NotAPicture, PictureWork, digest
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
 from darkroom.domain.errors import ProviderUnavailable
 from darkroom.domain.images import (
@@ -23,6 +22,7 @@ from darkroom.domain.images import (
     Refused,
     Stopped,
 )
+from darkroom.pictures import NotAPicture, PictureWork, digest
 from darkroom.providers import ImageProvider
 from darkroom.records import Records
 from darkroom.storage import Storage

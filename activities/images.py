@@ -10,10 +10,9 @@ from temporalio import activity
 from activities.calls import ProviderCalls, SharedCalls, Unwanted
 from activities.errors import to_application_error
 from activities.liveness import finish_despite_cancel
-from darkroom.pictures import NotAPicture, PictureWork, digest
 from activities.refreshing import RowRefresher
 from darkroom.domain.attempts import AttemptEnd
-from darkroom.domain.errors import DarkroomError, StorageRefused
+from darkroom.domain.errors import DarkroomError, Retryable, StorageRefused
 from darkroom.domain.images import (
     AttachInput,
     AttachResult,
@@ -26,6 +25,7 @@ from darkroom.domain.images import (
     UploadInput,
     UploadResult,
 )
+from darkroom.pictures import NotAPicture, PictureWork, digest
 from darkroom.records import Records
 from darkroom.storage import Storage
 
@@ -44,7 +44,9 @@ def at_the_edge(
         try:
             return await method(self, *args, **kwargs)
         except DarkroomError as error:
-            raise to_application_error(error, activity.info().attempt) from error
+            # An expected retry needs no chain of causes in the history.
+            cause = None if isinstance(error, Retryable) else error
+            raise to_application_error(error, activity.info().attempt) from cause
 
     return cast("Callable[Concatenate[S, P], Coroutine[Any, Any, R]]", translated)
 
