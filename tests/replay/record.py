@@ -97,7 +97,7 @@ async def record(client: Client, scenario: Scenario, target: Path) -> None:
 
 def write(file: Path, history: WorkflowHistory) -> None:
     """Write a history without stack traces, which hold paths of the machine that recorded it."""
-    content = re.sub(r'"stackTrace": "(?:[^"\\\\]|\\\\.)*"', '"stackTrace": ""', history.to_json())
+    content = re.sub(r'"stackTrace": "(?:[^"\\]|\\.)*"', '"stackTrace": ""', history.to_json())
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(content + "\n", "utf-8")
 
