@@ -20,13 +20,13 @@ from temporalio.worker import Interceptor, Worker
 from activities.calls import ProviderCalls
 from activities.images import ImageActivities
 from activities.jobs import JobActivities, Pace
-from darkroom.pictures import PictureWork
 from activities.refreshing import RowRefresher
 from darkroom.desk import Desk
 from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.money import Terms
 from darkroom.domain.names import TaskQueue
 from darkroom.intake import Intake
+from darkroom.pictures import PictureWork
 from darkroom.providers import ImageProvider
 from darkroom.records import Records
 from darkroom.records.sqlite import SqliteRecords
@@ -179,6 +179,12 @@ def metrics_runtime(settings: Settings) -> Runtime | None:
     return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
 
 
+def image_activities(parts: Parts, refresher: RowRefresher) -> ImageActivities:
+    """The four activities of an image over these parts."""
+    calls = ProviderCalls(parts.records, parts.storage, parts.providers, parts.pictures, PROVIDER_ATTEMPTS)
+    return ImageActivities(parts.records, parts.storage, calls, parts.pictures, refresher)
+
+
 @asynccontextmanager
 async def running_workers(
     parts: Parts, client: Client, roles: Collection[Role] = (Role.ALL,), interceptors: Sequence[Interceptor] = ()
@@ -186,8 +192,7 @@ async def running_workers(
     """Workers for the roles; leaving waits until what is under way is finished."""
     settings = parts.settings
     refresher = RowRefresher(parts.records)
-    calls = ProviderCalls(parts.records, parts.storage, parts.providers, parts.pictures, PROVIDER_ATTEMPTS)
-    images = ImageActivities(parts.records, parts.storage, calls, parts.pictures, refresher)
+    images = image_activities(parts, refresher)
     terms = Terms(unit_price=settings.image_credit_price, max_top_ups=settings.max_top_ups, provider=settings.provider)
     pace = Pace(
         top_up_delay_seconds=settings.top_up_delay,

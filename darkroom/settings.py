@@ -89,9 +89,9 @@ class Settings(BaseSettings):
 
     @property
     def provider_timeout(self) -> timedelta:
-        """The longest one provider call may take; offline pictures take as long as they are told to."""
-        longest = self.gemini_timeout if self.provider == "gemini" else max(60.0, self.offline_latency[1] + 30)
-        return timedelta(seconds=longest)
+        """The longest one call to any configured provider may take: an order may name each of them."""
+        offline = max(60.0, self.offline_latency[1] + 30)
+        return timedelta(seconds=offline if self.gemini_api_key is None else max(offline, self.gemini_timeout))
 
     @property
     def limits(self) -> Limits:

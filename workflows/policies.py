@@ -52,15 +52,16 @@ STORAGE_WRITE = ActivityPolicy(
     retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
 )
 
-# One short transaction; clients give up after 10 s, so 15 s means that the worker is gone.
+# One short transaction; clients give up after 10 s, so 12 s means that the worker is gone. Longer, and what a
+# dead worker held would not be under way again within 15 s.
 RECORD_WRITE = ActivityPolicy(
-    start_to_close_timeout=timedelta(seconds=15),
+    start_to_close_timeout=timedelta(seconds=12),
     retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
 )
 
 # The same, but it moves money: tried sooner, because a user waits to see the picture counted.
 SETTLEMENT = ActivityPolicy(
-    start_to_close_timeout=timedelta(seconds=15),
+    start_to_close_timeout=timedelta(seconds=12),
     retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=15)),
 )
 

@@ -8,17 +8,23 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from activities.images import ImageActivities
+
 IMAGE_ACTIVITIES = {"generate", "upload", "attach", "credit"}
-JOB_ACTIVITIES = {"open_job", "close_job", "set_control", "record_progress", "next_ordinals"}
 
 
 class Chaos(Interceptor):
-    """Each activity execution may be doubled; which ones follows from the seed."""
+    """Each activity execution may be doubled; which ones follows from the seed.
+
+    `twin` stands for another worker process, to which the server gave an image because it took the first
+    one for dead: it shares records and storage and nothing else.
+    """
 
     def __init__(self, seed: int, share: float) -> None:
         self._random = random.Random(seed)
         self.share = share
         self.doubled = 0
+        self.twin: ImageActivities | None = None
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
         return _Doubling(next, self)
@@ -28,7 +34,11 @@ class Chaos(Interceptor):
         if self._random.random() >= self.share:
             return None
         self.doubled += 1
-        return self._random.choice(["again", "overlap", "lost answer"])
+        return self._random.choice(["again", "overlap", "twin", "lost answer"])
+
+    def either(self, answers: list[Any]) -> Any:
+        """One of the answers."""
+        return self._random.choice(answers)
 
 
 class _Doubling(ActivityInboundInterceptor):
@@ -38,8 +48,6 @@ class _Doubling(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         info = activity.info()
-        if info.activity_type not in IMAGE_ACTIVITIES | JOB_ACTIVITIES:
-            return await self.next.execute_activity(input)
         match self._chaos.choose():
             case "again":
                 await self.next.execute_activity(input)
@@ -47,6 +55,16 @@ class _Doubling(ActivityInboundInterceptor):
             case "overlap":
                 first, _ = await asyncio.gather(self.next.execute_activity(input), self.next.execute_activity(input))
                 return first
+            case "twin" if info.activity_type in IMAGE_ACTIVITIES and self._chaos.twin is not None:
+                other = getattr(self._chaos.twin, info.activity_type)
+                answers: list[Any] = await asyncio.gather(
+                    self.next.execute_activity(input), other(*input.args), return_exceptions=True
+                )
+                # The server hears of one of them; which one is chance.
+                heard = self._chaos.either(answers)
+                if isinstance(heard, BaseException):
+                    raise heard
+                return heard
             case "lost answer" if info.attempt == 1:
                 await self.next.execute_activity(input)
                 raise ApplicationError("the answer was lost", category=ApplicationErrorCategory.BENIGN)

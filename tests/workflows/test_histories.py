@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from temporalio.client import Client
 
+from activities.refreshing import RowRefresher
+from darkroom.bootstrap import image_activities
 from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.images import ImageRequest, ProviderAnswer
 from darkroom.domain.progress import JobStatus
@@ -92,9 +94,12 @@ async def _live_together(client: Client, home: Path, drawn: Sequence[History], c
         top_up_delay=0.5,
         stage_concurrency=4,
     ) as stack:
+        refresher = RowRefresher(stack.parts.records)
+        chaos.twin = image_activities(stack.parts, refresher)
         async with asyncio.TaskGroup() as group:
             for number, history in enumerate(drawn):
                 group.create_task(_live(stack, crowd, f"job{number}", history))
+        await refresher.close()
         assert await stack.parts.records.audit() == []
         assert chaos.doubled > 0
 
