@@ -253,4 +253,5 @@ class StageDelivery:
 
 
 def _summary(batch: BatchInput) -> str:
-    return f"stage {batch.stage_index} · round {batch.round} · {len(batch.ordinals)} images"
+    number = len(batch.ordinals)
+    return f"stage {batch.stage_index} · round {batch.round} · {number} {'image' if number == 1 else 'images'}"

@@ -73,14 +73,26 @@ def markdown(progress: Progress) -> str:
     lines = [
         f"**{progress.completed_images} of {progress.total_images}** · {state}",
         "",
-        "| stage | delivered | in flight | round | status | missed | refused |",
+        _row("stage", "delivered", "in flight", "round", "status", "missed", "refused"),
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {stage.label} | {stage.completed} of {stage.quantity} | {stage.in_flight} | {stage.round} "
-        f"| {stage.status}{f': {stage.reason}' if stage.reason else ''} | {stage.missed} | {stage.refused} |"
+        _row(
+            stage.label,
+            f"{stage.completed} of {stage.quantity}",
+            stage.in_flight,
+            stage.round,
+            f"{stage.status}: {stage.reason}" if stage.reason else stage.status,
+            stage.missed,
+            stage.refused,
+        )
         for stage in progress.stages
     ]
     if progress.pause_reason:
         lines += ["", progress.pause_reason]
     return "\n".join(lines)
+
+
+def _row(*cells: object) -> str:
+    # The Web UI draws tables without padding; the wide spaces keep "stage 0" and "30 of 30" apart.
+    return "".join(f"| {str(cell).replace('|', '/')}\u2003" for cell in cells) + "|"

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from temporalio import activity
@@ -36,7 +37,7 @@ class Chaos(Interceptor):
         self.doubled += 1
         return self._random.choice(["again", "overlap", "twin", "lost answer"])
 
-    def either(self, answers: list[Any]) -> Any:
+    def either(self, answers: Sequence[Any]) -> Any:
         """One of the answers."""
         return self._random.choice(answers)
 
@@ -57,7 +58,7 @@ class _Doubling(ActivityInboundInterceptor):
                 return first
             case "twin" if info.activity_type in IMAGE_ACTIVITIES and self._chaos.twin is not None:
                 other = getattr(self._chaos.twin, info.activity_type)
-                answers: list[Any] = await asyncio.gather(
+                answers: Sequence[Any] = await asyncio.gather(
                     self.next.execute_activity(input), other(*input.args), return_exceptions=True
                 )
                 # The server hears of one of them; which one is chance.
