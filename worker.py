@@ -16,9 +16,10 @@ import sys
 import structlog
 
 from darkroom import logs
-from darkroom.bootstrap import Role, connect, metrics_runtime, open_parts, running_workers
+from darkroom.bootstrap import Role, open_parts, running_workers
 from darkroom.domain.errors import DarkroomError, ServerNotReachable, SettingRejected
 from darkroom.settings import Settings, read_settings
+from darkroom.temporal import connect
 
 log = structlog.get_logger("darkroom.worker")
 
@@ -43,7 +44,7 @@ async def serve(settings: Settings, roles: list[Role]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    client = await connect(settings, metrics_runtime(settings))
+    client = await connect(settings)
     async with open_parts(settings) as parts, running_workers(parts, client, roles):
         log.info("worker started", roles=[str(role) for role in roles], uses=parts.describe())
         await stop.wait()

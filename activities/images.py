@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+import structlog
 from temporalio import activity
 
 from activities.calls import ProviderCalls, SharedCalls, Unwanted
@@ -28,6 +29,8 @@ from darkroom.domain.images import (
 from darkroom.pictures import NotAPicture, PictureWork, digest
 from darkroom.records import Records
 from darkroom.storage import Storage
+
+log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,6 +66,22 @@ class ImageActivities:
         self._shared = SharedCalls()
         self._pictures = pictures
         self._refresher = refresher
+        self._unsettled: set[str] = set()
+        self._settled = asyncio.Condition()
+
+    async def until_settled(self, patience: float) -> None:
+        """Wait at most `patience` seconds until the pictures made by this process are settled."""
+        try:
+            async with asyncio.timeout(patience), self._settled:
+                await self._settled.wait_for(lambda: not self._unsettled)
+        except TimeoutError:
+            # A job that was paused, cancelled or moved elsewhere; its next run finds them in staging.
+            log.info("left pictures in staging", pictures=len(self._unsettled))
+
+    async def _gone(self, key: str) -> None:
+        self._unsettled.discard(key)
+        async with self._settled:
+            self._settled.notify_all()
 
     @activity.defn
     @at_the_edge
@@ -77,13 +96,19 @@ class ImageActivities:
         unwanted = Unwanted()
         call = asyncio.create_task(self._calls.make(image, unwanted))
         self._shared.add(key, call)
-        return await finish_despite_cancel(call, on_cancel=unwanted.set)
+        made = await finish_despite_cancel(call, on_cancel=unwanted.set)
+        if made.outcome is Outcome.GENERATED:
+            self._unsettled.add(key)
+        return made
 
     @activity.defn
     @at_the_edge
     async def upload(self, image: UploadInput) -> UploadResult:
         """Encode the staged bytes as WebP and write them to their final place."""
-        return await finish_despite_cancel(asyncio.create_task(self._upload(image)))
+        uploaded = await finish_despite_cancel(asyncio.create_task(self._upload(image)))
+        if uploaded.outcome is not Outcome.GENERATED:
+            await self._gone(str(image.key))
+        return uploaded
 
     async def _upload(self, image: UploadInput) -> UploadResult:
         try:
@@ -128,4 +153,5 @@ class ImageActivities:
             if settled.row_trails:
                 self._refresher.due(image.key.job_id)
             await self._storage.delete([image.key.staging])
+        await self._gone(str(image.key))
         return CreditResult(settlement=settled.settlement, attach_id=settled.attach_id, reason=settled.reason)

@@ -1,20 +1,14 @@
 """Puts the parts together; the only place that knows which adapter is used."""
 
-import json
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.envconfig import ClientConfig
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Interceptor, Worker
 
 from activities.calls import ProviderCalls
@@ -22,7 +16,6 @@ from activities.images import ImageActivities
 from activities.jobs import JobActivities, Pace
 from activities.refreshing import RowRefresher
 from darkroom.desk import Desk
-from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.money import Terms
 from darkroom.domain.names import TaskQueue
 from darkroom.intake import Intake
@@ -38,11 +31,10 @@ from workflows.pipeline_job import PipelineJobWorkflow
 from workflows.policies import PROVIDER_ATTEMPTS
 from workflows.stage_batch import StageBatchWorkflow
 
-ADDRESS_FILE = "temporal.json"
-"""Where `up` leaves the address of its Temporal server, in DARKROOM_HOME."""
-
 GRACE_ABOVE_PROVIDER = timedelta(seconds=60)
 HEARTBEAT_THROTTLE = timedelta(seconds=3)
+DELIVER_PATIENCE = 10.0
+"""Seconds that a worker which stops waits for the pictures it made to be settled; they are staged anyway."""
 PUBLISH_SLOTS_A_CORE = 8
 
 
@@ -128,57 +120,6 @@ def _providers(settings: Settings) -> dict[str, ImageProvider]:
     return found
 
 
-def temporal_address(settings: Settings) -> dict[str, Any]:
-    """How to connect: TEMPORAL_ADDRESS or a profile, else the server that `up` runs in DARKROOM_HOME.
-
-    Raises:
-        ServerNotReachable: neither is there.
-    """
-    environment = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-    config: dict[str, Any] = dict(
-        ClientConfig.load_client_connect_config(override_env_vars={**environment, **os.environ})
-    )
-    if config.get("target_host"):
-        return config
-    embedded = settings.darkroom_home / ADDRESS_FILE
-    if not embedded.is_file():
-        raise ServerNotReachable(
-            "no Temporal server: start one with `python starter.py up` in another terminal, or set TEMPORAL_ADDRESS"
-        )
-    config["target_host"] = read_address(embedded)["address"]
-    return config
-
-
-def read_address(file: Path) -> dict[str, Any]:
-    """What `up` left: address, Web UI and pid of its server."""
-    content: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    return content
-
-
-async def connect(settings: Settings, runtime: Runtime | None = None) -> Client:
-    """The one way to a Temporal client.
-
-    Raises:
-        ServerNotReachable: one line with the address and what to do.
-    """
-    config = temporal_address(settings)
-    try:
-        return await Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime)
-    except RuntimeError as error:
-        raise ServerNotReachable(
-            f"the Temporal server at {config['target_host']} does not answer: start one with "
-            f"`python starter.py up`, or set TEMPORAL_ADDRESS ({str(error).splitlines()[0][:120]})"
-        ) from None
-
-
-def metrics_runtime(settings: Settings) -> Runtime | None:
-    """A runtime that serves Prometheus metrics, when a port is set."""
-    if settings.metrics_port is None:
-        return None
-    address = f"0.0.0.0:{settings.metrics_port}"
-    return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
-
-
 def image_activities(parts: Parts, refresher: RowRefresher) -> ImageActivities:
     """The four activities of an image over these parts."""
     calls = ProviderCalls(parts.records, parts.storage, parts.providers, parts.pictures, PROVIDER_ATTEMPTS)
@@ -226,6 +167,16 @@ async def running_workers(
                 **shared,
             )
         )
+    if {Role.ALL, Role.PUBLISH} & set(roles):
+        workers.append(
+            Worker(
+                client,
+                task_queue=TaskQueue.PUBLISH,
+                activities=[images.upload],
+                max_concurrent_activities=PUBLISH_SLOTS_A_CORE * (os.cpu_count() or 1),
+                **shared,
+            )
+        )
     if {Role.ALL, Role.GENERATE} & set(roles):
         workers.append(
             Worker(
@@ -237,18 +188,11 @@ async def running_workers(
                 **shared,
             )
         )
-    if {Role.ALL, Role.PUBLISH} & set(roles):
-        workers.append(
-            Worker(
-                client,
-                task_queue=TaskQueue.PUBLISH,
-                activities=[images.upload],
-                max_concurrent_activities=PUBLISH_SLOTS_A_CORE * (os.cpu_count() or 1),
-                **shared,
-            )
-        )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(refresher.close)
+        # They stop in reverse: no new calls first, then what these calls made is delivered, then the rest.
         for worker in workers:
             await stack.enter_async_context(worker)
+            if worker.task_queue == TaskQueue.PUBLISH and len(workers) == len(TaskQueue):
+                stack.push_async_callback(images.until_settled, DELIVER_PATIENCE)
         yield workers

@@ -27,11 +27,14 @@ from darkroom.domain.orders import ReferenceOwner
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.intake import Intake
+from darkroom.orders import ReadOrder
 from darkroom.records import Records
 from darkroom.uploads import NewUpload, Uploads, with_references
 from workflows.pipeline_job import PipelineJobWorkflow
 
 QUERY_DEADLINE = timedelta(seconds=2)
+HIGHEST_ATTACH_ID = 2**31 - 1
+"""References that are not stored yet stand under ids counted down from here."""
 RESTART_PATIENCE = 10.0
 """Seconds that a restart waits for the run before it to be closed."""
 
@@ -89,9 +92,7 @@ class Desk:
         """
         known = await self._records.job(job_id)
         if known is None:
-            promised = {-1 - n: ReferenceOwner(attach_id=-1 - n, user_id=user_id) for n in range(len(references))}
-            draft = with_references(document, dict(zip(promised, references, strict=True)))
-            read = await self._intake.check(draft, user_id, promised=promised)
+            read = await self.check(document, user_id, references)
             stored = {await self._uploads.store(upload, user_id): upload for upload in references}
             new = NewJob(
                 job_id=job_id,
@@ -110,6 +111,20 @@ class Desk:
         if not known.status.ended:
             await self._start(known, restart=False)
         return Submitted(job_id=job_id, found=True, total_images=known.total_images)
+
+    async def check(self, document: object, user_id: UUID | None, references: Sequence[NewUpload] = ()) -> ReadOrder:
+        """The order of a document whose references are not stored yet; nothing is written.
+
+        Raises:
+            OrderRejected: with the field and the reason.
+        """
+        promised = {
+            attach_id: ReferenceOwner(attach_id=attach_id, user_id=user_id)
+            for attach_id in range(HIGHEST_ATTACH_ID, HIGHEST_ATTACH_ID - len(references), -1)
+        }
+        if isinstance(document, dict):
+            document = with_references(document, dict(zip(promised, references, strict=True)))
+        return await self._intake.check(document, user_id, promised=promised)
 
     async def start_waiting_jobs(self) -> int:
         """Start every pending or processing job whose workflow is not there; how many there were.

@@ -10,10 +10,8 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
 
 import psutil
 from google.protobuf.duration_pb2 import Duration
@@ -21,10 +19,10 @@ from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client
 
-from darkroom.bootstrap import ADDRESS_FILE, read_address
 from darkroom.domain.errors import DarkroomError, ServerNotReachable
-from darkroom.domain.names import SearchAttribute, job_workflow_id
+from darkroom.domain.names import SearchAttribute
 from darkroom.settings import Settings
+from darkroom.temporal import ADDRESS_FILE, EmbeddedServer, embedded_address
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 7233
@@ -53,19 +51,6 @@ class PortTaken(DarkroomError):
     """A port that the server needs is in use."""
 
 
-@dataclass(frozen=True)
-class EmbeddedServer:
-    """A running server of ours."""
-
-    address: str
-    ui_url: str
-    pid: int
-
-    def job_url(self, job_id: UUID) -> str:
-        """The job's page in the Temporal Web UI."""
-        return f"{self.ui_url}/namespaces/default/workflows/{job_workflow_id(job_id)}"
-
-
 @asynccontextmanager
 async def embedded_server(
     settings: Settings, *, port: int = DEFAULT_PORT, ui_port: int = DEFAULT_UI_PORT, any_port: bool = False
@@ -86,7 +71,7 @@ async def embedded_server(
     home = settings.darkroom_home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     with _locked(home):
-        await _stop_orphan(home)
+        await _stop_orphan(settings, home)
         ports = [_usable(port, "--port", any_port=any_port), _usable(ui_port, "--ui-port", any_port=any_port)]
         process = await _start(home, *ports)
         server = EmbeddedServer(f"{HOST}:{ports[0]}", f"http://{HOST}:{ports[1]}", process.pid)
@@ -113,18 +98,17 @@ def _locked(home: Path) -> Iterator[None]:
         yield
 
 
-async def _stop_orphan(home: Path) -> None:
+async def _stop_orphan(settings: Settings, home: Path) -> None:
     """Stop a server that an `up` which was killed left behind; two on one file would corrupt it."""
-    address_file = home / ADDRESS_FILE
-    if not address_file.is_file():
-        return
-    with contextlib.suppress(psutil.Error, ValueError, KeyError):
-        orphan = psutil.Process(int(read_address(address_file)["pid"]))
-        # A pid is used again; only a server on our own file is ours.
-        if str(_database(home)) in orphan.cmdline():
-            orphan.terminate()
-            await asyncio.to_thread(_wait_or_kill, orphan)
-    address_file.unlink(missing_ok=True)
+    left = embedded_address(settings)
+    if left is not None:
+        with contextlib.suppress(psutil.Error):
+            orphan = psutil.Process(left.pid)
+            # A pid is used again; only a server on our own file is ours.
+            if str(_database(home)) in orphan.cmdline():
+                orphan.terminate()
+                await asyncio.to_thread(_wait_or_kill, orphan)
+    (home / ADDRESS_FILE).unlink(missing_ok=True)
 
 
 def _wait_or_kill(process: psutil.Process) -> None:

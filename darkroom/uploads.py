@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from darkroom.pictures import NotAPicture, PictureWork, digest
 from darkroom.domain import names
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.model import Value
 from darkroom.domain.stored import NewReference
 from darkroom.orders.document import snake_keys
+from darkroom.pictures import NotAPicture, PictureWork, digest
 from darkroom.records import Records
 from darkroom.storage import Storage
 

@@ -48,7 +48,7 @@ _STEERING = (_DONE, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW)
 
 def _add(panel: str, command: Callable[..., None], example: str, *statuses: Status, **meanings: str) -> None:
     """Make a function the command that its example begins with."""
-    name = example.split()[0]
+    name = example.split(maxsplit=1)[0]
     app.command(name, help=paragraphs(command), rich_help_panel=panel, epilog=epilog(example, *statuses, **meanings))(
         command
     )
@@ -129,8 +129,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         away = error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
         status = _NO_SERVER if away else _NOT_NOW
         return complain(f"the Temporal server answers: {error.message or error.status.name}", status, as_json=as_json)
-    except KeyboardInterrupt:
-        return complain("interrupted; a job that was started goes on", _INTERRUPTED, as_json=as_json)
 
 
 def _status(returned: object) -> int:

@@ -19,7 +19,7 @@ from darkroom.cli.jobs import ending
 from darkroom.cli.orders import OPENING_CREDITS
 from darkroom.cli.output import Output, as_value, plural
 from darkroom.cli.results import export, file_name
-from darkroom.cli.session import connect_embedded, run
+from darkroom.cli.session import run
 from darkroom.cli.statuses import Status
 from darkroom.cli.stopping import Stop, end_process
 from darkroom.cli.tables import receipt_table
@@ -27,21 +27,22 @@ from darkroom.contact_sheet import Frame, contact_sheet
 from darkroom.desk import Seen, Submitted
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.receipts import Receipt
-from darkroom.embedded import EmbeddedServer, embedded_server
+from darkroom.embedded import embedded_server
 from darkroom.providers.photographs import reference_photographs
 from darkroom.settings import Settings, read_settings
+from darkroom.temporal import EmbeddedServer, connect_to
 
 STAGES = (
     ("A lemon on the sill of a tower, misty hills behind it, first light", "16:9"),
-    ("A blue vase on a terrace by the sea, late evening", "4:3"),
-    ("A red kettle at a camp by a mountain lake, night", "1:1"),
+    ("A blue vase on a terrace by the sea, late evening", "16:9"),
+    ("A red kettle at a camp by a mountain lake, night", "16:9"),
 )
 PICTURES_A_STAGE = 16
 
 UNLESS_SET: dict[str, Any] = {
     "offline_miss_rate": 0.08,
     "offline_fault_rate": 0.05,
-    "offline_latency": (0.8, 2.4),
+    "offline_latency": (0.2, 2.2),
     "offline_seed": 4,
     "top_up_delay": 1.0,
     "stage_concurrency": 5,
@@ -77,7 +78,7 @@ async def _demo(settings: Settings, output: Output) -> Status:
         stop.at_once = lambda: end_process(server.pid)
         # The worker's lines would tear the display; they are kept beside the records.
         logs.configure(settings, stack.enter_context((home / "demo.log").open("w", encoding="utf-8")))
-        client = await connect_embedded(server)
+        client = await connect_to(server, settings)
         parts = await stack.enter_async_context(open_parts(settings))
         await parts.records.ensure_member(LOCAL_USER, OPENING_CREDITS)
         desk = parts.desk(client)
@@ -92,6 +93,7 @@ async def _demo(settings: Settings, output: Output) -> Status:
         asked.cancel()
         if stop.asked.is_set():
             work.cancel()
+            await asyncio.wait((work,))  # it lets go of the screen
             return _interrupted(submitted, output)
         seen = await work
         await _conclude(parts, server, seen, clock, output)

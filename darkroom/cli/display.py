@@ -15,8 +15,7 @@ from darkroom.domain.rounds import StageStatus
 WINDOW = 8.0
 """Seconds over which the pace is measured."""
 
-_BAR = "━"
-_DELIVERED, _UNDER_WAY, _MISSING = "default", "accent", "grey23"
+_BAR, _GROOVE = "━", "─"
 _EVENTS_SHOWN = 5
 _NEED_CARE = (StageStatus.DELIVERING, StageStatus.TOPPING_UP)
 
@@ -77,43 +76,37 @@ class Watched:
         parts: list[RenderableType] = [_headline(progress, self.source), Text("")]
         parts.append(self._table(progress, console.width, console.height))
         if not progress.status.ended:
-            parts += [Text(""), *(Text(event, style="quiet", no_wrap=True) for event in self.events)]
+            words = " · ".join(self._pace_words())
+            parts += [Text(""), Text(words)] if words else []
+            if self.events:
+                parts += [Text(""), *(Text(event, style="quiet", no_wrap=True) for event in self.events)]
         if self._page is not None:
             parts += [Text(""), Text(self._page, style="quiet", overflow="fold")]
         return Group(*parts)
 
     def _table(self, progress: Progress, width: int, height: int) -> Table:
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False, expand=False)
-        roomy = width >= 90
-        bar = max(10, min(40, width - (68 if roomy else 40)))
-        table.add_column(no_wrap=True)
-        if roomy:
-            table.add_column(no_wrap=True, style="quiet", max_width=24, overflow="ellipsis")
-        table.add_column(no_wrap=True, min_width=bar)
-        table.add_column(no_wrap=True, justify="right")
-        table.add_column(no_wrap=True, overflow="ellipsis")
         rows, left_out = chosen_stages(progress.stages, max(3, height - 14))
-        counts = [f"{stage.completed:,} of {stage.quantity:,}" for stage in rows]
-        for stage, count in zip(rows, counts, strict=True):
-            prompt = [self.prompts.get(stage.stage_index, "")] if roomy else []
-            table.add_row(stage.label, *prompt, _bar([stage], stage.quantity, bar), count, _state(stage))
+        lines = [(Text(stage.label), self.prompts.get(stage.stage_index, ""), [stage], _state(stage)) for stage in rows]
         if left_out:
-            done = sum(stage.completed for stage in left_out)
-            ordered = sum(stage.quantity for stage in left_out)
-            blank = [""] if roomy else []
-            name = plural(len(left_out), "other stage")
-            table.add_row(Text(name, style="quiet"), *blank, _bar(left_out, ordered, bar), f"{done:,} of {ordered:,}")
-        total = f"{progress.completed_images:,} of {progress.total_images:,}"
-        blank = [""] if roomy else []
-        stages = progress.stages or (_whole(progress),)
-        words = Text(" · ".join(self._pace_words()), style="quiet")
-        table.add_row(
-            Text("total", style="strong"),
-            *blank,
-            _bar(stages, progress.total_images, bar),
-            Text(total, "strong"),
-            words,
-        )
+            lines.append((Text(plural(len(left_out), "other stage"), "quiet"), "", left_out, Text("")))
+        lines.append((Text("total", "strong"), "", list(progress.stages or (_whole(progress),)), Text("")))
+        # Fixed from the start, so that nothing moves sideways while numbers grow.
+        counted = len(_count(progress.total_images, progress.total_images))
+        named = max(len(label) for label, *_ in lines)
+        free = width - named - counted - 24
+        bar = max(10, min(40, free))
+        prompt = min(48, free - bar)
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(no_wrap=True, width=named)
+        if prompt >= 12:
+            table.add_column(no_wrap=True, style="quiet", width=prompt, overflow="ellipsis")
+        table.add_column(no_wrap=True, width=bar)
+        table.add_column(no_wrap=True, width=counted, justify="right")
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        for label, text, stages, state in lines:
+            done, ordered = sum(stage.completed for stage in stages), sum(stage.quantity for stage in stages)
+            asked = [text] if prompt >= 12 else []
+            table.add_row(label, *asked, _bar(stages, ordered, bar), _count(done, ordered), state)
         return table
 
     def _pace_words(self) -> list[str]:
@@ -192,14 +185,18 @@ def _bar(stages: Iterable[StageProgress], ordered: int, width: int) -> Text:
     under_way = min(sum(stage.in_flight for stage in stages), ordered - delivered)
     done = _cells(delivered, ordered, width)
     alive = min(width - done, _cells(under_way, ordered, width) or (1 if under_way else 0))
-    bar = Text(_BAR * done, style=_DELIVERED)
-    bar.append(_BAR * alive, style=_UNDER_WAY)
-    bar.append(_BAR * (width - done - alive), style=_MISSING)
+    bar = Text(_BAR * done, style="default")
+    bar.append(_BAR * alive, style="accent")
+    bar.append(_GROOVE * (width - done - alive), style="quiet")
     return bar
 
 
 def _cells(part: int, whole: int, width: int) -> int:
     return min(width, part * width // whole) if whole else 0
+
+
+def _count(done: int, ordered: int) -> str:
+    return f"{done:,} of {ordered:,}"
 
 
 def _whole(progress: Progress) -> StageProgress:

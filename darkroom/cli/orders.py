@@ -12,21 +12,18 @@ from darkroom.cli import arguments
 from darkroom.cli.documents import read_document, read_reference
 from darkroom.cli.jobs import watch_to_end
 from darkroom.cli.output import Output, as_value, plural
-from darkroom.cli.session import connect, has_records, opened_settings, run
+from darkroom.cli.session import has_records, opened_settings, run
 from darkroom.cli.statuses import Status
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.names import LOCAL_USER
-from darkroom.domain.orders import ReferenceOwner
 from darkroom.orders import owner_of
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
-from darkroom.uploads import NewUpload, with_references
+from darkroom.temporal import connect
+from darkroom.uploads import NewUpload
 
 OPENING_CREDITS = 100_000
 """What the local user begins with (spec §1)."""
-
-_FIRST_PROMISED = 2**31 - 1
-"""Ids that stand for references that are not stored yet, counted down from the highest there is."""
 
 _FILE = Annotated[str, typer.Argument(metavar="FILE", help="The order as JSON or YAML; - reads standard input.")]
 _REFERENCES = Annotated[
@@ -128,13 +125,8 @@ async def _check(parts: Parts, document: Any, job_id: UUID, user: UUID | None, r
 
 
 async def _check_against(parts: Parts, document: Any, user: UUID | None, references: Sequence[NewUpload]) -> None:
-    ids = range(_FIRST_PROMISED, _FIRST_PROMISED - len(references), -1)
-    promised = {attach_id: ReferenceOwner(attach_id=attach_id, user_id=user) for attach_id in ids}
-    draft = (
-        with_references(document, dict(zip(ids, references, strict=True))) if isinstance(document, dict) else document
-    )
     try:
-        await parts.intake.check(draft, user, promised=promised)
+        await parts.desk(None).check(document, user, references)
     except OrderRejected as error:
         # The account is looked at last, and the local user is given one with the first order.
         if error.field != "user_id" or user != LOCAL_USER:

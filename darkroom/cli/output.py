@@ -13,12 +13,13 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 from rich.theme import Theme
 
+from darkroom.cli.statuses import Status
 from darkroom.domain.errors import DarkroomError
 
 ACCENT = "#e35144"
 """The safe-light: what is alive, and nothing else."""
 
-_THEME = Theme({"accent": ACCENT, "quiet": "bright_black", "strong": "bold"})
+THEME = Theme({"accent": ACCENT, "quiet": "bright_black", "strong": "bold"})
 _WIDTH_OF_A_PIPE = 160
 
 
@@ -54,7 +55,7 @@ class Output:
 def console(stream: TextIO) -> Console:
     """A console on a stream; one that is no terminal is wide enough for tables to keep their lines."""
     wide = None if stream.isatty() or os.environ.get("COLUMNS") else _WIDTH_OF_A_PIPE
-    return Console(file=stream, theme=_THEME, highlight=False, markup=False, emoji=False, width=wide)
+    return Console(file=stream, theme=THEME, highlight=False, markup=False, emoji=False, width=wide)
 
 
 def as_value(value: BaseModel) -> dict[str, JsonValue]:
@@ -75,7 +76,7 @@ def complain(message: str, status: int, *, as_json: bool) -> int:
     With `--json` standard output gets the same as a document, so that it always carries one.
     """
     line = one_line(message)
-    sys.stderr.write(f"error: {line}\n")
+    sys.stderr.write(f"{line}\n" if status == Status.INTERRUPTED else f"error: {line}\n")
     if as_json:
         write_json({"error": line, "exit_status": status})
     return int(status)

@@ -8,17 +8,18 @@ import typer
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from darkroom.bootstrap import Parts, open_parts, running_workers, temporal_address
+from darkroom.bootstrap import Parts, open_parts, running_workers
 from darkroom.cli import arguments
 from darkroom.cli.orders import OPENING_CREDITS
 from darkroom.cli.output import Output, plural
-from darkroom.cli.session import connect, connect_embedded, opened_settings, run
+from darkroom.cli.session import opened_settings, run
 from darkroom.cli.stopping import Stop, end_process
 from darkroom.desk import Desk
-from darkroom.domain.errors import Retryable, ServerNotReachable
+from darkroom.domain.errors import Retryable
 from darkroom.domain.names import LOCAL_USER
-from darkroom.embedded import DEFAULT_PORT, DEFAULT_UI_PORT, EmbeddedServer, embedded_server
+from darkroom.embedded import DEFAULT_PORT, DEFAULT_UI_PORT, embedded_server
 from darkroom.settings import Settings
+from darkroom.temporal import EmbeddedServer, configured_server, connect, connect_to
 
 LOOK_EVERY = 5.0
 """Seconds between looks for jobs whose workflow is not there."""
@@ -46,11 +47,11 @@ async def _up(settings: Settings, port: int, ui_port: int, output: Output) -> No
     stop.listen()
     async with AsyncExitStack() as stack:
         server = None
-        if _elsewhere(settings) is None:
+        if configured_server() is None:
             server = await stack.enter_async_context(embedded_server(settings, port=port, ui_port=ui_port))
             pid = server.pid
             stop.at_once = lambda: end_process(pid)
-        client = await (connect_embedded(server) if server else connect(settings))
+        client = await (connect_to(server, settings) if server else connect(settings))
         parts = await stack.enter_async_context(open_parts(settings))
         await parts.records.ensure_member(LOCAL_USER, OPENING_CREDITS)
         desk = parts.desk(client)
@@ -63,15 +64,6 @@ async def _up(settings: Settings, port: int, ui_port: int, output: Output) -> No
                     break
             await _take_leave(parts, output)
     output.say("stopped")
-
-
-def _elsewhere(settings: Settings) -> str | None:
-    """The address of a server that is not ours, when the environment or a profile names one."""
-    nobody_was_here = settings.model_copy(update={"darkroom_home": settings.darkroom_home / "none"})
-    try:
-        return str(temporal_address(nobody_was_here)["target_host"])
-    except ServerNotReachable:
-        return None
 
 
 def _introduce(parts: Parts, client: Client, server: EmbeddedServer | None, waiting: int, output: Output) -> None:

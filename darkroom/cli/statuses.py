@@ -27,6 +27,10 @@ class InputRejected(DarkroomError):
         super().__init__(f"{argument}: {reason}")
 
 
+class Interrupted(DarkroomError):
+    """Ctrl-C ended a command that only looked on."""
+
+
 class NotInRecords(DarkroomError):
     """Something other than a job that the records do not have."""
 
@@ -38,6 +42,8 @@ def status_of(error: DarkroomError) -> Status:
             return Status.WRONG_INPUT
         case ServerNotReachable():
             return Status.NO_SERVER
+        case Interrupted():
+            return Status.INTERRUPTED
         case JobNotFound() | NotInRecords():
             return Status.NOT_FOUND
         case _:

@@ -29,7 +29,7 @@ LOCAL_USER = UUID("00000000-0000-4000-8000-00000000da4c")
 
 ANONYMOUS = "anonymous"
 
-_JOB_WORKFLOW = re.compile(r"^job-([0-9a-f-]{36})$")
+_JOB_WORKFLOW = re.compile(r"job-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
 def job_workflow_id(job_id: UUID) -> str:
@@ -39,7 +39,7 @@ def job_workflow_id(job_id: UUID) -> str:
 
 def parse_job_workflow_id(workflow_id: str) -> UUID | None:
     """The job a workflow id belongs to, or None for another kind of workflow."""
-    match = _JOB_WORKFLOW.match(workflow_id)
+    match = _JOB_WORKFLOW.fullmatch(workflow_id)
     return UUID(match[1]) if match else None
 
 

@@ -95,4 +95,5 @@ def markdown(progress: Progress) -> str:
 
 def _row(*cells: object) -> str:
     # The Web UI draws tables without padding; the wide spaces keep "stage 0" and "30 of 30" apart.
-    return "".join(f"| {str(cell).replace('|', '/')}\u2003" for cell in cells) + "|"
+    # A reason may hold anything; a line break in it would end the row.
+    return "".join(f"| {' '.join(str(cell).replace('|', '/').split())}\u2003" for cell in cells) + "|"

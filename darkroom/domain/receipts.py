@@ -7,7 +7,7 @@ from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import StageStatus
 
 LONGEST_REASON = 80
-"""Characters of a reason in a receipt: 100 short stages stay below the 16 KiB of a history payload."""
+"""Bytes (UTF-8) of a reason in a receipt: 100 short stages stay below the 16 KiB of a history payload."""
 
 
 class StageEnd(Value):
@@ -65,5 +65,7 @@ class Receipt(Value):
 
 
 def shorten(reason: str, longest: int = LONGEST_REASON) -> str:
-    """A reason that fits: cut at the end, and visibly so."""
-    return reason if len(reason) <= longest else reason[: longest - 1] + "…"
+    """A reason of at most `longest` bytes: cut at the end, and visibly so."""
+    data = reason.encode("utf-8", "replace")
+    cut = data if len(data) <= longest else data[: longest - len("…".encode())] + "…".encode()
+    return cut.decode("utf-8", "ignore")

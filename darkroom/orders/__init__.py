@@ -48,8 +48,8 @@ def read_order(document: Any, *, job_type: str | None = None, limits: Limits | N
     reader = Reader()
     parse = _PARSERS[_job_type(content, job_type)]
     order = parse(reader, content)
+    check_size(order, limits or Limits())  # before sorting: a rejection names the entry as it was sent
     order = order.model_copy(update={"stages": tuple(sorted(order.stages, key=lambda s: s.stage_index))})
-    check_size(order, limits or Limits())
     return ReadOrder(order=order, unknown_keys=tuple(reader.unknown))
 
 

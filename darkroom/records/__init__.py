@@ -43,7 +43,7 @@ class Records(Protocol):
         ...
 
     async def stored_file(self, attach_id: int) -> StoredFile | None:
-        """Where an attachment's file lies."""
+        """Where an attachment's file lies; None when there is none that can be shown."""
         ...
 
     async def add_reference(self, reference: NewReference) -> int:
@@ -60,6 +60,10 @@ class Records(Protocol):
 
     async def jobs(self, status: JobStatus | None, limit: int) -> Sequence[JobRow]:
         """Jobs, newest first."""
+        ...
+
+    async def jobs_beginning(self, prefix: str, limit: int) -> Sequence[JobRow]:
+        """Jobs whose id, in lower case, begins like this."""
         ...
 
     async def unfinished_jobs(self) -> Sequence[JobRow]:

@@ -13,7 +13,7 @@ from darkroom.domain.errors import StorageRefused, StorageUnavailable
 
 T = TypeVar("T")
 
-_KEY = re.compile(r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$")
+_KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 _FINAL = {
     errno.EACCES,
     errno.EPERM,
@@ -37,7 +37,7 @@ class FileStorage:
         Raises:
             StorageRefused: the key is not one of ours, or would leave the folder.
         """
-        if not _KEY.match(key) or any(part in (".", "..") for part in key.split("/")):
+        if not _KEY.fullmatch(key) or any(part in (".", "..") for part in key.split("/")):
             raise StorageRefused(f"key {key!r} is not allowed: use letters, digits, '/', '_', '.' and '-'")
         return self._root / key
 

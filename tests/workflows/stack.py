@@ -1,7 +1,7 @@
 """One Darkroom on a time-skipping server: real records and files, a scripted provider."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from darkroom.desk import Desk
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.names import LOCAL_USER, job_workflow_id
 from darkroom.domain.receipts import Receipt
+from darkroom.providers import ImageProvider
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
 from tests.workflows.scripted import ScriptedProvider
@@ -84,6 +85,7 @@ async def running_stack(
     home: Path,
     provider: ScriptedProvider | None = None,
     *,
+    providers: Mapping[str, ImageProvider] | None = None,
     interceptors: Sequence[Interceptor] = (),
     opening_balance: int = OPENING_BALANCE,
     **settings: Any,
@@ -94,9 +96,9 @@ async def running_stack(
     client's namespace differs; jobs of several stacks must not be mixed on one namespace.
     """
     provider = provider or ScriptedProvider()
-    chosen = Settings(_env_file=None, darkroom_home=home, image_provider="offline", **settings)
+    chosen = Settings(_env_file=None, darkroom_home=home, **{"image_provider": "offline", **settings})
     records = SqliteRecords(":memory:")
-    async with open_parts(chosen, records=records, providers={"offline": provider}) as parts:
+    async with open_parts(chosen, records=records, providers=providers or {"offline": provider}) as parts:
         await records.ensure_member(LOCAL_USER, opening_balance)
         async with running_workers(parts, client, interceptors=interceptors):
             yield Stack(parts=parts, provider=provider, client=client, desk=parts.desk(client))

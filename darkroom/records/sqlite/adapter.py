@@ -57,6 +57,9 @@ class SqliteRecords:
     async def jobs(self, status: JobStatus | None, limit: int) -> Sequence[JobRow]:
         return await self._db.read(reading.jobs, status, limit)
 
+    async def jobs_beginning(self, prefix: str, limit: int) -> Sequence[JobRow]:
+        return await self._db.read(reading.jobs_beginning, prefix, limit)
+
     async def unfinished_jobs(self) -> Sequence[JobRow]:
         return await self._db.read(reading.unfinished_jobs)
 

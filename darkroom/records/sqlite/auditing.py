@@ -30,6 +30,19 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         "and credit.job_id is not null and image.delivered_at is null",
     ),
     (
+        "job {0}: attachment {1} was charged {2} times",
+        "select job_id, attach_idx, count(*) as charges from quel_credits where transaction_type = 'DEDUCT' "
+        "and idempotency_key is not null and job_id is not null group by job_id, attach_idx having charges > 1",
+    ),
+    (
+        "job {0}: its row lists {2} times attachment {1}, of which {3} are delivered images of the job",
+        "select job.job_id, listed.value, count(*) as times, count(image.attach_id) as delivered "
+        "from quel_production_jobs as job, json_each(generated_attach_ids) as listed "
+        "left join quel_attach as image on image.attach_id = listed.value and image.job_id = job.job_id "
+        "and image.delivered_at is not null where job.current_run_id is not null "
+        "group by job.job_id, listed.value having times <> 1 or delivered <> 1",
+    ),
+    (
         "job {0}: completed_images is {1}, but {2} ids are listed",
         "select job_id, completed_images, json_array_length(generated_attach_ids) as listed "
         "from quel_production_jobs where completed_images <> listed",

@@ -40,9 +40,9 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
     refusal = rows.refuse_run(db, job, attempt.run_id)
     if refusal is not None:
         return BegunAttempt(begin=Begin.HELD, reason=refusal, final=True)
-    if job["cancel_requested"] or job["paused"]:
-        state = "being cancelled" if job["cancel_requested"] else "paused"
-        return BegunAttempt(begin=Begin.HELD, reason=f"the job is {state}")
+    for flag, state in (("cancel_requested", "being cancelled"), ("failing", "about to fail"), ("paused", "paused")):
+        if job[flag]:
+            return BegunAttempt(begin=Begin.HELD, reason=f"the job is {state}")
     earlier = db.execute(
         "select * from quel_generation_attempts where job_id = ? and stage_index = ? and ordinal = ? "
         "order by started_at desc, rowid desc",
@@ -125,11 +125,12 @@ def settle(db: sqlite3.Connection, key: ImageKey, run_id: str) -> SettledImage:
     if refusal is not None or image is None:
         return SettledImage(settlement=Settlement.RUN_REFUSED, reason=refusal)
     stage = db.execute(
-        "select quantity, delivered_images from quel_job_stages where job_id = ? and stage_index = ?",
+        "select target, delivered_images from quel_job_stages where job_id = ? and stage_index = ?",
         (str(key.job_id), key.stage_index),
     ).fetchone()
-    if stage["delivered_images"] >= stage["quantity"]:
-        return SettledImage(settlement=Settlement.STAGE_FULL, reason="the stage has its quantity already")
+    # The target, not the quantity: a stage's part of `max_credits` is never taken by another stage.
+    if stage["delivered_images"] >= stage["target"]:
+        return SettledImage(settlement=Settlement.STAGE_FULL, reason="the stage has all it may deliver already")
     if job["quel_member_id"] is not None:
         shortfall = _charge(db, job, key, image["attach_id"])
         if shortfall is not None:

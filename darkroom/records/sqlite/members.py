@@ -88,8 +88,11 @@ def reference_owners(db: sqlite3.Connection, attach_ids: Collection[int]) -> dic
 
 
 def stored_file(db: sqlite3.Connection, attach_id: int) -> StoredFile | None:
-    """Where an attachment's file lies."""
-    row = db.execute("select * from quel_attach where attach_id = ?", (attach_id,)).fetchone()
+    """Where the file of an attachment lies that can be shown."""
+    row = db.execute(
+        "select * from quel_attach where attach_id = ? and (job_id is null or delivered_at is not null)",
+        (attach_id,),
+    ).fetchone()
     if row is None:
         return None
     return StoredFile(

@@ -163,7 +163,7 @@ def _take_over(db: sqlite3.Connection, start: StartRun, failure: str | None) -> 
     db.execute(
         "update quel_production_jobs set job_status = 'processing', current_run_id = ?, error_message = null, "
         "failed_images = 0, completed_at = null, started_at = coalesce(started_at, ?), updated_at = ?, "
-        "retry_count = retry_count + ?, control_version = 0 where job_id = ?",
+        "retry_count = retry_count + ?, control_version = 0, failing = 0 where job_id = ?",
         (start.run_id, moment, moment, int(start.restart), job_id),
     )
     db.execute("update quel_job_stages set stage_status = 'waiting', reason = null where job_id = ?", (job_id,))
@@ -208,7 +208,7 @@ def set_control(db: sqlite3.Connection, job_id: UUID, run_id: str, control: Cont
     paused = control.paused or control.quota_until is not None
     db.execute(
         "update quel_production_jobs set paused = ?, paused_by_user = ?, pause_reason = ?, quota_until = ?, "
-        "cancel_requested = ?, cancel_reason = ?, control_version = ? where job_id = ?",
+        "cancel_requested = ?, cancel_reason = ?, failing = ?, control_version = ?, updated_at = ? where job_id = ?",
         (
             int(paused),
             int(control.paused),
@@ -216,7 +216,9 @@ def set_control(db: sqlite3.Connection, job_id: UUID, run_id: str, control: Cont
             stamp(control.quota_until) if control.quota_until else None,
             int(control.cancel_requested),
             control.reason if control.cancel_requested else None,
+            int(control.failing),
             control.version,
+            now(),
             str(job_id),
         ),
     )

@@ -30,6 +30,17 @@ def jobs(db: sqlite3.Connection, status: JobStatus | None, limit: int) -> list[J
     ]
 
 
+def jobs_beginning(db: sqlite3.Connection, prefix: str, limit: int) -> list[JobRow]:
+    """Jobs whose id begins like this; a range, so that the primary key's index finds them."""
+    return [
+        rows.to_job(row)
+        for row in db.execute(
+            "select * from quel_production_jobs where job_id >= ? and job_id < ? limit ?",
+            (prefix, prefix + "~", limit),
+        )
+    ]
+
+
 def unfinished_jobs(db: sqlite3.Connection) -> list[JobRow]:
     """All jobs that are pending or processing, oldest first."""
     return [

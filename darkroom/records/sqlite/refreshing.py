@@ -19,9 +19,9 @@ def refresh(db: sqlite3.Connection, job_id: UUID) -> list[int]:
     """
     ids = delivered_ids(db, job_id)
     db.execute(
-        "update quel_production_jobs set completed_images = ?, generated_attach_ids = ?, refreshed_at = ?, "
-        "updated_at = ? where job_id = ?",
-        (len(ids), json.dumps(ids), time.time(), now(), str(job_id)),
+        "update quel_production_jobs set completed_images = :count, generated_attach_ids = :ids, refreshed_at = :time, "
+        "updated_at = case when generated_attach_ids = :ids then updated_at else :now end where job_id = :job",
+        {"count": len(ids), "ids": json.dumps(ids), "time": time.time(), "now": now(), "job": str(job_id)},
     )
     return ids
 

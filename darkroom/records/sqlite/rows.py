@@ -11,7 +11,7 @@ from darkroom.domain.rounds import StageCounts
 
 _SHORT_COLUMNS = (
     "job_id, job_type, job_status, quel_member_id, production_id, total_images, unit_price, current_run_id, "
-    "paused, cancel_requested, control_version, refreshed_at"
+    "paused, cancel_requested, failing, control_version, refreshed_at"
 )
 
 
@@ -98,6 +98,7 @@ def to_control(row: sqlite3.Row) -> Control:
         quota_until=row["quota_until"],
         reason=row["cancel_reason"] if row["cancel_requested"] else row["pause_reason"],
         cancel_requested=bool(row["cancel_requested"]),
+        failing=bool(row["failing"]),
     )
 
 

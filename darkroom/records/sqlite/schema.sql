@@ -43,6 +43,7 @@ create table if not exists quel_production_jobs (
   quota_until text,
   cancel_requested integer not null default 0,
   cancel_reason text,
+  failing integer not null default 0,
   control_version integer not null default 0,
   refreshed_at real not null default 0,
   -- Last, because they are long: SQLite walks over what stands before a column to reach it.

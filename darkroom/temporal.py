@@ -1,0 +1,137 @@
+"""The way to Temporal: which server, how to reach it, and what its client says of itself."""
+
+import asyncio
+import json
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from dotenv import dotenv_values
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
+
+from darkroom.domain.errors import ServerNotReachable, SettingRejected
+from darkroom.domain.names import job_workflow_id
+from darkroom.settings import Settings
+
+ADDRESS_FILE = "temporal.json"
+"""Where `up` leaves the address of its Temporal server, in DARKROOM_HOME."""
+
+PATIENCE = timedelta(seconds=10)
+"""How long the server may take to answer the first time."""
+
+
+@dataclass(frozen=True)
+class EmbeddedServer:
+    """The server that `up` runs."""
+
+    address: str
+    ui_url: str
+    pid: int
+
+    def job_url(self, job_id: UUID) -> str:
+        """The job's page in the Temporal Web UI."""
+        return f"{self.ui_url}/namespaces/default/workflows/{job_workflow_id(job_id)}"
+
+
+def embedded_address(settings: Settings) -> EmbeddedServer | None:
+    """The server that `up` left the address of; None when there is none, or the file is broken."""
+    file = settings.darkroom_home / ADDRESS_FILE
+    try:
+        left: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        return EmbeddedServer(address=str(left["address"]), ui_url=str(left["ui_url"]), pid=int(left["pid"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def configured_server() -> dict[str, Any] | None:
+    """How to connect to the server that TEMPORAL_ADDRESS or a profile names; None when they name none.
+
+    Raises:
+        SettingRejected: the configuration cannot be read.
+    """
+    environment = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    try:
+        config = ClientConfig.load_client_connect_config(override_env_vars={**environment, **os.environ})
+    except RuntimeError as error:
+        raise SettingRejected(f"Temporal's configuration (TEMPORAL_… or temporal.toml): {error}") from None
+    return dict(config) if config.get("target_host") else None
+
+
+async def connect(settings: Settings, patience: timedelta = PATIENCE) -> Client:
+    """A client of the configured server, else of the one that `up` runs in DARKROOM_HOME.
+
+    Raises:
+        ServerNotReachable: there is none, or it does not answer in time; one line with what to do.
+        SettingRejected: its address is none.
+    """
+    config = configured_server()
+    if config is None:
+        embedded = embedded_address(settings)
+        if embedded is None:
+            raise ServerNotReachable(
+                "no Temporal server: start one with `python starter.py up` in another terminal, or set TEMPORAL_ADDRESS"
+            )
+        config = {"target_host": embedded.address}
+    return await _connect(config, settings, patience)
+
+
+async def connect_to(server: EmbeddedServer, settings: Settings) -> Client:
+    """A client of our own server, whatever the environment says of others."""
+    return await _connect({"target_host": server.address}, settings, PATIENCE)
+
+
+async def _connect(config: dict[str, Any], settings: Settings, patience: timedelta) -> Client:
+    address = config["target_host"]
+    remedy = "start one with `python starter.py up`, or check TEMPORAL_ADDRESS"
+    try:
+        async with asyncio.timeout(patience.total_seconds()):
+            with warnings.catch_warnings():
+                # The SDK warns of an address with a scheme in two lines of its own; it fails right after.
+                warnings.filterwarnings("ignore", message="Target host as URL", category=UserWarning)
+                return await Client.connect(
+                    **config, data_converter=pydantic_data_converter, runtime=runtime(settings.metrics_port)
+                )
+    except TimeoutError:
+        raise ServerNotReachable(
+            f"the Temporal server at {address} does not answer within {patience.total_seconds():.0f} s: {remedy}"
+        ) from None
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0][:120]
+        raise ServerNotReachable(f"the Temporal server at {address} does not answer: {remedy} ({reason})") from None
+    except ValueError as error:
+        raise SettingRejected(f"TEMPORAL_ADDRESS={address}: must be host:port ({error})") from None
+
+
+@cache
+def runtime(metrics_port: int | None) -> Runtime:
+    """The SDK's runtime, one a process: its log lines go through Python's logging, not to standard output.
+
+    With a port it serves Prometheus metrics.
+
+    Raises:
+        SettingRejected: the port is in use.
+    """
+    forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
+    filtered = TelemetryFilter(core_level="WARN", other_level="ERROR")
+    metrics = PrometheusConfig(bind_address=f"0.0.0.0:{metrics_port}") if metrics_port else None
+    try:
+        return Runtime(
+            telemetry=TelemetryConfig(logging=LoggingConfig(filter=filtered, forwarding=forwarding), metrics=metrics)
+        )
+    except ValueError as error:
+        raise SettingRejected(f"METRICS_PORT={metrics_port}: cannot be used ({error})") from None

@@ -1,0 +1,106 @@
+"""Commands run in this process, on a home of their own, against one dev server a module."""
+
+import asyncio
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.common import SearchAttributeKey
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from darkroom.cli.app import main
+from darkroom.domain.names import SearchAttribute
+from tests.parts import temporal_binary
+
+
+@dataclass
+class Ended:
+    """What a command left: its status, and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line of a command that failed."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: "), self.err
+        return lines[0].removeprefix("error: ")
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document of a command run with --json."""
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a Temporal server without workers."""
+    loop = asyncio.new_event_loop()
+    env = loop.run_until_complete(
+        WorkflowEnvironment.start_local(
+            dev_server_existing_path=temporal_binary(),
+            dev_server_extra_args=["--log-level", "error"],
+            data_converter=pydantic_data_converter,
+            search_attributes=[SearchAttributeKey.for_keyword(name) for name in SearchAttribute],
+        )
+    )
+    yield env.client.service_client.config.target_host
+    loop.run_until_complete(env.shutdown())
+    loop.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home that does not exist yet; nothing else of this computer is seen."""
+    for name in ("TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "GEMINI_API_KEY", "IMAGE_PROVIDER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TEMPORAL_CONFIG_FILE", str(tmp_path / "no.toml"))
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("DARKROOM_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def connected(home: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, with a Temporal server."""
+    monkeypatch.setenv("TEMPORAL_ADDRESS", server)
+    return home
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs a command line as `starter.py` would."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def command(*arguments: str | Path) -> Ended:
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Ended(status, out, err)
+
+    yield command
+    root.handlers[:], root.level = handlers, level
+
+
+def contents(home: Path) -> list[str]:
+    """Everything that a home holds: rows of the records, and files."""
+    found = sorted(str(path.relative_to(home)) for path in (home / "files").rglob("*") if path.is_file())
+    if (home / "records.db").is_file():
+        with sqlite3.connect(home / "records.db") as db:
+            found += list(db.iterdump())
+        db.close()
+    return found

@@ -1,0 +1,244 @@
+"""`up`, `demo` and everything in between, as processes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Run
+
+# One `up` serves the whole file, and the last of its tests stops it.
+pytestmark = pytest.mark.xdist_group("cli-stack")
+
+ROOT = Path(__file__).parents[2]
+STARTER = [sys.executable, str(ROOT / "starter.py")]
+QUICK = {"OFFLINE_LATENCY": "0.05", "OFFLINE_SIZE": "64x36", "TOP_UP_DELAY": "0.1", "LOG_LEVEL": "warning"}
+
+
+@dataclass
+class Stack:
+    """A running `up`."""
+
+    process: subprocess.Popen[str]
+    home: Path
+    told: dict[str, Any]
+    delivered: str | None = None
+
+
+def environment(home: Path, **settings: str) -> dict[str, str]:
+    hidden = ("TEMPORAL_", "GEMINI_", "IMAGE_PROVIDER", "OFFLINE_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    return {**clean, **QUICK, "DARKROOM_HOME": str(home), "PYTHONPATH": str(ROOT), **settings}
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def first_document(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """The one document that `up --json` writes when everything runs."""
+    assert process.stdout is not None
+    text = ""
+    while not text.endswith("\n}\n"):
+        line = process.stdout.readline()
+        assert line, f"ended with {process.wait()}"
+        text += line
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("up")
+    home = folder / "home"
+    with (
+        (folder / "up.log").open("w") as log,
+        subprocess.Popen(
+            [*STARTER, "up", "--json", "--port", free_port(), "--ui-port", free_port()],
+            env=environment(home),
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        yield Stack(process, home, first_document(process))
+        if process.poll() is None:
+            process.kill()
+
+
+@pytest.fixture
+def beside(stack: Stack, home: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """The stack, for commands of this process."""
+    monkeypatch.setenv("DARKROOM_HOME", str(stack.home))
+    return stack
+
+
+@pytest.fixture
+def delivered(beside: Stack, run: Run, tmp_path: Path) -> str:
+    """A job of five pictures, delivered; the same one for all tests that only look at it."""
+    beside.delivered = beside.delivered or str(order(run, tmp_path, 5, 0)["job_id"])
+    return beside.delivered
+
+
+def order(run: Run, folder: Path, quantity: int, status: int, **fields: Any) -> dict[str, Any]:
+    file = folder / "order.json"
+    file.write_text(json.dumps({"stages": [{"prompt": "a lemon", "quantity": quantity}], **fields}))
+    ended = run("submit", file, "--watch", "--json")
+    assert ended.status == status, ended
+    document: dict[str, Any] = ended.document
+    return document
+
+
+def test_an_order_is_watched_to_its_receipt(beside: Stack, run: Run, tmp_path: Path) -> None:
+    told = order(run, tmp_path, 5, 0)
+    assert (told["status"], told["completed_images"], told["receipt"]["total"]["charged"]) == ("completed", 5, 100)
+    receipt = run("receipt", told["job_id"][:8], "--json")
+    assert receipt.document == told["receipt"]
+    assert "100   credits, 20 a picture" in run("receipt", told["job_id"]).out
+    assert run("audit", "--json").document["findings"] == []
+
+
+def test_a_short_job_is_told_by_the_exit_status(beside: Stack, run: Run, tmp_path: Path) -> None:
+    told = order(run, tmp_path, 3, 1, max_credits=40)
+    assert (told["status"], told["completed_images"], told["failed_images"]) == ("completed", 2, 1)
+    assert run("watch", told["job_id"]).status == 1
+    assert "1 missing" in run("status", told["job_id"]).out
+
+
+def test_an_anonymous_job_is_free(beside: Stack, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "order.yaml").write_text("stages:\n  - prompt: fog\n    quantity: 1\n")
+    ended = run("submit", tmp_path / "order.yaml", "--anonymous", "--watch", "--json")
+    assert ended.document["receipt"]["total"]["charged"] == 0
+
+
+def test_a_download_takes_what_is_not_there_and_overwrites_nothing(
+    beside: Stack, run: Run, delivered: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new" / "pictures"
+    first = run("download", delivered, folder, "--json").document
+    assert (first["written"], first["skipped"]) == (5, 0)
+    assert sorted(path.name for path in folder.iterdir()) == [f"stage-0-{ordinal}.webp" for ordinal in range(5)]
+    (folder / "stage-0-3.webp").unlink()
+    again = run("download", delivered, folder, "--json").document
+    assert (again["written"], again["skipped"]) == (1, 4)
+    (folder / "stage-0-2.webp").write_bytes(b"mine")
+    ended = run("download", delivered, folder)
+    assert ended.status == 2
+    assert "stage-0-2.webp is there already and is another picture" in ended.error
+    assert (folder / "stage-0-2.webp").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("command", ["cancel", "pause", "resume"])
+def test_steering_an_ended_job_changes_nothing_and_is_no_error(
+    beside: Stack, run: Run, delivered: str, command: str
+) -> None:
+    ended = run(command, delivered, "--json")
+    assert ended.status == 0
+    assert (ended.document["success"], ended.document["status"]) == (False, "completed")
+    assert run("restart", delivered).status == 5
+
+
+def test_a_cancelled_job_is_restarted_for_what_is_missing(beside: Stack, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "order.json"
+    file.write_text(json.dumps({"stages": [{"prompt": "a lemon", "quantity": 50}]}))
+    job_id = run("submit", file, "--json").document["job_id"]
+    assert run("cancel", job_id, "--reason", "wrong prompt", "--json").document["success"] is True
+    assert run("watch", job_id).status == 1
+    assert run("cancel", job_id, "--json").document["success"] is False
+    again = run("restart", job_id, "--watch", "--json")
+    assert again.status == 0, again
+    assert again.document["receipt"]["total"]["charged"] == 1000
+    assert again.document["receipt"]["delivered"] == 50
+
+
+def test_the_audit_finds_a_file_that_is_gone(beside: Stack, run: Run, delivered: str) -> None:
+    file = next((beside.home / "files" / "generated-images").rglob(f"job-{delivered}/0-1.webp"))
+    aside = file.rename(file.with_suffix(".aside"))
+    ended = run("audit", "--json")
+    assert ended.status == 1
+    assert [delivered in finding for finding in ended.document["findings"]] == [True]
+    assert run("download", delivered, file.parent.parent.parent.parent.parent / "out").status == 1
+    aside.rename(file)
+    assert run("audit").status == 0
+
+
+def test_a_second_stack_in_the_folder_is_one_line(beside: Stack, run: Run) -> None:
+    for command in ("up", "demo"):
+        ended = subprocess.run(
+            [*STARTER, command], env=environment(beside.home), capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 5
+        assert ended.stderr.startswith("error: an embedded stack is running in ")
+        assert len(ended.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_stops_watching_and_not_the_job(beside: Stack, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "order.json"
+    file.write_text(json.dumps({"stages": [{"prompt": "a lemon", "quantity": 40}]}))
+    job_id = run("submit", file, "--json").document["job_id"]
+    run("pause", job_id)
+    with subprocess.Popen(
+        [*STARTER, "watch", job_id],
+        env=environment(beside.home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout is not None
+        assert "delivered" in watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        _, err = watching.communicate(timeout=20)
+    assert (watching.returncode, err) == (130, "interrupted; a job that was started goes on\n")
+    assert run("resume", job_id).status == 0
+    assert run("watch", job_id).status == 0
+
+
+def test_sigterm_stops_the_stack_and_the_records_still_answer(beside: Stack, run: Run, delivered: str) -> None:
+    server = psutil.Process(beside.told["server_pid"])
+    beside.process.send_signal(signal.SIGTERM)
+    assert beside.process.wait(30) == 0
+    assert not server.is_running()
+    assert not (beside.home / "temporal.json").exists()
+    assert run("status", delivered, "--json").document["source"] == "records"
+    assert run("receipt", delivered).status == 0
+    assert run("watch", delivered).status == 0
+    assert run("cancel", str(uuid4())).status == 4
+    assert run("cancel", delivered).status == 3
+
+
+def test_the_demo_delivers_everything_it_ordered(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    ended = subprocess.run(
+        [*STARTER, "demo", "--json"],
+        env=environment(home, STAGE_CONCURRENCY="16", OFFLINE_FAULT_RATE="0"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert told["receipt"]["delivered"] == told["receipt"]["ordered"] == 48
+    assert told["receipt"]["total"]["misses"] > 0
+    assert "top-up 1 started" in ended.stderr
+    assert told["first_picture_seconds"] < 5
+    pictures = list(Path(told["folder"]).glob("stage-*.webp"))
+    assert len(pictures) == 48
+    with Image.open(told["contact_sheet"]) as sheet:
+        assert sheet.width == 1600
+    assert (home / "demo.log").stat().st_size >= 0

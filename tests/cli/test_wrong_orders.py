@@ -1,0 +1,319 @@
+"""A wrong order is refused in one line with exit status 2, and leaves no row and no file."""
+
+import io
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from PIL import Image
+
+from darkroom.cli.session import run as run_work
+from darkroom.domain.names import LOCAL_USER
+from darkroom.domain.stored import NewReference
+from darkroom.records.sqlite import SqliteRecords
+from tests.cli.conftest import Run, contents
+
+STRANGER = UUID("11111111-2222-4333-8444-555555555555")
+NOBODY_KNOWN = UUID("99999999-2222-4333-8444-555555555555")
+STRANGERS_PICTURE = 1
+
+
+def stage(**fields: Any) -> dict[str, Any]:
+    return {"prompt": "a lemon", "quantity": 1, **fields}
+
+
+def order(*stages: dict[str, Any], **fields: Any) -> bytes:
+    return json.dumps({"stages": list(stages) or [stage()], **fields}).encode()
+
+
+def references(*ids: int) -> dict[str, Any]:
+    return stage(individualImageAttachIds=[{"attachId": attach_id, "type": "model"} for attach_id in ids])
+
+
+RULES: list[tuple[str, bytes, str]] = [
+    # Each rule of spec §1.
+    ("no stages", json.dumps({"stages": []}).encode(), "stages: the order has none"),
+    ("quantity 0", order(stage(quantity=0)), "stages[0].quantity: 0 is not between 1 and"),
+    ("negative quantity", order(stage(quantity=-3)), "stages[0].quantity: -3"),
+    ("quantity above a stage's maximum", order(stage(quantity=10_001)), "stages[0].quantity: 10001"),
+    ("quantity above a job's maximum", order(*[stage(quantity=10_000)] * 4), "stages: 40000 images"),
+    ("too many stages", order(*[stage()] * 101), "stages: 101 are above the maximum of 100"),
+    ("empty prompt", order(stage(prompt="  \n ")), "stages[0].prompt: is empty"),
+    ("long prompt", order(stage(prompt="x" * 20_001)), "stages[0].prompt: 20001 characters"),
+    ("unknown aspect ratio", order(stage(**{"aspect-ratio": "5:7"})), "stages[0].aspect_ratio: '5:7'"),
+    ("reference that does not exist", order(references(4711)), "stages[0].references: attachment 4711 does not exist"),
+    ("reference of another user", order(references(STRANGERS_PICTURE)), "attachment 1 belongs to another user"),
+    ("too many references", order(references(*range(2, 17))), "stages[0].references: 15 are above the 14"),
+    ("user without a member row", order(userId=str(NOBODY_KNOWN)), f"user_id: {NOBODY_KNOWN} has no member row"),
+    ("duplicate stage_index", order(stage(stage_index=1), stage(stage_index=1)), "stages[1].stage_index: 1 is used"),
+    ("unknown job_type", order(job_type="mosaic"), "job_type: 'mosaic' is unknown"),
+    ("no job_type to be told", b'{"prompt": "a lemon"}', "job_type: is missing"),
+    ("unknown provider", order(provider="dall-e"), "provider: 'dall-e' is unknown"),
+    ("no uploaded image", b'{"prompt":"x","quantity":1,"uploadedAttachIds":[]}', "uploaded_attach_ids: names no"),
+    # Wrong types.
+    ("userId that is no UUID", order(userId="me"), "user_id: 'me' is not a UUID"),
+    ("quantity as a text", order(stage(quantity="many")), "stages[0].quantity: "),
+    ("quantity as true", order(stage(quantity=True)), "stages[0].quantity: must be a whole number"),
+    ("half a picture", order(stage(quantity=1.5)), "stages[0].quantity: must be a whole number"),
+    ("prompt as a list", order(stage(prompt=["a"])), "stages[0].prompt: "),
+    ("missing prompt", b'{"stages":[{"quantity":1}]}', "stages[0].prompt: is missing"),
+    ("missing quantity", b'{"stages":[{"prompt":"x"}]}', "stages[0].quantity: is missing"),
+    ("stages as an object", b'{"stages":{"0":{}}}', "stages: "),
+    ("stage as a text", b'{"stages":["a lemon"]}', "stages[0]: "),
+    ("max_credits below 0", order(max_credits=-1), "max_credits: "),
+    ("priority 6", order(priority=6), "priority: "),
+    ("attachId 0", order(references(0)), "stages[0].individual_image_attach_ids[0].attach_id: "),
+    ("two spellings that disagree", b'{"stages":[{"prompt":"x","quantity":1,"stageIndex":0,"stage_index":1}]}', ""),
+    ("a list", b"[1, 2]", "document: must be an object with keys, not a list"),
+    ("a number", b"3", "document: must be an object with keys, not a number"),
+    ("null", b"null", "document: must be an object with keys, not nothing at all"),
+    # Broken files.
+    ("broken JSON", b'{"stages": [\n  {"prompt": "x",}\n]}', "document: is not JSON: "),
+    ("JSON cut short", b'{"stages": [{"prompt": "x"', "document: is not JSON: "),
+    ("the same key twice", b'{"stages": [], "stages": []}', "stages: is given twice"),
+    ("NaN", b'{"stages":[{"prompt":"x","quantity":NaN}]}', "document: is not JSON that can be read: NaN"),
+    ("a number without end", b'{"stages":' + b"9" * 5000 + b"}", "document: is not JSON that can be read"),
+    ("nested without end", b"[" * 100_000, "document: is nested deeper than 50 levels"),
+    ("nested too deep", b'{"a":' * 40 + b"1" + b"}" * 40, "document: is nested deeper than 20 levels"),
+    ("half a character", b'{"stages":[{"prompt":"\\ud800","quantity":1}]}', "document: has half of a character"),
+    ("not UTF-8", b'{"stages": "\xff\xfe"}', "document: is not UTF-8 text: byte 12"),
+    ("an empty file", b"", "document: is empty"),
+    ("only blanks", b" \n\t", "document: is empty"),
+]
+
+YAML: list[tuple[str, str, str]] = [
+    ("broken YAML", "stages:\n  - prompt: [x\n", "document: is not YAML: "),
+    ("a tab", "stages:\n\t- prompt: x\n", "document: is not YAML: "),
+    ("a Python object", "stages: !!python/object/apply:os.system [ls]\n", "document: is not YAML: could not determine"),
+    ("an alias", "a: &a [x]\nstages: [*a]\n", "document: has the alias *a in line 2"),
+    ("two documents", "stages: []\n---\nstages: []\n", "document: is not YAML: "),
+    ("a set", "stages: !!set {a, b}\n", "document: has a value that JSON cannot hold"),
+    ("infinity", "stages:\n- {prompt: x, quantity: .inf}\n", "document: has a value that JSON cannot hold"),
+    ("nested without end", "[" * 1000 + "]" * 1000, "document: is nested deeper than 50 levels"),
+    ("a text", "just words\n", "document: must be an object with keys, not a text"),
+]
+
+
+def png(width: int, height: int) -> bytes:
+    """A black picture of one bit a pixel, packed row by row: 900 megapixels are 110 KB."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    packer, row = zlib.compressobj(1), bytes(1 + (width + 7) // 8)
+    packed = b"".join([*(packer.compress(row) for _ in range(height)), packer.flush()])
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def jpeg() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 48), "#a33").save(out, "JPEG")
+    return out.getvalue()
+
+
+@pytest.fixture
+def settled(connected: Path) -> Path:
+    """A home with the local user and a stranger who has a picture."""
+
+    async def settle() -> None:
+        records = SqliteRecords(connected / "records.db")
+        await records.ensure_member(LOCAL_USER, 1_000)
+        await records.ensure_member(STRANGER, 1_000)
+        picture = NewReference(
+            user_id=STRANGER, original_name="a.jpg", path="uploads/a.jpg", size=1, media_type="image/jpeg", sha256="0"
+        )
+        assert await records.add_reference(picture) == STRANGERS_PICTURE
+        await records.close()
+
+    run_work(settle())
+    return connected
+
+
+def assert_rejected(run: Run, home: Path, reason: str, *arguments: str | Path) -> None:
+    before = contents(home)
+    ended = run("submit", *arguments)
+    assert ended.status == 2, ended
+    assert reason in ended.error
+    assert ended.error.count(": ") >= 1
+    assert ended.out == ""
+    assert contents(home) == before
+
+
+@pytest.mark.parametrize(("document", "reason"), [rule[1:] for rule in RULES], ids=[rule[0] for rule in RULES])
+def test_a_wrong_order_is_one_line_and_leaves_nothing(
+    run: Run, settled: Path, tmp_path: Path, document: bytes, reason: str
+) -> None:
+    file = tmp_path / "order.json"
+    file.write_bytes(document)
+    assert_rejected(run, settled, reason, file)
+
+
+@pytest.mark.parametrize(("document", "reason"), [rule[1:] for rule in YAML], ids=[rule[0] for rule in YAML])
+def test_wrong_yaml_is_one_line_and_leaves_nothing(
+    run: Run, settled: Path, tmp_path: Path, document: str, reason: str
+) -> None:
+    file = tmp_path / "order.yaml"
+    file.write_text(document, "utf-8")
+    assert_rejected(run, settled, reason, file)
+
+
+def test_what_is_wrong_is_shown_with_its_place(run: Run, settled: Path, tmp_path: Path) -> None:
+    file = tmp_path / "order.json"
+    file.write_text('{"stages": [\n  {"prompt" "x"}\n]}')
+    assert_rejected(run, settled, "line 2, column 13", file)
+
+
+def test_an_alias_bomb_costs_nothing(run: Run, settled: Path, tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 20)]
+    file = tmp_path / "bomb.yaml"
+    file.write_text("\n".join(lines))
+    assert_rejected(run, settled, "document: has the alias *a0 in line 2", file)
+
+
+def test_a_file_of_100_mb_is_refused_by_its_size(run: Run, settled: Path, tmp_path: Path) -> None:
+    file = tmp_path / "large.json"
+    with file.open("wb") as sparse:
+        sparse.truncate(100 * 1024 * 1024)
+    assert_rejected(run, settled, "above the maximum of 10,485,760", file)
+
+
+def test_an_endless_input_is_read_to_the_limit_only(run: Run, settled: Path) -> None:
+    assert_rejected(run, settled, "document: has more than the 10,485,760 bytes", "/dev/zero")
+
+
+def test_standard_input_is_bounded_too(run: Run, settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/zero").open(encoding="latin-1") as endless:
+        monkeypatch.setattr("sys.stdin", endless)
+        assert_rejected(run, settled, "document: has more than the 10,485,760 bytes", "-")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: None, "does not exist"),
+        (lambda path: path.mkdir(), "is a folder, not a file"),
+    ],
+    ids=["missing", "a folder"],
+)
+def test_what_is_no_file_is_refused(
+    run: Run, settled: Path, tmp_path: Path, make: Callable[[Path], None], reason: str
+) -> None:
+    path = tmp_path / "order.json"
+    make(path)
+    assert_rejected(run, settled, reason, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("notes.png", b"not a picture at all"),
+        ("empty.png", b""),
+        ("cut.jpg", jpeg()[:200]),
+        ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+    ],
+)
+def test_a_reference_that_is_no_picture_is_refused(
+    run: Run, settled: Path, tmp_path: Path, name: str, data: bytes
+) -> None:
+    (tmp_path / "order.json").write_bytes(order())
+    (tmp_path / name).write_bytes(data)
+    reason = f"reference: {name}: {len(data)} bytes are not a PNG, JPEG or WebP picture"
+    assert_rejected(run, settled, reason, "order.json", "--reference", name)
+
+
+def test_a_picture_that_is_small_on_disk_and_huge_in_memory_is_refused(run: Run, settled: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order())
+    (tmp_path / "bomb.png").write_bytes(png(30_000, 30_000))
+    assert (tmp_path / "bomb.png").stat().st_size < 2_000_000
+    assert_rejected(run, settled, "30000x30000 pixels are above the maximum", "order.json", "-r", "bomb.png")
+
+
+def test_a_reference_above_20_mb_is_refused_by_its_size(run: Run, settled: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order())
+    with (tmp_path / "large.png").open("wb") as sparse:
+        sparse.truncate(21 * 1024 * 1024)
+    assert_rejected(run, settled, "reference: large.png has 22,020,096 bytes", "order.json", "-r", "large.png")
+
+
+def test_a_reference_for_a_stage_that_is_not_ordered_is_refused(run: Run, settled: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order())
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    assert_rejected(run, settled, "reference: a.jpg: the order has no stage 7", "order.json", "-r", "7=a.jpg")
+    assert_rejected(run, settled, "reference: b.jpg does not exist", "order.json", "-r", "0=b.jpg")
+
+
+def test_anonymous_and_a_user_contradict_each_other(run: Run, settled: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order(userId=str(STRANGER)))
+    assert_rejected(run, settled, f"user_id: the order names {STRANGER}", "order.json", "--anonymous")
+
+
+def test_a_job_id_that_is_no_uuid_is_refused(run: Run, settled: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order())
+    assert_rejected(run, settled, "--job-id: '17' is not a UUID", "order.json", "--job-id", "17")
+
+
+def test_on_a_home_that_is_not_there_a_wrong_order_makes_none(run: Run, connected: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order(references(4711)))
+    assert_rejected(run, connected, "attachment 4711 does not exist", "order.json")
+    (tmp_path / "order.json").write_bytes(order(userId=str(STRANGER)))
+    assert_rejected(run, connected, f"user_id: {STRANGER} has no member row", "order.json")
+    assert not connected.exists()
+
+
+def test_a_name_cannot_steer_the_terminal_or_make_a_second_line(run: Run, settled: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order(provider="\x1b[2J\nerror: all is well"))
+    ended = run("submit", "order.json")
+    assert ended.status == 2
+    assert "\x1b" not in ended.error
+
+
+def test_a_wrong_order_is_one_document_with_json(run: Run, settled: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order(stage(quantity=0)))
+    ended = run("submit", "order.json", "--json")
+    assert ended.document == {"error": ended.error, "exit_status": 2}
+
+
+def test_without_a_server_nothing_is_written(run: Run, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order())
+    ended = run("submit", "order.json")
+    assert ended.status == 3
+    assert "no Temporal server" in ended.error
+    assert not home.exists()
+
+
+def test_a_server_that_does_not_answer_is_one_line(
+    run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "order.json").write_bytes(order())
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+    ended = run("submit", "order.json")
+    assert ended.status == 3
+    assert "127.0.0.1:1 does not answer" in ended.error
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:port")
+    assert run("submit", "order.json").status == 2
+    assert not home.exists()
+
+
+def test_the_same_id_twice_is_one_job(run: Run, connected: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order())
+    job_id = str(uuid4())
+    first = run("submit", "order.json", "--job-id", job_id, "--json")
+    again = run("submit", "order.json", "--job-id", job_id, "--json")
+    assert (first.status, again.status) == (0, 0)
+    assert (first.document["found"], again.document["found"]) == (False, True)
+    assert [job["job_id"] for job in run("list", "--json").document] == [job_id]
+
+
+def test_a_reference_file_becomes_an_attachment_of_the_local_user(run: Run, connected: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order())
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    ended = run("submit", "order.json", "-r", "0=a.jpg", "--json")
+    assert ended.status == 0, ended
+    assert any(line.startswith(f"files/uploads/user-{LOCAL_USER}/") for line in contents(connected))
