@@ -65,12 +65,11 @@ def job_table(jobs: Sequence[JobRow]) -> Table:
     # A terminal of 80 columns must leave whole what is copied and what is counted.
     table.add_column("job", no_wrap=True, header_style="quiet", min_width=36)
     table.add_column("created", no_wrap=True, style="quiet", header_style="quiet")
-    table.add_column("type", no_wrap=True, header_style="quiet")
     table.add_column("delivered", justify="right", no_wrap=True, header_style="quiet", min_width=9)
     table.add_column("status", header_style="quiet", no_wrap=True, overflow="ellipsis", min_width=10)
     for job in jobs:
         count = f"{job.completed_images:,} of {job.total_images:,}"
-        table.add_row(str(job.job_id), local_time(job.created_at), job.job_type or "", count, _status(job))
+        table.add_row(str(job.job_id), local_time(job.created_at)[:16], count, _status(job))
     return table
 
 
