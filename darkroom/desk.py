@@ -126,14 +126,17 @@ class Desk:
             document = with_references(document, dict(zip(promised, references, strict=True)))
         return await self._intake.check(document, user_id, promised=promised)
 
-    async def start_waiting_jobs(self) -> int:
+    async def start_waiting_jobs(self, *, processing: bool = True) -> int:
         """Start every pending or processing job whose workflow is not there; how many there were.
+
+        A processing job without a workflow is rare (a lost `temporal.db`), a pending one is a front end's
+        order: without `processing` only those are looked for.
 
         Safe at any time and from several processes: a run delivers only what is missing, and Temporal
         starts a workflow id once.
         """
         started = 0
-        for job in await self._records.unfinished_jobs():
+        for job in await self._records.unfinished_jobs(processing=processing):
             started += await self._start(job, restart=False)
         return started
 

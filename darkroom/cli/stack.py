@@ -1,6 +1,7 @@
 """`up`: server, worker and records in one process, until Ctrl-C."""
 
 from contextlib import AsyncExitStack
+from itertools import count
 from typing import Annotated, Any
 
 import structlog
@@ -23,6 +24,9 @@ from darkroom.temporal import EmbeddedServer, configured_server, connect, connec
 
 LOOK_EVERY = 5.0
 """Seconds between looks for jobs whose workflow is not there."""
+
+LOOKS_FOR_PROCESSING = 12
+"""Every so many looks, the first included, jobs that should be running are looked for too."""
 
 log = structlog.get_logger("darkroom.up")
 
@@ -58,8 +62,8 @@ async def _up(settings: Settings, port: int, ui_port: int, output: Output) -> No
         async with running_workers(parts, client):
             waiting = await parts.records.unfinished_jobs()
             _introduce(parts, client, server, len(waiting), output)
-            while True:
-                await _start_waiting_jobs(desk)
+            for look in count():
+                await _start_waiting_jobs(desk, processing=look % LOOKS_FOR_PROCESSING == 0)
                 if await stop.within(LOOK_EVERY):
                     break
             await _take_leave(parts, output)
@@ -90,9 +94,9 @@ def _introduce(parts: Parts, client: Client, server: EmbeddedServer | None, wait
     output.result(document)
 
 
-async def _start_waiting_jobs(desk: Desk) -> None:
+async def _start_waiting_jobs(desk: Desk, *, processing: bool) -> None:
     try:
-        started = await desk.start_waiting_jobs()
+        started = await desk.start_waiting_jobs(processing=processing)
     except (RPCError, Retryable) as error:
         log.warning("could not look for waiting jobs", reason=str(error)[:200])
         return
@@ -109,8 +113,8 @@ async def _take_leave(parts: Parts, output: Output) -> None:
         progress = await parts.records.progress(row.job_id)
         calls = sum(stage.in_flight for stage in progress.stages) if progress else 0
         under_way += calls
-        count = f"{row.completed_images:,} of {row.total_images:,} delivered"
-        output.say(f"job {row.job_id}  {count}, {plural(calls, 'call')} under way")
+        delivered = f"{row.completed_images:,} of {row.total_images:,} delivered"
+        output.say(f"job {row.job_id}  {delivered}, {plural(calls, 'call')} under way")
     if len(rows) > 20:
         output.say(f"and {plural(len(rows) - 20, 'more job')}")
     if rows:

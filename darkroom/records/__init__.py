@@ -66,8 +66,8 @@ class Records(Protocol):
         """Jobs whose id, in lower case, begins like this."""
         ...
 
-    async def unfinished_jobs(self) -> Sequence[JobRow]:
-        """All jobs that are pending or processing, oldest first."""
+    async def unfinished_jobs(self, *, processing: bool = True) -> Sequence[JobRow]:
+        """All jobs that are pending and, unless `processing` is false, those that are processing; oldest first."""
         ...
 
     async def order_source(self, job_id: UUID) -> OrderSource:

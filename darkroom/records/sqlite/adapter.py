@@ -60,8 +60,8 @@ class SqliteRecords:
     async def jobs_beginning(self, prefix: str, limit: int) -> Sequence[JobRow]:
         return await self._db.read(reading.jobs_beginning, prefix, limit)
 
-    async def unfinished_jobs(self) -> Sequence[JobRow]:
-        return await self._db.read(reading.unfinished_jobs)
+    async def unfinished_jobs(self, *, processing: bool = True) -> Sequence[JobRow]:
+        return await self._db.read(reading.unfinished_jobs, processing=processing)
 
     async def order_source(self, job_id: UUID) -> OrderSource:
         return await self._db.read(opening.order_source, job_id)

@@ -41,12 +41,13 @@ def jobs_beginning(db: sqlite3.Connection, prefix: str, limit: int) -> list[JobR
     ]
 
 
-def unfinished_jobs(db: sqlite3.Connection) -> list[JobRow]:
-    """All jobs that are pending or processing, oldest first."""
+def unfinished_jobs(db: sqlite3.Connection, *, processing: bool) -> list[JobRow]:
+    """Jobs that are pending, or pending and processing, oldest first."""
     return [
         rows.to_job(row)
         for row in db.execute(
-            "select * from quel_production_jobs where job_status in ('pending', 'processing') order by created_at"
+            "select * from quel_production_jobs where job_status in ('pending', ?) order by created_at",
+            ("processing" if processing else "pending",),
         )
     ]
 
