@@ -1,0 +1,54 @@
+"""The docs stay true: a setting or a command that is not documented fails here."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from darkroom.domain.orders import JobType, Limits
+from darkroom.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTED_SETTINGS = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE))
+
+
+def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
+    assert {name.upper() for name in Settings.model_fields} == DOCUMENTED_SETTINGS
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_a_documented_default_is_the_default(name: str) -> None:
+    default = Settings.model_fields[name].default
+    row = re.search(
+        rf"^\| `{name.upper()}` \| ([^|]*) \|", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert row is not None
+    if isinstance(default, tuple):
+        default = ("x" if name.endswith("size") else "-").join(str(part) for part in default)
+    if default is not None:
+        assert row[1].strip("`") == (f"{default:g}" if isinstance(default, float) else str(default))
+
+
+def test_every_kind_of_order_is_documented_with_the_limits() -> None:
+    text = (ROOT / "docs/orders.md").read_text("utf-8")
+    for job_type in JobType:
+        assert f"**`{job_type}`**" in text
+    limits = Limits()
+    for number in (limits.stages, limits.images_per_stage, limits.images_per_job, limits.prompt_characters):
+        assert f"{number:,}" in text
+
+
+def test_the_readme_is_two_screens_at_most() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 100
+
+
+def test_links_in_the_docs_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_make_target_that_the_readme_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"))) <= targets
