@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -31,6 +31,7 @@ from workflows.pipeline_job import PipelineJobWorkflow
 from workflows.policies import PROVIDER_ATTEMPTS
 from workflows.stage_batch import StageBatchWorkflow
 
+RECORDS_FILE = "records.db"
 GRACE_ABOVE_PROVIDER = timedelta(seconds=60)
 HEARTBEAT_THROTTLE = timedelta(seconds=3)
 DELIVER_PATIENCE = 10.0
@@ -72,7 +73,7 @@ class Parts:
 async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts]:
     """The parts, closed at the end. `replaced` swaps a part (`records`, `storage`, `providers`) for another."""
     async with AsyncExitStack() as stack:
-        records: Records = replaced.get("records") or SqliteRecords(settings.darkroom_home / "records.db")
+        records: Records = replaced.get("records") or SqliteRecords(settings.darkroom_home / RECORDS_FILE)
         stack.push_async_callback(records.close)
         storage: Storage = replaced.get("storage") or FileStorage(settings.darkroom_home / "files")
         stack.push_async_callback(storage.close)
@@ -90,6 +91,16 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
             intake=Intake(records, capabilities, settings.provider, settings.limits),
             uploads=Uploads(records, storage, pictures),
         )
+
+
+def has_records(settings: Settings) -> bool:
+    """Whether there is anything to read; opening records that are not there would create them."""
+    return (settings.darkroom_home / RECORDS_FILE).is_file()
+
+
+def imagined_parts(settings: Settings) -> AbstractAsyncContextManager[Parts]:
+    """Parts whose records are empty and gone at the end: for looking without creating anything."""
+    return open_parts(settings, records=SqliteRecords(":memory:"))
 
 
 def _providers(settings: Settings) -> dict[str, ImageProvider]:

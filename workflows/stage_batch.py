@@ -10,7 +10,8 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.images import ImageActivities
-    from darkroom.domain.batches import BatchInput, BatchReport, BatchResult
+    from darkroom.domain.batches import BatchInput, BatchResult
+    from darkroom.domain.book import BatchBook
     from darkroom.domain.images import (
         AttachInput,
         CreditInput,
@@ -23,7 +24,6 @@ with workflow.unsafe.imports_passed_through():
     )
     from darkroom.domain.jobs import Control
     from darkroom.domain.names import TaskQueue, activity_label
-    from darkroom.domain.rounds import refusals_stop_stage
     from workflows.events import log
     from workflows.policies import RECORD_WRITE, SETTLEMENT, STORAGE_WRITE, provider_call
 
@@ -45,16 +45,8 @@ class StageBatchWorkflow:
         self._queue = deque(batch.ordinals)
         self._calls: dict[int, workflow.ActivityHandle[GenerateResult]] = {}
         self._generating = asyncio.Semaphore(batch.concurrency)
-        self._pairs: list[tuple[int, int]] = []
-        self._news = BatchReport(stage_index=batch.stage_index)
-        self._urgent = False
+        self._book = BatchBook(batch)
         self._ended = False
-        self._result = BatchResult(report=self._news)
-        self._delivered = 0
-        self._spent = False
-        """The provider's quota is spent: the parent pauses the job."""
-        self._stopped = False
-        """A permanent fault was met."""
 
     @workflow.run
     async def run(self, _batch: BatchInput) -> BatchResult:
@@ -63,12 +55,12 @@ class StageBatchWorkflow:
         try:
             await asyncio.shield(delivering)
         except asyncio.CancelledError:
-            self._update(cancelled=True)
+            self._book.cancel()
             self._drop_what_waits()
             await delivering
         self._ended = True
         await reporting
-        return self._result.model_copy(update={"report": self._take_news()})
+        return self._book.conclude()
 
     @workflow.signal
     def control(self, control: Control) -> None:
@@ -81,9 +73,7 @@ class StageBatchWorkflow:
     @property
     def _draining(self) -> bool:
         """Whether nothing may be begun; what is under way finishes."""
-        result = self._result
-        over = self._spent or self._stopped or result.refused or result.turned_away or result.cancelled
-        return bool(self._control.holds or over)
+        return self._control.holds or self._book.over
 
     async def _deliver(self) -> None:
         # Twice as many lanes as calls: while one image is encoded and settled the next is being drawn,
@@ -113,7 +103,7 @@ class StageBatchWorkflow:
         if result.outcome is not Outcome.HELD:
             return result
         if result.final:
-            self._update(turned_away=result.reason)
+            self._book.turn_away(result.reason)
         elif not self._draining:
             # The row says paused or cancelled before the signal is here, or the resume after it was
             # quicker than this answer.
@@ -166,8 +156,8 @@ class StageBatchWorkflow:
                 self._note_refused(ordinal, made)
             case Outcome.QUOTA_SPENT:
                 self._queue.append(ordinal)
-                self._spent = True
-                self._tell(quota_until=made.until, quota_reason=made.reason)
+                self._book.note_spent_quota(made.until, made.reason)
+                self._drop_what_waits()
             case Outcome.STOPPED:
                 self._queue.append(ordinal)
                 self._stop(made.reason)
@@ -209,7 +199,7 @@ class StageBatchWorkflow:
             **RECORD_WRITE,
         )
         if attached.attach_id is None:
-            self._update(turned_away=attached.reason)
+            self._book.turn_away(attached.reason)
             return
         await self._settle(ordinal, key, label)
 
@@ -225,48 +215,30 @@ class StageBatchWorkflow:
             case Settlement.SETTLED:
                 self._note_delivered(ordinal, credited.attach_id)
             case Settlement.STAGE_FULL:
-                self._update(decided=self._result.decided + 1)
+                self._book.note_unneeded()
                 self._log("image not needed", ordinal, reason=credited.reason)
             case Settlement.INSUFFICIENT:
                 self._stop(credited.reason)
             case Settlement.RUN_REFUSED:
-                self._update(turned_away=credited.reason)
+                self._book.turn_away(credited.reason)
 
     def _note_delivered(self, ordinal: int, attach_id: int | None) -> None:
-        self._delivered += 1
-        self._update(decided=self._result.decided + 1)
-        if self._batch.with_ids and attach_id is not None:
-            self._pairs.append((ordinal, attach_id))
-        self._news = self._news.model_copy(update={"delivered": self._news.delivered + 1})
-        n = self._batch.delivered_before + self._delivered
-        self._log("image delivered", ordinal, n=n, quantity=self._batch.quantity, attach_id=attach_id)
+        self._book.note_delivered(ordinal, attach_id)
+        n, quantity = self._book.delivered_of_stage, self._batch.quantity
+        self._log("image delivered", ordinal, n=n, quantity=quantity, attach_id=attach_id)
 
     def _note_missed(self, ordinal: int, reason: str | None) -> None:
-        self._update(decided=self._result.decided + 1)
-        self._news = self._news.model_copy(
-            update={"missed": self._news.missed + 1, "reason": reason or self._news.reason}
-        )
+        self._book.note_missed(reason)
         self._log("image missed", ordinal, reason=reason)
 
     def _note_refused(self, ordinal: int, made: GenerateResult) -> None:
-        self._update(decided=self._result.decided + 1, refusals=self._result.refusals + 1)
-        self._news = self._news.model_copy(
-            update={"refused": self._news.refused + 1, "reason": made.reason or self._news.reason}
-        )
+        self._book.note_refused(made.reason, final=made.final)
         self._log("image refused", ordinal, reason=made.reason, final=made.final)
-        refusals = self._batch.refusals_in_run + self._result.refusals
-        if made.final or refusals_stop_stage(refusals, self._batch.delivered_in_run + self._delivered):
-            self._update(refused=made.reason or "refused by policy")
+        if self._book.over:
             self._drop_what_waits()
 
     def _stop(self, reason: str | None) -> None:
-        self._stopped = True
-        self._tell(stopped=reason or "stopped")
-
-    def _tell(self, **news: object) -> None:
-        """Something the parent must hear at once."""
-        self._news = self._news.model_copy(update=news)
-        self._urgent = True
+        self._book.note_stopped(reason)
         self._drop_what_waits()
 
     def _drop_what_waits(self) -> None:
@@ -281,28 +253,16 @@ class StageBatchWorkflow:
             return
         parent = workflow.get_external_workflow_handle(info.parent.workflow_id, run_id=info.parent.run_id)
         while True:
-            await workflow.wait_condition(
-                lambda: self._ended or self._urgent or self._news.delivered >= self._batch.report_step
-            )
+            await workflow.wait_condition(lambda: self._ended or self._book.worth_a_report)
             if self._ended:
                 return  # the result carries the rest
-            self._urgent = False
             try:
-                await parent.signal("report", self._take_news())
+                await parent.signal("report", self._book.take_news(in_flight=len(self._calls)))
             except exceptions.ApplicationError as error:
                 # The parent reads the records when this batch ends; nothing depends on a report.
                 workflow.logger.warning("report not delivered: %s", error)
             with contextlib.suppress(TimeoutError):
-                await workflow.wait_condition(lambda: self._ended or self._urgent, timeout=REPORT_EVERY)
-
-    def _take_news(self) -> BatchReport:
-        news = self._news.model_copy(update={"pairs": tuple(self._pairs), "in_flight": len(self._calls)})
-        self._pairs = []
-        self._news = BatchReport(stage_index=self._batch.stage_index)
-        return news
-
-    def _update(self, **changes: object) -> None:
-        self._result = self._result.model_copy(update=changes)
+                await workflow.wait_condition(lambda: self._ended or self._book.urgent, timeout=REPORT_EVERY)
 
     def _key(self, ordinal: int) -> ImageKey:
         return ImageKey(job_id=self._batch.job_id, stage_index=self._batch.stage_index, ordinal=ordinal)

@@ -8,7 +8,7 @@ import typer
 from pydantic import JsonValue
 from temporalio.client import Client
 
-from darkroom.bootstrap import Parts, open_parts
+from darkroom.bootstrap import Parts, has_records, open_parts
 from darkroom.cli import arguments
 from darkroom.cli.display import Watched
 from darkroom.cli.following import follow, opened_again, prompts_of
@@ -17,7 +17,6 @@ from darkroom.cli.session import (
     connect_if_at_hand,
     desk_for,
     find_job,
-    has_records,
     nothing_yet,
     opened_settings,
     reading,

@@ -5,10 +5,10 @@ from uuid import uuid4
 
 import typer
 
-from darkroom.bootstrap import open_parts
+from darkroom.bootstrap import has_records, open_parts
 from darkroom.cli import arguments
 from darkroom.cli.output import Output, as_value
-from darkroom.cli.session import has_records, nothing_yet, opened_settings, run
+from darkroom.cli.session import nothing_yet, opened_settings, run
 from darkroom.cli.statuses import NotInRecords, Status, epilog
 from darkroom.cli.tables import account_table
 from darkroom.settings import Settings

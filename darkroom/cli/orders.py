@@ -7,17 +7,16 @@ from uuid import UUID, uuid4
 import typer
 from pydantic import JsonValue
 
-from darkroom.bootstrap import Parts, open_parts
+from darkroom.bootstrap import Parts, has_records, imagined_parts, open_parts
 from darkroom.cli import arguments
 from darkroom.cli.documents import read_document, read_reference
 from darkroom.cli.jobs import watch_to_end
 from darkroom.cli.output import Output, as_value, plural
-from darkroom.cli.session import has_records, opened_settings, run
+from darkroom.cli.session import opened_settings, run
 from darkroom.cli.statuses import Status
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.names import LOCAL_USER
 from darkroom.orders import owner_of
-from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
 from darkroom.temporal import connect
 from darkroom.uploads import NewUpload
@@ -120,7 +119,7 @@ async def _check(parts: Parts, document: Any, job_id: UUID, user: UUID | None, r
             await _check_against(parts, document, user, references)
         return
     # Looking into records that are not there would create them.
-    async with open_parts(parts.settings, records=SqliteRecords(":memory:")) as imagined:
+    async with imagined_parts(parts.settings) as imagined:
         await _check_against(imagined, document, user, references)
 
 

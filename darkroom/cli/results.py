@@ -9,10 +9,10 @@ import typer
 from pydantic import JsonValue
 from rich.text import Text
 
-from darkroom.bootstrap import Parts, open_parts
+from darkroom.bootstrap import Parts, has_records, open_parts
 from darkroom.cli import arguments
 from darkroom.cli.output import Output, plural
-from darkroom.cli.session import find_job, has_records, nothing_yet, opened_settings, reading, run
+from darkroom.cli.session import find_job, nothing_yet, opened_settings, reading, run
 from darkroom.cli.statuses import InputRejected, Status
 from darkroom.cli.tables import receipt_table
 from darkroom.domain.errors import NotPossibleNow

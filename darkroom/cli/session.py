@@ -11,7 +11,7 @@ from uuid import UUID
 from temporalio.client import Client
 
 from darkroom import logs
-from darkroom.bootstrap import Parts, open_parts
+from darkroom.bootstrap import Parts, has_records, open_parts
 from darkroom.cli.statuses import InputRejected, Interrupted
 from darkroom.domain.errors import JobNotFound, ServerNotReachable
 from darkroom.domain.jobs import JobRow
@@ -47,11 +47,6 @@ def opened_settings() -> Settings:
     settings = read_settings()
     logs.configure(settings)
     return settings
-
-
-def has_records(settings: Settings) -> bool:
-    """Whether there is anything to read; opening records that are not there would create them."""
-    return (settings.darkroom_home / "records.db").is_file()
 
 
 def nothing_yet(settings: Settings) -> str:

@@ -1,0 +1,97 @@
+"""The door: what the document alone cannot tell is checked against the records, and nothing is written."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from darkroom.domain.errors import OrderRejected
+from darkroom.domain.orders import Capabilities, Limits, ReferenceOwner
+from darkroom.domain.stored import NewReference
+from darkroom.intake import Intake
+from tests.contracts.scene import Scene
+
+CAN = {"offline": Capabilities(name="offline", aspect_ratios=("16:9", "1:1"), max_references=14)}
+
+
+def document(*references: int, **values: Any) -> dict[str, Any]:
+    stage = {"prompt": "lake", "quantity": 2, "individualImageAttachIds": [{"attachId": one} for one in references]}
+    return {"stages": [stage], **values}
+
+
+@pytest.fixture
+def intake(scene: Scene) -> Intake:
+    return Intake(scene.records, CAN, "offline", Limits())
+
+
+async def rejected(scene: Scene, intake: Intake, order: dict[str, Any], user_id: UUID | None) -> tuple[str, str]:
+    before = await scene.dump()
+    with pytest.raises(OrderRejected) as caught:
+        await intake.check(order, user_id)
+    assert await scene.dump() == before
+    return caught.value.field, caught.value.reason
+
+
+async def upload(scene: Scene, user_id: UUID | None) -> int:
+    return await scene.records.add_reference(
+        NewReference(
+            user_id=user_id, original_name="a.png", path="a.png", size=1, media_type="image/png", sha256="ab" * 32
+        )
+    )
+
+
+async def test_an_order_gets_the_user_who_pays(scene: Scene, intake: Intake) -> None:
+    user_id = await scene.member()
+    assert (await intake.check(document(), user_id)).order.user_id == user_id
+    assert (await intake.check(document(userId=str(user_id)), user_id)).order.user_id == user_id
+    assert (await intake.check(document(), None)).order.user_id is None
+
+
+async def test_a_user_without_a_member_row_is_rejected(scene: Scene, intake: Intake) -> None:
+    stranger = uuid4()
+    field, reason = await rejected(scene, intake, document(userId=str(stranger)), stranger)
+    assert field == "user_id"
+    assert f"{stranger} has no member row" in reason
+
+
+async def test_an_order_in_another_users_name_is_rejected(scene: Scene, intake: Intake) -> None:
+    one, other = await scene.member(), await scene.member()
+    for payer in (other, None):
+        field, _ = await rejected(scene, intake, document(userId=str(one)), payer)
+        assert field == "user_id"
+
+
+async def test_references_are_the_users_own_or_nobodys(scene: Scene, intake: Intake) -> None:
+    one, other = await scene.member(), await scene.member()
+    own, nobodys = await upload(scene, one), await upload(scene, None)
+    await intake.check(document(own, nobodys), one)
+    await intake.check(document(nobodys), None)
+    for payer in (other, None):
+        field, reason = await rejected(scene, intake, document(nobodys, own), payer)
+        assert (field, "another user" in reason) == ("stages[0].references", True)
+    _, reason = await rejected(scene, intake, document(own, 4_711), one)
+    assert "4711 does not exist" in reason
+
+
+async def test_a_picture_that_is_not_delivered_is_no_reference(scene: Scene, intake: Intake) -> None:
+    user_id = await scene.member()
+    job = await scene.opened(user_id)
+    attach_id = await job.make(0)
+    await rejected(scene, intake, document(attach_id), user_id)
+    await job.settle(0)
+    await intake.check(document(attach_id), user_id)
+
+
+async def test_a_promised_reference_counts_as_stored(scene: Scene, intake: Intake) -> None:
+    user_id = await scene.member()
+    promised: Mapping[int, ReferenceOwner] = {99: ReferenceOwner(attach_id=99, user_id=user_id)}
+    assert (await intake.check(document(99), user_id, promised=promised)).order.reference_ids == {99}
+
+
+async def test_what_the_provider_lacks_is_rejected(scene: Scene, intake: Intake) -> None:
+    user_id = await scene.member()
+    field, _ = await rejected(scene, intake, document(**{"aspect-ratio": "2:1"}), user_id)
+    assert field == "stages[0].aspect_ratio"
+    field, _ = await rejected(scene, intake, document(provider="dalle"), user_id)
+    assert field == "provider"

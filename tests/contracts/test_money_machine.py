@@ -1,0 +1,236 @@
+"""The rules of money against a tiny model: whatever happens in whatever order, spec §4 holds."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from darkroom.domain.errors import RunRefused
+from darkroom.domain.images import Settlement
+from darkroom.domain.jobs import End
+from darkroom.domain.money import insufficient
+from darkroom.domain.rounds import allot
+from darkroom.records.sqlite import SqliteRecords
+from tests.contracts.invariants import broken
+from tests.contracts.scene import PRICE, Job, Scene
+from tests.contracts.tables import SqliteTables
+
+T = TypeVar("T")
+
+
+@dataclass
+class Model:
+    """What one job must look like."""
+
+    job: Job
+    charged: bool
+    quantities: list[int]
+    targets: list[int]
+    runs: int = 1
+    open: bool = False
+    ended: bool = False
+    whole: bool = False
+    """Ended with everything delivered, as a completed job."""
+    hold: int = 0
+    attached: set[tuple[int, int]] = field(default_factory=set)
+    delivered: set[tuple[int, int]] = field(default_factory=set)
+
+    @property
+    def price(self) -> int:
+        return PRICE if self.charged else 0
+
+    def delivered_of(self, stage: int) -> int:
+        return sum(1 for index, _ in self.delivered if index == stage)
+
+    @property
+    def missing(self) -> int:
+        return sum(target - self.delivered_of(stage) for stage, target in enumerate(self.targets))
+
+
+class Money(RuleBasedStateMachine):
+    """One member, several jobs, and somebody else who spends the member's credits."""
+
+    jobs: Bundle[Model] = Bundle("jobs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        records = SqliteRecords(":memory:")
+        self.scene = Scene(records, SqliteTables(records))
+        self.all: list[Model] = []
+        self.balance = 0
+        self.grants = 0
+        self.user_id = UUID(int=1)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    @initialize(balance=st.integers(0, 300))
+    def start(self, balance: int) -> None:
+        self.balance = balance
+        self.run(self.scene.records.ensure_member(self.user_id, balance))
+
+    @rule(amount=st.integers(1, 100))
+    def grant(self, amount: int) -> None:
+        self.grants += 1
+        for _ in range(2):
+            self.run(self.scene.records.grant(self.user_id, amount, f"grant-{self.grants}"))
+        self.balance += amount
+
+    @rule(share=st.floats(0, 1))
+    def somebody_else_spends(self, share: float) -> None:
+        amount = int(self.balance * share)
+        if amount:
+            self.run(self.scene.spend(self.user_id, amount))
+            self.balance -= amount
+
+    @rule(
+        target=jobs,
+        quantities=st.lists(st.integers(1, 3), min_size=1, max_size=3),
+        max_credits=st.none() | st.integers(0, 120),
+        charged=st.sampled_from([True, True, True, False]),
+        at_once=st.sampled_from([True, True, False]),
+    )
+    def order(self, quantities: list[int], max_credits: int | None, charged: bool, at_once: bool) -> Model:
+        user_id = self.user_id if charged else None
+        job = self.run(self.scene.pending(user_id, quantities, max_credits=max_credits))
+        model = Model(job, charged, quantities, allot(quantities, max_credits, PRICE if charged else 0))
+        self.all.append(model)
+        if at_once:
+            self._take_hold(model, self.run(job.open()).failure)
+        return model
+
+    @rule(model=jobs, again=st.booleans(), restart=st.booleans(), price=st.integers(1, 40))
+    def open_run(self, model: Model, again: bool, restart: bool, price: int) -> None:
+        first = model.job.run == model.job.named(1) and not model.open and not model.ended
+        if not again and not first:
+            model.runs += 1
+        # The price of the settings counts once; the model's jobs all open at PRICE.
+        opened = self.run(model.job.open(model.job.named(model.runs), price=PRICE if first else price, restart=restart))
+        if again and model.open:
+            assert opened.turned_away is None
+            return
+        if model.ended and (again or not restart or model.whole):
+            assert opened.turned_away is not None
+            return
+        assert opened.turned_away is None
+        self._take_hold(model, opened.failure)
+
+    def _take_hold(self, model: Model, failure: str | None) -> None:
+        others = sum(other.hold for other in self.all if other is not model)
+        need, available = model.missing * model.price, self.balance - others
+        model.open, model.ended, model.whole = True, False, False
+        if model.charged and need > available:
+            assert failure == insufficient(need, available)
+            model.hold = 0
+        else:
+            assert failure is None
+            model.hold = need
+
+    @rule(model=jobs, stage=st.integers(0, 2), ordinals=st.lists(st.integers(0, 4), min_size=1, max_size=5))
+    def deliver(self, model: Model, stage: int, ordinals: list[int]) -> None:
+        for ordinal in ordinals:
+            self._attach(model, stage % len(model.quantities), ordinal)
+            self._settle(model, stage % len(model.quantities), ordinal, model.job.run)
+
+    @rule(model=jobs, stage=st.integers(0, 2), ordinal=st.integers(0, 4))
+    def attach(self, model: Model, stage: int, ordinal: int) -> None:
+        self._attach(model, stage % len(model.quantities), ordinal)
+
+    def _attach(self, model: Model, stage: int, ordinal: int) -> None:
+        if not (model.open or model.ended):
+            return
+        attached = self.run(model.job.attach(ordinal, stage))
+        key = (stage, ordinal)
+        assert (attached.attach_id is not None) == (model.open or key in model.delivered)
+        if model.open:
+            model.attached.add(key)
+
+    @rule(model=jobs, late=st.booleans())
+    def settle_what_is_attached(self, model: Model, late: bool) -> None:
+        run = model.job.named(model.runs - 1) if late else model.job.run
+        for stage, ordinal in sorted(model.attached):
+            self._settle(model, stage, ordinal, run)
+
+    def _settle(self, model: Model, stage: int, ordinal: int, run: str) -> None:
+        key = (stage, ordinal)
+        if key not in model.attached:
+            return
+        settled = self.run(model.job.settle(ordinal, stage, run=run)).settlement
+        if key in model.delivered:
+            assert settled is Settlement.SETTLED
+        elif run != model.job.run or not model.open:
+            assert settled is Settlement.RUN_REFUSED
+        elif model.delivered_of(stage) >= model.targets[stage]:
+            assert settled is Settlement.STAGE_FULL
+        elif model.charged and min(self.balance, model.hold) < PRICE:
+            assert settled is Settlement.INSUFFICIENT
+        else:
+            assert settled is Settlement.SETTLED
+            model.delivered.add(key)
+            model.hold -= model.price
+            self.balance -= model.price
+
+    @rule(model=jobs, end=st.sampled_from(End), drop=st.booleans())
+    def close_run(self, model: Model, end: End, drop: bool) -> None:
+        if not model.open:
+            return
+        receipt = self.run(model.job.close(end, error="bad key" if end is End.FAILED else None))
+        assert receipt.delivered == len(model.delivered)
+        assert receipt.total.charged == len(model.delivered) * model.price
+        assert receipt.last_run.released == model.hold
+        assert self.run(model.job.close(end)) == receipt
+        model.open, model.ended, model.hold = False, True, 0
+        model.whole = end is End.DELIVERED and len(model.delivered) == sum(model.quantities)
+        if drop:
+            self.run(self.scene.records.drop_undelivered(model.job.job_id))
+            if end is End.CANCELLED or (end is End.DELIVERED and model.delivered):
+                model.attached &= model.delivered
+
+    @rule(model=jobs)
+    def an_old_run_closes(self, model: Model) -> None:
+        if model.open and model.runs > 1:
+            before = self.run(self.scene.dump())
+            # Closed before, it gives its receipt again; taken over, it is refused. Neither changes anything.
+            with contextlib.suppress(RunRefused):
+                self.run(model.job.close(End.CANCELLED, run=model.job.named(model.runs - 1)))
+            assert self.run(self.scene.dump()) == before
+
+    @rule(model=jobs)
+    def refresh(self, model: Model) -> None:
+        self.run(self.scene.records.refresh(model.job.job_id))
+        row = self.run(model.job.row())
+        assert row.completed_images == len(model.delivered)
+
+    @invariant()
+    def spec_4_holds(self) -> None:
+        assert broken(self.run(self.scene.dump())) == []
+        assert list(self.run(self.scene.records.audit())) == []
+
+    @invariant()
+    def the_account_is_the_models(self) -> None:
+        account = self.run(self.scene.records.account(self.user_id))
+        if account is not None:
+            assert account.balance == self.balance
+            assert account.held == sum(model.hold for model in self.all)
+
+    def teardown(self) -> None:
+        self.run(self.scene.records.close())
+        self.runner.close()
+
+
+Money.TestCase.settings = settings(
+    max_examples=100,
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+test_money_rules_hold_in_any_order = Money.TestCase

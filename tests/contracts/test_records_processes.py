@@ -1,0 +1,138 @@
+"""Several processes on one SQLite file, and processes that die: the invariants hold (spec §4)."""
+
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from darkroom.domain.progress import JobStatus
+from darkroom.records.sqlite import SqliteRecords
+from tests.contracts.invariants import broken
+from tests.contracts.scene import Job, Scene
+from tests.contracts.tables import SqliteTables, dump_file
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "records.db"
+
+
+@pytest.fixture
+async def scene(path: Path) -> AsyncIterator[Scene]:
+    records = SqliteRecords(path)
+    yield Scene(records, SqliteTables(records))
+    await records.close()
+
+
+@contextmanager
+def process(path: Path, job: Job, first: int, last: int) -> Iterator[subprocess.Popen[str]]:
+    arguments = [str(path), str(job.job_id), job.run, str(first), str(last)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.contracts.settling_process", *arguments],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def read(running: subprocess.Popen[str], lines: int | None = None) -> list[str]:
+    """What the process says next: so many lines, or all until it ends."""
+    assert running.stdout is not None
+    if lines is None:
+        return running.stdout.read().splitlines()
+    return [line.rstrip() for line in (running.stdout.readline() for _ in range(lines)) if line]
+
+
+async def test_processes_that_settle_at_once_never_meet_a_locked_file(scene: Scene, path: Path) -> None:
+    user_id = await scene.member(100_000)
+    job = await scene.opened(user_id, (120,))
+    # Each picture is delivered by two processes: whoever comes second finds it settled.
+    with process(path, job, 0, 80) as one, process(path, job, 40, 120) as two, process(path, job, 0, 120) as three:
+        ended = [running.communicate(timeout=60) for running in (one, two, three)]
+        assert [running.returncode for running in (one, two, three)] == [0, 0, 0], ended
+    said = Counter(line.split()[1] for out, _ in ended for line in out.splitlines())
+    assert said == {"settled": 280}
+    assert broken(dump_file(path)) == []
+    assert (await scene.account(user_id)).balance == 100_000 - 120 * 20
+    receipt = await job.close()
+    assert (receipt.status, receipt.delivered, receipt.total.charged) == (JobStatus.COMPLETED, 120, 2_400)
+    assert broken(dump_file(path)) == []
+    assert list(await scene.records.audit()) == []
+
+
+async def test_processes_that_share_a_short_balance_charge_what_there_was(scene: Scene, path: Path) -> None:
+    user_id = await scene.member(1_200)
+    job = await scene.opened(user_id, (60,))
+    await scene.spend(user_id, 1_200 - 17 * 20)
+    with process(path, job, 0, 30) as one, process(path, job, 30, 60) as two:
+        ended = [running.communicate(timeout=60) for running in (one, two)]
+    said = Counter(line.split()[1] for out, _ in ended for line in out.splitlines())
+    assert said == {"settled": 17, "insufficient": 43}, ended
+    assert (await scene.account(user_id)).balance == 0
+    assert broken(dump_file(path)) == []
+
+
+def test_processes_that_start_at_once_on_a_new_file_make_one_schema(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys, uuid; from darkroom.records.sqlite import SqliteRecords\n"
+        "async def main():\n"
+        "    records = SqliteRecords(sys.argv[1]); await records.ensure_member(uuid.uuid4(), 5)\n"
+        "    await records.jobs(None, 1); await records.close()\n"
+        "asyncio.run(main())"
+    )
+    path = tmp_path / "new" / "records.db"
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, str(path)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    ended = [one.communicate(timeout=60)[1] for one in running]
+    assert [one.returncode for one in running] == [0] * 4, ended
+    assert len(dump_file(path)["quel_member"]) == 4
+
+
+async def test_a_process_killed_anywhere_leaves_every_invariant_whole(scene: Scene, path: Path) -> None:
+    user_id = await scene.member(100_000)
+    job = await scene.opened(user_id, (400,))
+    chance = random.Random(20261101)
+    acknowledged: set[str] = set()
+    for _ in range(6):
+        with process(path, job, 0, 400) as running:
+            acknowledged |= set(read(running, chance.randrange(1, 60)))
+            running.kill()
+            acknowledged |= {line for line in read(running) if line.endswith("settled")}
+        dump = dump_file(path)
+        assert broken(dump) == []
+        settled = {f"{row['ordinal']} settled" for row in dump["quel_attach"] if row["delivered_at"]}
+        assert acknowledged <= settled
+    assert list(await scene.records.audit()) == []
+    with process(path, job, 0, 400) as running:
+        assert len(read(running)) == 400
+        running.wait(timeout=60)
+    receipt = await job.close()
+    assert (receipt.delivered, receipt.total.charged) == (400, 8_000)
+    assert (await scene.account(user_id)).balance == 92_000
+    assert broken(dump_file(path)) == []
+
+
+async def test_a_process_killed_among_others_takes_nothing_from_them(scene: Scene, path: Path) -> None:
+    job = await scene.opened(await scene.member(100_000), (200,))
+    with process(path, job, 0, 100) as killed, process(path, job, 100, 200) as other:
+        read(killed, 10)
+        killed.kill()
+        out, errors = other.communicate(timeout=60)
+    assert other.returncode == 0, errors
+    assert len(out.splitlines()) == 100
+    assert broken(dump_file(path)) == []
+    assert 110 <= (await scene.records.stage_counts(job.job_id, 0)).delivered < 200

@@ -1,0 +1,64 @@
+"""Names that other processes see: what one function builds, another one reads."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from darkroom.domain import names
+from darkroom.domain.images import ImageKey
+
+JOB = UUID("6f1c1e9a-0000-4000-8000-000000000001")
+USER = UUID("6f1c1e9a-0000-4000-8000-000000000002")
+
+
+@given(st.uuids())
+def test_a_jobs_workflow_id_is_read_back(job_id: UUID) -> None:
+    assert names.parse_job_workflow_id(names.job_workflow_id(job_id)) == job_id
+
+
+@given(st.uuids(), st.integers(0, 99), st.integers(0, 9), st.integers(0, 60))
+def test_a_batch_belongs_to_no_job_workflow(job_id: UUID, stage: int, round_: int, batch: int) -> None:
+    assert names.parse_job_workflow_id(names.batch_workflow_id(job_id, stage, round_, batch)) is None
+
+
+@pytest.mark.parametrize(
+    "other", ["", "job-", f"job-{JOB}/", f"x-job-{JOB}", "job-" + "-" * 36, f"job-{JOB}\n", "job-" + "g" * 36]
+)
+def test_another_workflows_id_is_no_job(other: str) -> None:
+    assert names.parse_job_workflow_id(other) is None
+
+
+@given(st.text(max_size=45))
+def test_reading_an_id_never_fails(text: str) -> None:
+    names.parse_job_workflow_id("job-" + text)
+
+
+def test_ids_and_places_are_those_of_the_specification() -> None:
+    key = ImageKey(job_id=JOB, stage_index=2, ordinal=12)
+    assert names.batch_workflow_id(JOB, 2, 1, 3) == f"job-{JOB}/stage-2/round-1/batch-3"
+    assert str(key) == f"{JOB}/2/12"
+    assert key.final(USER) == f"generated-images/user-{USER}/job-{JOB}/2-12.webp"
+    assert key.final(None) == f"generated-images/user-anonymous/job-{JOB}/2-12.webp"
+    assert key.staging == f"staging/{JOB}/2-12"
+    assert names.activity_label(0, 12) == "stage 0 · image 12"
+    assert {str(queue) for queue in names.TaskQueue} == {"darkroom", "darkroom-generate", "darkroom-publish"}
+    assert {str(name) for name in names.SearchAttribute} == {"JobStatus", "JobType", "UserId"}
+
+
+keys = st.builds(ImageKey, job_id=st.uuids(), stage_index=st.integers(0, 120), ordinal=st.integers(0, 12_000))
+
+
+@given(keys, keys)
+def test_two_images_never_share_a_key_or_a_place(one: ImageKey, other: ImageKey) -> None:
+    same = one == other
+    assert (str(one) == str(other)) == same
+    assert (one.staging == other.staging) == same
+    assert (one.final(None) == other.final(None)) == same
+
+
+@given(keys, st.none() | st.uuids())
+def test_an_image_lies_in_its_jobs_folders(key: ImageKey, user_id: UUID | None) -> None:
+    assert key.staging.startswith(names.staging_prefix(key.job_id))
+    assert key.final(user_id).startswith(names.image_prefix(key.job_id, user_id))

@@ -1,0 +1,111 @@
+"""Progress as people read it: time left, and the page in the Temporal Web UI."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from darkroom.domain.progress import JobStatus, Progress, StageProgress, eta_seconds, markdown
+from darkroom.domain.receipts import Receipt, StageMissing, shorten
+from darkroom.domain.rounds import StageStatus
+
+JOB = UUID(int=1)
+
+
+def progress(**changes: object) -> Progress:
+    stage = StageProgress(
+        stage_index=0,
+        label="stage 0",
+        quantity=50,
+        completed=48,
+        in_flight=2,
+        round=1,
+        status=StageStatus.TOPPING_UP,
+        missed=2,
+    )
+    values = {
+        "job_id": JOB,
+        "job_type": "pipeline_stage",
+        "status": JobStatus.PROCESSING,
+        "total_images": 150,
+        "completed_images": 148,
+        "stages": (stage,),
+    }
+    return Progress.model_validate(values | changes)
+
+
+def test_progress_has_the_fields_that_clients_read() -> None:
+    fields = set(progress().model_dump())
+    assert fields >= {
+        "job_id", "job_type", "status", "paused", "pause_reason", "cancel_requested", "total_images",
+        "completed_images", "failed_images", "generated_attach_ids", "stages", "started_at", "eta_seconds",
+    }  # fmt: skip
+    assert set(progress().stages[0].model_dump()) == {
+        "stage_index", "label", "quantity", "completed", "in_flight", "round", "status", "reason",
+        "missed", "refused", "attach_ids",
+    }  # fmt: skip
+
+
+@given(st.integers(-1, 1_000), st.integers(-1, 1_000), st.floats(-1, 1e6))
+def test_time_left_is_known_only_after_the_first_image_and_before_the_last(
+    delivered: int, missing: int, elapsed: float
+) -> None:
+    left = eta_seconds(delivered, missing, elapsed)
+    assert (left is None) == (delivered <= 0 or missing <= 0 or elapsed <= 0)
+    if left is not None:
+        assert left == pytest.approx(missing * elapsed / delivered, abs=0.06)
+
+
+def test_time_left_follows_the_pace_of_the_run() -> None:
+    assert eta_seconds(10, 5, 25.0) == 12.5
+
+
+def test_the_page_shows_totals_state_and_a_row_a_stage() -> None:
+    page = markdown(progress())
+    assert "148 of 150" in page
+    assert "processing" in page
+    row = next(line for line in page.splitlines() if line.startswith("| stage 0"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert [cell.strip() for cell in cells] == ["stage 0", "48 of 50", "2", "1", "topping_up", "2", "0"]
+
+
+def test_the_page_tells_paused_from_cancelling() -> None:
+    paused = markdown(progress(paused=True, pause_reason="daily quota of gemini spent"))
+    assert "paused" in paused
+    assert "daily quota of gemini spent" in paused
+    assert "cancelling" in markdown(progress(cancel_requested=True))
+    assert "cancelling" not in markdown(progress(cancel_requested=True, status=JobStatus.CANCELLED))
+
+
+@given(st.text(max_size=60))
+def test_every_row_of_the_page_has_seven_cells_whatever_the_reason_says(reason: str) -> None:
+    stage = StageProgress(stage_index=0, label="a|b", quantity=1, status=StageStatus.SHORT, reason=reason)
+    rows = [line for line in markdown(progress(stages=(stage,))).splitlines() if line.startswith("|")]
+    assert len(rows) == 3
+    assert {row.count("|") for row in rows} == {8}
+
+
+def test_only_three_statuses_are_ends() -> None:
+    assert [status for status in JobStatus if status.ended] == ["completed", "failed", "cancelled"]
+
+
+@given(st.text(max_size=200), st.integers(3, 100))
+def test_a_shortened_reason_fits_and_shows_that_it_was_cut(reason: str, longest: int) -> None:
+    short = shorten(reason, longest)
+    assert len(short.encode()) <= longest
+    assert short == reason or short.endswith("…")
+
+
+def test_the_receipt_of_100_short_stages_fits_into_a_history() -> None:
+    gaps = tuple(StageMissing(stage_index=n, missing=10_000, reason=shorten("é" * 500)) for n in range(100))
+    receipt = Receipt(
+        job_id=JOB,
+        job_type="pipeline_stage",
+        status=JobStatus.FAILED,
+        ordered=30_000,
+        delivered=0,
+        missing=gaps,
+        error_message="x" * 300,
+    )
+    assert len(receipt.model_dump_json().encode()) < 16 * 1024

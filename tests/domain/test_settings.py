@@ -1,0 +1,154 @@
+"""Settings from the environment or `.env`; a wrong value is one line with name, value and what is allowed."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from darkroom.domain.errors import SettingRejected
+from darkroom.settings import Settings, read_settings
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty folder to start in, and none of our names in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def rejection(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingRejected) as caught:
+        read_settings()
+    return str(caught.value)
+
+
+def test_the_defaults_are_those_of_the_specification() -> None:
+    settings = read_settings()
+    assert settings.darkroom_home == Path(".darkroom")
+    assert settings.provider == "offline"
+    assert settings.gemini_timeout == 180
+    assert settings.offline_latency == (0.5, 1.5)
+    assert (settings.offline_miss_rate, settings.offline_fault_rate, settings.offline_refusal_rate) == (0, 0, 0)
+    assert (settings.offline_seed, settings.offline_size) == (0, (1376, 768))
+    assert (settings.stage_concurrency, settings.provider_slots, settings.provider_max_per_second) == (25, 100, None)
+    assert (settings.max_top_ups, settings.top_up_delay, settings.image_credit_price) == (5, 2, 20)
+    assert (settings.webp_quality, settings.webp_method) == (90, 2)
+    assert (settings.log_format, settings.log_level, settings.metrics_port) == (None, "info", None)
+    limits = settings.limits
+    assert (limits.stages, limits.images_per_stage, limits.images_per_job) == (100, 10_000, 30_000)
+
+
+def test_a_key_makes_gemini_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "secret")
+    settings = read_settings()
+    assert (settings.provider, settings.provider_slots) == ("gemini", 24)
+    assert settings.provider_timeout == timedelta(seconds=180)
+    assert "secret" not in repr(settings)
+    monkeypatch.setenv("IMAGE_PROVIDER", "offline")
+    assert (read_settings().provider, read_settings().provider_slots) == ("offline", 100)
+
+
+def test_gemini_without_a_key_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "GEMINI_API_KEY" in rejection(monkeypatch, "IMAGE_PROVIDER", "gemini")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("IMAGE_PROVIDER", "dalle", "gemini"),
+        ("GEMINI_TIMEOUT", "0", "greater than 0"),
+        ("GEMINI_TIMEOUT", "soon", "number"),
+        ("OFFLINE_LATENCY", "slow", "0.5-1.5"),
+        ("OFFLINE_LATENCY", "2-1", "lower bound first"),
+        ("OFFLINE_LATENCY", "-1", ""),
+        ("OFFLINE_LATENCY", "nan", ""),
+        ("OFFLINE_LATENCY", "1-inf", "3600"),
+        ("OFFLINE_MISS_RATE", "1.1", "less than or equal to 1"),
+        ("OFFLINE_MISS_RATE", "-0.1", "greater than or equal to 0"),
+        ("OFFLINE_MISS_RATE", "nan", ""),
+        ("OFFLINE_FAULT_RATE", "2", "1"),
+        ("OFFLINE_REFUSAL_RATE", "half", "number"),
+        ("OFFLINE_SEED", "x", "integer"),
+        ("OFFLINE_SIZE", "big", "1376x768"),
+        ("OFFLINE_SIZE", "1376", "1376x768"),
+        ("OFFLINE_SIZE", "1x1", "16"),
+        ("OFFLINE_SIZE", "9999x9999", "8192"),
+        ("STAGE_CONCURRENCY", "0", "greater than or equal to 1"),
+        ("PROVIDER_CONCURRENCY", "0", "greater than or equal to 1"),
+        ("PROVIDER_MAX_PER_SECOND", "0", "greater than 0"),
+        ("MAX_TOP_UPS", "-1", "greater than or equal to 0"),
+        ("TOP_UP_DELAY", "-1", "greater than or equal to 0"),
+        ("TOP_UP_DELAY", "nan", ""),
+        ("IMAGE_CREDIT_PRICE", "-20", "greater than or equal to 0"),
+        ("IMAGE_CREDIT_PRICE", "1.5", "integer"),
+        ("WEBP_QUALITY", "101", "less than or equal to 100"),
+        ("WEBP_METHOD", "7", "less than or equal to 6"),
+        ("LOG_FORMAT", "xml", "json"),
+        ("LOG_LEVEL", "loud", "warning"),
+        ("METRICS_PORT", "70000", "65535"),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_its_name_value_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str
+) -> None:
+    message = rejection(monkeypatch, name, value)
+    assert len(message.splitlines()) == 1
+    assert message.startswith(f"{name}={value}: ")
+    assert allowed in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("OFFLINE_LATENCY", "2", (2.0, 2.0)),
+        ("OFFLINE_LATENCY", "0", (0.0, 0.0)),
+        ("OFFLINE_LATENCY", "0.1-0.3", (0.1, 0.3)),
+        ("OFFLINE_SIZE", "344x192", (344, 192)),
+        ("OFFLINE_SIZE", "344X192", (344, 192)),
+        ("OFFLINE_MISS_RATE", "1", 1.0),
+        ("TOP_UP_DELAY", "0", 0.0),
+        ("MAX_TOP_UPS", "0", 0),
+        ("IMAGE_CREDIT_PRICE", "0", 0),
+        ("DARKROOM_HOME", "/srv/darkroom", Path("/srv/darkroom")),
+        ("GEMINI_MODEL", "another", "another"),
+        ("LOG_FORMAT", "json", "json"),
+    ],
+)
+def test_a_value_at_the_edge_of_what_is_allowed_is_read(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, read: Any
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert getattr(read_settings(), name.lower()) == read
+
+
+def test_values_come_from_env_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MAX_TOP_UPS=7\nIMAGE_CREDIT_PRICE=30\n# a comment\nSOMEBODY_ELSES=1\n", "utf-8")
+    monkeypatch.setenv("IMAGE_CREDIT_PRICE", "40")
+    settings = read_settings()
+    assert (settings.max_top_ups, settings.image_credit_price) == (7, 40)
+
+
+def test_a_wrong_value_in_env_is_one_line_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MAX_TOP_UPS=many\n", "utf-8")
+    with pytest.raises(SettingRejected, match=r"^MAX_TOP_UPS=many: "):
+        read_settings()
+
+
+def test_an_empty_value_is_as_if_it_were_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GEMINI_API_KEY", "IMAGE_PROVIDER", "METRICS_PORT", "MAX_TOP_UPS"):
+        monkeypatch.setenv(name, "")
+    settings = read_settings()
+    assert (settings.provider, settings.metrics_port, settings.max_top_ups) == ("offline", None, 5)
+
+
+def test_a_secret_is_not_in_the_line_about_a_wrong_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "very-secret")
+    assert "very-secret" not in rejection(monkeypatch, "WEBP_METHOD", "9")
+
+
+def test_an_offline_call_may_take_as_long_as_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFLINE_LATENCY", "100-200")
+    assert read_settings().provider_timeout > timedelta(seconds=200)
