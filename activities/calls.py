@@ -10,7 +10,7 @@ from temporalio import activity
 
 from activities.materials import Material, Materials
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
-from darkroom.domain.errors import ProviderUnavailable
+from darkroom.domain.errors import ProviderUnavailable, StorageUnavailable
 from darkroom.domain.images import (
     Generated,
     GenerateInput,
@@ -59,6 +59,7 @@ class ProviderCalls:
         self._materials = Materials(records, storage)
         self._last_attempt = last_attempt
         self._unstaged: dict[str, tuple[bytes, str]] = {}
+        self._staging = asyncio.Lock()
 
     async def make(self, image: GenerateInput, unwanted: Unwanted) -> GenerateResult:
         """One image, or why there is none.
@@ -66,21 +67,19 @@ class ProviderCalls:
         Raises:
             ProviderUnavailable: and other passing troubles; Temporal tries again.
         """
-        await self._stage_what_waits()
+        await self.stage_what_waits()
         material = await self._materials.of(image.key.job_id, image.key.stage_index)
         call_id = uuid4()
         attempt = Attempt(
             key=image.key, run_id=image.run_id, call_id=call_id, round=image.round, provider=image.provider
         )
-        if unwanted.flag and not image.staged_only:
+        if unwanted.flag:
             return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it began")
         begun = await self._records.begin_attempt(attempt, looked=False)
         if begun.begin is Begin.LOOK:
             staged = await self._staged(image, begun.call_id)
             if staged is not None:
                 return staged
-            if image.staged_only:
-                return GenerateResult(outcome=Outcome.LOST, reason="its worker died during the call")
             begun = await self._records.begin_attempt(attempt, looked=True)
         if begun.begin is not Begin.BEGUN:
             return _known(begun)
@@ -123,15 +122,24 @@ class ProviderCalls:
         return result
 
     async def _stage(self, key: str, data: bytes, media_type: str) -> None:
-        # The bytes are paid for: they stay here until staging takes them, however often Temporal has to
-        # try, and no further call is made before it does.
-        self._unstaged[key] = (data, media_type)
-        await self._stage_what_waits()
-
-    async def _stage_what_waits(self) -> None:
-        for key, (data, media_type) in list(self._unstaged.items()):
+        try:
             await self._storage.put(key, data, media_type)
-            self._unstaged.pop(key, None)
+        except StorageUnavailable:
+            # The bytes are paid for: they stay here until staging takes them, however often Temporal has
+            # to try, and no further call is made before it does.
+            self._unstaged[key] = (data, media_type)
+            raise
+
+    async def stage_what_waits(self) -> None:
+        """Put into staging what could not be put there before.
+
+        Raises:
+            StorageUnavailable: it still cannot.
+        """
+        async with self._staging:
+            for key, (data, media_type) in list(self._unstaged.items()):
+                await self._storage.put(key, data, media_type)
+                del self._unstaged[key]
 
     async def _staged(self, image: GenerateInput, call_id: UUID | None) -> GenerateResult | None:
         data = await self._storage.get(image.key.staging)

@@ -19,10 +19,14 @@ from darkroom.domain.images import (
     AttachResult,
     CreditInput,
     CreditResult,
+    FindStagedInput,
+    FindStagedResult,
     GenerateInput,
     GenerateResult,
+    ImageKey,
     Outcome,
     Settlement,
+    StagedImage,
     UploadInput,
     UploadResult,
 )
@@ -31,6 +35,8 @@ from darkroom.records import Records
 from darkroom.storage import Storage
 
 log = structlog.get_logger(__name__)
+
+STAGED_PAGE = 100
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,7 +64,14 @@ class ImageActivities:
     """Each may be executed twice at any time, and then does its work once."""
 
     def __init__(
-        self, records: Records, storage: Storage, calls: ProviderCalls, pictures: PictureWork, refresher: RowRefresher
+        self,
+        records: Records,
+        storage: Storage,
+        calls: ProviderCalls,
+        pictures: PictureWork,
+        refresher: RowRefresher,
+        *,
+        settles_here: bool,
     ) -> None:
         self._records = records
         self._storage = storage
@@ -66,6 +79,8 @@ class ImageActivities:
         self._shared = SharedCalls()
         self._pictures = pictures
         self._refresher = refresher
+        self._settles_here = settles_here
+        """Whether this process also uploads and settles what it generates."""
         self._unsettled: set[str] = set()
         self._settled = asyncio.Condition()
 
@@ -97,9 +112,22 @@ class ImageActivities:
         call = asyncio.create_task(self._calls.make(image, unwanted))
         self._shared.add(key, call)
         made = await finish_despite_cancel(call, on_cancel=unwanted.set)
-        if made.outcome is Outcome.GENERATED:
+        if made.outcome is Outcome.GENERATED and self._settles_here:
             self._unsettled.add(key)
         return made
+
+    @activity.defn
+    @at_the_edge
+    async def find_staged(self, asked: FindStagedInput) -> FindStagedResult:
+        """Images of a stage that wait in staging, at most a page of them."""
+        await self._calls.stage_what_waits()
+        page = await self._records.unsettled_attempts(asked.job_id, asked.stage_index, asked.after, STAGED_PAGE)
+        found = []
+        for ordinal, call_id in page:
+            key = ImageKey(job_id=asked.job_id, stage_index=asked.stage_index, ordinal=ordinal)
+            if await self._storage.exists(key.staging):
+                found.append(StagedImage(ordinal=ordinal, call_id=call_id))
+        return FindStagedResult(found=tuple(found), next_after=page[-1][0] if len(page) == STAGED_PAGE else None)
 
     @activity.defn
     @at_the_edge

@@ -131,10 +131,10 @@ def _providers(settings: Settings) -> dict[str, ImageProvider]:
     return found
 
 
-def image_activities(parts: Parts, refresher: RowRefresher) -> ImageActivities:
-    """The four activities of an image over these parts."""
+def image_activities(parts: Parts, refresher: RowRefresher, *, settles_here: bool = True) -> ImageActivities:
+    """The activities of an image over these parts."""
     calls = ProviderCalls(parts.records, parts.storage, parts.providers, parts.pictures, PROVIDER_ATTEMPTS)
-    return ImageActivities(parts.records, parts.storage, calls, parts.pictures, refresher)
+    return ImageActivities(parts.records, parts.storage, calls, parts.pictures, refresher, settles_here=settles_here)
 
 
 @asynccontextmanager
@@ -144,7 +144,8 @@ async def running_workers(
     """Workers for the roles; leaving waits until what is under way is finished."""
     settings = parts.settings
     refresher = RowRefresher(parts.records)
-    images = image_activities(parts, refresher)
+    serves_all = Role.ALL in roles or len(set(roles)) == len(TaskQueue)
+    images = image_activities(parts, refresher, settles_here=serves_all)
     terms = Terms(unit_price=settings.image_credit_price, max_top_ups=settings.max_top_ups, provider=settings.provider)
     pace = Pace(
         top_up_delay_seconds=settings.top_up_delay,
@@ -172,6 +173,7 @@ async def running_workers(
                     jobs.record_progress,
                     jobs.delivered_page,
                     jobs.close_job,
+                    images.find_staged,
                     images.attach,
                     images.credit,
                 ],
@@ -204,6 +206,6 @@ async def running_workers(
         # They stop in reverse: no new calls first, then what these calls made is delivered, then the rest.
         for worker in workers:
             await stack.enter_async_context(worker)
-            if worker.task_queue == TaskQueue.PUBLISH and len(workers) == len(TaskQueue):
+            if worker.task_queue == TaskQueue.PUBLISH and serves_all:
                 stack.push_async_callback(images.until_settled, DELIVER_PATIENCE)
         yield workers

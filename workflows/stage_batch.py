@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import deque
 from datetime import timedelta
+from uuid import UUID
 
 from temporalio import exceptions, workflow
 from temporalio.exceptions import ActivityError
@@ -15,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.images import (
         AttachInput,
         CreditInput,
+        FindStagedInput,
         GenerateInput,
         GenerateResult,
         ImageKey,
@@ -81,6 +83,8 @@ class StageBatchWorkflow:
         while self._queue and not self._draining:
             lanes = min(len(self._queue), 2 * self._batch.concurrency)
             await asyncio.gather(*(self._lane() for _ in range(lanes)))
+        if self._control.cancel_requested or self._book.ends_the_stage:
+            await self._salvage()
 
     async def _lane(self) -> None:
         while self._queue and not self._draining:
@@ -92,14 +96,34 @@ class StageBatchWorkflow:
             else:
                 await self._conclude(ordinal, made)
 
+    async def _salvage(self) -> None:
+        """Deliver what a worker that died had staged already: nobody will ask for these images again.
+
+        The server drops a call whose worker is dead like one that never began. After a pause no salvage is
+        needed, because the next attempt looks in staging first.
+        """
+        after: int | None = -1
+        while after is not None:
+            page = await workflow.execute_activity_method(
+                ImageActivities.find_staged,
+                FindStagedInput(job_id=self._batch.job_id, stage_index=self._batch.stage_index, after=after),
+                task_queue=TaskQueue.ORCHESTRATE,
+                summary=f"stage {self._batch.stage_index} · staged",
+                **RECORD_WRITE,
+            )
+            await asyncio.gather(*(self._publish(found.ordinal, found.call_id) for found in page.found))
+            after = page.next_after
+
     async def _generate(self, ordinal: int) -> GenerateResult | None:
-        """The result of `generate`; None when it was not begun."""
+        """The result of `generate`; None when it was not begun, or nobody waits for it any more."""
         try:
-            result = await self._start_generate(ordinal, staged_only=False)
+            result = await self._start_generate(ordinal)
         except asyncio.CancelledError:
             return None
         except ActivityError as error:
-            return await self._after_failure(ordinal, error)
+            if self._draining or isinstance(error.cause, exceptions.CancelledError):
+                return None
+            return GenerateResult(outcome=Outcome.LOST, reason=str(error.cause or error)[:200])
         if result.outcome is not Outcome.HELD:
             return result
         if result.final:
@@ -110,7 +134,7 @@ class StageBatchWorkflow:
             await workflow.sleep(HELD_PAUSE)
         return None
 
-    async def _start_generate(self, ordinal: int, *, staged_only: bool) -> GenerateResult:
+    async def _start_generate(self, ordinal: int) -> GenerateResult:
         handle: workflow.ActivityHandle[GenerateResult] = workflow.start_activity_method(
             ImageActivities.generate,
             GenerateInput(
@@ -118,38 +142,22 @@ class StageBatchWorkflow:
                 run_id=self._batch.run_id,
                 round=self._batch.round,
                 provider=self._batch.provider,
-                staged_only=staged_only,
             ),
             task_queue=TaskQueue.GENERATE,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=self._label(ordinal),
             **provider_call(self._batch.provider_timeout_seconds),
         )
-        if not staged_only:
-            self._calls[ordinal] = handle
+        self._calls[ordinal] = handle
         try:
             return await handle
         finally:
-            self._calls.pop(ordinal, None)
-
-    async def _after_failure(self, ordinal: int, error: ActivityError) -> GenerateResult | None:
-        if isinstance(error.cause, exceptions.CancelledError):
-            return None
-        if self._draining and isinstance(error.cause, exceptions.TimeoutError):
-            # Its worker died during the drain, and a cancelled activity is not tried again. If the
-            # bytes were staged before, they are paid for and delivered.
-            try:
-                return await self._start_generate(ordinal, staged_only=True)
-            except ActivityError as second:
-                error = second
-        elif self._draining:
-            return None
-        return GenerateResult(outcome=Outcome.LOST, reason=str(error.cause or error)[:200])
+            del self._calls[ordinal]
 
     async def _conclude(self, ordinal: int, made: GenerateResult) -> None:
         match made.outcome:
             case Outcome.GENERATED:
-                await self._publish(ordinal, made)
+                await self._publish(ordinal, made.call_id)
             case Outcome.DELIVERED:
                 self._note_delivered(ordinal, made.attach_id)
             case Outcome.REFUSED:
@@ -161,16 +169,14 @@ class StageBatchWorkflow:
             case Outcome.STOPPED:
                 self._queue.append(ordinal)
                 self._stop(made.reason)
-            case Outcome.LOST if self._draining:
-                self._log("image lost", ordinal, reason=made.reason)
             case _:
                 self._note_missed(ordinal, made.reason)
 
-    async def _publish(self, ordinal: int, made: GenerateResult) -> None:
+    async def _publish(self, ordinal: int, call_id: UUID | None) -> None:
         key, label = self._key(ordinal), self._label(ordinal)
         uploaded = await workflow.execute_activity_method(
             ImageActivities.upload,
-            UploadInput(key=key, user_id=self._batch.user_id, call_id=made.call_id),
+            UploadInput(key=key, user_id=self._batch.user_id, call_id=call_id),
             task_queue=TaskQueue.PUBLISH,
             summary=label,
             **STORAGE_WRITE,
@@ -189,7 +195,7 @@ class StageBatchWorkflow:
             AttachInput(
                 key=key,
                 run_id=self._batch.run_id,
-                call_id=made.call_id,
+                call_id=call_id,
                 path=uploaded.path,
                 size=uploaded.size,
                 sha256=uploaded.sha256,

@@ -27,6 +27,11 @@ class BatchBook:
         return bool(self._halted or result.refused or result.turned_away or result.cancelled)
 
     @property
+    def ends_the_stage(self) -> bool:
+        """Whether the stage asks for no more images: refused, or cancelled by itself."""
+        return self._result.refused is not None or self._result.cancelled
+
+    @property
     def worth_a_report(self) -> bool:
         """Whether the parent should hear now."""
         return self.urgent or self._news.delivered >= self._batch.report_step

@@ -79,7 +79,7 @@ class Outcome(StrEnum):
     HELD = "held"
     """Not begun: paused, cancelled, ended or under another run. Only as a result."""
     LOST = "lost"
-    """Its worker died and left nothing in staging. Only as a result."""
+    """Temporal gave up: it failed in ways nobody expected, or its workers kept dying. Only as a result."""
 
 
 class ImageKey(Value):
@@ -109,8 +109,6 @@ class GenerateInput(Value):
     run_id: str
     round: int
     provider: str
-    staged_only: bool = False
-    """Only look whether a worker that died had already staged it; never call the provider."""
 
 
 class GenerateResult(Value):
@@ -125,6 +123,29 @@ class GenerateResult(Value):
     reason: str | None = None
     final: bool = False
     until: datetime | None = None
+
+
+class FindStagedInput(Value):
+    """Ask which images of a stage wait in staging without being delivered, above an ordinal."""
+
+    job_id: UUID
+    stage_index: int
+    after: int
+
+
+class StagedImage(Value):
+    """One image that waits, and the call that made it."""
+
+    ordinal: int
+    call_id: UUID
+
+
+class FindStagedResult(Value):
+    """A page of them."""
+
+    found: tuple[StagedImage, ...] = ()
+    next_after: int | None = None
+    """Ask again above this ordinal; None when there are no more."""
 
 
 class UploadInput(Value):

@@ -114,6 +114,15 @@ class Records(Protocol):
         """Ask to call the provider; writes the attempt's row before it is called (spec §3)."""
         ...
 
+    async def unsettled_attempts(
+        self, job_id: UUID, stage_index: int, after: int, limit: int
+    ) -> Sequence[tuple[int, UUID]]:
+        """`(ordinal, call_id)` of calls that may have left a picture which is not delivered.
+
+        The newest such call of each ordinal above `after`, ascending.
+        """
+        ...
+
     async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
         """Write how a call ended, unless that is written already."""
         ...

@@ -86,6 +86,11 @@ class SqliteRecords:
     async def begin_attempt(self, attempt: Attempt, *, looked: bool) -> BegunAttempt:
         return await self._db.write(images.begin_attempt, attempt, looked=looked)
 
+    async def unsettled_attempts(
+        self, job_id: UUID, stage_index: int, after: int, limit: int
+    ) -> Sequence[tuple[int, UUID]]:
+        return await self._db.read(images.unsettled_attempts, job_id, stage_index, after, limit)
+
     async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
         await self._db.write(images.finish_attempt, call_id, end)
 

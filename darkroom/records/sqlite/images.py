@@ -64,6 +64,23 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
     return BegunAttempt(begin=Begin.BEGUN, call_id=attempt.call_id)
 
 
+def unsettled_attempts(
+    db: sqlite3.Connection, job_id: UUID, stage_index: int, after: int, limit: int
+) -> list[tuple[int, UUID]]:
+    """Calls without an outcome, or generated and not settled: the newest of each ordinal."""
+    return [
+        (row["ordinal"], UUID(row["call_id"]))
+        for row in db.execute(
+            "select ordinal, call_id, max(started_at) from quel_generation_attempts as attempt "
+            "where job_id = ? and stage_index = ? and ordinal > ? and (outcome is null or outcome = 'generated') "
+            "and not exists (select 1 from quel_attach as image where image.job_id = attempt.job_id "
+            "and image.stage_index = attempt.stage_index and image.ordinal = attempt.ordinal "
+            "and delivered_at is not null) group by ordinal order by ordinal limit ?",
+            (str(job_id), stage_index, after, limit),
+        )
+    ]
+
+
 def finish_attempt(db: sqlite3.Connection, call_id: UUID, end: AttemptEnd) -> None:
     """Write how a call ended, once."""
     db.execute(

@@ -1,0 +1,245 @@
+"""One Darkroom in real processes: Temporal's dev server, a worker, SQLite, files."""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from temporalio.client import Client, WorkflowHandle
+
+from darkroom import embedded
+from darkroom.bootstrap import Parts, open_parts
+from darkroom.desk import Desk
+from darkroom.domain.jobs import JobRow
+from darkroom.domain.names import LOCAL_USER, job_workflow_id
+from darkroom.domain.receipts import Receipt
+from darkroom.settings import Settings
+from darkroom.temporal import EmbeddedServer, connect
+from tests.end_to_end.reading import Reading
+from tests.parts import temporal_binary
+from workflows.pipeline_job import PipelineJobWorkflow
+
+ROOT = Path(__file__).parents[2]
+OPENING_BALANCE = 100_000
+PRICE = 20
+PORTS = range(20_000, 32_000)
+"""Below the ports that systems give to outgoing connections: a server that is killed finds its port free again."""
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 20) -> float:
+    """Wait for a condition that only reading can tell; gives the seconds it took."""
+    started = time.monotonic()
+    while not await condition():
+        waited = time.monotonic() - started
+        assert waited < seconds, f"waited {seconds} s in vain for: {what}"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - started
+
+
+class TemporalServer:
+    """The dev server on its own file: killed, it goes on where it was."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._ports = _free_ports(2)
+        self._process: asyncio.subprocess.Process | None = None
+        self.address = f"{embedded.HOST}:{self._ports[0]}"
+
+    async def start(self) -> None:
+        self._process = await embedded._start(self._home, *self._ports)
+        server = EmbeddedServer(self.address, f"http://{embedded.HOST}:{self._ports[1]}", self._process.pid)
+        await embedded._wait_until_it_answers(server, self._process, self._home)
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+
+class WorkerProcess:
+    """A worker in its own process, its log in a file."""
+
+    def __init__(self, home: Path, address: str) -> None:
+        self._home = home
+        self._address = address
+        self._process: asyncio.subprocess.Process | None = None
+        self._starts = 0
+
+    @property
+    def log_file(self) -> Path:
+        """What the worker that was started last wrote."""
+        return self._home / f"worker-{self._starts}.log"
+
+    async def start(
+        self, settings: Mapping[str, object], *, program: Sequence[str] = ("worker.py",), wait: bool = True
+    ) -> None:
+        """Start it; settings are given by their names in the environment."""
+        self._starts += 1
+        arguments = [str(ROOT / program[0]), *program[1:]] if program[0].endswith(".py") else list(program)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self._home),
+            "PYTHONPATH": str(ROOT),
+            "DARKROOM_HOME": str(self._home),
+            "TEMPORAL_ADDRESS": self._address,
+            "IMAGE_PROVIDER": "offline",
+            "OFFLINE_SIZE": "64x64",
+            "LOG_FORMAT": "json",
+            **{name: str(value) for name, value in settings.items()},
+        }
+        with self.log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, *arguments, cwd=self._home, env=environment, stdout=log, stderr=log
+            )
+        if wait:
+            await until(self._has_started, "the worker to start", 30)
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def stop(self, seconds: float = 30) -> int:
+        """SIGTERM; gives the exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self._process.wait(), seconds)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log lines of this event, of the worker that was started last."""
+        lines = self.log_file.read_text("utf-8").splitlines()
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        return [line for line in found if line.get("event") == name]
+
+    async def _has_started(self) -> bool:
+        assert self._process is not None
+        assert self._process.returncode is None, self.log_file.read_text("utf-8")
+        return bool(self.events("worker started"))
+
+
+@dataclass
+class Darkroom:
+    """What a test holds in its hand."""
+
+    home: Path
+    server: TemporalServer
+    worker: WorkerProcess
+    parts: Parts
+    client: Client
+    desk: Desk
+    records: Reading
+    jobs: list[UUID] = field(default_factory=list)
+
+    async def order(self, *quantities: int, **extra: Any) -> UUID:
+        """Submit an order with a stage per quantity."""
+        document = {"stages": [{"prompt": f"stage {n}", "quantity": q} for n, q in enumerate(quantities)], **extra}
+        job_id = uuid4()
+        await self.desk.submit(document, job_id=job_id, user_id=LOCAL_USER)
+        self.jobs.append(job_id)
+        return job_id
+
+    def handle(self, job_id: UUID) -> WorkflowHandle[PipelineJobWorkflow, Receipt]:
+        """The job's workflow."""
+        return self.client.get_workflow_handle_for(PipelineJobWorkflow.run, job_workflow_id(job_id))
+
+    async def row(self, job_id: UUID) -> JobRow:
+        """The job's row."""
+        return await self.desk.job(job_id)
+
+    async def until_row(self, job_id: UUID, condition: Callable[[JobRow], bool], what: str, seconds: float) -> float:
+        """Wait until the job's row is so; gives the seconds it took."""
+
+        async def so() -> bool:
+            return condition(await self.row(job_id))
+
+        return await until(so, what, seconds)
+
+    async def receipt(self, job_id: UUID, seconds: float = 40) -> Receipt:
+        """Wait for the end of the job and give its receipt."""
+        await self.until_row(job_id, lambda row: row.status.ended, "the end of the job", seconds)
+        return await asyncio.wait_for(self.handle(job_id).result(), 10)
+
+    async def temporal(self, *arguments: str, job_id: UUID | None = None) -> Any:
+        """Run Temporal's own command line; gives what it answers."""
+        words = ["workflow", *arguments, "--address", self.server.address, "-o", "json"]
+        if job_id is not None:
+            words += ["--workflow-id", job_workflow_id(job_id)]
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.home)}
+        process = await asyncio.create_subprocess_exec(
+            temporal_binary(),
+            *words,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await asyncio.wait_for(process.communicate(), 15)
+        assert process.returncode == 0, errors.decode()
+        with contextlib.suppress(ValueError):
+            return json.loads(output)
+        return output.decode()
+
+    async def balance(self) -> int:
+        """The user's credits."""
+        account = await self.parts.records.account(LOCAL_USER)
+        assert account is not None
+        return account.balance
+
+    async def check_invariants(self) -> None:
+        """Spec §4 for a Darkroom without running jobs: records, files and money agree."""
+        assert await self.parts.records.audit() == []
+        delivered = 0
+        for image in await self.parts.records.delivered_images(None, 0, 100_000):
+            delivered += 1
+            assert await self.parts.storage.exists(image.path), image.path
+        account = await self.parts.records.account(LOCAL_USER)
+        assert account is not None
+        assert account.held == 0
+        assert account.balance == OPENING_BALANCE - PRICE * delivered
+        for job_id in self.jobs:
+            assert await self.parts.storage.keys(f"staging/{job_id}") == []
+
+
+@asynccontextmanager
+async def running_darkroom(home: Path) -> AsyncIterator[Darkroom]:
+    """Server, records and files; the worker is there to be started by the test."""
+    server = TemporalServer(home)
+    worker = WorkerProcess(home, server.address)
+    settings = Settings(_env_file=None, darkroom_home=home, image_provider="offline")
+    os.environ["TEMPORAL_ADDRESS"] = server.address
+    try:
+        await server.start()
+        client = await connect(settings)
+        async with open_parts(settings) as parts:
+            await parts.records.ensure_member(LOCAL_USER, OPENING_BALANCE)
+            records = Reading(home / "records.db")
+            try:
+                yield Darkroom(home, server, worker, parts, client, parts.desk(client), records)
+            finally:
+                records.close()
+    finally:
+        del os.environ["TEMPORAL_ADDRESS"]
+        await worker.kill()
+        await server.kill()
+
+
+def _free_ports(number: int) -> list[int]:
+    found: list[int] = []
+    while len(found) < number:
+        port = random.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((embedded.HOST, port))
+            found.append(port)
+    return found

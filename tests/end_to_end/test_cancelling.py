@@ -1,0 +1,138 @@
+"""A cancel begins nothing more, waits for no back-off, and keeps what is paid for (spec §2)."""
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from uuid import UUID
+
+import pytest
+
+from darkroom.domain.names import batch_workflow_id, staging_key
+from darkroom.domain.progress import JobStatus
+from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
+
+SECONDS_A_CALL = 4
+ENDED_WITHIN = 6.0
+GATED = ("-m", "tests.end_to_end.gated_worker")
+
+Record = Callable[[str, object], None]
+
+
+async def _by_the_desk(darkroom: Darkroom, job_id: UUID) -> None:
+    answer = await darkroom.desk.cancel(job_id, "changed my mind")
+    assert answer.success
+    assert answer.status is JobStatus.PROCESSING
+
+
+async def _by_temporal_cancel(darkroom: Darkroom, job_id: UUID) -> None:
+    await darkroom.temporal("cancel", job_id=job_id)
+
+
+async def _by_temporal_signal(darkroom: Darkroom, job_id: UUID) -> None:
+    await darkroom.temporal("signal", "--name", "cancel", job_id=job_id)
+
+
+@pytest.mark.parametrize("cancel", [_by_the_desk, _by_temporal_cancel, _by_temporal_signal])
+async def test_a_cancel_keeps_what_is_under_way_and_drops_what_waits(
+    darkroom: Darkroom, cancel: Callable[[Darkroom, UUID], Awaitable[None]], record_property: Record
+) -> None:
+    records = darkroom.records
+    records.watch_flags()
+    settings = {"GATED_SECONDS": SECONDS_A_CALL, "GATED_BACK_OFF": 30, "STAGE_CONCURRENCY": 16}
+    await darkroom.worker.start(settings, program=GATED)
+    job_id = await darkroom.order(40)
+
+    async def in_the_middle() -> bool:
+        # The first calls are delivered, the second ones have just begun, the rest of the lanes is in a back-off.
+        under_way = set(records.outcomes(job_id, None))
+        return (
+            len(records.delivered(job_id)) >= 8 and len(under_way) >= 4 and len(records.outcomes(job_id, "fault")) >= 8
+        )
+
+    await until(in_the_middle, "calls under way, and others in a back-off")
+    delivered_before = len(records.delivered(job_id))
+    started = time.monotonic()
+    await cancel(darkroom, job_id)
+    signalled = time.monotonic() - started
+    receipt = await darkroom.receipt(job_id)
+    ended = time.monotonic() - started
+
+    called = records.attempts_at(job_id, "cancel")
+    faults, answered = records.outcomes(job_id, "fault"), records.outcomes(job_id, "generated")
+    attempts = records.attempts(job_id)
+    assert receipt.status is JobStatus.CANCELLED
+    assert len(attempts) == called, "a call began after the flag"
+    assert len(faults) + len(answered) == called, "a call that was under way was dropped"
+    assert records.delivered(job_id) == set(answered)
+    assert len(answered) > delivered_before
+    assert receipt.delivered == len(answered)
+    assert receipt.total.charged == len(answered) * PRICE
+    assert receipt.total.released == (40 - len(answered)) * PRICE
+    assert receipt.total.unknown_calls == 0
+    assert len(darkroom.worker.events("call began")) == called
+    assert len(darkroom.worker.events("call ended")) == len(answered)
+    assert await darkroom.balance() == OPENING_BALANCE - len(answered) * PRICE
+    await darkroom.check_invariants()
+    figures = f"signal took {signalled:.1f} s, ended after {ended:.1f} s, {len(answered) - delivered_before} under way"
+    print(figures)  # noqa: T201
+    record_property("cancel", figures)
+    assert ended <= ENDED_WITHIN, figures
+
+    # Nothing after it: the worker, told to stop, has nothing left to do.
+    assert await darkroom.worker.stop() == 0
+    assert len(records.attempts(job_id)) == called
+    assert (await darkroom.row(job_id)).completed_images == len(answered)
+
+
+@pytest.mark.parametrize("killed", ["before the cancel", "when the flag is written", "when the children are told"])
+async def test_a_worker_that_dies_during_the_drain_leaves_what_it_staged(
+    darkroom: Darkroom, killed: str, record_property: Record
+) -> None:
+    """Ordinals 0–3 are delivered, 4–7 staged but not reported, 8–11 still asked for when the worker dies."""
+    records = darkroom.records
+    records.watch_flags()
+    settings = {"GATED_FILE": "gate", "GATED_HANGS": 4, "STAGE_CONCURRENCY": 12}
+    _open_gate(darkroom, 4)
+    await darkroom.worker.start(settings, program=GATED)
+    job_id = await darkroom.order(12)
+
+    async def all_begun() -> bool:
+        return len(records.delivered(job_id)) == 4 and len(records.attempts(job_id)) == 12
+
+    await until(all_begun, "twelve calls")
+    for ordinal in range(4, 8):
+        _open_gate(darkroom, ordinal + 1)
+        await until(partial(darkroom.parts.storage.exists, staging_key(job_id, 0, ordinal)), "staged bytes")
+    if killed == "before the cancel":
+        await darkroom.worker.kill()
+    assert (await darkroom.desk.cancel(job_id)).success
+    if killed == "when the flag is written":
+        await darkroom.until_row(job_id, lambda row: row.cancel_requested, "the flag on the row", 5)
+    if killed == "when the children are told":
+        await until(partial(_children_are_told, darkroom, job_id), "the calls to be cancelled", 5)
+    await darkroom.worker.kill()
+    started = time.monotonic()
+    await darkroom.worker.start({})
+    receipt = await darkroom.receipt(job_id)
+    record_property("drain", f"ended {time.monotonic() - started:.1f} s after the restart")
+
+    assert receipt.status is JobStatus.CANCELLED
+    assert len(records.attempts(job_id)) == 12, "a call began after the flag"
+    assert {ordinal for _, ordinal in records.delivered(job_id)} == set(range(8)), "what was staged is paid for"
+    assert {ordinal for _, ordinal in records.outcomes(job_id, None)} == {8, 9, 10, 11}
+    assert receipt.total.unknown_calls == 4
+    assert receipt.delivered == 8
+    assert receipt.total.misses == 0
+    assert await darkroom.balance() == OPENING_BALANCE - 8 * PRICE
+    await darkroom.check_invariants()
+
+
+async def _children_are_told(darkroom: Darkroom, job_id: UUID) -> bool:
+    history = await darkroom.client.get_workflow_handle(batch_workflow_id(job_id, 0, 0, 0)).fetch_history()
+    return any(event.HasField("activity_task_cancel_requested_event_attributes") for event in history.events)
+
+
+def _open_gate(darkroom: Darkroom, below: int) -> None:
+    temporary = darkroom.home / "gate.new"
+    temporary.write_text(str(below), "utf-8")
+    temporary.replace(darkroom.home / "gate")
