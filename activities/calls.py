@@ -91,11 +91,14 @@ class ProviderCalls:
         started = time.monotonic()
         attempt = activity.info().attempt
         try:
-            if material.lost is not None:
-                answer: ProviderAnswer = Refused(reason=material.lost, final=True)
+            provider = self._providers.get(image.provider)
+            answer: ProviderAnswer
+            if provider is None:
+                answer = Stopped(reason=f"the worker has no provider '{image.provider}': give it the provider's key")
+            elif material.lost is not None:
+                answer = Refused(reason=material.lost, final=True)
             else:
-                request = material.request(image.key.ordinal, attempt)
-                answer = await self._providers[image.provider].generate(request)
+                answer = await provider.generate(material.request(image.key.ordinal, attempt))
         except ProviderUnavailable as error:
             seconds = time.monotonic() - started
             if attempt < self._last_attempt:

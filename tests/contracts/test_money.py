@@ -192,6 +192,15 @@ async def test_a_run_that_is_not_the_jobs_own_settles_nothing(scene: Scene) -> N
     assert await scene.dump() == before
 
 
+async def test_the_open_run_of_another_job_settles_nothing(scene: Scene) -> None:
+    user_id = await scene.member(1_000)
+    job, other = await scene.opened(user_id, (2,)), await scene.opened(user_id, (2,))
+    await job.make(0)
+    before = await scene.dump()
+    assert (await job.settle(0, run=other.run)).settlement is Settlement.RUN_REFUSED
+    assert await scene.dump() == before
+
+
 async def test_what_is_settled_is_answered_to_a_late_run_too(scene: Scene) -> None:
     job = await scene.opened(await scene.member(1_000), (2,))
     [attach_id] = await job.deliver([0])

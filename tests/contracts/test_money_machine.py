@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
@@ -90,6 +90,13 @@ class Money(RuleBasedStateMachine):
             self.run(self.scene.spend(self.user_id, amount))
             self.balance -= amount
 
+    @rule(model=jobs, left=st.integers(0, 45))
+    def the_balance_is_emptied_under_a_running_job(self, model: Model, left: int) -> None:
+        if model.open and self.balance > left:
+            self.run(self.scene.spend(self.user_id, self.balance - left))
+            self.balance = left
+            self.deliver(model, 0, [0, 1, 2])
+
     @rule(
         target=jobs,
         quantities=st.lists(st.integers(1, 3), min_size=1, max_size=3),
@@ -134,6 +141,9 @@ class Money(RuleBasedStateMachine):
             model.hold = need
 
     @rule(model=jobs, stage=st.integers(0, 2), ordinals=st.lists(st.integers(0, 4), min_size=1, max_size=5))
+    def make(self, model: Model, stage: int, ordinals: list[int]) -> None:
+        self.deliver(model, stage, ordinals)
+
     def deliver(self, model: Model, stage: int, ordinals: list[int]) -> None:
         for ordinal in ordinals:
             self._attach(model, stage % len(model.quantities), ordinal)
@@ -231,6 +241,7 @@ Money.TestCase.settings = settings(
     deadline=None,
     derandomize=True,
     database=None,
+    phases=[Phase.generate],  # 25 steps are readable as they are; shrinking them takes minutes
     suppress_health_check=[HealthCheck.too_slow],
 )
 test_money_rules_hold_in_any_order = Money.TestCase

@@ -168,6 +168,35 @@ async def test_counts_of_a_stage_are_its_last_words(scene: Scene) -> None:
     assert (await scene.records.stage_counts(job.job_id, 1)).delivered == 0
 
 
+async def test_a_picture_that_came_after_a_miss_is_no_miss_any_more(scene: Scene) -> None:
+    job = await scene.opened(await scene.member(), (2,))
+    lost, missed = uuid4(), uuid4()
+    await job.begin(0, call=lost)
+    await job.begin(0, call=missed, looked=True)
+    await job.end(missed, Outcome.MISSED, "text only")
+    await job.attach(0, call=lost)
+    await job.settle(0)
+    counts = await scene.records.stage_counts(job.job_id, 0)
+    assert (counts.delivered, counts.missed) == (1, 0)
+
+
+async def test_calls_that_may_have_left_a_picture_are_the_newest_of_each_ordinal(scene: Scene) -> None:
+    job = await scene.opened(await scene.member(), (6, 1))
+    await job.deliver([0])
+    await job.tried(1, Outcome.MISSED)
+    calls = {2: uuid4(), 3: uuid4(), 4: uuid4()}
+    await job.begin(2)
+    await job.begin(2, call=calls[2], looked=True)
+    await job.begin(3, call=calls[3])
+    await job.begin(4, call=calls[4])
+    await job.attach(4, call=calls[4])
+    await job.begin(0, 1)
+    unsettled = scene.records.unsettled_attempts
+    assert list(await unsettled(job.job_id, 0, -1, 2)) == [(2, calls[2]), (3, calls[3])]
+    assert list(await unsettled(job.job_id, 0, 3, 2)) == [(4, calls[4])]
+    assert list(await unsettled(job.job_id, 0, 4, 2)) == []
+
+
 async def test_delivered_pairs_are_paged_by_ordinal(scene: Scene) -> None:
     job = await scene.opened(await scene.member(), (4,))
     late = await job.deliver([3])

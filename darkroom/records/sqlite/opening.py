@@ -60,7 +60,7 @@ def open_run(
     if known is not None:
         if known["closed_at"] is not None or job["current_run_id"] != start.run_id:
             return OpenedRun(turned_away="this run of the job is closed")
-        return _plan(db, start.job_id, known["failure"])
+        return _plan(db, start.job_id, known["failure"], terms)
     turned_away = _turn_away(db, job, start)
     if turned_away is not None:
         return OpenedRun(turned_away=turned_away)
@@ -69,7 +69,7 @@ def open_run(
     failure = rejection or _set_hold(db, start.job_id)
     _take_over(db, start, failure)
     refresh(db, start.job_id)
-    return _plan(db, start.job_id, failure)
+    return _plan(db, start.job_id, failure, terms)
 
 
 def _turn_away(db: sqlite3.Connection, job: sqlite3.Row, start: StartRun) -> str | None:
@@ -120,7 +120,7 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
             price,
             max_top_ups,
             order.max_credits,
-            order.provider or terms.provider,
+            order.provider,
             order.priority,
             str(job_id),
         ),
@@ -176,7 +176,7 @@ def _take_over(db: sqlite3.Connection, start: StartRun, failure: str | None) -> 
         )
 
 
-def _plan(db: sqlite3.Connection, job_id: UUID, failure: str | None) -> OpenedRun:
+def _plan(db: sqlite3.Connection, job_id: UUID, failure: str | None, terms: Terms) -> OpenedRun:
     job = rows.job_row(db, job_id)
     return OpenedRun(
         failure=failure,
@@ -194,7 +194,8 @@ def _plan(db: sqlite3.Connection, job_id: UUID, failure: str | None) -> OpenedRu
             for stage in rows.stage_rows(db, job_id)
         ),
         max_top_ups=job["max_top_ups"] or 0,
-        provider=job["provider"] or "",
+        # The provider the order names, for good; else the one that is configured when the run opens.
+        provider=job["provider"] or terms.provider,
         control=rows.to_control(job),
         started_at=job["started_at"],
     )

@@ -127,8 +127,11 @@ def stage_counts(db: sqlite3.Connection, job_id: UUID, stage_index: int) -> Stag
     ).fetchone()
     decided = dict(
         db.execute(
-            "select outcome, count(distinct ordinal) from quel_generation_attempts "
-            "where job_id = ? and stage_index = ? and outcome in ('missed', 'refused') group by outcome",
+            "select outcome, count(distinct ordinal) from quel_generation_attempts as attempt "
+            "where job_id = ? and stage_index = ? and outcome in ('missed', 'refused') "
+            "and not exists (select 1 from quel_attach as image where image.job_id = attempt.job_id "
+            "and image.stage_index = attempt.stage_index and image.ordinal = attempt.ordinal "
+            "and delivered_at is not null) group by outcome",
             key,
         ).fetchall()
     )
