@@ -18,11 +18,13 @@ async def finish_despite_cancel(work: "asyncio.Task[T]", on_cancel: Callable[[],
     A cancel (of the job, and then once more when the worker shuts down) must not drop a provider call
     that is under way: it is paid for. `on_cancel` is told, so that work which has not begun can stop.
     """
-    while not work.done():
-        activity.heartbeat()
+    while True:
         try:
             await asyncio.wait({work}, timeout=HEARTBEAT_EVERY)
         except asyncio.CancelledError:
             if on_cancel is not None:
                 on_cancel()
-    return work.result()
+        if work.done():
+            return work.result()
+        # Only now: work that is quick needs no heartbeat, and each one is a call to the server.
+        activity.heartbeat()

@@ -1,0 +1,1 @@
+"""What durability costs, measured: `make bench`, or `python -m benchmarks --help`."""

@@ -1,0 +1,46 @@
+"""Provider calls as the benchmarks make them: seeded waits, prebuilt answers, the first of each job noted."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from benchmarks.work import Pictures, Work, seconds
+from darkroom.domain.images import Generated, ImageRequest, ProviderAnswer
+from darkroom.domain.orders import Capabilities
+
+WARM_UP = "warm-up"
+"""How the label of a job begins whose calls take no time."""
+
+
+class Calls:
+    """Waits like a provider, and leaves the time of a job's first call in a file for the process that asks."""
+
+    def __init__(self, work: Work, folder: Path) -> None:
+        self._work = work
+        self._folder = folder
+        self._begun: set[str] = set()
+
+    async def wait(self, label: str, stage: int, ordinal: int) -> None:
+        """One call of the job with this label."""
+        if label not in self._begun:
+            self._begun.add(label)
+            (self._folder / label).write_text(str(time.time()), "ascii")
+        taken = 0.0 if label.startswith(WARM_UP) else seconds(self._work, stage, ordinal)
+        if taken:
+            await asyncio.sleep(taken)
+
+
+class BenchProvider:
+    """An ImageProvider that answers with prebuilt pictures; the prompt of a job is its label."""
+
+    def __init__(self, work: Work, folder: Path) -> None:
+        self.capabilities = Capabilities(name="offline", aspect_ratios=("16:9",), max_references=0)
+        self._calls = Calls(work, folder)
+        self._pictures = Pictures(work.sample)
+
+    async def generate(self, request: ImageRequest) -> ProviderAnswer:
+        await self._calls.wait(request.prompt, request.stage_index, request.ordinal)
+        return Generated(data=self._pictures.fresh(request.ordinal))
+
+    async def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,39 @@
+"""How fast pictures become WebP: the one thing that needs a processor."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from benchmarks.figures import Figure, over
+from benchmarks.measurements import Bench
+from benchmarks.work import Pictures, Sample
+from darkroom.pictures import encode_webp
+
+QUALITY, METHOD = 90, 2
+
+
+async def webp(bench: Bench) -> list[Figure]:
+    """Decode and encode 1376×768 at quality 90, method 2; what `upload` does, without its file."""
+    pictures = Pictures(Sample.SCREEN)
+    encode_webp(pictures.fresh(0), QUALITY, METHOD)
+    images = bench.count(80, 6)
+    # Nothing else runs in this process meanwhile, so the event loop may wait.
+    one, two = (_rate(pictures, images, threads) for threads in (1, 2))
+    what = "WebP of 1376×768, q 90 m 2"
+    return [
+        Figure(name="webp-1", what=f"{what}, one thread", unit="/s", value=one),
+        Figure(
+            name="webp-2",
+            what=f"{what}, two threads",
+            unit="/s",
+            value=two,
+            ratio=over(two, one),
+            ratio_to="one thread",
+        ),
+    ]
+
+
+def _rate(pictures: Pictures, images: int, threads: int) -> float:
+    with ThreadPoolExecutor(threads) as pool:
+        began = time.perf_counter()
+        done = len(list(pool.map(lambda n: encode_webp(pictures.fresh(n), QUALITY, METHOD), range(images))))
+        return done / (time.perf_counter() - began)

@@ -1,0 +1,129 @@
+"""What was measured, beside what it is compared with and what is asked of it."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from pydantic import computed_field
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from darkroom.domain.model import Value
+
+
+class Side(StrEnum):
+    """Which way a figure may miss."""
+
+    AT_LEAST = "at least"
+    AT_MOST = "at most"
+
+
+class Asked(Value):
+    """A bound on a figure's ratio or, without `of_ratio`, on its value."""
+
+    side: Side
+    bound: float
+    of_ratio: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.side} {_short(self.bound)}{' ×' if self.of_ratio else ''}"
+
+    def met(self, value: float, ratio: float | None) -> bool:
+        """Whether the figure keeps the bound; a ratio that could not be measured does not."""
+        measured = ratio if self.of_ratio else value
+        if measured is None:
+            return False
+        return measured >= self.bound if self.side is Side.AT_LEAST else measured <= self.bound
+
+
+class Figure(Value):
+    """One figure.
+
+    `plain` is the same work in an asyncio loop without durability, `bare` the same in a workflow of four
+    empty activities an image; None where a side has no such figure.
+    """
+
+    name: str
+    what: str
+    unit: str
+    value: float
+    plain: float | None = None
+    bare: float | None = None
+    ratio: float | None = None
+    ratio_to: str | None = None
+    """What `value` was divided by: `plain`, `bare`, or words."""
+    asked: Asked | None = None
+    runs: tuple[float, ...] = ()
+    """The repeated measurements of which `value` is the median."""
+
+    @computed_field  # type: ignore[prop-decorator]  # as Pydantic documents it
+    @property
+    def met(self) -> bool | None:
+        """Whether what is asked was reached; None when nothing is asked."""
+        return None if self.asked is None else self.asked.met(self.value, self.ratio)
+
+
+class Machine(Value):
+    """Where it was measured, and how busy that was with other things."""
+
+    system: str
+    python: str
+    cores: int
+    load_before: tuple[float, float, float]
+    load_after: tuple[float, float, float]
+
+
+class Report(Value):
+    """bench.json."""
+
+    machine: Machine
+    quick: bool
+    seconds: float
+    figures: tuple[Figure, ...]
+
+    @property
+    def missed(self) -> tuple[Figure, ...]:
+        """The figures that are worse than asked."""
+        return tuple(figure for figure in self.figures if figure.met is False)
+
+
+def over(value: float, reference: float | None) -> float | None:
+    """A ratio, or None when there is nothing to divide by."""
+    return None if not reference else value / reference
+
+
+def show(report: Report, console: Console) -> None:
+    """The figures as a table, then what missed in plain words."""
+    table = Table(title="Darkroom beside the same work without durability, and beside bare Temporal")
+    for heading in ("figure", "Darkroom", "plain loop", "bare workflow", "ratio", "asked", ""):
+        table.add_column(heading, justify="left" if heading in ("figure", "asked") else "right", no_wrap=True)
+    for figure in report.figures:
+        verdict = {True: Text("met", "green"), False: Text("MISSED", "bold red"), None: Text("")}[figure.met]
+        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f} × {figure.ratio_to}"
+        cells = [_with_unit(number, figure.unit) for number in (figure.value, figure.plain, figure.bare)]
+        table.add_row(figure.what, *cells, ratio, "" if figure.asked is None else str(figure.asked), verdict)
+    console.print(table)
+    machine = report.machine
+    console.print(
+        f"{machine.cores} cores, load {machine.load_before[0]:.1f} before and {machine.load_after[0]:.1f} after, "
+        f"Python {machine.python}, {report.seconds:.0f} s{', quick: small counts, not comparable' * report.quick}",
+        style="dim",
+    )
+    for figure in report.missed:
+        measured = figure.ratio if figure.asked and figure.asked.of_ratio else figure.value
+        console.print(f"MISSED: {figure.what}: {_short(measured or 0)}, asked {figure.asked}", style="bold red")
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle one; of an even number the lower of the two, which was measured."""
+    return sorted(values)[(len(values) - 1) // 2]
+
+
+def _with_unit(number: float | None, unit: str) -> str:
+    return "–" if number is None else f"{_short(number)} {unit}".rstrip()
+
+
+def _short(number: float) -> str:
+    if number == int(number) or abs(number) >= 1000:
+        return f"{number:,.0f}"
+    return f"{number:.3g}" if abs(number) < 100 else f"{number:.1f}"

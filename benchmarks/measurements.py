@@ -1,0 +1,240 @@
+"""The measurements: each makes the same job in Darkroom, in the plain loop and in the bare workflow."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.figures import Asked, Figure, Side, median, over
+from benchmarks.ground import Ground, Run, WorkerProcess, prepared_ground
+from benchmarks.plain_loop import LoopResult, measure_plain
+from benchmarks.work import Sample, Work
+from benchmarks.worker_process import Kind
+
+MB = 1_000_000
+ENOUGH_TO_WARM_UP = 50
+"""Images of the job that is not measured: it loads code, opens connections and fills caches."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One benchmark run: where its files go, and whether counts and waits are cut down."""
+
+    folder: Path
+    quick: bool
+
+    def count(self, full: int, quick: int) -> int:
+        """How many, of a thing that is cut down."""
+        return quick if self.quick else full
+
+    @asynccontextmanager
+    async def ground(self, name: str) -> AsyncIterator[Ground]:
+        """A fresh server in a folder of its own."""
+        async with prepared_ground(self.folder / name) as ground:
+            yield ground
+
+    async def plain(self, name: str, work: Work) -> LoopResult:
+        """The work in the plain loop."""
+        return await measure_plain(work, self.folder / f"plain-{name}")
+
+    @asynccontextmanager
+    async def warm_worker(self, ground: Ground, kind: Kind, work: Work) -> AsyncIterator[WorkerProcess]:
+        """A worker that has done a small job before."""
+        async with ground.worker(kind, work) as worker:
+            await ground.run(worker, Work(stages=1, images=min(ENOUGH_TO_WARM_UP, work.images)), warm_up=True)
+            yield worker
+
+
+Measurement = Callable[[Bench], Awaitable[list[Figure]]]
+
+
+async def throughput(bench: Bench) -> list[Figure]:
+    """Images a second when the provider answers at once; what a job takes to begin; its history."""
+    small = Work(stages=3, images=bench.count(50, 4))
+    large = Work(stages=3, images=bench.count(200, 8))
+    figures = []
+    async with (
+        bench.ground("throughput") as ground,
+        bench.warm_worker(ground, Kind.DARKROOM, small) as ours,
+        bench.warm_worker(ground, Kind.BARE, small) as bare,
+    ):
+        for work, repeats in ((small, bench.count(3, 1)), (large, 1)):
+            # In turns, so that whatever else this machine does meanwhile hits both.
+            turns = [(await ground.run(ours, work), await ground.run(bare, work)) for _ in range(repeats)]
+            plain = await bench.plain(f"throughput-{work.total}", work)
+            figures.append(_rate(work, [run for run, _ in turns], [run for _, run in turns], plain))
+            if work is small:
+                figures += _of_small_jobs([run for run, _ in turns], [run for _, run in turns], plain)
+    return figures
+
+
+def _rate(work: Work, ours: list[Run], bare: list[Run], plain: LoopResult) -> Figure:
+    value, reference = median([run.rate for run in ours]), median([run.rate for run in bare])
+    return Figure(
+        name=f"throughput-{work.total}",
+        what=f"zero latency, {work.total} of 64×64",
+        unit="/s",
+        value=value,
+        plain=work.total / plain.seconds,
+        bare=reference,
+        ratio=over(value, reference),
+        ratio_to="bare",
+        asked=Asked(side=Side.AT_LEAST, bound=0.5, of_ratio=True),
+        runs=tuple(run.rate for run in ours),
+    )
+
+
+def _of_small_jobs(ours: list[Run], bare: list[Run], plain: LoopResult) -> list[Figure]:
+    first, reference = median([run.first_call for run in ours]), median([run.first_call for run in bare])
+    began = Figure(
+        name="first-call",
+        what="submit to first provider call",
+        unit="s",
+        value=first,
+        plain=plain.first_call,
+        bare=reference,
+        ratio=over(first, reference),
+        ratio_to="bare",
+        runs=tuple(run.first_call for run in ours),
+    )
+    histories = []
+    for name, what, mine, its in (
+        ("history-events", "history events an image", ours[0].events, bare[0].events),
+        ("history-bytes", "history bytes an image", ours[0].history_bytes, bare[0].history_bytes),
+    ):
+        value, other = mine / ours[0].images, its / bare[0].images
+        histories.append(
+            Figure(name=name, what=what, unit="", value=value, bare=other, ratio=over(value, other), ratio_to="bare")
+        )
+    return [began, *histories]
+
+
+async def overhead(bench: Bench) -> list[Figure]:
+    """Wall time of 150 images beside the plain loop's, where the provider takes its time."""
+    each = bench.count(50, 4)
+    steady, mixed = ((0.2, 0.2), (0.1, 0.3)) if bench.quick else ((8.0, 8.0), (4.0, 12.0))
+    tiny = Work(stages=3, images=each, shortest=steady[0], longest=steady[1])
+    screen = Work(stages=3, images=each, shortest=mixed[0], longest=mixed[1], sample=Sample.SCREEN)
+    return [
+        await _overhead(bench, "overhead-steady", f"{steady[0]:g} s a call, 64×64", tiny, 1.10),
+        await _overhead(bench, "overhead-mixed", f"{mixed[0]:g}–{mixed[1]:g} s a call, 1376×768", screen, 1.15),
+    ]
+
+
+async def _overhead(bench: Bench, name: str, what: str, work: Work, bound: float) -> Figure:
+    async with bench.ground(name) as ground:
+        async with bench.warm_worker(ground, Kind.DARKROOM, work) as worker:
+            ours = await ground.run(worker, work)
+        async with bench.warm_worker(ground, Kind.BARE, work) as worker:
+            bare = await ground.run(worker, work)
+    plain = await bench.plain(name, work)
+    return Figure(
+        name=name,
+        what=f"{work.total} images, {what}",
+        unit="s",
+        value=ours.seconds,
+        plain=plain.seconds,
+        bare=bare.seconds,
+        ratio=over(ours.seconds, plain.seconds),
+        ratio_to="plain",
+        asked=Asked(side=Side.AT_MOST, bound=bound, of_ratio=True),
+    )
+
+
+async def memory(bench: Bench) -> list[Figure]:
+    """The worker's peak with every stage's 25 calls answering 2 MB at the same moment."""
+    wait = 0.3 if bench.quick else 3.0
+    work = Work(stages=3, images=bench.count(50, 3), shortest=wait, longest=wait, sample=Sample.HEAVY)
+    async with bench.ground("memory") as ground:
+        async with ground.worker(Kind.DARKROOM, work) as worker:
+            await ground.run(worker, work)
+            ours = worker.peak_bytes
+        async with ground.worker(Kind.BARE, work) as worker:
+            await ground.run(worker, work)
+            bare = worker.peak_bytes
+    plain = await bench.plain("memory", work)
+    return [
+        Figure(
+            name="memory",
+            what=f"peak memory, {min(75, work.total)} calls in flight, 2 MB pictures",
+            unit="MB",
+            value=ours / MB,
+            plain=plain.peak_bytes / MB,
+            bare=bare / MB,
+            ratio=over(ours, plain.peak_bytes),
+            ratio_to="plain",
+            asked=Asked(side=Side.AT_MOST, bound=350),
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class Sized:
+    """One job of one stage, done by a worker of its own."""
+
+    run: Run
+    peak: int
+
+    @property
+    def each(self) -> float:
+        """Milliseconds an image."""
+        return 1000 * self.run.seconds / self.run.images
+
+
+async def size(bench: Bench) -> list[Figure]:
+    """One stage of 2,000 images beside one of 150: exact, bounded in history, time and memory."""
+    small, large = Work(stages=1, images=bench.count(150, 10)), Work(stages=1, images=bench.count(2_000, 30))
+    async with bench.ground("size") as ground:
+        little, bare_little = [await _sized(bench, ground, kind, small) for kind in Kind]
+        much, bare_much = [await _sized(bench, ground, kind, large) for kind in Kind]
+    plain = await bench.plain("size", large)
+    what = f"{large.total:,} in a stage: "
+    beside = f"those of {small.total}"
+    return [
+        Figure(
+            name="size-exact",
+            what=f"{what}exact (1 = yes)",
+            unit="",
+            value=float(much.run.exact),
+            asked=Asked(side=Side.AT_LEAST, bound=1),
+        ),
+        Figure(
+            name="size-events",
+            what=f"{what}events of the longest workflow",
+            unit="",
+            value=much.run.most_events,
+            bare=bare_much.run.most_events,
+            ratio=over(much.run.most_events, bare_much.run.most_events),
+            ratio_to="bare",
+            asked=Asked(side=Side.AT_MOST, bound=11_999),
+        ),
+        Figure(
+            name="size-time",
+            what=f"{what}time an image",
+            unit="ms",
+            value=much.each,
+            plain=1000 * plain.seconds / large.total,
+            bare=bare_much.each,
+            ratio=over(much.each, little.each),
+            ratio_to=beside,
+            asked=Asked(side=Side.AT_MOST, bound=1.3, of_ratio=True),
+            runs=(little.each, bare_little.each),
+        ),
+        Figure(
+            name="size-memory",
+            what=f"{what}peak memory",
+            unit="MB",
+            value=much.peak / MB,
+            plain=plain.peak_bytes / MB,
+            bare=bare_much.peak / MB,
+            ratio=over(much.peak, little.peak),
+            ratio_to=beside,
+            asked=Asked(side=Side.AT_MOST, bound=1.3, of_ratio=True),
+            runs=(little.peak / MB, bare_little.peak / MB),
+        ),
+    ]
+
+
+async def _sized(bench: Bench, ground: Ground, kind: Kind, work: Work) -> Sized:
+    async with bench.warm_worker(ground, kind, work) as worker:
+        return Sized(run=await ground.run(worker, work), peak=worker.peak_bytes)
