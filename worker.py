@@ -19,7 +19,7 @@ from darkroom import logs
 from darkroom.bootstrap import Role, open_parts, running_workers
 from darkroom.domain.errors import DarkroomError, ServerNotReachable, SettingRejected
 from darkroom.settings import Settings, read_settings
-from darkroom.temporal import connect
+from darkroom.temporal import connect, ensure_search_attributes
 
 log = structlog.get_logger("darkroom.worker")
 
@@ -44,7 +44,8 @@ async def serve(settings: Settings, roles: list[Role]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    client = await connect(settings)
+    client = await connect(settings, metrics_port=settings.metrics_port)
+    await ensure_search_attributes(client)
     async with open_parts(settings) as parts, running_workers(parts, client, roles):
         log.info("worker started", roles=[str(role) for role in roles], uses=parts.describe())
         await stop.wait()

@@ -10,7 +10,7 @@ from temporalio import activity
 
 from activities.materials import Material, Materials
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
-from darkroom.domain.errors import ProviderUnavailable, StorageUnavailable
+from darkroom.domain.errors import ProviderUnavailable, StorageRefused, StorageUnavailable
 from darkroom.domain.images import (
     Generated,
     GenerateInput,
@@ -57,7 +57,8 @@ class ProviderCalls:
         self._providers = providers
         self._pictures = pictures
         self._materials = Materials(records, storage)
-        self._last_attempt = last_attempt
+        self.last_attempt = last_attempt
+        """The attempt after which Temporal does not try again."""
         self._unstaged: dict[str, tuple[bytes, str]] = {}
         self._staging = asyncio.Lock()
 
@@ -67,11 +68,19 @@ class ProviderCalls:
         Raises:
             ProviderUnavailable: and other passing troubles; Temporal tries again.
         """
-        await self.stage_what_waits()
+        try:
+            await self.stage_what_waits()
+        except StorageRefused as error:
+            return GenerateResult(outcome=Outcome.STOPPED, reason=str(error))
         material = await self._materials.of(image.key.job_id, image.key.stage_index)
         call_id = uuid4()
         attempt = Attempt(
-            key=image.key, run_id=image.run_id, call_id=call_id, round=image.round, provider=image.provider
+            key=image.key,
+            run_id=image.run_id,
+            call_id=call_id,
+            round=image.round,
+            provider=image.provider,
+            attempt=activity.info().attempt,
         )
         if unwanted.flag:
             return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it began")
@@ -101,7 +110,7 @@ class ProviderCalls:
                 answer = await provider.generate(material.request(image.key.ordinal, attempt))
         except ProviderUnavailable as error:
             seconds = time.monotonic() - started
-            if attempt < self._last_attempt:
+            if attempt < self.last_attempt:
                 end = AttemptEnd(outcome=Outcome.FAULT, reason=error.reason, seconds=seconds)
                 await self._records.finish_attempt(call_id, end)
                 raise
@@ -117,21 +126,27 @@ class ProviderCalls:
             except NotAPicture as error:
                 answer = Missed(reason=str(error))
             else:
-                await self._stage(image.key.staging, answer.data, facts.media_type)
-                return _generated(call_id, answer.data, facts.media_type)
+                return await self._keep(image, call_id, answer.data, facts.media_type, seconds)
         result = _without_picture(call_id, answer)
         end = AttemptEnd(outcome=result.outcome, reason=result.reason, final=result.final, seconds=seconds)
         await self._records.finish_attempt(call_id, end)
         return result
 
-    async def _stage(self, key: str, data: bytes, media_type: str) -> None:
+    async def _keep(
+        self, image: GenerateInput, call_id: UUID, data: bytes, media_type: str, seconds: float
+    ) -> GenerateResult:
+        """Put paid bytes into staging, or keep them here until it takes them; no further call is made before."""
         try:
-            await self._storage.put(key, data, media_type)
+            await self._storage.put(image.key.staging, data, media_type)
         except StorageUnavailable:
-            # The bytes are paid for: they stay here until staging takes them, however often Temporal has
-            # to try, and no further call is made before it does.
-            self._unstaged[key] = (data, media_type)
+            self._unstaged[image.key.staging] = (data, media_type)
             raise
+        except StorageRefused as error:
+            # The job stops; a restart after somebody has mended the folder finds the picture.
+            self._unstaged[image.key.staging] = (data, media_type)
+            await self._records.finish_attempt(call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds))
+            return GenerateResult(outcome=Outcome.STOPPED, call_id=call_id, reason=str(error))
+        return _generated(call_id, data, media_type, seconds)
 
     async def stage_what_waits(self) -> None:
         """Put into staging what could not be put there before.
@@ -153,12 +168,17 @@ class ProviderCalls:
         except NotAPicture:
             log.warning("staged bytes are broken, asked again", job_id=str(image.key.job_id), key=image.key.staging)
             return None
-        return _generated(call_id, data, facts.media_type)
+        return _generated(call_id, data, facts.media_type, None)
 
 
-def _generated(call_id: UUID | None, data: bytes, media_type: str) -> GenerateResult:
+def _generated(call_id: UUID | None, data: bytes, media_type: str, seconds: float | None) -> GenerateResult:
     return GenerateResult(
-        outcome=Outcome.GENERATED, call_id=call_id, media_type=media_type, size=len(data), sha256=digest(data)
+        outcome=Outcome.GENERATED,
+        call_id=call_id,
+        media_type=media_type,
+        size=len(data),
+        sha256=digest(data),
+        seconds=None if seconds is None else round(seconds, 3),
     )
 
 

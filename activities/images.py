@@ -13,7 +13,7 @@ from activities.errors import to_application_error
 from activities.liveness import finish_despite_cancel
 from activities.refreshing import RowRefresher
 from darkroom.domain.attempts import AttemptEnd
-from darkroom.domain.errors import DarkroomError, Retryable, StorageRefused
+from darkroom.domain.errors import DarkroomError, ProviderUnavailable, Retryable, StorageRefused
 from darkroom.domain.images import (
     AttachInput,
     AttachResult,
@@ -37,6 +37,9 @@ from darkroom.storage import Storage
 log = structlog.get_logger(__name__)
 
 STAGED_PAGE = 100
+MOST_UNSETTLED = 1_000
+LOOK_EVERY = 0.1
+"""Seconds between looks whether the last pictures are settled, while the worker stops."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,22 +84,18 @@ class ImageActivities:
         self._refresher = refresher
         self._settles_here = settles_here
         """Whether this process also uploads and settles what it generates."""
-        self._unsettled: set[str] = set()
-        self._settled = asyncio.Condition()
+        self._unsettled: dict[str, None] = {}
 
     async def until_settled(self, patience: float) -> None:
-        """Wait at most `patience` seconds until the pictures made by this process are settled."""
+        """Wait at most `patience` seconds until the pictures made here lately are settled, by whichever worker."""
+        waiting = list(self._unsettled)
         try:
-            async with asyncio.timeout(patience), self._settled:
-                await self._settled.wait_for(lambda: not self._unsettled)
+            async with asyncio.timeout(patience):
+                while waiting := [key for key in waiting if await self._storage.exists(key)]:  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_EVERY)  # another process may settle them; only looking tells
         except TimeoutError:
             # A job that was paused, cancelled or moved elsewhere; its next run finds them in staging.
-            log.info("left pictures in staging", pictures=len(self._unsettled))
-
-    async def _gone(self, key: str) -> None:
-        self._unsettled.discard(key)
-        async with self._settled:
-            self._settled.notify_all()
+            log.info("left pictures in staging", pictures=len(waiting))
 
     @activity.defn
     @at_the_edge
@@ -105,15 +104,23 @@ class ImageActivities:
         key = str(image.key)
         running = self._shared.running(key)
         if running is not None:
-            result = await finish_despite_cancel(running)
-            if result.outcome is not Outcome.HELD:
-                return result
+            try:
+                result = await finish_despite_cancel(running)
+            except ProviderUnavailable:
+                # The last attempt must end in a miss that is recorded, so it makes a call of its own.
+                if activity.info().attempt < self._calls.last_attempt:
+                    raise
+            else:
+                if result.outcome is not Outcome.HELD:
+                    return result
         unwanted = Unwanted()
         call = asyncio.create_task(self._calls.make(image, unwanted))
         self._shared.add(key, call)
         made = await finish_despite_cancel(call, on_cancel=unwanted.set)
         if made.outcome is Outcome.GENERATED and self._settles_here:
-            self._unsettled.add(key)
+            self._unsettled[image.key.staging] = None
+            if len(self._unsettled) > MOST_UNSETTLED:
+                del self._unsettled[next(iter(self._unsettled))]
         return made
 
     @activity.defn
@@ -133,10 +140,7 @@ class ImageActivities:
     @at_the_edge
     async def upload(self, image: UploadInput) -> UploadResult:
         """Encode the staged bytes as WebP and write them to their final place."""
-        uploaded = await finish_despite_cancel(asyncio.create_task(self._upload(image)))
-        if uploaded.outcome is not Outcome.GENERATED:
-            await self._gone(str(image.key))
-        return uploaded
+        return await finish_despite_cancel(asyncio.create_task(self._upload(image)))
 
     async def _upload(self, image: UploadInput) -> UploadResult:
         try:
@@ -149,6 +153,9 @@ class ImageActivities:
         except NotAPicture as error:
             return await self._missed(image, str(error))
         except StorageRefused as error:
+            # The provider did its part, and the bytes wait in staging for a restart.
+            if image.call_id is not None:
+                await self._records.finish_attempt(image.call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=0))
             return UploadResult(outcome=Outcome.STOPPED, reason=str(error))
         return UploadResult(outcome=Outcome.GENERATED, path=path, size=len(encoded), sha256=digest(encoded))
 
@@ -180,6 +187,10 @@ class ImageActivities:
         if settled.settlement is Settlement.SETTLED:
             if settled.row_trails:
                 self._refresher.due(image.key.job_id)
-            await self._storage.delete([image.key.staging])
-        await self._gone(str(image.key))
+            self._unsettled.pop(image.key.staging, None)
+            try:
+                await self._storage.delete([image.key.staging])
+            except StorageRefused as error:
+                # The picture is settled; a staged object too many harms nobody.
+                log.warning("staged picture not removed", job_id=str(image.key.job_id), reason=str(error))
         return CreditResult(settlement=settled.settlement, attach_id=settled.attach_id, reason=settled.reason)

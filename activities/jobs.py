@@ -1,16 +1,18 @@
 """The activities of a whole job: open, control, ordinals, counts, close."""
 
+import asyncio
+
 from temporalio import activity
 
 from activities.images import at_the_edge
+from activities.liveness import finish_despite_cancel
 from darkroom.domain import names
-from darkroom.domain.batches import DeliveredPageInput, NextOrdinalsInput, SetControlInput, StageRef
+from darkroom.domain.batches import DeliveredPageInput, NextOrdinalsInput, RunRef, SetControlInput, StageRef
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import CloseRun, OpenedRun, StartRun
 from darkroom.domain.model import Value
 from darkroom.domain.money import Terms
 from darkroom.domain.orders import Order
-from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import PAGE, StageCounts
 from darkroom.intake import Intake
@@ -84,29 +86,29 @@ class JobActivities:
     @activity.defn
     @at_the_edge
     async def close_job(self, close: CloseRun) -> Receipt:
-        """End the job, then remove the bytes that nobody will settle."""
-        receipt = await self._records.close_run(close)
-        # Generated pictures of a failed job wait for a restart; all others are leftovers.
-        if receipt.status is not JobStatus.FAILED:
-            await self._remove_leftovers(close)
-        return receipt
+        """End the job: one transaction."""
+        return await self._records.close_run(close)
 
-    async def _remove_leftovers(self, close: CloseRun) -> None:
-        job = await self._records.job(close.job_id)
-        user_id = None if job is None else job.user_id
+    @activity.defn
+    @at_the_edge
+    async def remove_leftovers(self, run: RunRef) -> None:
+        """Remove the bytes of an ended job that nobody will settle.
+
+        Generated pictures of a failed job stay for a restart. A restart ends this: from then on the files
+        may be those of the new run.
+        """
+        await finish_despite_cancel(asyncio.create_task(self._remove_leftovers(run)))
+
+    async def _remove_leftovers(self, run: RunRef) -> None:
         delivered: set[str] = set()
         after = 0
-        while page := await self._records.delivered_images(close.job_id, after, 1_000):
+        while page := await self._records.delivered_images(run.job_id, after, 1_000):
             delivered.update(image.path for image in page)
             after = page[-1].attach_id
-        leftovers = [
-            *await self._storage.keys(names.staging_prefix(close.job_id)),
-            *(
-                key
-                for key in await self._storage.keys(names.image_prefix(close.job_id, user_id))
-                if key not in delivered
-            ),
-        ]
+        prefixes = names.staging_prefix(run.job_id), names.image_prefix(run.job_id, run.user_id)
+        leftovers = [key for prefix in prefixes for key in await self._storage.keys(prefix) if key not in delivered]
         for first in range(0, len(leftovers), DELETE_AT_ONCE):
+            if not await self._records.may_remove_leftovers(run.job_id, run.run_id):
+                return
             await self._storage.delete(leftovers[first : first + DELETE_AT_ONCE])
-        await self._records.drop_undelivered(close.job_id)
+        await self._records.drop_undelivered(run.job_id, run.run_id)

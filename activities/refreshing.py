@@ -39,6 +39,7 @@ class RowRefresher:
             await self._records.refresh(job_id)
         except RecordsUnavailable as error:
             log.warning("job row trails", job_id=str(job_id), reason=str(error))
+            self.due(job_id)
 
     async def close(self) -> None:
         """Refresh now whatever still waits."""

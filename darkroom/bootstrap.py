@@ -173,6 +173,7 @@ async def running_workers(
                     jobs.record_progress,
                     jobs.delivered_page,
                     jobs.close_job,
+                    jobs.remove_leftovers,
                     images.find_staged,
                     images.attach,
                     images.credit,

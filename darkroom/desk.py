@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
+import structlog
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import (
     Priority,
@@ -31,6 +32,8 @@ from darkroom.orders import ReadOrder
 from darkroom.records import Records
 from darkroom.uploads import NewUpload, Uploads, with_references
 from workflows.pipeline_job import PipelineJobWorkflow
+
+log = structlog.get_logger(__name__)
 
 QUERY_DEADLINE = timedelta(seconds=2)
 HIGHEST_ATTACH_ID = 2**31 - 1
@@ -137,7 +140,11 @@ class Desk:
         """
         started = 0
         for job in await self._records.unfinished_jobs(processing=processing):
-            started += await self._start(job, restart=False)
+            try:
+                started += await self._start(job, restart=False)
+            except RPCError as error:
+                # One that cannot be started must not keep the others waiting.
+                log.warning("job not started", job_id=str(job.job_id), reason=str(error)[:200])
         return started
 
     async def job(self, job_id: UUID) -> JobRow:
@@ -159,7 +166,7 @@ class Desk:
         row = await self.job(job_id)
         if row.status.ended:
             return _answer(row, success=False, message=f"Job is {row.status} already")
-        if row.cancel_requested:
+        if (await self.progress(job_id)).progress.cancel_requested:
             return _answer(row, success=False, message="Job is being cancelled already")
         if not await self._signal(row, "cancel", CancelRequest(reason=reason)):
             return _answer(await self.job(job_id), success=False, message="Job has just ended")
@@ -170,6 +177,8 @@ class Desk:
         row = await self.job(job_id)
         if row.status.ended:
             return _answer(row, success=False, message=f"Job is {row.status} already")
+        if (await self.progress(job_id)).progress.paused:
+            return _answer(row, success=False, message="Job is paused already")
         sent = await self._signal(row, "pause", PauseRequest(reason=reason))
         return _answer(row, success=sent, message="Job paused" if sent else "Job has just ended")
 
@@ -178,6 +187,8 @@ class Desk:
         row = await self.job(job_id)
         if row.status.ended:
             return _answer(row, success=False, message=f"Job is {row.status}; restart it instead")
+        if not (await self.progress(job_id)).progress.paused:
+            return _answer(row, success=False, message="Job is not paused; nothing to resume")
         sent = await self._signal(row, "resume")
         return _answer(row, success=sent, message="Job resumed" if sent else "Job has just ended")
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import psutil
+import structlog
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
@@ -21,7 +22,7 @@ from temporalio.client import Client
 
 from darkroom.domain.errors import DarkroomError, ServerNotReachable
 from darkroom.domain.names import SearchAttribute
-from darkroom.settings import Settings
+from darkroom.settings import Settings, make_home
 from darkroom.temporal import ADDRESS_FILE, EmbeddedServer, embedded_address
 
 HOST = "127.0.0.1"
@@ -30,6 +31,11 @@ DEFAULT_UI_PORT = 8233
 RETENTION = timedelta(days=30)
 START_PATIENCE = 30.0
 STOP_PATIENCE = 10.0
+RESTART_AFTER = 0.5
+RESTART_AT_MOST = 30.0
+"""Seconds before a server that ended by itself is started again: doubling, up to this."""
+
+log = structlog.get_logger("darkroom.embedded")
 
 # The launcher asks Linux to end the server with its parent, then becomes the server. It asks whether the
 # parent is still there, because it may have died before the question was put.
@@ -53,7 +59,11 @@ class PortTaken(DarkroomError):
 
 @asynccontextmanager
 async def embedded_server(
-    settings: Settings, *, port: int = DEFAULT_PORT, ui_port: int = DEFAULT_UI_PORT, any_port: bool = False
+    settings: Settings,
+    *,
+    port: int = DEFAULT_PORT,
+    ui_port: int = DEFAULT_UI_PORT,
+    any_port: bool = False,
 ) -> AsyncIterator[EmbeddedServer]:
     """Run the server while the context lasts.
 
@@ -69,21 +79,19 @@ async def embedded_server(
         ServerNotReachable: it did not come up; its log says why.
     """
     home = settings.darkroom_home.absolute()
-    home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     with _locked(home):
         await _stop_orphan(settings, home)
         ports = [_usable(port, "--port", any_port=any_port), _usable(ui_port, "--ui-port", any_port=any_port)]
-        process = await _start(home, *ports)
-        server = EmbeddedServer(f"{HOST}:{ports[0]}", f"http://{HOST}:{ports[1]}", process.pid)
-        address_file = home / ADDRESS_FILE
-        # Written before the server answers: whoever finds it after a crash can stop the orphan.
-        _write(address_file, {"address": server.address, "ui_url": server.ui_url, "pid": server.pid})
+        running = _Running(home, *ports)
+        server = await running.start()
+        watch = asyncio.create_task(running.start_again_when_it_ends())
         try:
-            await _wait_until_it_answers(server, process, home)
+            await running.until_it_answers(server)
             yield server
         finally:
-            await _stop(process)
-            address_file.unlink(missing_ok=True)
+            watch.cancel()
+            await running.stop()
 
 
 @contextmanager
@@ -135,7 +143,83 @@ def _usable(port: int, option: str, *, any_port: bool) -> int:
     raise PortTaken(f"port {port} is in use: choose another one with {option}, or stop what listens there")
 
 
-async def _start(home: Path, port: int, ui_port: int) -> asyncio.subprocess.Process:
+class _Running:
+    """The server process, started again on the same file and ports when it ends by itself."""
+
+    def __init__(self, home: Path, port: int, ui_port: int) -> None:
+        self._home = home
+        self._ports = port, ui_port
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> EmbeddedServer:
+        """Start the process and leave its address for the other commands."""
+        port, ui_port = self._ports
+        self._process = await _launch(self._home, port, ui_port)
+        server = EmbeddedServer(f"{HOST}:{port}", f"http://{HOST}:{ui_port}", self._process.pid)
+        # Written before the server answers: whoever finds it after a crash can stop the orphan.
+        content = {"address": server.address, "ui_url": server.ui_url, "pid": server.pid}
+        _write(self._home / ADDRESS_FILE, content)
+        return server
+
+    async def start_again_when_it_ends(self) -> None:
+        """Workers wait for it meanwhile: calls under way finish, and their results are told then."""
+        delay = RESTART_AFTER
+        while self._process is not None:
+            status = await self._process.wait()
+            log.warning("the Temporal server ended and is started again", status=status, log=_why(self._home))
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, RESTART_AT_MOST)
+            await self.start()
+
+    async def until_it_answers(self, server: EmbeddedServer) -> None:
+        """Wait for the first connection, and set how long histories are kept.
+
+        Raises:
+            ServerNotReachable: it ended, or took too long; with the last line of its log.
+        """
+        try:
+            async with asyncio.timeout(START_PATIENCE):
+                client = await self._first_connection(server)
+                await client.workflow_service.update_namespace(
+                    UpdateNamespaceRequest(
+                        namespace="default",
+                        config=NamespaceConfig(
+                            workflow_execution_retention_ttl=Duration(seconds=int(RETENTION.total_seconds()))
+                        ),
+                    )
+                )
+        except TimeoutError:
+            raise ServerNotReachable(
+                f"the Temporal server did not come up in {START_PATIENCE:.0f} s{_why(self._home)}"
+            ) from None
+
+    async def _first_connection(self, server: EmbeddedServer) -> Client:
+        first = self._process
+        while True:
+            try:
+                # A plain connection first: it fails at once, where the client would wait and retry.
+                _, writer = await asyncio.open_connection(*server.address.split(":"))
+                writer.close()
+                return await Client.connect(server.address)
+            except (OSError, RuntimeError):
+                if first is None or first.returncode is not None:
+                    raise ServerNotReachable(f"the Temporal server ended at its start{_why(self._home)}") from None
+                await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        """End the process, and forget its address."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_PATIENCE)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        (self._home / ADDRESS_FILE).unlink(missing_ok=True)
+
+
+async def _launch(home: Path, port: int, ui_port: int) -> asyncio.subprocess.Process:
     binary = Path(sys.executable).with_name("temporal")
     found = str(binary) if binary.is_file() else shutil.which("temporal")
     if found is None:
@@ -160,48 +244,6 @@ async def _start(home: Path, port: int, ui_port: int) -> asyncio.subprocess.Proc
             # Ctrl-C goes to the whole process group of the terminal; the server must outlive the drain.
             start_new_session=True,
         )
-
-
-async def _wait_until_it_answers(server: EmbeddedServer, process: asyncio.subprocess.Process, home: Path) -> None:
-    try:
-        async with asyncio.timeout(START_PATIENCE):
-            client = await _first_connection(server, process, home)
-            await client.workflow_service.update_namespace(
-                UpdateNamespaceRequest(
-                    namespace="default",
-                    config=NamespaceConfig(
-                        workflow_execution_retention_ttl=Duration(seconds=int(RETENTION.total_seconds()))
-                    ),
-                )
-            )
-    except TimeoutError:
-        raise ServerNotReachable(f"the Temporal server did not come up in {START_PATIENCE:.0f} s{_why(home)}") from None
-
-
-async def _first_connection(server: EmbeddedServer, process: asyncio.subprocess.Process, home: Path) -> Client:
-    while True:
-        try:
-            # A plain connection first: it fails at once, where the client would wait and retry.
-            _, writer = await asyncio.open_connection(*server.address.split(":"))
-            writer.close()
-            return await Client.connect(server.address)
-        except (OSError, RuntimeError):
-            if process.returncode is not None:
-                raise ServerNotReachable(
-                    f"the Temporal server ended with status {process.returncode}{_why(home)}"
-                ) from None
-            await asyncio.sleep(0.02)
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), STOP_PATIENCE)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
 
 
 def _why(home: Path) -> str:

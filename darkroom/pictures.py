@@ -12,6 +12,9 @@ from darkroom.domain.model import Value
 LARGEST_PICTURE = 120_000_000
 """Pixels. More than any provider draws; a file that claims more is an attack or a mistake."""
 
+LONGEST_SIDE = 16_383
+"""Pixels; WebP holds no more."""
+
 # Our own limit, checked before a pixel is decoded, replaces Pillow's warning.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -49,7 +52,10 @@ def encode_webp(data: bytes, quality: int, method: int) -> bytes:
     with _open(data) as image:
         target = io.BytesIO()
         has_alpha = "A" in image.getbands() or "transparency" in image.info
-        image.convert("RGBA" if has_alpha else "RGB").save(target, "WEBP", quality=quality, method=method)
+        try:
+            image.convert("RGBA" if has_alpha else "RGB").save(target, "WEBP", quality=quality, method=method)
+        except (OSError, ValueError) as error:
+            raise NotAPicture(f"{image.width}x{image.height} pixels cannot be written as WebP ({error})") from error
         return target.getvalue()
 
 
@@ -61,13 +67,21 @@ def digest(data: bytes) -> str:
 def _open(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=list(_MEDIA_TYPES))
-        if image.width * image.height > LARGEST_PICTURE:
-            raise NotAPicture(f"{image.width}x{image.height} pixels are above the maximum of {LARGEST_PICTURE:,}")
+        _check_size(image)
         image.load()
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        # Pillow's decoders raise all of these for broken files.
+    except (NotAPicture, MemoryError):
+        raise
+    except Exception as error:
+        # Pillow's decoders raise nearly anything for broken files: struct.error, IndexError, SyntaxError.
         raise NotAPicture(f"{len(data)} bytes are not a PNG, JPEG or WebP picture ({error})") from error
     return image
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > LARGEST_PICTURE:
+        raise NotAPicture(f"{image.width}x{image.height} pixels are above the maximum of {LARGEST_PICTURE:,}")
+    if max(image.size) > LONGEST_SIDE:
+        raise NotAPicture(f"{image.width}x{image.height} pixels: a side is above the {LONGEST_SIDE:,} of WebP")
 
 
 class PictureWork:

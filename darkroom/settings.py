@@ -77,6 +77,11 @@ class Settings(BaseSettings):
             raise ValueError("must be width x height in pixels, each from 16 to 8192, such as 1376x768")
         return int(width), int(height)
 
+    @field_validator("darkroom_home")
+    @classmethod
+    def _expand_home(cls, value: Path) -> Path:
+        return value.expanduser()
+
     @property
     def provider(self) -> str:
         """The provider that draws when an order names none."""
@@ -99,6 +104,20 @@ class Settings(BaseSettings):
         return Limits(
             stages=self.max_stages, images_per_stage=self.max_stage_images, images_per_job=self.max_job_images
         )
+
+
+def make_home(settings: Settings) -> None:
+    """Create DARKROOM_HOME.
+
+    Raises:
+        SettingRejected: it cannot be a folder.
+    """
+    try:
+        settings.darkroom_home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingRejected(
+            f"DARKROOM_HOME={settings.darkroom_home}: cannot be made a folder ({error.strerror or error})"
+        ) from None
 
 
 def read_settings() -> Settings:

@@ -12,6 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from dotenv import dotenv_values
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
@@ -23,9 +25,10 @@ from temporalio.runtime import (
     TelemetryConfig,
     TelemetryFilter,
 )
+from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.domain.errors import ServerNotReachable, SettingRejected
-from darkroom.domain.names import job_workflow_id
+from darkroom.domain.names import SearchAttribute, job_workflow_id
 from darkroom.settings import Settings
 
 ADDRESS_FILE = "temporal.json"
@@ -72,8 +75,10 @@ def configured_server() -> dict[str, Any] | None:
     return dict(config) if config.get("target_host") else None
 
 
-async def connect(settings: Settings, patience: timedelta = PATIENCE) -> Client:
+async def connect(settings: Settings, patience: timedelta = PATIENCE, metrics_port: int | None = None) -> Client:
     """A client of the configured server, else of the one that `up` runs in DARKROOM_HOME.
+
+    With a port this process serves metrics on it; only those that work do.
 
     Raises:
         ServerNotReachable: there is none, or it does not answer in time; one line with what to do.
@@ -87,15 +92,15 @@ async def connect(settings: Settings, patience: timedelta = PATIENCE) -> Client:
                 "no Temporal server: start one with `python starter.py up` in another terminal, or set TEMPORAL_ADDRESS"
             )
         config = {"target_host": embedded.address}
-    return await _connect(config, settings, patience)
+    return await _connect(config, patience, metrics_port)
 
 
-async def connect_to(server: EmbeddedServer, settings: Settings) -> Client:
+async def connect_to(server: EmbeddedServer, metrics_port: int | None = None) -> Client:
     """A client of our own server, whatever the environment says of others."""
-    return await _connect({"target_host": server.address}, settings, PATIENCE)
+    return await _connect({"target_host": server.address}, PATIENCE, metrics_port)
 
 
-async def _connect(config: dict[str, Any], settings: Settings, patience: timedelta) -> Client:
+async def _connect(config: dict[str, Any], patience: timedelta, metrics_port: int | None) -> Client:
     address = config["target_host"]
     remedy = "start one with `python starter.py up`, or check TEMPORAL_ADDRESS"
     try:
@@ -104,7 +109,7 @@ async def _connect(config: dict[str, Any], settings: Settings, patience: timedel
                 # The SDK warns of an address with a scheme in two lines of its own; it fails right after.
                 warnings.filterwarnings("ignore", message="Target host as URL", category=UserWarning)
                 return await Client.connect(
-                    **config, data_converter=pydantic_data_converter, runtime=runtime(settings.metrics_port)
+                    **config, data_converter=pydantic_data_converter, runtime=runtime(metrics_port)
                 )
     except TimeoutError:
         raise ServerNotReachable(
@@ -115,6 +120,32 @@ async def _connect(config: dict[str, Any], settings: Settings, patience: timedel
         raise ServerNotReachable(f"the Temporal server at {address} does not answer: {remedy} ({reason})") from None
     except ValueError as error:
         raise SettingRejected(f"TEMPORAL_ADDRESS={address}: must be host:port ({error})") from None
+
+
+async def ensure_search_attributes(client: Client) -> None:
+    """Register the search attributes that jobs are found by, where the server lets us and they are missing.
+
+    Raises:
+        ServerNotReachable: they are missing and cannot be registered; the line says the command.
+    """
+    wanted = {str(name): IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SearchAttribute}
+    try:
+        there = await client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace)
+        )
+        missing = {name: kind for name, kind in wanted.items() if name not in there.custom_attributes}
+        if missing:
+            await client.operator_service.add_search_attributes(
+                AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
+            )
+    except RPCError as error:
+        if error.status in (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED):
+            return  # Temporal Cloud answers like this; there they are made in its own interface
+        names = " ".join(f"--name {name} --type Keyword" for name in wanted)
+        raise ServerNotReachable(
+            f"the Temporal server lacks our search attributes ({error}): "
+            f"register them with `temporal operator search-attribute create {names}`"
+        ) from None
 
 
 @cache

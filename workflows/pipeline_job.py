@@ -3,13 +3,13 @@
 import asyncio
 from datetime import datetime, timedelta
 
-from temporalio import workflow
+from temporalio import exceptions, workflow
 from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
     from activities.jobs import JobActivities
     from darkroom.domain import progress
-    from darkroom.domain.batches import BatchReport, SetControlInput
+    from darkroom.domain.batches import BatchReport, RunRef, SetControlInput
     from darkroom.domain.jobs import CancelRequest, CloseRun, Control, End, JobInput, OpenedRun, PauseRequest, StartRun
     from darkroom.domain.ledger import StageLedger
     from darkroom.domain.names import SearchAttribute
@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.receipts import Receipt
     from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS
     from workflows.events import log
-    from workflows.policies import CLOSING, RECORD_WRITE
+    from workflows.policies import CLEANING, RECORD_WRITE, SETTLEMENT
     from workflows.stage_delivery import Children, StageDelivery
 
 JOB_STATUS = SearchAttributeKey.for_keyword(SearchAttribute.JOB_STATUS)
@@ -55,10 +55,14 @@ class PipelineJobWorkflow:
     async def _work(self) -> Receipt:
         await self._open()
         if self._children.turned_away is None:
-            tasks = [asyncio.create_task(self._relay()), asyncio.create_task(self._lift_spent_quotas())]
-            await self._deliver()
-            for task in tasks:
+            delivering = asyncio.create_task(self._deliver())
+            serving = [asyncio.create_task(self._relay()), asyncio.create_task(self._lift_spent_quotas())]
+            await workflow.wait([delivering, *serving], return_when=asyncio.FIRST_COMPLETED)
+            for task in serving:
+                if task.done():
+                    task.result()  # they never end by themselves; raises what ended it
                 task.cancel()
+            await delivering
         return await self._close()
 
     @workflow.signal
@@ -183,11 +187,12 @@ class PipelineJobWorkflow:
             stages=tuple(ledger.ending() for ledger in self._ledgers.values()),
         )
         receipt: Receipt = await workflow.execute_activity_method(
-            JobActivities.close_job, close, summary="close", **CLOSING
+            JobActivities.close_job, close, summary="close", **SETTLEMENT
         )
         self._receipt, self._status = receipt, receipt.status
         workflow.upsert_search_attributes([JOB_STATUS.value_set(self._status)])
         self._show()
+        await self._clean_up()
         event = "job cancelled" if receipt.status is JobStatus.CANCELLED else "job finished"
         log(
             event,
@@ -198,6 +203,13 @@ class PipelineJobWorkflow:
             reason=receipt.error_message,
         )
         return receipt
+
+    async def _clean_up(self) -> None:
+        run = RunRef(job_id=self._job.job_id, run_id=workflow.info().run_id, user_id=self._run.user_id)
+        try:
+            await workflow.execute_activity_method(JobActivities.remove_leftovers, run, summary="clean up", **CLEANING)
+        except exceptions.ActivityError as error:
+            log("leftovers stay", job_id=str(self._job.job_id), reason=str(error.cause or error))
 
     def _want(self, **changes: object) -> None:
         """Signal handlers only set state; the relay does the rest."""

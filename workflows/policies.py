@@ -65,8 +65,11 @@ SETTLEMENT = ActivityPolicy(
     retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=15)),
 )
 
-# Closing removes up to 30,000 leftover files after its one transaction.
-CLOSING = ActivityPolicy(
+# Up to 30,000 files. The job has its receipt already, so this gives up rather than keep the workflow open.
+CLEANING = ActivityPolicy(
     start_to_close_timeout=timedelta(minutes=5),
-    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
+    heartbeat_timeout=HEARTBEAT,
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=8
+    ),
 )

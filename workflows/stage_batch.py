@@ -111,8 +111,9 @@ class StageBatchWorkflow:
                 summary=f"stage {self._batch.stage_index} · staged",
                 **RECORD_WRITE,
             )
-            await asyncio.gather(*(self._publish(found.ordinal, found.call_id) for found in page.found))
+            await asyncio.gather(*(self._publish(found.ordinal, found.call_id, None) for found in page.found))
             after = page.next_after
+        self._book.note_salvaged()
 
     async def _generate(self, ordinal: int) -> GenerateResult | None:
         """The result of `generate`; None when it was not begun, or nobody waits for it any more."""
@@ -157,7 +158,7 @@ class StageBatchWorkflow:
     async def _conclude(self, ordinal: int, made: GenerateResult) -> None:
         match made.outcome:
             case Outcome.GENERATED:
-                await self._publish(ordinal, made.call_id)
+                await self._publish(ordinal, made.call_id, made.seconds)
             case Outcome.DELIVERED:
                 self._note_delivered(ordinal, made.attach_id)
             case Outcome.REFUSED:
@@ -172,7 +173,7 @@ class StageBatchWorkflow:
             case _:
                 self._note_missed(ordinal, made.reason)
 
-    async def _publish(self, ordinal: int, call_id: UUID | None) -> None:
+    async def _publish(self, ordinal: int, call_id: UUID | None, seconds: float | None) -> None:
         key, label = self._key(ordinal), self._label(ordinal)
         uploaded = await workflow.execute_activity_method(
             ImageActivities.upload,
@@ -196,6 +197,7 @@ class StageBatchWorkflow:
                 key=key,
                 run_id=self._batch.run_id,
                 call_id=call_id,
+                seconds=seconds,
                 path=uploaded.path,
                 size=uploaded.size,
                 sha256=uploaded.sha256,

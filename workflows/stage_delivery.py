@@ -7,6 +7,7 @@ from uuid import UUID
 from temporalio import exceptions, workflow
 
 with workflow.unsafe.imports_passed_through():
+    from activities.images import ImageActivities
     from activities.jobs import JobActivities
     from darkroom.domain.batches import (
         BatchInput,
@@ -16,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
         NextOrdinalsInput,
         StageRef,
     )
+    from darkroom.domain.images import FindStagedInput
     from darkroom.domain.jobs import Control, OpenedRun
     from darkroom.domain.ledger import StageLedger
     from darkroom.domain.names import batch_workflow_id
@@ -24,6 +26,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.policies import RECORD_WRITE
     from workflows.stage_batch import StageBatchWorkflow
 
+SALVAGE_BATCH = 1_000_000
+"""The number of the batch that begins no image; above that of any other."""
 CHILD_IN_THE_WAY = timedelta(seconds=1)
 
 ChildHandle = workflow.ChildWorkflowHandle[StageBatchWorkflow, BatchResult]
@@ -106,6 +110,8 @@ class StageDelivery:
         self._on_report = on_report
         self._on_change = on_change
         self._with_ids = run.total_images <= MAX_IMAGES_WITH_IDS
+        self._salvaged = False
+        """Whether the last batch looked for what waits in staging after the cancel."""
 
     async def deliver(self) -> None:
         """Round 0, then top-ups, until nothing is missing or no round is left."""
@@ -117,6 +123,8 @@ class StageDelivery:
                 break
             await self._deliver_round(round_)
         children = self._children
+        if children.wanted.cancel_requested and ledger.missing > 0 and not self._salvaged:
+            await self._salvage()
         ledger.end(cancelled=children.wanted.cancel_requested or ledger.cancelled, failure=children.failure)
         self._on_change()
         if ledger.delivered < ledger.plan.quantity:
@@ -159,16 +167,20 @@ class StageDelivery:
     async def _deliver_batch(self, round_: int, batch: int, budget: int) -> int | None:
         """Make up to 500 images; how many were decided, or None when the round cannot go on."""
         ledger = self._ledger
+        asked = self._children.wanted.version
         ordinals = await workflow.execute_activity_method(
             JobActivities.next_ordinals,
             NextOrdinalsInput(job_id=self._job_id, stage_index=ledger.plan.stage_index, limit=min(budget, PAGE)),
             summary=f"{ledger.plan.label} · ordinals",
             **RECORD_WRITE,
         )
+        if self._over() or self._children.on_hold:
+            # The wish came while we asked for ordinals; the round goes on when it is lifted.
+            return 0
         ledger.in_flight = min(len(ordinals), self._run.stage_concurrency)
         self._on_change()
-        asked = self._children.wanted.version
         result: BatchResult | None = None
+        self._salvaged = False
         try:
             result = await self._run_child(round_, batch, tuple(ordinals))
         except exceptions.ChildWorkflowError as error:
@@ -176,6 +188,7 @@ class StageDelivery:
         else:
             ledger.merge(result.report)
             ledger.note_refusals(result.refusals, result.refused)
+            self._salvaged = result.salvaged
             if result.cancelled:
                 ledger.cancelled = ledger.stopped = True
             self._on_report(result.report)
@@ -185,6 +198,24 @@ class StageDelivery:
         if result is None or (result.decided == 0 and self._children.wanted.version == asked):
             return None
         return result.decided
+
+    async def _salvage(self) -> None:
+        """Deliver what is paid for and waits in staging, when the cancel found no batch that could do so."""
+        stage_index = self._ledger.plan.stage_index
+        waiting = await workflow.execute_activity_method(
+            ImageActivities.find_staged,
+            FindStagedInput(job_id=self._job_id, stage_index=stage_index, after=-1),
+            summary=f"{self._ledger.plan.label} · staged",
+            **RECORD_WRITE,
+        )
+        if waiting.found:
+            try:
+                result = await self._run_child(self._ledger.round, SALVAGE_BATCH, ())
+            except exceptions.ChildWorkflowError as error:
+                self._note_lost_child(error)
+            else:
+                self._ledger.merge(result.report)
+            await self._read_records()
 
     async def _run_child(self, round_: int, batch: int, ordinals: tuple[int, ...]) -> BatchResult:
         ledger = self._ledger

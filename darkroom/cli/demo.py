@@ -16,7 +16,6 @@ from darkroom.cli import arguments
 from darkroom.cli.display import Watched
 from darkroom.cli.following import follow
 from darkroom.cli.jobs import ending
-from darkroom.cli.orders import OPENING_CREDITS
 from darkroom.cli.output import Output, as_value, plural
 from darkroom.cli.results import export, file_name
 from darkroom.cli.session import run
@@ -25,11 +24,11 @@ from darkroom.cli.stopping import Stop, end_process
 from darkroom.cli.tables import receipt_table
 from darkroom.contact_sheet import Frame, contact_sheet
 from darkroom.desk import Seen, Submitted
-from darkroom.domain.names import LOCAL_USER
+from darkroom.domain.names import LOCAL_USER, OPENING_CREDITS
 from darkroom.domain.receipts import Receipt
 from darkroom.embedded import embedded_server
 from darkroom.providers.photographs import reference_photographs
-from darkroom.settings import Settings, read_settings
+from darkroom.settings import Settings, make_home, read_settings
 from darkroom.temporal import EmbeddedServer, connect_to
 
 STAGES = (
@@ -70,7 +69,7 @@ def _demo_settings(settings: Settings) -> Settings:
 
 async def _demo(settings: Settings, output: Output) -> Status:
     home = settings.darkroom_home
-    home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     stop = Stop()
     stop.listen()
     async with AsyncExitStack() as stack:
@@ -78,7 +77,7 @@ async def _demo(settings: Settings, output: Output) -> Status:
         stop.at_once = lambda: end_process(server.pid)
         # The worker's lines would tear the display; they are kept beside the records.
         logs.configure(settings, stack.enter_context((home / "demo.log").open("w", encoding="utf-8")))
-        client = await connect_to(server, settings)
+        client = await connect_to(server)
         parts = await stack.enter_async_context(open_parts(settings))
         await parts.records.ensure_member(LOCAL_USER, OPENING_CREDITS)
         desk = parts.desk(client)

@@ -11,6 +11,7 @@ from darkroom.cli.output import Output, as_value
 from darkroom.cli.session import nothing_yet, opened_settings, run
 from darkroom.cli.statuses import NotInRecords, Status, epilog
 from darkroom.cli.tables import account_table
+from darkroom.domain.names import LOCAL_USER, OPENING_CREDITS
 from darkroom.settings import Settings
 
 _USER = Annotated[str, typer.Argument(metavar="USER", help="The user's UUID; `local` for the local user.")]
@@ -37,6 +38,9 @@ def grant(user: _USER, amount: _AMOUNT, key: _KEY = None, as_json: arguments.AsJ
 
     async def work(settings: Settings) -> None:
         async with open_parts(settings) as parts:
+            if user_id == LOCAL_USER:
+                # Whoever comes first, the local user begins with what it is promised.
+                await parts.records.ensure_member(LOCAL_USER, OPENING_CREDITS)
             account = await parts.records.grant(user_id, amount, key or str(uuid4()))
         output.say(f"{user_id} has {account.balance:,} credits, {account.available:,} of them available")
         output.result({**as_value(account), "available": account.available})

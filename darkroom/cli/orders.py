@@ -15,14 +15,11 @@ from darkroom.cli.output import Output, as_value, plural
 from darkroom.cli.session import opened_settings, run
 from darkroom.cli.statuses import Status
 from darkroom.domain.errors import OrderRejected
-from darkroom.domain.names import LOCAL_USER
+from darkroom.domain.names import LOCAL_USER, OPENING_CREDITS
 from darkroom.orders import owner_of
 from darkroom.settings import Settings
-from darkroom.temporal import connect
+from darkroom.temporal import connect, ensure_search_attributes
 from darkroom.uploads import NewUpload
-
-OPENING_CREDITS = 100_000
-"""What the local user begins with (spec §1)."""
 
 _FILE = Annotated[str, typer.Argument(metavar="FILE", help="The order as JSON or YAML; - reads standard input.")]
 _REFERENCES = Annotated[
@@ -92,6 +89,7 @@ async def _submit(
         references = [await parts.uploads.read(*file) for file in files]
         await _check(parts, document, job_id, user, references)
         client = await connect(settings)
+        await ensure_search_attributes(client)
         if user == LOCAL_USER:
             await parts.records.ensure_member(LOCAL_USER, OPENING_CREDITS)
         desk = parts.desk(client)

@@ -11,16 +11,15 @@ from temporalio.service import RPCError
 
 from darkroom.bootstrap import Parts, open_parts, running_workers
 from darkroom.cli import arguments
-from darkroom.cli.orders import OPENING_CREDITS
 from darkroom.cli.output import Output, plural
 from darkroom.cli.session import opened_settings, run
 from darkroom.cli.stopping import Stop, end_process
 from darkroom.desk import Desk
 from darkroom.domain.errors import Retryable
-from darkroom.domain.names import LOCAL_USER
+from darkroom.domain.names import LOCAL_USER, OPENING_CREDITS
 from darkroom.embedded import DEFAULT_PORT, DEFAULT_UI_PORT, embedded_server
 from darkroom.settings import Settings
-from darkroom.temporal import EmbeddedServer, configured_server, connect, connect_to
+from darkroom.temporal import EmbeddedServer, configured_server, connect, connect_to, ensure_search_attributes
 
 LOOK_EVERY = 5.0
 """Seconds between looks for jobs whose workflow is not there."""
@@ -55,7 +54,9 @@ async def _up(settings: Settings, port: int, ui_port: int, output: Output) -> No
             server = await stack.enter_async_context(embedded_server(settings, port=port, ui_port=ui_port))
             pid = server.pid
             stop.at_once = lambda: end_process(pid)
-        client = await (connect_to(server, settings) if server else connect(settings))
+        metrics = settings.metrics_port
+        client = await (connect_to(server, metrics) if server else connect(settings, metrics_port=metrics))
+        await ensure_search_attributes(client)
         parts = await stack.enter_async_context(open_parts(settings))
         await parts.records.ensure_member(LOCAL_USER, OPENING_CREDITS)
         desk = parts.desk(client)

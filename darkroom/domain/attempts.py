@@ -15,6 +15,8 @@ class Attempt(Value):
     call_id: UUID
     round: int
     provider: str
+    attempt: int = 1
+    """Which of Temporal's tries this call belongs to, from 1."""
 
 
 class Begin(StrEnum):

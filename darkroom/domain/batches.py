@@ -61,6 +61,8 @@ class BatchResult(Value):
     """Why the stage is refused for good."""
     turned_away: str | None = None
     """The run may do nothing more: the job has ended, or another run has it."""
+    salvaged: bool = False
+    """Whether it looked, at its end, for pictures that a dead worker had staged."""
     cancelled: bool = False
     """This batch was cancelled through Temporal: its stage stops."""
 
@@ -71,6 +73,14 @@ class NextOrdinalsInput(Value):
     job_id: UUID
     stage_index: int
     limit: int
+
+
+class RunRef(Value):
+    """One run of one job, and whose files are its."""
+
+    job_id: UUID
+    run_id: str
+    user_id: UUID | None
 
 
 class StageRef(Value):

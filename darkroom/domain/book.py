@@ -78,6 +78,10 @@ class BatchBook:
         """The run may do nothing more."""
         self._update(turned_away=reason or "another run has taken over")
 
+    def note_salvaged(self) -> None:
+        """What waited in staging after a cancel is delivered."""
+        self._update(salvaged=True)
+
     def cancel(self) -> None:
         """The batch was cancelled through Temporal."""
         self._update(cancelled=True)

@@ -119,6 +119,8 @@ class GenerateResult(Value):
     media_type: str | None = None
     size: int | None = None
     sha256: str | None = None
+    seconds: float | None = None
+    """How long the provider took."""
     attach_id: int | None = None
     reason: str | None = None
     final: bool = False
@@ -175,6 +177,8 @@ class AttachInput(Value):
     key: ImageKey
     run_id: str
     call_id: UUID | None
+    seconds: float | None = None
+    """How long the provider took, where this execution knows."""
     path: str
     size: int
     sha256: str

@@ -27,6 +27,9 @@ class SearchAttribute(StrEnum):
 LOCAL_USER = UUID("00000000-0000-4000-8000-00000000da4c")
 """The one user of the embedded default."""
 
+OPENING_CREDITS = 100_000
+"""What the local user begins with (spec §1)."""
+
 ANONYMOUS = "anonymous"
 
 _JOB_WORKFLOW = re.compile(r"job-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")

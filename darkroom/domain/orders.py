@@ -125,7 +125,9 @@ def check_provider(order: Order, providers: Mapping[str, Capabilities], default:
     """
     name = order.provider or default
     if name not in providers:
-        raise OrderRejected("provider", f"'{name}' is unknown; known: {', '.join(sorted(providers))}")
+        raise OrderRejected(
+            "provider", f"'{name}' is unknown; known: {', '.join(sorted(providers))} (gemini needs GEMINI_API_KEY)"
+        )
     can = providers[name]
     for position, stage in enumerate(order.stages):
         if stage.aspect_ratio not in can.aspect_ratios:

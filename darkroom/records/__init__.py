@@ -157,8 +157,12 @@ class Records(Protocol):
         """
         ...
 
-    async def drop_undelivered(self, job_id: UUID) -> None:
-        """Delete the attachment rows of an ended job's images that were never delivered."""
+    async def may_remove_leftovers(self, job_id: UUID, run_id: str) -> bool:
+        """Whether this run ended the job, completed or cancelled, and no later run has opened it."""
+        ...
+
+    async def drop_undelivered(self, job_id: UUID, run_id: str) -> None:
+        """Delete the attachment rows of a job's images that were never delivered, if this run may."""
         ...
 
     async def receipt(self, job_id: UUID) -> Receipt | None:

@@ -199,7 +199,7 @@ class Money(RuleBasedStateMachine):
         model.open, model.ended, model.hold = False, True, 0
         model.whole = end is End.DELIVERED and len(model.delivered) == sum(model.quantities)
         if drop:
-            self.run(self.scene.records.drop_undelivered(model.job.job_id))
+            self.run(self.scene.records.drop_undelivered(model.job.job_id, model.job.run))
             if end is End.CANCELLED or (end is End.DELIVERED and model.delivered):
                 model.attached &= model.delivered
 

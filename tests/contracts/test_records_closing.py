@@ -153,7 +153,7 @@ async def test_a_failed_job_keeps_its_generated_pictures(scene: Scene) -> None:
     job = await scene.opened(await scene.member())
     attach_id = await job.make(0)
     await job.close(End.FAILED, error="billing is off")
-    await scene.records.drop_undelivered(job.job_id)
+    await scene.records.drop_undelivered(job.job_id, job.run)
     assert [row["attach_id"] for row in (await scene.dump())["quel_attach"]] == [attach_id]
 
 
@@ -186,3 +186,16 @@ async def test_a_call_that_ends_after_the_job_is_still_written_down(scene: Scene
     await job.close(End.CANCELLED)
     await job.end(call, Outcome.MISSED, "text only")
     assert [row["outcome"] for row in (await scene.dump())["quel_generation_attempts"]] == ["missed"]
+
+
+async def test_a_run_that_was_followed_by_another_may_remove_nothing(scene: Scene) -> None:
+    job = await scene.opened(await scene.member())
+    await job.close(End.CANCELLED)
+    first = job.run
+    assert await scene.records.may_remove_leftovers(job.job_id, first)
+    await job.open(job.named(2), restart=True)
+    assert not await scene.records.may_remove_leftovers(job.job_id, first)
+    await job.make(0)
+    before = await scene.dump()
+    await scene.records.drop_undelivered(job.job_id, first)
+    assert await scene.dump() == before

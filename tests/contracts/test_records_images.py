@@ -211,7 +211,7 @@ async def test_leftovers_of_a_running_job_are_not_dropped(scene: Scene) -> None:
     job = await scene.opened(await scene.member())
     await job.make(0)
     before = await scene.dump()
-    await scene.records.drop_undelivered(job.job_id)
+    await scene.records.drop_undelivered(job.job_id, job.run)
     assert await scene.dump() == before
 
 
@@ -220,7 +220,7 @@ async def test_a_cancelled_job_keeps_no_attachment_that_was_not_delivered(scene:
     [kept] = await job.deliver([0])
     await job.make(1)
     await job.close(End.CANCELLED)
-    await scene.records.drop_undelivered(job.job_id)
+    await scene.records.drop_undelivered(job.job_id, job.run)
     assert [row["attach_id"] for row in (await scene.dump())["quel_attach"]] == [kept]
 
 
@@ -228,7 +228,7 @@ async def test_a_dropped_picture_is_made_anew_by_a_restart(scene: Scene) -> None
     job = await scene.opened(await scene.member(), (1,))
     await job.make(0)
     await job.close(End.CANCELLED)
-    await scene.records.drop_undelivered(job.job_id)
+    await scene.records.drop_undelivered(job.job_id, job.run)
     await job.open(job.named(2), restart=True)
     assert list(await scene.records.next_ordinals(job.job_id, 0, 1)) == [0]
     assert (await job.begin(0, looked=True)).begin is Begin.BEGUN

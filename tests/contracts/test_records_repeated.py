@@ -135,4 +135,4 @@ async def test_leftovers_are_dropped_once(scene: Scene) -> None:
     job = await scene.opened(await scene.member())
     await job.make(1)
     await job.close(End.CANCELLED)
-    await twice(scene, lambda: scene.records.drop_undelivered(job.job_id))
+    await twice(scene, lambda: scene.records.drop_undelivered(job.job_id, job.run))

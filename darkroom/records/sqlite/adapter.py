@@ -114,8 +114,11 @@ class SqliteRecords:
     async def close_run(self, close: CloseRun) -> Receipt:
         return await self._db.write(closing.close_run, close)
 
-    async def drop_undelivered(self, job_id: UUID) -> None:
-        await self._db.write(closing.drop_undelivered, job_id)
+    async def may_remove_leftovers(self, job_id: UUID, run_id: str) -> bool:
+        return await self._db.read(closing.may_remove_leftovers, job_id, run_id)
+
+    async def drop_undelivered(self, job_id: UUID, run_id: str) -> None:
+        await self._db.write(closing.drop_undelivered, job_id, run_id)
 
     async def receipt(self, job_id: UUID) -> Receipt | None:
         return await self._db.read(reading.receipt, job_id)

@@ -161,10 +161,17 @@ def _tally(db: sqlite3.Connection, job_id: UUID, run_id: str | None) -> Tally:
     )
 
 
-def drop_undelivered(db: sqlite3.Connection, job_id: UUID) -> None:
+def may_remove_leftovers(db: sqlite3.Connection, job_id: UUID, run_id: str) -> bool:
+    """Whether this run ended the job, completed or cancelled, and no later run has opened it."""
+    found = db.execute(
+        "select 1 from quel_production_jobs where job_id = ? and current_run_id = ? "
+        "and job_status in ('completed', 'cancelled')",
+        (str(job_id), run_id),
+    ).fetchone()
+    return found is not None
+
+
+def drop_undelivered(db: sqlite3.Connection, job_id: UUID, run_id: str) -> None:
     """Delete the attachments of an ended job's images that were never delivered."""
-    db.execute(
-        "delete from quel_attach where job_id = ? and delivered_at is null and exists (select 1 from "
-        "quel_production_jobs where job_id = ? and job_status in ('completed', 'cancelled'))",
-        (str(job_id), str(job_id)),
-    )
+    if may_remove_leftovers(db, job_id, run_id):
+        db.execute("delete from quel_attach where job_id = ? and delivered_at is null", (str(job_id),))

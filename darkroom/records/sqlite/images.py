@@ -58,8 +58,8 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
         return BegunAttempt(begin=Begin.LOOK, call_id=may_be_staged[0]["call_id"])
     db.execute(
         "insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, "
-        "started_at) values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
-        (str(attempt.call_id), *key, attempt.run_id, attempt.round, attempt.provider, now()),
+        "attempt, started_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
+        (str(attempt.call_id), *key, attempt.run_id, attempt.round, attempt.provider, attempt.attempt, now()),
     )
     return BegunAttempt(begin=Begin.BEGUN, call_id=attempt.call_id)
 
@@ -123,8 +123,9 @@ def attach(db: sqlite3.Connection, image: AttachInput) -> AttachResult:
         known = _attachment(db, image.key)
     if image.call_id is not None:
         db.execute(
-            "update quel_generation_attempts set outcome = 'generated' where call_id = ? and outcome is null",
-            (str(image.call_id),),
+            "update quel_generation_attempts set outcome = 'generated', seconds = coalesce(?, seconds) "
+            "where call_id = ? and outcome is null",
+            (image.seconds, str(image.call_id)),
         )
     assert known is not None
     return AttachResult(attach_id=known["attach_id"])

@@ -88,6 +88,7 @@ create table if not exists quel_attach (
 );
 create unique index if not exists quel_attach_image on quel_attach (job_id, stage_index, ordinal)
   where job_id is not null;
+create index if not exists quel_attach_delivered on quel_attach (job_id, attach_id) where delivered_at is not null;
 create index if not exists quel_attach_content on quel_attach (sha256) where job_id is null;
 
 create table if not exists quel_credits (
@@ -132,6 +133,7 @@ create table if not exists quel_generation_attempts (
   ordinal integer not null,
   run_id text not null,
   round integer not null,
+  attempt integer not null default 1,
   provider text not null,
   outcome text,
   reason text,
