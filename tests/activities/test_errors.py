@@ -1,0 +1,84 @@
+"""What Temporal hears of our errors: whether to try again, when, and how loudly."""
+
+from datetime import timedelta
+
+import pytest
+from temporalio.exceptions import ApplicationErrorCategory
+
+from activities.errors import to_application_error
+from darkroom.domain.errors import (
+    DarkroomError,
+    JobNotFound,
+    NotPossibleNow,
+    OrderRejected,
+    ProviderUnavailable,
+    RecordsUnavailable,
+    RunRefused,
+    StorageRefused,
+    StorageUnavailable,
+)
+
+MANY = 200
+
+RETRYABLE = [
+    ProviderUnavailable("503 from the provider"),
+    RecordsUnavailable("the database is locked"),
+    StorageUnavailable("no space left"),
+]
+FINAL = [
+    JobNotFound("no such job"),
+    NotPossibleNow("still running"),
+    OrderRejected("quantity", "is 0"),
+    RunRefused("another run has taken over"),
+    StorageRefused("no permission"),
+]
+
+
+def delays(error: DarkroomError, attempt: int) -> list[timedelta]:
+    """Many draws of the delay before the next attempt."""
+    drawn = [to_application_error(error, attempt).next_retry_delay for _ in range(MANY)]
+    return [delay for delay in drawn if delay is not None]
+
+
+@pytest.mark.parametrize("error", RETRYABLE, ids=lambda error: type(error).__name__)
+def test_a_passing_trouble_is_tried_again_quietly(error: DarkroomError) -> None:
+    told = to_application_error(error, 1)
+    assert not told.non_retryable
+    assert told.next_retry_delay is not None
+    assert told.category is ApplicationErrorCategory.BENIGN
+    assert (told.type, told.message) == (type(error).__name__, str(error))
+
+
+@pytest.mark.parametrize("error", FINAL, ids=lambda error: type(error).__name__)
+def test_what_trying_again_cannot_mend_ends_the_activity_loudly(error: DarkroomError) -> None:
+    told = to_application_error(error, 1)
+    assert told.non_retryable
+    assert told.next_retry_delay is None
+    assert told.category is ApplicationErrorCategory.UNSPECIFIED
+    assert (told.type, told.message) == (type(error).__name__, str(error))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "seconds"), [(1, 2), (2, 4), (3, 8), (4, 16), (5, 32), (6, 60), (7, 60), (20, 60), (1_000_000, 60)]
+)
+@pytest.mark.parametrize("error", RETRYABLE, ids=lambda error: type(error).__name__)
+def test_the_delay_doubles_to_a_minute_give_or_take_a_quarter(error: DarkroomError, attempt: int, seconds: int) -> None:
+    drawn = delays(error, attempt)
+    assert len(drawn) == MANY
+    assert timedelta(seconds=seconds * 0.75) <= min(drawn)
+    assert max(drawn) <= timedelta(seconds=seconds * 1.25)
+    # Calls that were refused together do not come back together.
+    assert max(drawn) - min(drawn) > timedelta(seconds=seconds * 0.25)
+
+
+def test_a_longer_delay_that_the_server_named_is_honoured() -> None:
+    named = timedelta(seconds=47)
+    assert set(delays(ProviderUnavailable("429", retry_after=named), 1)) == {named}
+    beyond_ours = timedelta(minutes=7)
+    assert set(delays(ProviderUnavailable("429", retry_after=beyond_ours), 6)) == {beyond_ours}
+
+
+@pytest.mark.parametrize("named", [timedelta(0), timedelta(seconds=1), timedelta(seconds=-5)])
+def test_a_shorter_delay_that_the_server_named_does_not_hurry_us(named: timedelta) -> None:
+    drawn = delays(ProviderUnavailable("429", retry_after=named), 4)
+    assert min(drawn) >= timedelta(seconds=12)
