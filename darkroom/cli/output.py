@@ -68,6 +68,7 @@ def write_json(value: BaseModel | JsonValue) -> None:
     """The one document of a command run with `--json`."""
     content = as_value(value) if isinstance(value, BaseModel) else value
     sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()  # `up` goes on for days, and whoever reads the pipe waits for its document
 
 
 def complain(message: str, status: int, *, as_json: bool) -> int:

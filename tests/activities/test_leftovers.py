@@ -1,6 +1,6 @@
 """Cleaning up after a run: only what nobody will settle, and never what a newer run has put there (spec §3)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -17,7 +17,6 @@ from darkroom.domain.money import Terms
 from darkroom.domain.names import image_prefix, staging_prefix
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
-from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
 from tests.contracts.scene import PRICE, Job, Scene
 from tests.contracts.tables import SqliteTables
@@ -29,6 +28,7 @@ class Studio:
     """One job of three images, its records and its files."""
 
     parts: Parts
+    storage: "OvertakenStorage"
     scene: Scene
     job: Job
     user_id: UUID
@@ -36,13 +36,13 @@ class Studio:
     async def stage(self, ordinal: int) -> str:
         """A picture waits in staging."""
         key = ImageKey(job_id=self.job.job_id, stage_index=0, ordinal=ordinal)
-        await self.parts.storage.put(key.staging, PICTURE, "image/png")
+        await self.storage.put(key.staging, PICTURE, "image/png")
         return key.staging
 
     async def make(self, ordinal: int) -> str:
         """A picture is stored and attached, not yet settled."""
         path = ImageKey(job_id=self.job.job_id, stage_index=0, ordinal=ordinal).final(self.user_id)
-        await self.parts.storage.put(path, PICTURE, "image/webp")
+        await self.storage.put(path, PICTURE, "image/webp")
         await self.job.make(ordinal)
         return path
 
@@ -56,7 +56,7 @@ class Studio:
         """What the workflow of a run asks for after its close."""
         jobs = JobActivities(
             self.parts.records,
-            self.parts.storage,
+            self.storage,
             self.parts.intake,
             Terms(unit_price=PRICE, max_top_ups=5, provider="offline"),
             Pace(top_up_delay_seconds=2, stage_concurrency=2, provider_timeout_seconds=180),
@@ -67,35 +67,36 @@ class Studio:
     async def files(self) -> list[str]:
         """Every file of the job."""
         prefixes = staging_prefix(self.job.job_id), image_prefix(self.job.job_id, self.user_id)
-        return [key for prefix in prefixes for key in await self.parts.storage.keys(prefix)]
+        return [key for prefix in prefixes for key in await self.storage.keys(prefix)]
 
     async def attached(self) -> list[int]:
         """The ordinals with an attachment row."""
         return sorted(row["ordinal"] for row in (await self.scene.dump())["quel_attach"])
 
 
-class RestartedMeanwhile(FileStorage):
-    """A storage in which a restart opens the job just after its files were listed."""
+class OvertakenStorage(FileStorage):
+    """A storage in which something happens just after a job's pictures were listed, once."""
 
-    job: Job | None = None
+    overtake: Callable[[], Awaitable[object]] | None = None
 
     async def keys(self, prefix: str) -> Sequence[str]:
         found = await super().keys(prefix)
-        job, self.job = self.job, None
-        if job is not None:
-            await job.open(job.named(2), restart=True)
+        overtake = self.overtake
+        if overtake is not None and prefix.startswith("generated-images/"):
+            self.overtake = None
+            await overtake()
         return found
 
 
 @pytest.fixture
 async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
     records = SqliteRecords(":memory:")
-    storage: Storage = RestartedMeanwhile(tmp_path / "files")
+    storage = OvertakenStorage(tmp_path / "files")
     chosen = Settings(_env_file=None, darkroom_home=tmp_path, image_provider="offline")
     async with open_parts(chosen, records=records, storage=storage, providers={"offline": ScriptedProvider()}) as parts:
         scene = Scene(records, SqliteTables(records))
         user_id = await scene.member()
-        yield Studio(parts, scene, await scene.opened(user_id, (3,)), user_id)
+        yield Studio(parts, storage, scene, await scene.opened(user_id, (3,)), user_id)
 
 
 @pytest.mark.parametrize("end", [End.CANCELLED, End.DELIVERED])
@@ -140,14 +141,20 @@ async def test_a_late_clean_up_leaves_the_files_of_a_newer_run_that_has_ended(st
     assert await studio.attached() == [0, 2]
 
 
-async def test_a_clean_up_that_a_restart_overtakes_deletes_nothing_more(studio: Studio) -> None:
-    waiting = await studio.stage(1)
+@pytest.mark.parametrize("leftovers", [0, 1])
+async def test_a_clean_up_that_a_restart_overtakes_deletes_nothing_more(studio: Studio, leftovers: int) -> None:
+    theirs = [await studio.stage(ordinal) for ordinal in range(leftovers)]
     await studio.job.close(End.CANCELLED)
-    storage = studio.parts.storage
-    assert isinstance(storage, RestartedMeanwhile)
-    storage.job = studio.job
+
+    async def restart() -> None:
+        await studio.job.open(studio.job.named(2), restart=True)
+        theirs.append(await studio.make(2))
+
+    studio.storage.overtake = restart
     await studio.clean_up(studio.job.named(1))
-    assert await studio.files() == [waiting]
+    assert len(theirs) == leftovers + 1, "the restart came in between"
+    assert await studio.files() == theirs
+    assert await studio.attached() == [2]
 
 
 async def test_a_running_job_loses_nothing(studio: Studio) -> None:

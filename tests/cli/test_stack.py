@@ -39,6 +39,8 @@ class Stack:
 def environment(home: Path, **settings: str) -> dict[str, str]:
     hidden = ("TEMPORAL_", "GEMINI_", "IMAGE_PROVIDER", "OFFLINE_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    # Output that only an unbuffered Python would show is not shown to a user.
+    clean.pop("PYTHONUNBUFFERED", None)
     return {**clean, **QUICK, "DARKROOM_HOME": str(home), "PYTHONPATH": str(ROOT), **settings}
 
 
@@ -75,9 +77,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             text=True,
         ) as process,
     ):
-        yield Stack(process, home, first_document(process))
-        if process.poll() is None:
-            process.kill()
+        try:
+            yield Stack(process, home, first_document(process))
+        finally:
+            process.kill()  # leaving the block would wait for its end
 
 
 @pytest.fixture

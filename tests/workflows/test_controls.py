@@ -37,6 +37,14 @@ async def _timers(stack: Stack, job_id: UUID) -> list[timedelta]:
     ]
 
 
+async def _batches(stack: Stack, job_id: UUID) -> int:
+    """How many batches the job's workflow has begun."""
+    return sum(
+        event.HasField("start_child_workflow_execution_initiated_event_attributes")
+        for event in await events(stack, job_workflow_id(job_id))
+    )
+
+
 async def _until_paused(stack: Stack, job_id: UUID) -> None:
     async def paused() -> bool:
         return (await stack.row(job_id)).paused
@@ -128,6 +136,8 @@ async def test_a_pause_while_a_round_asks_for_its_ordinals_neither_ends_the_job_
         asking.before = pause
         job_id = await stack.order(2, max_top_ups=0)
         await until_heard(stack, job_id, "next_ordinals", 1)
+        # A batch that was begun all the same must end, and be taken in, before the resume can come to its rescue.
+        await until_batches_ended(stack, job_id, await _batches(stack, job_id))
         row = await stack.row(job_id)
         assert (row.status, row.paused, stack.provider.total_calls) == (JobStatus.PROCESSING, True, 0)
         assert (await stack.handle(job_id).describe()).status is WorkflowExecutionStatus.RUNNING

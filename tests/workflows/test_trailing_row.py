@@ -42,7 +42,9 @@ async def test_the_row_shows_the_last_image_of_a_burst_without_another_settlemen
             row = await stack.row(job_id)
             return row.completed_images == len(row.generated_attach_ids) == 3
 
-        await until(settled, "three pictures to be settled")
-        await until(shown, "the row to show them", seconds=2)
-        provider.let_go.set()
+        try:
+            await until(settled, "three pictures to be settled")
+            await until(shown, "the row to show them", seconds=2)
+        finally:
+            provider.let_go.set()
         assert (await end_of(stack, job_id)).delivered == 4
