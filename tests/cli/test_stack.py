@@ -36,6 +36,11 @@ class Stack:
     delivered: str | None = None
 
 
+HEEDS_CTRL_C = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
 def environment(home: Path, **settings: str) -> dict[str, str]:
     hidden = ("TEMPORAL_", "GEMINI_", "IMAGE_PROVIDER", "OFFLINE_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
@@ -195,7 +200,8 @@ def test_ctrl_c_stops_watching_and_not_the_job(beside: Stack, run: Run, tmp_path
     job_id = run("submit", file, "--json").document["job_id"]
     run("pause", job_id)
     with subprocess.Popen(
-        [*STARTER, "watch", job_id],
+        # Whoever runs the tests in the background of a shell has Ctrl-C ignored in all their processes.
+        [sys.executable, "-c", HEEDS_CTRL_C, *STARTER, "watch", job_id],
         env=environment(beside.home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -204,7 +210,10 @@ def test_ctrl_c_stops_watching_and_not_the_job(beside: Stack, run: Run, tmp_path
         assert watching.stdout is not None
         assert "delivered" in watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
-        _, err = watching.communicate(timeout=20)
+        try:
+            _, err = watching.communicate(timeout=20)
+        finally:
+            watching.kill()
     assert (watching.returncode, err) == (130, "interrupted; a job that was started goes on\n")
     assert run("resume", job_id).status == 0
     assert run("watch", job_id).status == 0
