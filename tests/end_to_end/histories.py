@@ -1,15 +1,14 @@
 """What workflow histories hold: labels, children, and nothing large."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
-from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowHistory
 from temporalio.converter import DataConverter
 
 from darkroom.domain.names import job_workflow_id
 from tests.end_to_end.stack import Darkroom
+from tests.histories import payloads
 
 LARGEST_PAYLOAD = 16 * 1024
 MOST_EVENTS = 12_000
@@ -55,22 +54,6 @@ def children(history: WorkflowHistory) -> list[str]:
         for event in history.events
         if event.HasField("start_child_workflow_execution_initiated_event_attributes")
     ]
-
-
-def payloads(message: Message) -> Iterator[Payload]:
-    """Every payload anywhere in a message."""
-    if isinstance(message, Payload):
-        yield message
-        return
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        if field.message_type.GetOptions().map_entry:
-            inner = [one for one in value.values() if isinstance(one, Message)]
-        else:
-            inner = [value] if isinstance(value, Message) else list(value)
-        for one in inner:
-            yield from payloads(one)
 
 
 async def _text(payload: Payload) -> str:

@@ -123,7 +123,9 @@ class Database:
             try:
                 Path(self._path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise RecordsUnavailable(f"records {self._path}: {error.strerror or error}") from None
+                raise RecordsUnavailable(
+                    f"records {self._path}: {error.strerror or error}; check DARKROOM_HOME"
+                ) from None
         db = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
         db.row_factory = sqlite3.Row
         db.execute("pragma journal_mode = wal")
