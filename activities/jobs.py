@@ -49,10 +49,10 @@ class JobActivities:
         rejection: str | None = None
         if not source.opened:
             try:
-                read = await self._intake.check(source.document, source.user_id, job_type=source.job_type)
-                order = read.order.model_copy(
-                    update={"production_id": source.production_id or read.order.production_id}
+                read = await self._intake.check(
+                    source.document, source.user_id, job_type=source.job_type, production_id=source.production_id
                 )
+                order = read.order
             except OrderRejected as error:
                 rejection = str(error)
         opened = await self._records.open_run(start, order, self._terms, rejection)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
@@ -15,21 +16,26 @@ from activities.calls import ProviderCalls
 from activities.images import ImageActivities
 from activities.jobs import JobActivities, Pace
 from activities.refreshing import RowRefresher
+from activities.waiting import WaitingActivities
 from darkroom.desk import Desk
+from darkroom.doctor import check_provider, check_temporal, check_writable
+from darkroom.domain.findings import Finding, State
 from darkroom.domain.money import Terms
-from darkroom.domain.names import TaskQueue
+from darkroom.domain.names import OPENING_CREDITS, TaskQueue
 from darkroom.intake import Intake
+from darkroom.lookout import Lookout
 from darkroom.pictures import PictureWork
 from darkroom.providers import ImageProvider
 from darkroom.records import Records
 from darkroom.records.sqlite import SqliteRecords
-from darkroom.settings import Settings
+from darkroom.settings import Settings, make_home
 from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
 from darkroom.uploads import Uploads
 from workflows.pipeline_job import PipelineJobWorkflow
 from workflows.policies import PROVIDER_ATTEMPTS
 from workflows.stage_batch import StageBatchWorkflow
+from workflows.waiting_jobs import StartWaitingJobsWorkflow
 
 RECORDS_FILE = "records.db"
 GRACE_ABOVE_PROVIDER = timedelta(seconds=60)
@@ -62,20 +68,28 @@ class Parts:
 
     def desk(self, client: Client | None) -> Desk:
         """The front desk over these parts."""
-        return Desk(self.records, self.intake, self.uploads, client)
+        return Desk(self.records, self.intake, self.uploads, client, pick_up_pending=self.settings.pick_up_pending)
 
     def describe(self) -> str:
         """Which parts are used, for the first line of every command that does work."""
-        return f"provider {self.settings.provider}, records and pictures in {self.settings.darkroom_home}"
+        home, project = self.settings.darkroom_home, self.settings.supabase_url
+        place = f"Supabase at {project}" if project else home
+        return f"provider {self.settings.provider}, records and pictures in {place}"
+
+    async def ensure_local_user(self) -> None:
+        """Give the local user its opening credits, where there is one."""
+        if self.settings.local_user is not None:
+            await self.records.ensure_member(self.settings.local_user, OPENING_CREDITS)
 
 
 @asynccontextmanager
 async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts]:
     """The parts, closed at the end. `replaced` swaps a part (`records`, `storage`, `providers`) for another."""
     async with AsyncExitStack() as stack:
-        records: Records = replaced.get("records") or SqliteRecords(settings.darkroom_home / RECORDS_FILE)
+        kept = await _keepers(settings)
+        records: Records = replaced.get("records") or kept.records
         stack.push_async_callback(records.close)
-        storage: Storage = replaced.get("storage") or FileStorage(settings.darkroom_home / "files")
+        storage: Storage = replaced.get("storage") or kept.storage
         stack.push_async_callback(storage.close)
         providers: Mapping[str, ImageProvider] = replaced.get("providers") or _providers(settings)
         for provider in providers.values():
@@ -93,9 +107,62 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
         )
 
 
+@dataclass(frozen=True)
+class _Keepers:
+    records: Records
+    storage: Storage
+
+
+async def _keepers(settings: Settings) -> _Keepers:
+    if settings.supabase_url is None or settings.supabase_service_role_key is None:
+        home = settings.darkroom_home
+        return _Keepers(SqliteRecords(home / RECORDS_FILE), FileStorage(home / "files"))
+    # The SDK costs half a second; processes that keep everything in a folder do not import it.
+    from darkroom.records.supabase import SupabaseRecords  # noqa: PLC0415
+    from darkroom.storage.supabase import SupabaseStorage  # noqa: PLC0415
+    from darkroom.supabase import open_supabase  # noqa: PLC0415
+
+    supabase = await open_supabase(settings.supabase_url, settings.supabase_service_role_key.get_secret_value())
+    return _Keepers(SupabaseRecords(supabase), SupabaseStorage(supabase, settings.supabase_bucket))
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """What `doctor` says: Temporal, the records and pictures, the configured providers."""
+    found = await check_temporal(settings)
+    async with open_parts(settings) as parts:
+        if settings.supabase_url is None or settings.supabase_service_role_key is None:
+            make_home(settings)
+            found.append(await check_writable(parts.storage, "folder", str(settings.darkroom_home)))
+        else:
+            found += await _examine_supabase(settings.supabase_url, settings.supabase_service_role_key, settings)
+        for name, provider in parts.providers.items():
+            found.append(await check_provider(name, provider))
+    return found
+
+
+async def _examine_supabase(url: str, secret: SecretStr, settings: Settings) -> list[Finding]:
+    from darkroom.records.supabase import check_project  # noqa: PLC0415 - as above
+    from darkroom.storage.supabase import SupabaseStorage  # noqa: PLC0415
+    from darkroom.supabase import open_supabase  # noqa: PLC0415
+
+    supabase = await open_supabase(url, secret.get_secret_value())
+    try:
+        findings = await check_project(supabase, secret.get_secret_value())
+        if any(finding.state is State.WRONG for finding in findings[:2]):
+            return [*findings, Finding.unknown("bucket", "Supabase does not answer, or refuses the key")]
+        storage = SupabaseStorage(supabase, settings.supabase_bucket)
+        place = f"bucket {settings.supabase_bucket}"
+        written = await check_writable(storage, "bucket", place)
+        if written.state is State.GOOD and await storage.ensure_bucket():
+            written = Finding.wrong("bucket", f"{place} is public", "make it private: addresses are signed anyway")
+        return [*findings, written]
+    finally:
+        await supabase.close()
+
+
 def has_records(settings: Settings) -> bool:
     """Whether there is anything to read; opening records that are not there would create them."""
-    return (settings.darkroom_home / RECORDS_FILE).is_file()
+    return settings.on_supabase or (settings.darkroom_home / RECORDS_FILE).is_file()
 
 
 def imagined_parts(settings: Settings) -> AbstractAsyncContextManager[Parts]:
@@ -153,6 +220,7 @@ async def running_workers(
         provider_timeout_seconds=settings.provider_timeout.total_seconds(),
     )
     jobs = JobActivities(parts.records, parts.storage, parts.intake, terms, pace)
+    waiting = WaitingActivities(Lookout(parts.desk(client)).look)
     shared: dict[str, Any] = {
         "interceptors": interceptors,
         "graceful_shutdown_timeout": settings.provider_timeout + GRACE_ABOVE_PROVIDER,
@@ -165,7 +233,7 @@ async def running_workers(
             Worker(
                 client,
                 task_queue=TaskQueue.ORCHESTRATE,
-                workflows=[PipelineJobWorkflow, StageBatchWorkflow],
+                workflows=[PipelineJobWorkflow, StageBatchWorkflow, StartWaitingJobsWorkflow],
                 activities=[
                     jobs.open_job,
                     jobs.set_control,
@@ -174,6 +242,7 @@ async def running_workers(
                     jobs.delivered_page,
                     jobs.close_job,
                     jobs.remove_leftovers,
+                    waiting.start_waiting_jobs,
                     images.find_staged,
                     images.attach,
                     images.credit,

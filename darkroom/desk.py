@@ -20,12 +20,13 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from darkroom.domain.answers import Answer, Seen, Submitted
 from darkroom.domain.errors import JobNotFound, NotPossibleNow
 from darkroom.domain.jobs import CancelRequest, JobInput, JobRow, NewJob, PauseRequest
 from darkroom.domain.model import Value
 from darkroom.domain.names import SearchAttribute, TaskQueue, job_workflow_id
 from darkroom.domain.orders import ReferenceOwner
-from darkroom.domain.progress import JobStatus, Progress
+from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from darkroom.intake import Intake
 from darkroom.orders import ReadOrder
@@ -42,43 +43,24 @@ RESTART_PATIENCE = 10.0
 """Seconds that a restart waits for the run before it to be closed."""
 
 
-class Submitted(Value):
-    """A job that is stored and started."""
-
-    job_id: UUID
-    found: bool
-    """Whether the id was there already; the order was not looked at then."""
-    total_images: int
-    warnings: tuple[str, ...] = ()
-
-
-class Answer(Value):
-    """What a signal to a job did: `success` means accepted."""
-
-    success: bool
-    message: str
-    job_id: UUID
-    status: JobStatus
-    completed_images: int
-    total_images: int
-
-
-class Seen(Value):
-    """Progress, and who told it."""
-
-    progress: Progress
-    source: str
-    """`workflow`, or `records` when no workflow answered."""
-
-
 class Desk:
     """Takes orders and passes wishes on; keeps nothing itself."""
 
-    def __init__(self, records: Records, intake: Intake, uploads: Uploads, client: Client | None) -> None:
+    def __init__(
+        self,
+        records: Records,
+        intake: Intake,
+        uploads: Uploads,
+        client: Client | None,
+        *,
+        pick_up_pending: bool = True,
+    ) -> None:
         self._records = records
         self._intake = intake
         self._uploads = uploads
         self._client = client
+        self._pick_up_pending = pick_up_pending
+        """Whether pending jobs are ours to start; not so while another worker takes them from the same tables."""
 
     async def submit(
         self,
@@ -130,7 +112,7 @@ class Desk:
         return await self._intake.check(document, user_id, promised=promised)
 
     async def start_waiting_jobs(self, *, processing: bool = True) -> int:
-        """Start every pending or processing job whose workflow is not there; how many there were.
+        """Start every pending or processing job whose workflow is not there; how many were started.
 
         A processing job without a workflow is rare (a lost `temporal.db`), a pending one is a front end's
         order: without `processing` only those are looked for.
@@ -140,6 +122,8 @@ class Desk:
         """
         started = 0
         for job in await self._records.unfinished_jobs(processing=processing):
+            if job.status is JobStatus.PENDING and not self._pick_up_pending:
+                continue
             try:
                 started += await self._start(job, restart=False)
             except RPCError as error:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from darkroom.domain.errors import OrderRejected
-from darkroom.domain.orders import Capabilities, Limits, ReferenceOwner, check_provider, check_references
+from darkroom.domain.orders import Capabilities, Limits, Order, ReferenceOwner, check_provider, check_references
 from darkroom.orders import ReadOrder, read_order
 from darkroom.records import Records
 
@@ -26,6 +26,7 @@ class Intake:
         user_id: UUID | None,
         *,
         job_type: str | None = None,
+        production_id: UUID | None = None,
         promised: Mapping[int, ReferenceOwner] | None = None,
     ) -> ReadOrder:
         """The order of a document, for the user who pays.
@@ -34,6 +35,7 @@ class Intake:
             document: as it came.
             user_id: who pays; None for an anonymous, free job.
             job_type: the row's column, when there is one.
+            production_id: the row's column, when there is one; it wins over the document's.
             promised: attachments that will be stored once the order is valid.
 
         Raises:
@@ -42,12 +44,22 @@ class Intake:
         read = read_order(document, job_type=job_type, limits=self._limits)
         if read.order.user_id is not None and read.order.user_id != user_id:
             raise OrderRejected("user_id", f"{read.order.user_id} is not {user_id or 'nobody'}, who pays for the job")
-        order = read.order.model_copy(update={"user_id": user_id})
+        production_id = production_id or read.order.production_id
+        order = read.order.model_copy(update={"user_id": user_id, "production_id": production_id})
         check_provider(order, self._providers, self._default)
         known = dict(await self._records.reference_owners(order.reference_ids))
         check_references(order, known | dict(promised or {}))
+        await self._check_production(order)
         if user_id is not None and await self._records.account(user_id) is None:
             raise OrderRejected(
                 "user_id", f"{user_id} has no member row; `starter.py credits grant {user_id} N` creates one"
             )
         return read.model_copy(update={"order": order})
+
+    async def _check_production(self, order: Order) -> None:
+        """A production gets the ids of what is delivered, so it must not be somebody else's."""
+        if order.production_id is None:
+            return
+        production = await self._records.production_owner(order.production_id)
+        if production is not None and production.user_id not in (None, order.user_id):
+            raise OrderRejected("production_id", f"{order.production_id} belongs to another user; name one of yours")

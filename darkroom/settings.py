@@ -3,11 +3,14 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from uuid import UUID
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from darkroom.domain.errors import SettingRejected
+from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.orders import Limits
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -26,6 +29,12 @@ class Settings(BaseSettings):
     gemini_base_url: str | None = None
     gemini_api_version: str | None = None
     gemini_timeout: Annotated[float, Field(gt=0, le=1800)] = 180.0
+
+    supabase_url: str | None = None
+    supabase_service_role_key: SecretStr | None = None
+    supabase_bucket: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = "attachments"
+    pick_up_pending: bool = True
+    pick_up_every: Annotated[float, Field(ge=1, le=3600)] = 5.0
 
     offline_latency: Annotated[tuple[float, float], NoDecode] = (0.5, 1.5)
     offline_miss_rate: Share = 0.0
@@ -82,6 +91,26 @@ class Settings(BaseSettings):
     def _expand_home(cls, value: Path) -> Path:
         return value.expanduser()
 
+    @field_validator("supabase_url")
+    @classmethod
+    def _read_supabase_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be the project's address, such as https://abcdefgh.supabase.co")
+        return value.rstrip("/")
+
+    @property
+    def on_supabase(self) -> bool:
+        """Whether Supabase keeps records and pictures, rather than the folder DARKROOM_HOME."""
+        return self.supabase_url is not None
+
+    @property
+    def local_user(self) -> UUID | None:
+        """The one user of the embedded default, who need not be named; on Supabase there is none."""
+        return None if self.on_supabase else LOCAL_USER
+
     @property
     def provider(self) -> str:
         """The provider that draws when an order names none."""
@@ -135,4 +164,10 @@ def read_settings() -> Settings:
         raise SettingRejected(f"{name}={first['input']!s}: {reason[:1].lower()}{reason[1:]}") from None
     if settings.provider == "gemini" and settings.gemini_api_key is None:
         raise SettingRejected("IMAGE_PROVIDER=gemini: needs GEMINI_API_KEY; set it, or IMAGE_PROVIDER=offline")
+    if settings.supabase_url is not None and settings.supabase_service_role_key is None:
+        raise SettingRejected(
+            f"SUPABASE_URL={settings.supabase_url}: needs SUPABASE_SERVICE_ROLE_KEY; set both, or neither"
+        )
+    if settings.supabase_url is None and settings.supabase_service_role_key is not None:
+        raise SettingRejected("SUPABASE_SERVICE_ROLE_KEY is set without SUPABASE_URL; set both, or neither")
     return settings

@@ -40,6 +40,7 @@ AREA = 320 * 180
 """Pixels of a picture: enough to be one, small enough to encode at once."""
 
 _TYPE = "type.googleapis.com/google.rpc."
+_MODEL = re.compile(r"/(?P<version>[^/]+)/models/(?P<model>[^/:]+)")
 _CALL = re.compile(r"/(?P<version>[^/]+)/models/(?P<model>[^/:]+):generateContent")
 
 
@@ -310,6 +311,9 @@ class FakeGemini:
     async def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
         if (method, path) == ("GET", "/requests"):
             return _json([asdict(call) for call in self.received])
+        model = _MODEL.fullmatch(path)
+        if method == "GET" and model is not None:
+            return self._describe(model["model"], model["version"], headers)
         call = _CALL.fullmatch(path)
         if method != "POST" or call is None:
             return _page(404)
@@ -321,6 +325,13 @@ class FakeGemini:
         except (ValueError, KeyError, TypeError, AttributeError):
             return error(400, "INVALID_ARGUMENT", "Invalid JSON payload received.")
         return await self._answer_call(received)
+
+    def _describe(self, model: str, version: str, headers: dict[str, str]) -> Answer:
+        if headers.get("x-goog-api-key") != self.key:
+            return _bad_key()
+        if self._model not in (None, model):
+            return _unknown(model, version)
+        return _json({"name": f"models/{model}", "supportedGenerationMethods": ["generateContent"]})
 
     async def _answer_call(self, call: Received) -> Answer:
         self.received.append(call)

@@ -23,8 +23,9 @@ BELOW_BOOTSTRAP = ("darkroom.domain", *PORTS, "darkroom.settings", "darkroom.log
 LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.domain": ("darkroom.domain",),
     "darkroom.orders": ("darkroom.domain", "darkroom.orders"),
-    "darkroom.records": ("darkroom.domain", "darkroom.records"),
-    "darkroom.storage": ("darkroom.domain", "darkroom.storage"),
+    "darkroom.supabase": (),
+    "darkroom.records": ("darkroom.domain", "darkroom.records", "darkroom.supabase"),
+    "darkroom.storage": ("darkroom.domain", "darkroom.storage", "darkroom.supabase"),
     "darkroom.providers": ("darkroom.domain", "darkroom.providers", "darkroom.settings"),
     "darkroom.settings": ("darkroom.domain",),
     "darkroom.pictures": ("darkroom.domain",),

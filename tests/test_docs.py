@@ -26,7 +26,8 @@ def test_a_documented_default_is_the_default(name: str) -> None:
     if isinstance(default, tuple):
         default = ("x" if name.endswith("size") else "-").join(str(part) for part in default)
     if default is not None:
-        assert row[1].strip("`") == (f"{default:g}" if isinstance(default, float) else str(default))
+        shown = f"{default:g}" if isinstance(default, float) else str(default)
+        assert row[1].strip("`") == (shown.lower() if isinstance(default, bool) else shown)
 
 
 def test_every_kind_of_order_is_documented_with_the_limits() -> None:

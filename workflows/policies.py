@@ -73,3 +73,9 @@ CLEANING = ActivityPolicy(
         initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=8
     ),
 )
+
+# Two queries and a start per job that waits. While the records are away it waits here, and the Schedule skips.
+LOOK = ActivityPolicy(
+    start_to_close_timeout=timedelta(seconds=60),
+    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
+)

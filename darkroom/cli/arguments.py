@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from darkroom.cli.statuses import InputRejected
-from darkroom.domain.names import LOCAL_USER
+from darkroom.settings import Settings
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Write one JSON document to standard output; remarks go to standard error.")
@@ -24,14 +24,16 @@ Folder = Annotated[
 ]
 
 
-def user_id(given: str) -> UUID:
+def user_id(settings: Settings, given: str) -> UUID:
     """A user of the command line; `local` is the one user of the embedded default.
 
     Raises:
         InputRejected: it is no UUID.
     """
     if given == "local":
-        return LOCAL_USER
+        if settings.local_user is None:
+            raise InputRejected("USER", "on Supabase there is no local user: give a user's UUID")
+        return settings.local_user
     return uuid("USER", given)
 
 

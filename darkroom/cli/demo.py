@@ -23,8 +23,7 @@ from darkroom.cli.statuses import Status
 from darkroom.cli.stopping import Stop, end_process
 from darkroom.cli.tables import receipt_table
 from darkroom.contact_sheet import Frame, contact_sheet
-from darkroom.desk import Seen, Submitted
-from darkroom.domain.names import LOCAL_USER, OPENING_CREDITS
+from darkroom.domain.answers import Seen, Submitted
 from darkroom.domain.receipts import Receipt
 from darkroom.embedded import embedded_server
 from darkroom.providers.photographs import reference_photographs
@@ -79,10 +78,10 @@ async def _demo(settings: Settings, output: Output) -> Status:
         logs.configure(settings, stack.enter_context((home / "demo.log").open("w", encoding="utf-8")))
         client = await connect_to(server)
         parts = await stack.enter_async_context(open_parts(settings))
-        await parts.records.ensure_member(LOCAL_USER, OPENING_CREDITS)
+        await parts.ensure_local_user()
         desk = parts.desk(client)
         await stack.enter_async_context(running_workers(parts, client))
-        submitted = await desk.submit(await _order(parts), job_id=uuid4(), user_id=LOCAL_USER)
+        submitted = await desk.submit(await _order(parts), job_id=uuid4(), user_id=settings.local_user)
         _introduce(settings, submitted, server, output)
         clock = _FirstPicture()
         watched = Watched(server.job_url(submitted.job_id))
@@ -104,7 +103,7 @@ async def _order(parts: Parts) -> dict[str, Any]:
     stages = []
     for index, ((prompt, ratio), photograph) in enumerate(zip(STAGES, reference_photographs(len(STAGES)), strict=True)):
         upload = await parts.uploads.read(f"photograph-{index}.jpg", photograph)
-        attach_id = await parts.uploads.store(upload, LOCAL_USER)
+        attach_id = await parts.uploads.store(upload, parts.settings.local_user)
         stages.append(
             {
                 "stage_index": index,
@@ -114,7 +113,8 @@ async def _order(parts: Parts) -> dict[str, Any]:
                 "individualImageAttachIds": [{"attachId": attach_id, "type": "subject"}],
             }
         )
-    return {"userId": str(LOCAL_USER), "stages": stages}
+    # On Supabase it is nobody's, and free: a demo spends no member's credits.
+    return {"stages": stages}
 
 
 def _introduce(settings: Settings, submitted: Submitted, server: EmbeddedServer, output: Output) -> None:

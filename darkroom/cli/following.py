@@ -12,7 +12,8 @@ from rich.live import Live
 from darkroom.bootstrap import Parts
 from darkroom.cli.display import Watched, sentence
 from darkroom.cli.output import Output, one_line
-from darkroom.desk import Desk, Seen
+from darkroom.desk import Desk
+from darkroom.domain.answers import Seen
 from darkroom.domain.progress import Progress
 
 PAUSE_BETWEEN_LOOKS = 0.3

@@ -25,7 +25,8 @@ from darkroom.cli.session import (
 )
 from darkroom.cli.statuses import Status
 from darkroom.cli.tables import job_table, receipt_table
-from darkroom.desk import Answer, Desk, Seen
+from darkroom.desk import Desk
+from darkroom.domain.answers import Answer, Seen
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.settings import Settings

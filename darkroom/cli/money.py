@@ -11,8 +11,6 @@ from darkroom.cli.output import Output, as_value
 from darkroom.cli.session import nothing_yet, opened_settings, run
 from darkroom.cli.statuses import NotInRecords, Status, epilog
 from darkroom.cli.tables import account_table
-from darkroom.domain.names import LOCAL_USER, OPENING_CREDITS
-from darkroom.settings import Settings
 
 _USER = Annotated[str, typer.Argument(metavar="USER", help="The user's UUID; `local` for the local user.")]
 _AMOUNT = Annotated[int, typer.Argument(metavar="N", min=1, max=1_000_000_000, help="How many credits.")]
@@ -34,18 +32,19 @@ def grant(user: _USER, amount: _AMOUNT, key: _KEY = None, as_json: arguments.AsJ
     Writes a GRANT row in the journal.
     """
     output = Output(as_json=as_json)
-    user_id = arguments.user_id(user)
+    settings = opened_settings()
+    user_id = arguments.user_id(settings, user)
 
-    async def work(settings: Settings) -> None:
+    async def work() -> None:
         async with open_parts(settings) as parts:
-            if user_id == LOCAL_USER:
+            if user_id == settings.local_user:
                 # Whoever comes first, the local user begins with what it is promised.
-                await parts.records.ensure_member(LOCAL_USER, OPENING_CREDITS)
+                await parts.ensure_local_user()
             account = await parts.records.grant(user_id, amount, key or str(uuid4()))
         output.say(f"{user_id} has {account.balance:,} credits, {account.available:,} of them available")
         output.result({**as_value(account), "available": account.available})
 
-    run(work(opened_settings()))
+    run(work())
 
 
 @commands.command(
@@ -54,9 +53,10 @@ def grant(user: _USER, amount: _AMOUNT, key: _KEY = None, as_json: arguments.AsJ
 def show(user: _USER = "local", limit: _ROWS = 20, as_json: arguments.AsJson = False) -> None:
     """Show a user's balance, what running jobs hold of it, and the newest changes."""
     output = Output(as_json=as_json)
-    user_id = arguments.user_id(user)
+    settings = opened_settings()
+    user_id = arguments.user_id(settings, user)
 
-    async def work(settings: Settings) -> None:
+    async def work() -> None:
         if not has_records(settings):
             raise NotInRecords(nothing_yet(settings))
         async with open_parts(settings) as parts:
@@ -69,4 +69,4 @@ def show(user: _USER = "local", limit: _ROWS = 20, as_json: arguments.AsJson = F
             account_table(account, journal),
         )
 
-    run(work(opened_settings()))
+    run(work())

@@ -15,7 +15,6 @@ from darkroom.cli.output import Output, as_value, plural
 from darkroom.cli.session import opened_settings, run
 from darkroom.cli.statuses import Status
 from darkroom.domain.errors import OrderRejected
-from darkroom.domain.names import LOCAL_USER, OPENING_CREDITS
 from darkroom.orders import owner_of
 from darkroom.settings import Settings
 from darkroom.temporal import connect, ensure_search_attributes
@@ -63,16 +62,19 @@ def submit(
     settings = opened_settings()
     wanted = arguments.uuid("--job-id", job_id) if job_id is not None else uuid4()
     document = read_document(file)
-    user = _payer(document, anonymous=anonymous)
+    user = _payer(settings, document, anonymous=anonymous)
     files = [read_reference(given) for given in reference or ()]
     raise typer.Exit(run(_submit(settings, document, wanted, user, files, watch=watch, output=output)))
 
 
-def _payer(document: Any, *, anonymous: bool) -> UUID | None:
+def _payer(settings: Settings, document: Any, *, anonymous: bool) -> UUID | None:
     named = owner_of(document)
     if anonymous and named is not None:
         raise OrderRejected("user_id", f"the order names {named}, and --anonymous says nobody")
-    return None if anonymous else named or LOCAL_USER
+    payer = None if anonymous else named or settings.local_user
+    if payer is None and not anonymous:
+        raise OrderRejected("user_id", "is missing: name who pays (userId), or give --anonymous")
+    return payer
 
 
 async def _submit(
@@ -90,8 +92,8 @@ async def _submit(
         await _check(parts, document, job_id, user, references)
         client = await connect(settings)
         await ensure_search_attributes(client)
-        if user == LOCAL_USER:
-            await parts.records.ensure_member(LOCAL_USER, OPENING_CREDITS)
+        if user == settings.local_user:
+            await parts.ensure_local_user()
         desk = parts.desk(client)
         taken = await desk.submit(document, job_id=job_id, user_id=user, references=references)
         for warning in taken.warnings:
@@ -126,5 +128,5 @@ async def _check_against(parts: Parts, document: Any, user: UUID | None, referen
         await parts.desk(None).check(document, user, references)
     except OrderRejected as error:
         # The account is looked at last, and the local user is given one with the first order.
-        if error.field != "user_id" or user != LOCAL_USER:
+        if error.field != "user_id" or user is None or user != parts.settings.local_user:
             raise

@@ -1,7 +1,6 @@
 """`up`: server, worker and records in one process, until Ctrl-C."""
 
 from contextlib import AsyncExitStack
-from itertools import count
 from typing import Annotated, Any
 
 import structlog
@@ -14,18 +13,11 @@ from darkroom.cli import arguments
 from darkroom.cli.output import Output, plural
 from darkroom.cli.session import opened_settings, run
 from darkroom.cli.stopping import Stop, end_process
-from darkroom.desk import Desk
 from darkroom.domain.errors import Retryable
-from darkroom.domain.names import LOCAL_USER, OPENING_CREDITS
 from darkroom.embedded import DEFAULT_PORT, DEFAULT_UI_PORT, embedded_server
+from darkroom.lookout import Lookout
 from darkroom.settings import Settings
 from darkroom.temporal import EmbeddedServer, configured_server, connect, connect_to, ensure_search_attributes
-
-LOOK_EVERY = 5.0
-"""Seconds between looks for jobs whose workflow is not there."""
-
-LOOKS_FOR_PROCESSING = 12
-"""Every so many looks, the first included, jobs that should be running are looked for too."""
 
 log = structlog.get_logger("darkroom.up")
 
@@ -58,14 +50,14 @@ async def _up(settings: Settings, port: int, ui_port: int, output: Output) -> No
         client = await (connect_to(server, metrics) if server else connect(settings, metrics_port=metrics))
         await ensure_search_attributes(client)
         parts = await stack.enter_async_context(open_parts(settings))
-        await parts.records.ensure_member(LOCAL_USER, OPENING_CREDITS)
-        desk = parts.desk(client)
+        await parts.ensure_local_user()
         async with running_workers(parts, client):
             waiting = await parts.records.unfinished_jobs()
             _introduce(parts, client, server, len(waiting), output)
-            for look in count():
-                await _start_waiting_jobs(desk, processing=look % LOOKS_FOR_PROCESSING == 0)
-                if await stop.within(LOOK_EVERY):
+            lookout = Lookout(parts.desk(client))
+            while True:
+                await _look(lookout)
+                if await stop.within(settings.pick_up_every):
                     break
             await _take_leave(parts, output)
     output.say("stopped")
@@ -95,14 +87,11 @@ def _introduce(parts: Parts, client: Client, server: EmbeddedServer | None, wait
     output.result(document)
 
 
-async def _start_waiting_jobs(desk: Desk, *, processing: bool) -> None:
+async def _look(lookout: Lookout) -> None:
     try:
-        started = await desk.start_waiting_jobs(processing=processing)
+        await lookout.look()
     except (RPCError, Retryable) as error:
         log.warning("could not look for waiting jobs", reason=str(error)[:200])
-        return
-    if started:
-        log.info("started waiting jobs", jobs=started)
 
 
 async def _take_leave(parts: Parts, output: Output) -> None:

@@ -2,7 +2,10 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
+
+from pydantic import Field
 
 from darkroom.domain.images import Settlement
 from darkroom.domain.model import Value
@@ -40,7 +43,8 @@ class Account(Value):
 class JournalRow(Value):
     """One change of a balance."""
 
-    transaction_type: Transaction
+    transaction_type: Annotated[Transaction | str, Field(union_mode="left_to_right")]
+    """One of ours, or whatever another program with the same tables writes."""
     amount: int
     balance_after: int
     attach_id: int | None

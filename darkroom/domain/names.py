@@ -30,6 +30,9 @@ LOCAL_USER = UUID("00000000-0000-4000-8000-00000000da4c")
 OPENING_CREDITS = 100_000
 """What the local user begins with (spec §1)."""
 
+WAITING_JOBS_SCHEDULE = "darkroom-start-waiting-jobs"
+"""The Temporal Schedule that starts jobs which front ends insert."""
+
 ANONYMOUS = "anonymous"
 
 _JOB_WORKFLOW = re.compile(r"job-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")

@@ -17,6 +17,12 @@ class StoredFile(Value):
     user_id: UUID | None
 
 
+class ProductionOwner(Value):
+    """Who a production belongs to; rows from before Darkroom may have no owner."""
+
+    user_id: UUID | None
+
+
 class NewReference(Value):
     """An uploaded picture whose file is stored already."""
 

@@ -1,6 +1,6 @@
 """The port to whatever draws pictures."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from darkroom.domain.images import ImageRequest, ProviderAnswer
 from darkroom.domain.orders import Capabilities
@@ -24,4 +24,17 @@ class ImageProvider(Protocol):
 
     async def close(self) -> None:
         """Let go of connections; the provider is not used afterwards."""
+        ...
+
+
+@runtime_checkable
+class KeyedProvider(ImageProvider, Protocol):
+    """A provider behind a key that may be wrong."""
+
+    async def check(self) -> str | None:
+        """What keeps its key or its model from working, with the remedy; None when nothing does. Costs nothing.
+
+        Raises:
+            ProviderUnavailable: it cannot be asked now.
+        """
         ...

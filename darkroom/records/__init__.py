@@ -16,7 +16,7 @@ from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import StageCounts
-from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, StoredFile
+from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 
 
 class Records(Protocol):
@@ -40,6 +40,10 @@ class Records(Protocol):
 
     async def reference_owners(self, attach_ids: Collection[int]) -> Mapping[int, ReferenceOwner]:
         """Those of the attachments that exist and can be shown, with their owners."""
+        ...
+
+    async def production_owner(self, production_id: UUID) -> ProductionOwner | None:
+        """Whose production it is; None when there is no such row."""
         ...
 
     async def stored_file(self, attach_id: int) -> StoredFile | None:

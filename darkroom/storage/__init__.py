@@ -1,6 +1,7 @@
 """The port to where bytes lie."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Protocol
 
 
@@ -29,6 +30,13 @@ class Storage(Protocol):
 
     async def keys(self, prefix: str) -> Sequence[str]:
         """All keys in a folder (`prefix` ends with `/`), at any depth."""
+        ...
+
+    async def url(self, key: str, lifetime: timedelta) -> str | None:
+        """An address that shows the object without a key, for so long; None where there are no addresses.
+
+        None too when nothing lies under the key.
+        """
         ...
 
     async def close(self) -> None:

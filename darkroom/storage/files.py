@@ -3,17 +3,17 @@
 import asyncio
 import errno
 import os
-import re
 import tempfile
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from darkroom.domain.errors import StorageRefused, StorageUnavailable
+from darkroom.storage.keys import checked_key
 
 T = TypeVar("T")
 
-_KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 _FINAL = {
     errno.EACCES,
     errno.EPERM,
@@ -23,6 +23,9 @@ _FINAL = {
     errno.ENOTDIR,
     errno.EISDIR,
 }
+
+RACES = 50
+"""How often in a row a folder may vanish between making it and writing to it; more is no coincidence."""
 
 
 class FileStorage:
@@ -37,9 +40,7 @@ class FileStorage:
         Raises:
             StorageRefused: the key is not one of ours, or would leave the folder.
         """
-        if not _KEY.fullmatch(key) or any(part in (".", "..") for part in key.split("/")):
-            raise StorageRefused(f"key {key!r} is not allowed: use letters, digits, '/', '_', '.' and '-'")
-        return self._root / key
+        return self._root / checked_key(key)
 
     async def put(self, key: str, data: bytes, media_type: str) -> None:  # noqa: ARG002 - a file has no media type
         await self._off_loop(key, self._write, self.path(key), data)
@@ -58,6 +59,10 @@ class FileStorage:
     async def keys(self, prefix: str) -> Sequence[str]:
         return await self._off_loop(prefix, self._list, self.path(prefix.rstrip("/")))
 
+    async def url(self, key: str, lifetime: timedelta) -> str | None:  # noqa: ARG002 - a folder has no addresses
+        self.path(key)
+        return None
+
     async def close(self) -> None:
         """Nothing is kept open."""
 
@@ -72,8 +77,7 @@ class FileStorage:
 
     @staticmethod
     def _write(path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
+        handle, temporary = _part_in(path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -93,13 +97,12 @@ class FileStorage:
     def _remove(self, paths: list[Path]) -> None:
         for path in paths:
             path.unlink(missing_ok=True)
-        for folder in {path.parent for path in paths}:
-            if folder != self._root and folder.is_dir() and not any(folder.iterdir()):
-                try:
-                    folder.rmdir()
-                except OSError as error:  # another process put a file there meanwhile
-                    if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
-                        raise
+        for folder in {path.parent for path in paths} - {self._root}:
+            try:
+                folder.rmdir()
+            except OSError as error:  # something lies there, or another process removed the folder
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                    raise
 
     def _list(self, folder: Path) -> list[str]:
         return sorted(
@@ -107,6 +110,18 @@ class FileStorage:
             for path in folder.rglob("*")
             if path.is_file() and not path.name.startswith(".part-")
         )
+
+
+def _part_in(folder: Path) -> tuple[int, str]:
+    """A new file in a folder, which whoever deletes the last object there removes at any moment."""
+    for _ in range(RACES):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return tempfile.mkstemp(prefix=".part-", dir=folder)
+        except (FileNotFoundError, FileExistsError):  # removed just now, or never a folder
+            if folder.is_file():
+                raise
+    raise FileNotFoundError(errno.ENOENT, "the folder is removed as often as it is made")
 
 
 def _read(path: Path) -> bytes | None:

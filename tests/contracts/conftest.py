@@ -4,14 +4,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from darkroom.records.sqlite import SqliteRecords
+from darkroom.records.supabase import SupabaseRecords
 from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
+from darkroom.storage.supabase import SupabaseStorage
+from darkroom.supabase import Supabase, open_supabase
 from tests.contracts.invariants import broken
 from tests.contracts.scene import Scene
-from tests.contracts.tables import SqliteTables
+from tests.contracts.tables import PostgresTables, SqliteTables
+from tests.supabase.project import Project
+from tests.supabase.storage_server import running_storage
 
 
 @asynccontextmanager
@@ -37,15 +43,45 @@ async def file_storage(folder: Path) -> AsyncIterator[Storage]:
     await storage.close()
 
 
+@asynccontextmanager
+async def supabase_storage(folder: Path) -> AsyncIterator[Storage]:
+    with running_storage(folder / "supabase") as server:
+        # A test that calls 260 times at once waits for a connection, of which there are 20.
+        supabase = await open_supabase(server.url, server.key, timeouts=httpx.Timeout(30))
+        storage = SupabaseStorage(supabase, "pictures")
+        yield storage
+        await storage.close()
+
+
+@asynccontextmanager
+async def supabase_records(project: Project) -> AsyncIterator[Scene]:
+    records, other = [SupabaseRecords(await open_project(project)) for _ in range(2)]
+    yield Scene(records, PostgresTables(project.database_uri), [other])
+    await other.close()
+    await records.close()
+
+
+async def open_project(project: Project) -> Supabase:
+    # A hundred calls at once wait for one of the 20 connections.
+    return await open_supabase(project.url, project.service_role_key, timeouts=httpx.Timeout(30))
+
+
 RecordsAdapter = Callable[[Path], AbstractAsyncContextManager[Scene]]
 StorageAdapter = Callable[[Path], AbstractAsyncContextManager[Storage]]
 
 
-@pytest.fixture(params=[pytest.param(sqlite_file, id="sqlite-file"), pytest.param(sqlite_memory, id="sqlite-memory")])
+@pytest.fixture(
+    params=[
+        pytest.param(sqlite_file, id="sqlite-file"),
+        pytest.param(sqlite_memory, id="sqlite-memory"),
+        pytest.param(None, id="supabase", marks=pytest.mark.xdist_group("supabase")),
+    ]
+)
 async def planted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
     """Records that a test leaves broken, because it planted what `audit` must find."""
-    adapter: RecordsAdapter = request.param
-    async with adapter(tmp_path) as scene:
+    adapter: RecordsAdapter | None = request.param
+    opened = supabase_records(request.getfixturevalue("project")) if adapter is None else adapter(tmp_path)
+    async with opened as scene:
         yield scene
 
 
@@ -57,7 +93,12 @@ async def scene(planted: Scene) -> AsyncIterator[Scene]:
     assert list(await planted.records.audit()) == []
 
 
-@pytest.fixture(params=[pytest.param(file_storage, id="files")])
+@pytest.fixture(
+    params=[
+        pytest.param(file_storage, id="files"),
+        pytest.param(supabase_storage, id="supabase", marks=pytest.mark.xdist_group("supabase")),
+    ]
+)
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
     adapter: StorageAdapter = request.param
     async with adapter(tmp_path) as opened:

@@ -1,10 +1,15 @@
 """Tables behind a Records port: what a test reads and plants without asking the port."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
 
 from darkroom.records.sqlite import SqliteRecords
 
@@ -33,6 +38,10 @@ class Tables(Protocol):
 
     async def plant(self, statement: str, **values: object) -> None:
         """Change rows behind the port's back, checks of single columns left out."""
+        ...
+
+    async def set_back_refresh(self, seconds: float) -> None:
+        """Make every job's row look as if it had been refreshed so much earlier."""
         ...
 
 
@@ -80,3 +89,46 @@ class SqliteTables:
                 db.execute("pragma ignore_check_constraints = off")
 
         await self._db.write(change)
+
+    async def set_back_refresh(self, seconds: float) -> None:
+        await self.plant("update quel_production_jobs set refreshed_at = refreshed_at - :seconds", seconds=seconds)
+
+
+_CHECKS = """
+select constrained.oid::regclass::text as "table", conname as name, pg_get_constraintdef(found.oid) as definition
+from pg_constraint as found join pg_class as constrained on constrained.oid = conrelid
+where contype = 'c' and connamespace = 'public'::regnamespace
+"""
+
+
+class PostgresTables:
+    """The tables of a Supabase project, through a superuser's connections."""
+
+    def __init__(self, database_uri: str) -> None:
+        self._uri = database_uri
+
+    async def dump(self) -> Dump:
+        async with await psycopg.AsyncConnection.connect(self._uri, row_factory=dict_row) as db:
+            await db.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+            found = {}
+            for table, order in TABLES.items():
+                # As JSON: ids and times as text, as in the other adapter's tables.
+                query = sql.SQL("select to_jsonb(row) as row from {} as row order by " + order)
+                rows = await (await db.execute(query.format(sql.Identifier(table)))).fetchall()
+                found[table] = [row["row"] for row in rows]
+            return found
+
+    async def plant(self, statement: str, **values: object) -> None:
+        named = re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", statement.replace("%", "%%"))
+        async with await psycopg.AsyncConnection.connect(self._uri, row_factory=dict_row) as db:
+            checks = await (await db.execute(_CHECKS)).fetchall()
+            for check in checks:
+                await db.execute(f"alter table {check['table']} drop constraint {check['name']}")
+            await db.execute(named, values)
+            for check in checks:
+                definition = check["definition"].removesuffix(" NOT VALID")
+                await db.execute(f"alter table {check['table']} add constraint {check['name']} {definition} not valid")
+
+    async def set_back_refresh(self, seconds: float) -> None:
+        set_back = "update quel_production_jobs set refreshed_at = refreshed_at - make_interval(secs => :seconds)"
+        await self.plant(set_back, seconds=seconds)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from darkroom.domain.errors import RunRefused
 from darkroom.domain.images import Settlement
@@ -17,9 +18,12 @@ from darkroom.domain.jobs import End
 from darkroom.domain.money import insufficient
 from darkroom.domain.rounds import allot
 from darkroom.records.sqlite import SqliteRecords
+from darkroom.records.supabase import SupabaseRecords
+from darkroom.supabase import open_supabase
 from tests.contracts.invariants import broken
 from tests.contracts.scene import PRICE, Job, Scene
-from tests.contracts.tables import SqliteTables
+from tests.contracts.tables import PostgresTables, SqliteTables
+from tests.supabase.project import Project
 
 T = TypeVar("T")
 
@@ -61,12 +65,15 @@ class Money(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        records = SqliteRecords(":memory:")
-        self.scene = Scene(records, SqliteTables(records))
+        self.scene = self.run(self.new_scene())
         self.all: list[Model] = []
         self.balance = 0
         self.grants = 0
         self.user_id = UUID(int=1)
+
+    async def new_scene(self) -> Scene:
+        records = SqliteRecords(":memory:")
+        return Scene(records, SqliteTables(records))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -235,7 +242,7 @@ class Money(RuleBasedStateMachine):
         self.runner.close()
 
 
-Money.TestCase.settings = settings(
+IN_ANY_ORDER = settings(
     max_examples=100,
     stateful_step_count=25,
     deadline=None,
@@ -244,4 +251,16 @@ Money.TestCase.settings = settings(
     phases=[Phase.generate],  # 25 steps are readable as they are; shrinking them takes minutes
     suppress_health_check=[HealthCheck.too_slow],
 )
+Money.TestCase.settings = IN_ANY_ORDER
 test_money_rules_hold_in_any_order = Money.TestCase
+
+
+@pytest.mark.xdist_group("supabase")
+def test_money_rules_hold_in_any_order_on_supabase(project: Project) -> None:
+    class MoneyOnSupabase(Money):
+        async def new_scene(self) -> Scene:
+            project.reset()
+            records = SupabaseRecords(await open_supabase(project.url, project.service_role_key))
+            return Scene(records, PostgresTables(project.database_uri))
+
+    run_state_machine_as_test(MoneyOnSupabase, settings=settings(IN_ANY_ORDER, max_examples=15))

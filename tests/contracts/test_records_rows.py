@@ -33,7 +33,7 @@ async def test_a_settlement_says_when_the_row_trails_it(scene: Scene) -> None:
 async def test_a_settlement_a_second_after_the_last_refresh_refreshes_the_row(scene: Scene) -> None:
     job = await scene.opened(await scene.member(), (2,))
     await job.deliver([0])
-    await scene.tables.plant("update quel_production_jobs set refreshed_at = refreshed_at - 1.1")
+    await scene.tables.set_back_refresh(1.1)
     await job.make(1)
     settled = await job.settle(1)
     assert not settled.row_trails

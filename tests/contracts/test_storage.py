@@ -1,7 +1,9 @@
 """Bytes by key: whole or not at all, and never outside the folder."""
 
 import asyncio
+from datetime import timedelta
 
+import httpx
 import pytest
 
 from darkroom.domain.errors import StorageRefused
@@ -109,6 +111,8 @@ async def test_a_key_that_is_not_ours_is_refused(storage: Storage, key: str) -> 
         await storage.exists(key)
     with pytest.raises(StorageRefused):
         await storage.delete([key])
+    with pytest.raises(StorageRefused):
+        await storage.url(key, timedelta(minutes=1))
 
 
 async def test_a_folder_outside_is_not_listed(storage: Storage) -> None:
@@ -120,3 +124,37 @@ async def test_a_picture_of_20_megabytes_fits(storage: Storage) -> None:
     data = bytes(20_000_000)
     await storage.put("a/large", data, WEBP)
     assert await storage.get("a/large") == data
+
+
+async def test_no_bytes_are_bytes_too(storage: Storage) -> None:
+    await storage.put("a/empty", b"", WEBP)
+    assert await storage.get("a/empty") == b""
+    assert await storage.exists("a/empty")
+
+
+async def test_bytes_that_look_like_a_form_come_back_as_they_were(storage: Storage) -> None:
+    data = b'\r\n\r\n--boundary\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n--\r\n'
+    await storage.put("a/form", data, WEBP)
+    assert await storage.get("a/form") == data
+
+
+async def test_an_object_may_be_named_like_a_folder_next_to_it(storage: Storage) -> None:
+    await storage.put("a/1.webp", b"1", WEBP)
+    await storage.put("a/1/2.webp", b"2", WEBP)
+    await storage.delete(["a/1.webp"])
+    assert list(await storage.keys("a/")) == ["a/1/2.webp"]
+
+
+async def test_an_address_shows_the_object_to_whoever_has_it(storage: Storage) -> None:
+    await storage.put("a/b/0-1.webp", b"picture", WEBP)
+    url = await storage.url("a/b/0-1.webp", timedelta(minutes=1))
+    if url is not None:
+        async with httpx.AsyncClient() as stranger:
+            answer = await stranger.get(url)
+        assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"picture", WEBP)
+
+
+async def test_what_is_not_there_has_no_address(storage: Storage) -> None:
+    assert await storage.url("a/none", timedelta(minutes=1)) is None
+    await storage.put("a/some", b"1", WEBP)
+    assert await storage.url("a/none", timedelta(minutes=1)) is None

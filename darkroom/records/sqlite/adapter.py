@@ -12,7 +12,7 @@ from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import StageCounts
-from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, StoredFile
+from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 from darkroom.records.sqlite import auditing, closing, images, members, opening, reading, rows
 from darkroom.records.sqlite.database import Database
 from darkroom.records.sqlite.refreshing import refresh
@@ -41,6 +41,9 @@ class SqliteRecords:
 
     async def reference_owners(self, attach_ids: Collection[int]) -> Mapping[int, ReferenceOwner]:
         return await self._db.read(members.reference_owners, attach_ids)
+
+    async def production_owner(self, production_id: UUID) -> ProductionOwner | None:
+        return await self._db.read(members.production_owner, production_id)
 
     async def stored_file(self, attach_id: int) -> StoredFile | None:
         return await self._db.read(members.stored_file, attach_id)

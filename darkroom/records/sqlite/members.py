@@ -6,7 +6,7 @@ from uuid import UUID
 
 from darkroom.domain.money import Account, JournalRow, Transaction
 from darkroom.domain.orders import ReferenceOwner
-from darkroom.domain.stored import NewReference, StoredFile
+from darkroom.domain.stored import NewReference, ProductionOwner, StoredFile
 from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import now
 
@@ -85,6 +85,14 @@ def reference_owners(db: sqlite3.Connection, attach_ids: Collection[int]) -> dic
             owner = rows.uuid_or_none(row["quel_member_id"])
             found[attach_id] = ReferenceOwner(attach_id=attach_id, user_id=owner)
     return found
+
+
+def production_owner(db: sqlite3.Connection, production_id: UUID) -> ProductionOwner | None:
+    """Whose production it is."""
+    row = db.execute(
+        "select quel_member_id from quel_production_photo where production_id = ?", (str(production_id),)
+    ).fetchone()
+    return None if row is None else ProductionOwner(user_id=rows.uuid_or_none(row["quel_member_id"]))
 
 
 def stored_file(db: sqlite3.Connection, attach_id: int) -> StoredFile | None:

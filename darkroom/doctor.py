@@ -1,0 +1,99 @@
+"""Whether a deployment is ready: one finding for each thing that jobs need."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from darkroom.domain.errors import ProviderUnavailable, ServerNotReachable, StorageRefused, StorageUnavailable
+from darkroom.domain.findings import Finding
+from darkroom.domain.names import SearchAttribute
+from darkroom.providers import ImageProvider, KeyedProvider
+from darkroom.settings import Settings
+from darkroom.storage import Storage
+from darkroom.temporal import connect
+
+SERVER, NAMESPACE, ATTRIBUTES = "Temporal", "namespace", "search attributes"
+PATIENCE = timedelta(seconds=5)
+
+
+async def check_temporal(settings: Settings) -> list[Finding]:
+    """A finding for the server, its namespace and the search attributes.
+
+    Raises:
+        SettingRejected: the server's address is none.
+    """
+    try:
+        client = await connect(settings, PATIENCE)
+    except ServerNotReachable as error:
+        told, _, remedy = str(error).partition(": ")
+        unseen = (Finding.unknown(what, "no Temporal server") for what in (NAMESPACE, ATTRIBUTES))
+        return [Finding.wrong(SERVER, told, remedy), *unseen]
+    address = client.service_client.config.target_host
+    return [Finding.good(SERVER, f"{address} answers"), await _namespace(client), await _search_attributes(client)]
+
+
+async def _namespace(client: Client) -> Finding:
+    try:
+        await client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=client.namespace), timeout=PATIENCE
+        )
+    except RPCError as error:
+        told = f"{client.namespace}: {error.message}"
+        if error.status is RPCStatusCode.PERMISSION_DENIED:
+            return Finding.wrong(NAMESPACE, told, "check TEMPORAL_NAMESPACE and TEMPORAL_API_KEY")
+        return Finding.wrong(
+            NAMESPACE, told, "check TEMPORAL_NAMESPACE, or make it with `temporal operator namespace create`"
+        )
+    return Finding.good(NAMESPACE, f"{client.namespace} is there")
+
+
+async def _search_attributes(client: Client) -> Finding:
+    request = ListSearchAttributesRequest(namespace=client.namespace)
+    try:
+        there = (await client.operator_service.list_search_attributes(request, timeout=PATIENCE)).custom_attributes
+    except RPCError as error:
+        if error.status in (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED):
+            return Finding.unknown(ATTRIBUTES, "this server shows them in its own interface only (Temporal Cloud)")
+        return Finding.wrong(ATTRIBUTES, error.message, "see whether the namespace is there")
+    missing = [str(name) for name in SearchAttribute if name not in there]
+    if missing:
+        names = " ".join(f"--name {name} --type Keyword" for name in missing)
+        return Finding.wrong(
+            ATTRIBUTES, f"{', '.join(missing)} missing", f"`temporal operator search-attribute create {names}`"
+        )
+    return Finding.good(ATTRIBUTES, ", ".join(SearchAttribute))
+
+
+async def check_writable(storage: Storage, what: str, place: str) -> Finding:
+    """A finding for a storage: an object is written, read and removed."""
+    key, data = f"staging/doctor/{uuid4()}", b"darkroom"
+    try:
+        await storage.put(key, data, "application/octet-stream")
+        found = await storage.get(key)
+        await storage.delete([key])
+    except (StorageRefused, StorageUnavailable) as error:
+        return Finding.wrong(what, str(error), "mend what it names, then ask again")
+    if found != data:
+        return Finding.wrong(what, f"{place} gave other bytes than were written", "look at what stands before it")
+    return Finding.good(what, f"{place} can be written, read and emptied")
+
+
+async def check_provider(name: str, provider: ImageProvider) -> Finding:
+    """A finding for a provider's key and model; nothing is drawn."""
+    what = f"provider {name}"
+    if not isinstance(provider, KeyedProvider):
+        return Finding.good(what, "needs no key")
+    try:
+        async with asyncio.timeout(2 * PATIENCE.total_seconds()):
+            wrong = await provider.check()
+    except (ProviderUnavailable, TimeoutError) as error:
+        return Finding.wrong(what, str(error) or "does not answer", "try again; see whether this machine reaches it")
+    if wrong is None:
+        return Finding.good(what, "accepts the key and knows the model")
+    told, _, remedy = wrong.rpartition("; ")
+    return Finding.wrong(what, told or wrong, remedy if told else "look at the key")

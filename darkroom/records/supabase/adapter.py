@@ -1,0 +1,216 @@
+"""The port's methods, each one call of a SQL function."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from darkroom.domain import rounds
+from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
+from darkroom.domain.errors import JobNotFound
+from darkroom.domain.images import AttachInput, AttachResult, ImageKey
+from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
+from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
+from darkroom.domain.orders import Order, ReferenceOwner, Stage
+from darkroom.domain.progress import JobStatus, Progress
+from darkroom.domain.receipts import Receipt
+from darkroom.domain.rounds import PAGE, StageCounts
+from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
+from darkroom.records.supabase.functions import Functions
+from darkroom.supabase import Supabase
+
+UNFINISHED_PAGE = 200
+
+
+class SupabaseRecords:
+    """Records in a Supabase project, reached with the service role's key.
+
+    What each method promises is said once, in `darkroom.records.Records`.
+    """
+
+    def __init__(self, supabase: Supabase) -> None:
+        self._functions = Functions(supabase)
+        self._call = self._functions.call
+
+    async def ensure_member(self, user_id: UUID, opening_balance: int) -> None:
+        await self._call("ensure_member", user_id=str(user_id), opening_balance=opening_balance)
+
+    async def grant(self, user_id: UUID, amount: int, idempotency_key: str) -> Account:
+        account = await self._call("grant", user_id=str(user_id), amount=amount, idempotency_key=idempotency_key)
+        return Account.model_validate(account)
+
+    async def account(self, user_id: UUID) -> Account | None:
+        account = await self._call("account", user_id=str(user_id))
+        return None if account is None else Account.model_validate(account)
+
+    async def journal(self, user_id: UUID, limit: int) -> Sequence[JournalRow]:
+        rows = await self._call("journal", user_id=str(user_id), limit=limit)
+        return [JournalRow.model_validate(row) for row in rows]
+
+    async def reference_owners(self, attach_ids: Collection[int]) -> Mapping[int, ReferenceOwner]:
+        if not attach_ids:
+            return {}
+        owners = await self._call("reference_owners", attach_ids=list(attach_ids))
+        return {owner["attach_id"]: ReferenceOwner.model_validate(owner) for owner in owners}
+
+    async def production_owner(self, production_id: UUID) -> ProductionOwner | None:
+        owner = await self._call("production_owner", production_id=str(production_id))
+        return None if owner is None else ProductionOwner.model_validate(owner)
+
+    async def stored_file(self, attach_id: int) -> StoredFile | None:
+        file = await self._call("stored_file", attach_id=attach_id)
+        return None if file is None else StoredFile.model_validate(file)
+
+    async def add_reference(self, reference: NewReference) -> int:
+        return int(await self._call("add_reference", reference=reference.model_dump(mode="json")))
+
+    async def create_job(self, job: NewJob) -> bool:
+        return bool(await self._call("create_job", job=job.model_dump(mode="json")))
+
+    async def job(self, job_id: UUID) -> JobRow | None:
+        row = await self._call("job", job_id=str(job_id))
+        return None if row is None else JobRow.model_validate(row)
+
+    async def jobs(self, status: JobStatus | None, limit: int) -> Sequence[JobRow]:
+        return _jobs(await self._call("jobs", status=status, limit=limit))
+
+    async def jobs_beginning(self, prefix: str, limit: int) -> Sequence[JobRow]:
+        return _jobs(await self._call("jobs_beginning", prefix=prefix, limit=limit))
+
+    async def unfinished_jobs(self, *, processing: bool = True) -> Sequence[JobRow]:
+        found: list[JobRow] = []
+        after: dict[str, str | None] = {"after_created": None, "after_id": None}
+        while True:
+            page = _jobs(await self._call("unfinished_jobs", processing=processing, limit=UNFINISHED_PAGE, **after))
+            found += page
+            if len(page) < UNFINISHED_PAGE:
+                return found
+            after = {"after_created": page[-1].created_at.isoformat(), "after_id": str(page[-1].job_id)}
+
+    async def order_source(self, job_id: UUID) -> OrderSource:
+        return OrderSource.model_validate(await self._call("order_source", job_id=str(job_id)))
+
+    async def open_run(
+        self, start: StartRun, order: Order | None, terms: Terms, rejection: str | None = None
+    ) -> OpenedRun:
+        opened = await self._call(
+            "open_run",
+            **start.model_dump(mode="json"),
+            order=None if order is None else _opening(order, terms),
+            provider=terms.provider,
+            rejection=rejection,
+        )
+        return OpenedRun.model_validate(opened)
+
+    async def stage(self, job_id: UUID, stage_index: int) -> Stage:
+        stage = await self._call("stage", job_id=str(job_id), stage_index=stage_index)
+        if stage is None:
+            raise JobNotFound(f"job {job_id} has no stage {stage_index}")
+        return Stage.model_validate(stage)
+
+    async def set_control(self, job_id: UUID, run_id: str, control: Control) -> bool:
+        asked = control.model_dump(mode="json")
+        return bool(await self._call("set_control", job_id=str(job_id), run_id=run_id, control=asked))
+
+    async def cancel_pending(self, job_id: UUID, reason: str | None) -> bool:
+        return bool(await self._call("cancel_pending", job_id=str(job_id), reason=reason))
+
+    async def next_ordinals(self, job_id: UUID, stage_index: int, limit: int) -> Sequence[int]:
+        wanted = min(limit, PAGE)
+        found: list[int] = await self._call("next_ordinals", job_id=str(job_id), stage_index=stage_index, limit=wanted)
+        return found
+
+    async def begin_attempt(self, attempt: Attempt, *, looked: bool) -> BegunAttempt:
+        begun = await self._call(
+            "begin_attempt",
+            **_image(attempt.key),
+            **attempt.model_dump(mode="json", exclude={"key"}),
+            looked=looked,
+        )
+        return BegunAttempt.model_validate(begun)
+
+    async def unsettled_attempts(
+        self, job_id: UUID, stage_index: int, after: int, limit: int
+    ) -> Sequence[tuple[int, UUID]]:
+        pairs = await self._call(
+            "unsettled_attempts", job_id=str(job_id), stage_index=stage_index, after=after, limit=limit
+        )
+        return [(ordinal, UUID(call_id)) for ordinal, call_id in pairs]
+
+    async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
+        await self._call("finish_attempt", call_id=str(call_id), **end.model_dump(mode="json"))
+
+    async def attach(self, image: AttachInput) -> AttachResult:
+        attached = await self._call("attach", **_image(image.key), **image.model_dump(mode="json", exclude={"key"}))
+        return AttachResult.model_validate(attached)
+
+    async def settle(self, key: ImageKey, run_id: str) -> SettledImage:
+        return SettledImage.model_validate(await self._call("settle", **_image(key), run_id=run_id))
+
+    async def refresh(self, job_id: UUID) -> None:
+        await self._call("refresh", job_id=str(job_id))
+
+    async def stage_counts(self, job_id: UUID, stage_index: int) -> StageCounts:
+        counts = await self._call("stage_counts", job_id=str(job_id), stage_index=stage_index)
+        return StageCounts.model_validate(counts)
+
+    async def delivered_pairs(
+        self, job_id: UUID, stage_index: int, after: int, limit: int
+    ) -> Sequence[tuple[int, int]]:
+        pairs = await self._call(
+            "delivered_pairs", job_id=str(job_id), stage_index=stage_index, after=after, limit=limit
+        )
+        return [(ordinal, attach_id) for ordinal, attach_id in pairs]
+
+    async def close_run(self, close: CloseRun) -> Receipt:
+        return Receipt.model_validate(await self._call("close_run", **close.model_dump(mode="json")))
+
+    async def may_remove_leftovers(self, job_id: UUID, run_id: str) -> bool:
+        return bool(await self._call("may_remove_leftovers", job_id=str(job_id), run_id=run_id))
+
+    async def drop_undelivered(self, job_id: UUID, run_id: str) -> None:
+        await self._call("drop_undelivered", job_id=str(job_id), run_id=run_id)
+
+    async def receipt(self, job_id: UUID) -> Receipt | None:
+        receipt = await self._call("receipt", job_id=str(job_id))
+        return None if receipt is None else Receipt.model_validate(receipt)
+
+    async def progress(self, job_id: UUID) -> Progress | None:
+        progress = await self._call("progress", job_id=str(job_id), most_ids=rounds.MAX_IMAGES_WITH_IDS)
+        return None if progress is None else Progress.model_validate(progress)
+
+    async def delivered_images(self, job_id: UUID | None, after: int, limit: int) -> Sequence[DeliveredImage]:
+        job = None if job_id is None else str(job_id)
+        images = await self._call("delivered_images", job_id=job, after=after, limit=limit)
+        return [DeliveredImage.model_validate(image) for image in images]
+
+    async def audit(self) -> Sequence[str]:
+        lines: list[str] = await self._call("audit")
+        return lines
+
+    async def close(self) -> None:
+        await self._functions.close()
+
+
+def _image(key: ImageKey) -> dict[str, Any]:
+    return key.model_dump(mode="json")
+
+
+def _jobs(rows: list[Any]) -> list[JobRow]:
+    return [JobRow.model_validate(row) for row in rows]
+
+
+def _opening(order: Order, terms: Terms) -> dict[str, Any]:
+    """The order as the first opening stores it: with its price, and what each stage may deliver."""
+    # Only a job without a user is free; the price of the first opening holds for every restart.
+    price = terms.unit_price if order.user_id else 0
+    targets = rounds.allot([stage.quantity for stage in order.stages], order.max_credits, price)
+    return {
+        **order.model_dump(mode="json"),
+        "total_images": order.total_images,
+        "unit_price": price,
+        "max_top_ups": terms.max_top_ups if order.max_top_ups is None else order.max_top_ups,
+        "stages": [
+            {**stage.model_dump(mode="json"), "target": target}
+            for stage, target in zip(order.stages, targets, strict=True)
+        ],
+    }

@@ -1,0 +1,75 @@
+"""Calls of the SQL functions in `supabase/migrations`, and what their errors mean."""
+
+import re
+from typing import Any
+
+import httpx
+from postgrest import APIError
+
+from darkroom.domain.errors import DarkroomError, JobNotFound, OrderRejected, RecordsUnavailable, RunRefused
+from darkroom.supabase import Supabase
+
+SCHEMA_VERSION = "20261121090800"
+"""The migration that this code needs: the newest in `supabase/migrations`."""
+
+WRONG_KEY = re.compile(r"PGRST30\d|42501|401|403")
+NOT_MIGRATED = re.compile(r"PGRST20[25]|42P01|42883|404")
+_NOT_TEXT = re.compile(r"22P05|22021")
+_PASSING = re.compile(r"PGRST00\d|08...|40P01|53...|55P03|57...|58...|25006|25P03|429|5\d\d")
+"""Connections, deadlocks, full disks and memory, locks, shutdowns and time-outs, input and output, standby."""
+
+
+class Functions:
+    """The functions of one project. A call is one transaction; a time-out does not undo it."""
+
+    def __init__(self, supabase: Supabase) -> None:
+        self._supabase = supabase
+
+    async def call(self, name: str, /, **arguments: Any) -> Any:
+        """Call `darkroom_{name}` with `p_` before each argument; gives its JSON.
+
+        Raises:
+            JobNotFound: no such job.
+            RunRefused: the job's run may not do this.
+            OrderRejected: text that PostgreSQL cannot keep.
+            RecordsUnavailable: not reached, or not ready; the message says what to check.
+        """
+        parameters = {f"p_{key}": value for key, value in arguments.items()}
+        try:
+            answer = await self._supabase.client.rpc(f"darkroom_{name}", parameters).execute()
+        except APIError as error:
+            known = self._known(error)
+            if known is None:
+                raise  # a statement of ours is wrong; trying again would hide it
+            raise known from error
+        except httpx.TransportError as error:
+            what = str(error) or type(error).__name__
+            raise self._unavailable(f"{what}; check SUPABASE_URL and that the project runs") from error
+        except UnicodeEncodeError as error:
+            raise OrderRejected("document", "has half a character (a lone surrogate); write it out in UTF-8") from error
+        return answer.data
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._supabase.close()
+
+    def _known(self, error: APIError) -> DarkroomError | None:
+        """What a user or Temporal can do about the answer; None for a mistake of ours."""
+        advice = {
+            # Retried all the same: when an operator has mended key or migrations, running jobs go on.
+            WRONG_KEY: "set SUPABASE_SERVICE_ROLE_KEY to the project's service_role key",
+            NOT_MIGRATED: f"apply supabase/migrations up to {SCHEMA_VERSION}",
+            _PASSING: "tried again until it works",
+        }
+        code, message = str(error.code or ""), " ".join(str(error.message or error.details or "").split())[:200]
+        if code == "PT404":
+            return JobNotFound(message)
+        if code == "PT409":
+            return RunRefused(message)
+        if _NOT_TEXT.fullmatch(code):
+            return OrderRejected("document", "has a NUL character, which PostgreSQL cannot keep; leave it out")
+        remedy = next((remedy for pattern, remedy in advice.items() if pattern.fullmatch(code)), None)
+        return None if remedy is None else self._unavailable(f"{message} ({code}); {remedy}")
+
+    def _unavailable(self, reason: str) -> RecordsUnavailable:
+        return RecordsUnavailable(f"records {self._supabase.url}: {reason}")

@@ -1,0 +1,28 @@
+"""Parts that tests of several folders share."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from darkroom.settings import Settings
+from tests.supabase.project import Project, running_project
+
+# Whoever runs the tests may have a real project in the environment; no test is to reach it.
+for _name in [name.upper() for name in Settings.model_fields] + [name for name in os.environ if "TEMPORAL_" in name]:
+    os.environ.pop(_name, None)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """One migrated Supabase project a test process: PostgreSQL, PostgREST and a gateway."""
+    with running_project(tmp_path_factory.mktemp("supabase")) as project:
+        project.migrate()
+        yield project
+
+
+@pytest.fixture
+def project(migrated: Project) -> Project:
+    """The project with empty tables."""
+    migrated.reset()
+    return migrated

