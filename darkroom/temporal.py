@@ -67,9 +67,11 @@ def configured_server() -> dict[str, Any] | None:
     Raises:
         SettingRejected: the configuration cannot be read.
     """
-    environment = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    given = {**dotenv_values(".env"), **os.environ}
+    # Empty means unset, as for our own settings; the SDK takes an empty key for a key.
+    environment = {name: value for name, value in given.items() if value}
     try:
-        config = ClientConfig.load_client_connect_config(override_env_vars={**environment, **os.environ})
+        config = ClientConfig.load_client_connect_config(override_env_vars=environment)
     except RuntimeError as error:
         raise SettingRejected(f"Temporal's configuration (TEMPORAL_… or temporal.toml): {error}") from None
     return dict(config) if config.get("target_host") else None

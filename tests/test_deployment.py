@@ -22,6 +22,7 @@ import yaml
 from darkroom.bootstrap import DELIVER_PATIENCE, GRACE_ABOVE_PROVIDER
 from darkroom.settings import Settings
 from tests.end_to_end.stack import running_darkroom, until
+from tests.parts import required
 from tests.supabase.postgres import postgres_programs
 from tests.supabase.processes import free_port
 from tests.supabase.project import Project
@@ -140,6 +141,15 @@ def test_a_service_waits_for_what_can_come_true(service: str) -> None:
 def test_every_image_is_of_one_release() -> None:
     for service in SERVICES.values():
         assert "build" in service or re.search(r":v?\d", service["image"])
+
+
+def test_the_compose_file_is_one_by_its_schema() -> None:
+    linter = ROOT / "tests/node_modules/.bin/dclint"
+    found = str(linter) if linter.is_file() else None
+    program = required(found, "dclint", "install Node.js and run `make test`")
+    # Errors alone: what is wrong by the Compose schema, and names and ports given twice.
+    asked = subprocess.run([program, "--quiet", COMPOSE_FILE], capture_output=True, text=True, timeout=60, check=False)
+    assert asked.returncode == 0, asked.stdout + asked.stderr
 
 
 @pytest.mark.parametrize("profile", ["", "supabase", "api"])
