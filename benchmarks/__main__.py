@@ -15,6 +15,7 @@ from rich.console import Console
 from benchmarks.encoding import webp
 from benchmarks.figures import Figure, Machine, Report, show
 from benchmarks.measurements import Bench, Measurement, memory, overhead, size, throughput
+from benchmarks.supabase_records import supabase
 
 MEASUREMENTS: dict[str, Measurement] = {
     "throughput": throughput,
@@ -22,6 +23,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "webp": webp,
     "memory": memory,
     "size": size,
+    "supabase": supabase,
 }
 
 

@@ -16,6 +16,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from benchmarks import bare_workflow as bare
 from benchmarks.calls import WARM_UP, BenchProvider
 from benchmarks.memory import peak_bytes
+from benchmarks.projects import ProjectKey, records_in
 from benchmarks.work import Work
 from benchmarks.worker_process import Kind, Setup, bench_settings
 from darkroom.bootstrap import Parts, open_parts
@@ -78,11 +79,12 @@ class Ground:
     address: str
     client: Client
     parts: Parts
+    project: ProjectKey | None = None
 
     @asynccontextmanager
     async def worker(self, kind: Kind, work: Work) -> AsyncIterator[WorkerProcess]:
         """A worker process that is ready when this is entered, and gone when it is left."""
-        setup = Setup(kind=kind, home=self.home, address=self.address, work=work)
+        setup = Setup(kind=kind, home=self.home, address=self.address, work=work, project=self.project)
         with (self.home / f"worker-{kind}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "benchmarks.worker_process", setup.model_dump_json()),
@@ -156,12 +158,13 @@ class Ground:
 
 
 @asynccontextmanager
-async def prepared_ground(home: Path) -> AsyncIterator[Ground]:
+async def prepared_ground(home: Path, project: ProjectKey | None = None) -> AsyncIterator[Ground]:
     """A server on free ports, and a user who can pay for everything."""
     settings = bench_settings(home)
     async with embedded_server(settings, port=0, ui_port=0) as server:
         client = await Client.connect(server.address, data_converter=pydantic_data_converter)
         provider = BenchProvider(Work(stages=1, images=1), home)
-        async with open_parts(settings, providers={"offline": provider}) as parts:
+        records = await records_in(project)
+        async with open_parts(settings, providers={"offline": provider}, records=records) as parts:
             await parts.records.ensure_member(LOCAL_USER, ENOUGH_CREDITS)
-            yield Ground(home=home, address=server.address, client=client, parts=parts)
+            yield Ground(home=home, address=server.address, client=client, parts=parts, project=project)

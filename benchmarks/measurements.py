@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.figures import Asked, Figure, Side, median, over
 from benchmarks.ground import Ground, Run, WorkerProcess, prepared_ground
 from benchmarks.plain_loop import LoopResult, measure_plain
+from benchmarks.projects import ProjectKey
 from benchmarks.work import Sample, Work
 from benchmarks.worker_process import Kind
 
@@ -28,9 +29,9 @@ class Bench:
         return quick if self.quick else full
 
     @asynccontextmanager
-    async def ground(self, name: str) -> AsyncIterator[Ground]:
-        """A fresh server in a folder of its own."""
-        async with prepared_ground(self.folder / name) as ground:
+    async def ground(self, name: str, project: ProjectKey | None = None) -> AsyncIterator[Ground]:
+        """A fresh server in a folder of its own; the records there too, or in a project."""
+        async with prepared_ground(self.folder / name, project) as ground:
             yield ground
 
     async def plain(self, name: str, work: Work) -> LoopResult:

@@ -16,6 +16,7 @@ from temporalio.worker import Worker
 
 from benchmarks import bare_workflow as bare
 from benchmarks.calls import BenchProvider, Calls
+from benchmarks.projects import ProjectKey, records_in
 from benchmarks.work import Work
 from darkroom import logs
 from darkroom.bootstrap import PUBLISH_SLOTS_A_CORE, open_parts, running_workers
@@ -37,6 +38,8 @@ class Setup(Value):
     home: Path
     address: str
     work: Work
+    project: ProjectKey | None = None
+    """Where the records are kept; in `home` when there is none. Pictures are in `home` either way."""
 
     @property
     def first_calls(self) -> Path:
@@ -59,7 +62,9 @@ async def serve(setup: Setup) -> None:
     async with AsyncExitStack() as stack:
         if setup.kind is Kind.DARKROOM:
             provider = BenchProvider(setup.work, setup.first_calls)
-            parts = await stack.enter_async_context(open_parts(settings, providers={"offline": provider}))
+            records = await records_in(setup.project)
+            replaced = {"providers": {"offline": provider}, "records": records}
+            parts = await stack.enter_async_context(open_parts(settings, **replaced))
             await stack.enter_async_context(running_workers(parts, client))
         else:
             for worker in _bare_workers(client, Calls(setup.work, setup.first_calls), settings):

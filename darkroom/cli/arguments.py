@@ -20,7 +20,8 @@ Reason = Annotated[
 ]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Stay and show the job until it has ended.")]
 Folder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Where to put the pictures; created if missing.", show_default=False)
+    Path | None,
+    typer.Argument(metavar="DIR", help="Where to put the pictures; created if missing.", show_default=False),
 ]
 
 

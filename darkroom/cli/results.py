@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -11,7 +13,7 @@ from rich.text import Text
 
 from darkroom.bootstrap import Parts, has_records, open_parts
 from darkroom.cli import arguments
-from darkroom.cli.output import Output, plural
+from darkroom.cli.output import Output, as_value, plural
 from darkroom.cli.session import find_job, nothing_yet, opened_settings, reading, run
 from darkroom.cli.statuses import InputRejected, Status
 from darkroom.cli.tables import receipt_table
@@ -38,13 +40,41 @@ class Download(Value):
     """Delivered pictures whose file is not in the storage."""
 
 
-def download(job: arguments.Job, folder: arguments.Folder, as_json: arguments.AsJson = False) -> None:
-    """Copy a job's delivered pictures to DIR as stage-N-ORDINAL.webp.
+class Address(Value):
+    """Where a delivered picture can be fetched for a while, without a key."""
+
+    attach_id: int
+    file: str
+    url: str
+
+
+_URLS = Annotated[
+    bool, typer.Option("--urls", help="Instead of copying, write an address for each picture (Supabase only).")
+]
+_HOURS = Annotated[
+    float, typer.Option("--hours", min=0.01, max=24 * 365, help="With --urls: how long the addresses hold.")
+]
+
+
+def download(
+    job: arguments.Job,
+    folder: arguments.Folder = None,
+    *,
+    urls: _URLS = False,
+    hours: _HOURS = 24,
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Copy a job's delivered pictures to DIR as stage-N-ORDINAL.webp, or write signed addresses of them.
 
     Works while the job runs too: run it again for the rest. A file that is there already is skipped when
     it is the same, and never overwritten when it is not.
     """
     output = Output(as_json=as_json)
+    if (folder is None) != urls:
+        raise InputRejected("DIR", "give a folder to copy to, or --urls for addresses")
+    if folder is None:
+        run(_write_addresses(opened_settings(), job, timedelta(hours=hours), output))
+        return
 
     async def work(settings: Settings) -> Status:
         async with reading(settings) as parts:
@@ -57,6 +87,26 @@ def download(job: arguments.Job, folder: arguments.Folder, as_json: arguments.As
         return Status.NOT_ALL if done.missing else Status.DONE
 
     raise typer.Exit(run(work(opened_settings())))
+
+
+async def _write_addresses(settings: Settings, job: str, lifetime: timedelta, output: Output) -> None:
+    async with reading(settings) as parts:
+        row = await find_job(parts, job)
+        if not settings.on_supabase:
+            raise NotPossibleNow("pictures in a folder have no addresses: give DIR to copy them")
+        found: list[Address] = []
+        async for page in _pages(parts, row.job_id):
+            signed = await asyncio.gather(*(parts.storage.url(image.path, lifetime) for image in page))
+            for image, url in zip(page, signed, strict=True):
+                if url is None:
+                    output.say(f"missing in the storage: {image.path}", style="accent")
+                else:
+                    found.append(Address(attach_id=image.attach_id, file=file_name(image), url=url))
+    told: list[JsonValue] = [as_value(address) for address in found]
+    output.result(told)
+    if not output.as_json:
+        for address in found:
+            output.say(f"{address.file}  {address.url}")
 
 
 async def export(parts: Parts, job_id: UUID, folder: Path) -> Download:
