@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
+from activities.books import BookActivities
 from activities.calls import ProviderCalls
 from activities.images import ImageActivities
 from activities.jobs import JobActivities, Pace
@@ -213,13 +214,19 @@ async def running_workers(
     refresher = RowRefresher(parts.records)
     serves_all = Role.ALL in roles or len(set(roles)) == len(TaskQueue)
     images = image_activities(parts, refresher, settles_here=serves_all)
-    terms = Terms(unit_price=settings.image_credit_price, max_top_ups=settings.max_top_ups, provider=settings.provider)
+    terms = Terms(
+        unit_price=settings.image_credit_price,
+        max_top_ups=settings.max_top_ups,
+        storybook_max_top_ups=settings.storybook_max_top_ups,
+        provider=settings.provider,
+    )
     pace = Pace(
         top_up_delay_seconds=settings.top_up_delay,
         stage_concurrency=settings.stage_concurrency,
         provider_timeout_seconds=settings.provider_timeout.total_seconds(),
     )
     jobs = JobActivities(parts.records, parts.storage, parts.intake, terms, pace)
+    books = BookActivities(parts.records, parts.storage, parts.pictures)
     waiting = WaitingActivities(Lookout(parts.desk(client)).look)
     shared: dict[str, Any] = {
         "interceptors": interceptors,
@@ -242,6 +249,7 @@ async def running_workers(
                     jobs.delivered_page,
                     jobs.close_job,
                     jobs.remove_leftovers,
+                    books.finish_book,
                     waiting.start_waiting_jobs,
                     images.find_staged,
                     images.attach,

@@ -31,6 +31,8 @@ HEADER = 108
 STRIP_HEAD = 48
 STRIP_FOOT = 28
 CAPTION = 20
+STORY = 100
+MOST_LINES = 4
 
 _NO_PICTURE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, Image.DecompressionBombError)
 """All that Pillow's decoders were seen to raise over damaged files."""
@@ -50,6 +52,8 @@ class Frame:
     """A file, or a function that gives an encoded picture when its turn comes; None when it is missing."""
     reason: str = "missing"
     """Why it is missing; shown in the empty frame."""
+    caption: str = ""
+    """What stands below it instead of its ordinal, on up to four lines."""
 
     @property
     def missing(self) -> bool:
@@ -67,12 +71,19 @@ class _Strip(NamedTuple):
     def grid(self, width: int, row: int) -> tuple[int, int]:
         """A frame's width, and how many stand in a row of `width` pixels and `row` pixels height."""
         frame = min(width, max(8, int(row * self.shape)))
-        return frame, max(1, (width + GAP) // (frame + GAP))
+        # 1376 x 768 is a little wider than 16:9: rather a frame a few pixels narrower than a gap at the right.
+        columns = max(1, int((width + GAP) / (frame + GAP) + 0.06))
+        return min(frame, (width - (columns - 1) * GAP) // columns), columns
 
     def height(self, width: int, row: int) -> int:
         """Pixels from the strip's heading to the next one's."""
         _, columns = self.grid(width, row)
-        return STRIP_HEAD + math.ceil(len(self.shown) / columns) * (row + CAPTION) + STRIP_FOOT
+        return STRIP_HEAD + math.ceil(len(self.shown) / columns) * (row + self.below) + STRIP_FOOT
+
+    @property
+    def below(self) -> int:
+        """Pixels below a frame for what is written there."""
+        return STORY if any(frame.caption for frame in self.shown) else CAPTION
 
 
 def contact_sheet(title: str, pictures: Sequence[Frame], *, width: int = 1600, columns: int = 8) -> bytes:
@@ -151,14 +162,15 @@ def _strip(sheet: Image.Image, pen: ImageDraw.ImageDraw, strip: _Strip, top: int
     inner = sheet.width - 2 * MARGIN
     frame_width, columns = strip.grid(inner, row)
     delivered = sum(not frame.missing for frame in strip.frames)
-    heading = f"stage {strip.frames[0].stage_index} · {delivered:,} of {len(strip.frames):,}"
+    name = "pages" if strip.frames[0].caption else f"stage {strip.frames[0].stage_index}"
+    heading = f"{name} · {delivered:,} of {len(strip.frames):,}"
     pen.text((MARGIN, top + 30), heading, BRIGHT, _font(17), anchor="ls")
     after = MARGIN + pen.textlength(heading, _font(17)) + 20
     label = _fit(pen, strip.frames[0].label, _font(15), sheet.width - MARGIN - after)
     pen.text((after, top + 30), label, FAINT, _font(15), anchor="ls")
     for place, frame in enumerate(strip.shown):
         down, across = divmod(place, columns)
-        x, y = MARGIN + across * (frame_width + GAP), top + STRIP_HEAD + down * (row + CAPTION)
+        x, y = MARGIN + across * (frame_width + GAP), top + STRIP_HEAD + down * (row + strip.below)
         _frame(sheet, pen, frame, (x, y, x + frame_width, y + row))
 
 
@@ -171,7 +183,13 @@ def _frame(sheet: Image.Image, pen: ImageDraw.ImageDraw, frame: Frame, box: tupl
     else:
         sheet.paste(thumbnail, (left, top))
         pen.rectangle((left, top, right - 1, bottom - 1), outline=HAIRLINE)
-    pen.text((left + 1, bottom + 13), f"{frame.ordinal}", FAINT, _font(11), anchor="ls")
+    if not frame.caption:
+        pen.text((left + 1, bottom + 13), f"{frame.ordinal}", FAINT, _font(11), anchor="ls")
+        return
+    pen.text((left + 1, bottom + 18), f"{frame.ordinal + 1}", SAFE_LIGHT, _font(14), anchor="ls")
+    lines = _wrapped(pen, frame.caption, _font(15), right - left - 30)
+    for number, line in enumerate(lines[:MOST_LINES]):
+        pen.text((left + 26, bottom + 18 + number * 21), line, QUIET, _font(15), anchor="ls")
 
 
 def _thumbnail(frame: Frame, size: tuple[int, int]) -> Image.Image | None:

@@ -50,6 +50,7 @@ class Intake:
         known = dict(await self._records.reference_owners(order.reference_ids))
         check_references(order, known | dict(promised or {}))
         await self._check_production(order)
+        await self._check_book(order)
         if user_id is not None and await self._records.account(user_id) is None:
             raise OrderRejected(
                 "user_id", f"{user_id} has no member row; `starter.py credits grant {user_id} N` creates one"
@@ -63,3 +64,13 @@ class Intake:
         production = await self._records.production_owner(order.production_id)
         if production is not None and production.user_id not in (None, order.user_id):
             raise OrderRejected("production_id", f"{order.production_id} belongs to another user; name one of yours")
+
+    async def _check_book(self, order: Order) -> None:
+        """A book's row gets the cover and the summary, so it must be there, and not somebody else's."""
+        if order.book_id is None:
+            return
+        book = await self._records.book(order.book_id)
+        if book is None:
+            raise OrderRejected("book_id", f"{order.book_id} does not exist; leave it out to order pages alone")
+        if book.user_id not in (None, order.user_id):
+            raise OrderRejected("book_id", f"{order.book_id} belongs to another user; name one of yours")

@@ -59,6 +59,18 @@ def encode_webp(data: bytes, quality: int, method: int) -> bytes:
         return target.getvalue()
 
 
+def encode_png(data: bytes) -> bytes:
+    """The picture as PNG.
+
+    Raises:
+        NotAPicture: why it cannot be used.
+    """
+    with _open(data) as image:
+        target = io.BytesIO()
+        image.convert("RGBA" if "A" in image.getbands() else "RGB").save(target, "PNG")
+        return target.getvalue()
+
+
 def digest(data: bytes) -> str:
     """The SHA-256 of the bytes, in hex."""
     return sha256(data).hexdigest()
@@ -101,3 +113,8 @@ class PictureWork:
         """`encode_webp`, off the event loop."""
         async with self._cores:
             return await asyncio.to_thread(encode_webp, data, self._quality, self._method)
+
+    async def as_png(self, data: bytes) -> bytes:
+        """`encode_png`, off the event loop."""
+        async with self._cores:
+            return await asyncio.to_thread(encode_png, data)

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     provider_max_per_second: Annotated[float, Field(gt=0)] | None = None
 
     max_top_ups: Annotated[int, Field(ge=0, le=100)] = 5
+    storybook_max_top_ups: Annotated[int, Field(ge=0, le=100)] = 2
     top_up_delay: Annotated[float, Field(ge=0, le=60)] = 2.0
     image_credit_price: Annotated[int, Field(ge=0, le=1_000_000)] = 20
 

@@ -7,17 +7,29 @@ from temporalio import exceptions, workflow
 from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
+    from activities.books import BookActivities
     from activities.jobs import JobActivities
     from darkroom.domain import progress
     from darkroom.domain.batches import BatchReport, RunRef, SetControlInput
-    from darkroom.domain.jobs import CancelRequest, CloseRun, Control, End, JobInput, OpenedRun, PauseRequest, StartRun
+    from darkroom.domain.jobs import (
+        CancelRequest,
+        CloseRun,
+        Control,
+        End,
+        FinishBook,
+        JobInput,
+        OpenedRun,
+        PauseRequest,
+        StartRun,
+    )
     from darkroom.domain.ledger import StageLedger
     from darkroom.domain.names import SearchAttribute
+    from darkroom.domain.orders import JobType
     from darkroom.domain.progress import JobStatus, Progress
     from darkroom.domain.receipts import Receipt
     from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS
     from workflows.events import log
-    from workflows.policies import CLEANING, RECORD_WRITE, SETTLEMENT
+    from workflows.policies import CLEANING, RECORD_WRITE, SETTLEMENT, STORAGE_WRITE
     from workflows.stage_delivery import Children, StageDelivery
 
 JOB_STATUS = SearchAttributeKey.for_keyword(SearchAttribute.JOB_STATUS)
@@ -179,10 +191,12 @@ class PipelineJobWorkflow:
         cancelled = self._children.wanted.cancel_requested
         for ledger in self._ledgers.values():
             ledger.end(cancelled=cancelled, failure=self._children.failure)
+        end = End.FAILED if self._children.failure else End.CANCELLED if cancelled else End.DELIVERED
+        await self._finish_book(end)
         close = CloseRun(
             job_id=self._job.job_id,
             run_id=workflow.info().run_id,
-            end=End.FAILED if self._children.failure else End.CANCELLED if cancelled else End.DELIVERED,
+            end=end,
             error_message=self._children.failure,
             stages=tuple(ledger.ending() for ledger in self._ledgers.values()),
         )
@@ -203,6 +217,16 @@ class PipelineJobWorkflow:
             reason=receipt.error_message,
         )
         return receipt
+
+    async def _finish_book(self, end: End) -> None:
+        if self._run.job_type != JobType.STORYBOOK:
+            return
+        book = FinishBook(job_id=self._job.job_id, run_id=workflow.info().run_id, end=end)
+        try:
+            await workflow.execute_activity_method(BookActivities.finish_book, book, summary="book", **STORAGE_WRITE)
+        except exceptions.ActivityError as error:
+            # The pages are delivered and paid for: the job closes without its cover.
+            log("book not finished", job_id=str(self._job.job_id), reason=str(error.cause or error))
 
     async def _clean_up(self) -> None:
         run = RunRef(job_id=self._job.job_id, run_id=workflow.info().run_id, user_id=self._run.user_id)

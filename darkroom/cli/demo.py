@@ -3,8 +3,7 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import psutil
@@ -13,29 +12,21 @@ import typer
 from darkroom import logs
 from darkroom.bootstrap import Parts, open_parts, running_workers
 from darkroom.cli import arguments
+from darkroom.cli.demo_orders import TITLE, Demo, DemoOrder, pictures, prepare
 from darkroom.cli.display import Watched
 from darkroom.cli.following import follow
 from darkroom.cli.jobs import ending
 from darkroom.cli.output import Output, as_value, plural
-from darkroom.cli.results import export, file_name
+from darkroom.cli.results import export
 from darkroom.cli.session import run
 from darkroom.cli.statuses import Status
 from darkroom.cli.stopping import Stop, end_process
 from darkroom.cli.tables import receipt_table
-from darkroom.contact_sheet import Frame, contact_sheet
+from darkroom.contact_sheet import contact_sheet
 from darkroom.domain.answers import Seen, Submitted
-from darkroom.domain.receipts import Receipt
 from darkroom.embedded import embedded_server
-from darkroom.providers.photographs import reference_photographs
 from darkroom.settings import Settings, make_home, read_settings
 from darkroom.temporal import EmbeddedServer, connect_to
-
-STAGES = (
-    ("A lemon on the sill of a tower, misty hills behind it, first light", "16:9"),
-    ("A blue vase on a terrace by the sea, late evening", "16:9"),
-    ("A red kettle at a camp by a mountain lake, night", "16:9"),
-)
-PICTURES_A_STAGE = 16
 
 UNLESS_SET: dict[str, Any] = {
     "offline_miss_rate": 0.08,
@@ -48,7 +39,12 @@ UNLESS_SET: dict[str, Any] = {
 """Slow enough to watch, and with a seed by which every stage has something to make up for."""
 
 
-def demo(as_json: arguments.AsJson = False) -> None:
+_ORDER = Annotated[
+    DemoOrder, typer.Option("--order", help="What to order: three stages of 16 pictures, or a picture book of 8 pages.")
+]
+
+
+def demo(order: _ORDER = DemoOrder.STAGES, as_json: arguments.AsJson = False) -> None:
     """Order 48 pictures in three stages and watch them come, faults included.
 
     Starts a Temporal server and a worker in this process, draws with the offline provider (8 % misses,
@@ -57,7 +53,7 @@ def demo(as_json: arguments.AsJson = False) -> None:
     network, and takes less than a minute.
     """
     output = Output(as_json=as_json)
-    raise typer.Exit(run(_demo(_demo_settings(read_settings()), output)))
+    raise typer.Exit(run(_demo(_demo_settings(read_settings()), order, output)))
 
 
 def _demo_settings(settings: Settings) -> Settings:
@@ -66,7 +62,7 @@ def _demo_settings(settings: Settings) -> Settings:
     return settings.model_copy(update={**chosen, "image_provider": "offline", "gemini_api_key": None})
 
 
-async def _demo(settings: Settings, output: Output) -> Status:
+async def _demo(settings: Settings, order: DemoOrder, output: Output) -> Status:
     home = settings.darkroom_home
     make_home(settings)
     stop = Stop()
@@ -81,8 +77,9 @@ async def _demo(settings: Settings, output: Output) -> Status:
         await parts.ensure_local_user()
         desk = parts.desk(client)
         await stack.enter_async_context(running_workers(parts, client))
-        submitted = await desk.submit(await _order(parts), job_id=uuid4(), user_id=settings.local_user)
-        _introduce(settings, submitted, server, output)
+        made = await prepare(parts, order)
+        submitted = await desk.submit(made.document, job_id=uuid4(), user_id=settings.local_user)
+        _introduce(settings, made, submitted, server, output)
         clock = _FirstPicture()
         watched = Watched(server.job_url(submitted.job_id))
         work = asyncio.create_task(follow(parts, desk, submitted.job_id, watched, output, on_look=clock.look))
@@ -94,31 +91,12 @@ async def _demo(settings: Settings, output: Output) -> Status:
             await asyncio.wait((work,))  # it lets go of the screen
             return _interrupted(submitted, output)
         seen = await work
-        await _conclude(parts, server, seen, clock, output)
+        await _conclude(parts, server, made, seen, clock=clock, output=output)
         return ending(seen.progress)
 
 
-async def _order(parts: Parts) -> dict[str, Any]:
-    """Three stages, each after a photograph of its own, which is stored first."""
-    stages = []
-    for index, ((prompt, ratio), photograph) in enumerate(zip(STAGES, reference_photographs(len(STAGES)), strict=True)):
-        upload = await parts.uploads.read(f"photograph-{index}.jpg", photograph)
-        attach_id = await parts.uploads.store(upload, parts.settings.local_user)
-        stages.append(
-            {
-                "stage_index": index,
-                "prompt": prompt,
-                "quantity": PICTURES_A_STAGE,
-                "aspect-ratio": ratio,
-                "individualImageAttachIds": [{"attachId": attach_id, "type": "subject"}],
-            }
-        )
-    # On Supabase it is nobody's, and free: a demo spends no member's credits.
-    return {"stages": stages}
-
-
-def _introduce(settings: Settings, submitted: Submitted, server: EmbeddedServer, output: Output) -> None:
-    ordered = f"{plural(submitted.total_images, 'picture')} in {plural(len(STAGES), 'stage')}"
+def _introduce(settings: Settings, made: Demo, submitted: Submitted, server: EmbeddedServer, output: Output) -> None:
+    ordered = f"{plural(submitted.total_images, 'picture')} in {made.what}"
     failing = f"{settings.offline_miss_rate:.0%} misses, {settings.offline_fault_rate:.0%} passing faults"
     output.say(f"{ordered}; the offline provider draws, with {failing}")
     if not output.live:
@@ -150,16 +128,18 @@ def _interrupted(submitted: Submitted, output: Output) -> Status:
     return Status.INTERRUPTED
 
 
-async def _conclude(parts: Parts, server: EmbeddedServer, seen: Seen, clock: _FirstPicture, output: Output) -> None:
+async def _conclude(
+    parts: Parts, server: EmbeddedServer, made: Demo, seen: Seen, *, clock: _FirstPicture, output: Output
+) -> None:
     job_id = seen.progress.job_id
     receipt = await parts.records.receipt(job_id)
     assert receipt is not None, "an ended job has a receipt"
     folder = parts.settings.darkroom_home / "demo" / str(job_id)
     await export(parts, job_id, folder)
     sheet = folder / "contact-sheet.jpg"
-    frames = await _frames(parts, receipt, folder)
-    title = f"Darkroom demo · {job_id}"
-    sheet.write_bytes(await asyncio.to_thread(contact_sheet, title, frames))
+    frames = made.frames(receipt, await pictures(parts, receipt, folder))
+    title, columns = (TITLE, 4) if made.captions else (f"Darkroom demo · {job_id}", 8)
+    sheet.write_bytes(await asyncio.to_thread(contact_sheet, title, frames, columns=columns))
     output.say()
     output.result(
         {
@@ -178,20 +158,3 @@ async def _conclude(parts: Parts, server: EmbeddedServer, seen: Seen, clock: _Fi
     output.say(f"contact sheet  {sheet}")
     output.say(f"first picture after {clock.first} s, everything after {clock.seconds} s", style="quiet")
     output.say("the job's history stays: `python starter.py up` shows it in the Temporal Web UI", style="quiet")
-
-
-async def _frames(parts: Parts, receipt: Receipt, folder: Path) -> list[Frame]:
-    """A frame for every picture ordered: those that came, then those that are missing."""
-    images = await parts.records.delivered_images(receipt.job_id, 0, receipt.ordered)
-    labels = {index: f"{prompt} · {ratio}" for index, (prompt, ratio) in enumerate(STAGES)}
-    frames = [
-        Frame(image.stage_index, image.ordinal, labels[image.stage_index], folder / file_name(image))
-        for image in images
-    ]
-    for short in receipt.missing:
-        above = max((frame.ordinal for frame in frames if frame.stage_index == short.stage_index), default=-1)
-        frames += [
-            Frame(short.stage_index, above + 1 + number, labels[short.stage_index], reason=short.reason)
-            for number in range(short.missing)
-        ]
-    return frames

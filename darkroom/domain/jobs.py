@@ -138,6 +138,14 @@ class CloseRun(Value):
     stages: tuple[StageEnd, ...] = ()
 
 
+class FinishBook(Value):
+    """A storybook's run is about to close."""
+
+    job_id: UUID
+    run_id: str
+    end: End
+
+
 class CancelRequest(Value):
     """The `cancel` signal; may be sent without."""
 

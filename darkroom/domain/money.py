@@ -9,6 +9,7 @@ from pydantic import Field
 
 from darkroom.domain.images import Settlement
 from darkroom.domain.model import Value
+from darkroom.domain.orders import JobType, Order
 
 
 class Transaction(StrEnum):
@@ -23,7 +24,14 @@ class Terms(Value):
 
     unit_price: int
     max_top_ups: int
+    storybook_max_top_ups: int = 2
     provider: str
+
+    def top_ups(self, order: Order) -> int:
+        """Rounds after the first: the order's own wish, or what the settings say for its kind."""
+        if order.max_top_ups is not None:
+            return order.max_top_ups
+        return self.storybook_max_top_ups if order.job_type is JobType.STORYBOOK else self.max_top_ups
 
 
 class Account(Value):

@@ -19,6 +19,7 @@ class JobType(StrEnum):
     PIPELINE_STAGE = "pipeline_stage"
     SIMPLE_GENERAL = "simple_general"
     SIMPLE_PORTRAIT = "simple_portrait"
+    STORYBOOK = "storybook"
 
 
 class Reference(Value):
@@ -45,6 +46,8 @@ class Order(Value):
     job_type: JobType
     user_id: UUID | None
     production_id: UUID | None = None
+    book_id: UUID | None = None
+    """The book whose pages these are."""
     stages: tuple[Stage, ...]
     max_top_ups: int | None = Field(default=None, ge=0)
     max_credits: int | None = Field(default=None, ge=0)

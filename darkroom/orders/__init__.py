@@ -8,19 +8,21 @@ from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import Document
 from darkroom.domain.model import Value
 from darkroom.domain.orders import JobType, Limits, Order, check_size
-from darkroom.orders import pipeline_stage, simple_general, simple_portrait
+from darkroom.orders import pipeline_stage, simple_general, simple_portrait, storybook
 from darkroom.orders.document import Reader, snake_keys
 
 _PARSERS: Mapping[JobType, Callable[[Reader, Document], Order]] = {
     JobType.PIPELINE_STAGE: pipeline_stage.parse,
     JobType.SIMPLE_GENERAL: simple_general.parse,
     JobType.SIMPLE_PORTRAIT: simple_portrait.parse,
+    JobType.STORYBOOK: storybook.parse,
 }
 
 _TELLING_KEYS = {
     "stages": JobType.PIPELINE_STAGE,
     "uploaded_attach_ids": JobType.SIMPLE_GENERAL,
     "merged_images": JobType.SIMPLE_PORTRAIT,
+    "pages": JobType.STORYBOOK,
 }
 
 

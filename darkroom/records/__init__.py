@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
+from darkroom.domain.books import Book, BookResult, Page
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
 from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
@@ -179,6 +180,29 @@ class Records(Protocol):
 
     async def delivered_images(self, job_id: UUID | None, after: int, limit: int) -> Sequence[DeliveredImage]:
         """Delivered images with an attach_id above `after`, ascending; of one job, or of all."""
+        ...
+
+    async def book(self, book_id: UUID) -> Book | None:
+        """A book's row; None when there is none."""
+        ...
+
+    async def ensure_book(self, book: Book) -> None:
+        """Create the book's row unless there is one."""
+        ...
+
+    async def book_of(self, job_id: UUID) -> Book | None:
+        """The book whose pages a job makes; None when its order names none."""
+        ...
+
+    async def book_pages(self, job_id: UUID) -> Sequence[Page]:
+        """A storybook's pages in their order, each with its delivered picture or its last error."""
+        ...
+
+    async def finish_book(self, job_id: UUID, run_id: str, result: BookResult, *, pictures_done: bool) -> None:
+        """Write on the book's row what came of its pages, if this run is the job's open one.
+
+        With `pictures_done` the book moves on to its next stage; else only what happened is written.
+        """
         ...
 
     async def audit(self) -> Sequence[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
+from darkroom.domain.books import Book, BookResult, Page
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
 from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
@@ -13,7 +14,7 @@ from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import StageCounts
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
-from darkroom.records.sqlite import auditing, closing, images, members, opening, reading, rows
+from darkroom.records.sqlite import auditing, books, closing, images, members, opening, reading, rows
 from darkroom.records.sqlite.database import Database
 from darkroom.records.sqlite.refreshing import refresh
 
@@ -131,6 +132,21 @@ class SqliteRecords:
 
     async def delivered_images(self, job_id: UUID | None, after: int, limit: int) -> Sequence[DeliveredImage]:
         return await self._db.read(reading.delivered_images, job_id, after, limit)
+
+    async def book(self, book_id: UUID) -> Book | None:
+        return await self._db.read(books.book, book_id)
+
+    async def ensure_book(self, book: Book) -> None:
+        await self._db.write(books.ensure_book, book)
+
+    async def book_of(self, job_id: UUID) -> Book | None:
+        return await self._db.read(books.book_of, job_id)
+
+    async def book_pages(self, job_id: UUID) -> Sequence[Page]:
+        return await self._db.read(books.book_pages, job_id)
+
+    async def finish_book(self, job_id: UUID, run_id: str, result: BookResult, *, pictures_done: bool) -> None:
+        await self._db.write(books.finish_book, job_id, run_id, result, pictures_done=pictures_done)
 
     async def audit(self) -> Sequence[str]:
         return await self._db.read(auditing.audit)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -15,6 +15,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
+
+SCHEMA_VERSION = 2
+"""Kept in the file as `user_version`; one above the last when schema.sql changes."""
+
+_ADDED_TO_JOBS = {"book_id": "text"}
+"""Columns that files of version 1 lack."""
 
 
 class Database:
@@ -101,11 +107,8 @@ class Database:
         if self._writer is None:
             db = self._connect()
             # Once it is there the schema needs no lock: several processes start at the same time.
-            if (
-                db.execute("select count(*) from sqlite_master where name = 'quel_generation_attempts'").fetchone()[0]
-                == 0
-            ):
-                db.executescript("begin immediate;\n" + _schema() + "\ncommit;")
+            if db.execute("pragma user_version").fetchone()[0] < SCHEMA_VERSION:
+                _bring_up_to_date(db)
             self._writer = db
         return self._writer
 
@@ -134,8 +137,31 @@ class Database:
         return db
 
 
-def _schema() -> str:
-    return files(__package__).joinpath("schema.sql").read_text("utf-8")
+def _bring_up_to_date(db: sqlite3.Connection) -> None:
+    """Make what is missing: all of it in a new file, a few columns in one of an older Darkroom."""
+    db.execute("begin immediate")
+    try:
+        there = {row["name"] for row in db.execute("pragma table_info(quel_production_jobs)")}
+        for column, kind in _ADDED_TO_JOBS.items():
+            if there and column not in there:
+                db.execute(f"alter table quel_production_jobs add column {column} {kind}")
+        for statement in _statements(files(__package__).joinpath("schema.sql").read_text("utf-8")):
+            db.execute(statement)
+        db.execute(f"pragma user_version = {SCHEMA_VERSION}")
+        db.commit()
+    except BaseException:
+        db.rollback()
+        raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One at a time: `executescript` would commit before it begins."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def now() -> str:

@@ -108,20 +108,20 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
                 json.dumps([ref.model_dump() for ref in stage.references]),
             ),
         )
-    max_top_ups = terms.max_top_ups if order.max_top_ups is None else order.max_top_ups
     db.execute(
         "update quel_production_jobs set job_type = ?, quel_member_id = ?, production_id = ?, total_images = ?, "
-        "unit_price = ?, max_top_ups = ?, max_credits = ?, provider = ?, priority = ? where job_id = ?",
+        "unit_price = ?, max_top_ups = ?, max_credits = ?, provider = ?, priority = ?, book_id = ? where job_id = ?",
         (
             order.job_type,
             rows.text_or_none(order.user_id),
             rows.text_or_none(order.production_id),
             order.total_images,
             price,
-            max_top_ups,
+            terms.top_ups(order),
             order.max_credits,
             order.provider,
             order.priority,
+            rows.text_or_none(order.book_id),
             str(job_id),
         ),
     )

@@ -33,6 +33,7 @@ create table if not exists quel_production_jobs (
   updated_at text not null,
   priority integer not null default 3,
   provider text,
+  book_id text,
   unit_price integer,
   max_top_ups integer,
   max_credits integer,
@@ -52,6 +53,17 @@ create table if not exists quel_production_jobs (
 );
 create index if not exists quel_production_jobs_status on quel_production_jobs (job_status, created_at);
 create index if not exists quel_production_jobs_created on quel_production_jobs (created_at);
+
+create table if not exists quel_books (
+  book_id text primary key,
+  quel_member_id text,
+  base_path text not null,
+  pipeline_stage text,
+  progress_percentage integer,
+  cover_image text,
+  task_metadata text,
+  updated_at text
+);
 
 create table if not exists quel_job_stages (
   job_id text not null references quel_production_jobs (job_id),

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from darkroom.domain import rounds
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
+from darkroom.domain.books import Book, BookResult, Page
 from darkroom.domain.errors import JobNotFound
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
@@ -183,6 +184,24 @@ class SupabaseRecords:
         images = await self._call("delivered_images", job_id=job, after=after, limit=limit)
         return [DeliveredImage.model_validate(image) for image in images]
 
+    async def book(self, book_id: UUID) -> Book | None:
+        book = await self._call("book", book_id=str(book_id))
+        return None if book is None else Book.model_validate(book)
+
+    async def ensure_book(self, book: Book) -> None:
+        await self._call("ensure_book", **book.model_dump(mode="json"))
+
+    async def book_of(self, job_id: UUID) -> Book | None:
+        book = await self._call("book_of", job_id=str(job_id))
+        return None if book is None else Book.model_validate(book)
+
+    async def book_pages(self, job_id: UUID) -> Sequence[Page]:
+        return [Page.model_validate(page) for page in await self._call("book_pages", job_id=str(job_id))]
+
+    async def finish_book(self, job_id: UUID, run_id: str, result: BookResult, *, pictures_done: bool) -> None:
+        told = result.model_dump(mode="json")
+        await self._call("finish_book", job_id=str(job_id), run_id=run_id, result=told, pictures_done=pictures_done)
+
     async def audit(self) -> Sequence[str]:
         lines: list[str] = await self._call("audit")
         return lines
@@ -208,7 +227,7 @@ def _opening(order: Order, terms: Terms) -> dict[str, Any]:
         **order.model_dump(mode="json"),
         "total_images": order.total_images,
         "unit_price": price,
-        "max_top_ups": terms.max_top_ups if order.max_top_ups is None else order.max_top_ups,
+        "max_top_ups": terms.top_ups(order),
         "stages": [
             {**stage.model_dump(mode="json"), "target": target}
             for stage, target in zip(order.stages, targets, strict=True)
