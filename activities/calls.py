@@ -115,6 +115,8 @@ class ProviderCalls:
                 await self._records.finish_attempt(call_id, end)
                 raise
             answer = Missed(reason=f"gave up after {attempt} attempts: {error.reason}")
+            given_up = await self._conclude(image, call_id, answer, time.monotonic() - started)
+            return given_up.model_copy(update={"gave_up": True})
         return await self._conclude(image, call_id, answer, time.monotonic() - started)
 
     async def _conclude(

@@ -75,7 +75,7 @@ class Parts:
         """Which parts are used, for the first line of every command that does work."""
         home, project = self.settings.darkroom_home, self.settings.supabase_url
         place = f"Supabase at {project}" if project else home
-        return f"provider {self.settings.provider}, records and pictures in {place}"
+        return f"provider {', then '.join(self.settings.providers)}, records and pictures in {place}"
 
     async def ensure_local_user(self) -> None:
         """Give the local user its opening credits, where there is one."""
@@ -103,7 +103,7 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
             storage=storage,
             providers=providers,
             pictures=pictures,
-            intake=Intake(records, capabilities, settings.provider, settings.limits),
+            intake=Intake(records, capabilities, settings.providers, settings.limits),
             uploads=Uploads(records, storage, pictures),
         )
 
@@ -218,7 +218,7 @@ async def running_workers(
         unit_price=settings.image_credit_price,
         max_top_ups=settings.max_top_ups,
         storybook_max_top_ups=settings.storybook_max_top_ups,
-        provider=settings.provider,
+        providers=settings.providers,
     )
     pace = Pace(
         top_up_delay_seconds=settings.top_up_delay,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from darkroom.domain.errors import OrderRejected
-from darkroom.domain.orders import Capabilities, Limits, Order, ReferenceOwner, check_provider, check_references
+from darkroom.domain.orders import Capabilities, Limits, Order, ReferenceOwner, check_providers, check_references
 from darkroom.orders import ReadOrder, read_order
 from darkroom.records import Records
 
@@ -13,11 +13,15 @@ class Intake:
     """Checks orders; the command line, the API and `open_job` all ask it."""
 
     def __init__(
-        self, records: Records, providers: Mapping[str, Capabilities], default_provider: str, limits: Limits
+        self,
+        records: Records,
+        providers: Mapping[str, Capabilities],
+        default_providers: tuple[str, ...],
+        limits: Limits,
     ) -> None:
         self._records = records
         self._providers = providers
-        self._default = default_provider
+        self._default = default_providers
         self._limits = limits
 
     async def check(
@@ -46,7 +50,7 @@ class Intake:
             raise OrderRejected("user_id", f"{read.order.user_id} is not {user_id or 'nobody'}, who pays for the job")
         production_id = production_id or read.order.production_id
         order = read.order.model_copy(update={"user_id": user_id, "production_id": production_id})
-        check_provider(order, self._providers, self._default)
+        check_providers(order, self._providers, self._default)
         known = dict(await self._records.reference_owners(order.reference_ids))
         check_references(order, known | dict(promised or {}))
         await self._check_production(order)

@@ -23,7 +23,7 @@ class Settings(BaseSettings):
 
     darkroom_home: Path = Path(".darkroom")
 
-    image_provider: Literal["gemini", "offline"] | None = None
+    image_provider: Annotated[tuple[Literal["gemini", "offline"], ...] | None, NoDecode] = None
     gemini_api_key: SecretStr | None = None
     gemini_model: str = "gemini-nano-banana-2.1"
     gemini_base_url: str | None = None
@@ -62,6 +62,13 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+
+    @field_validator("image_provider", mode="before")
+    @classmethod
+    def _read_providers(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(dict.fromkeys(name.strip().lower() for name in value.split(",") if name.strip())) or None
 
     @field_validator("offline_latency", mode="before")
     @classmethod
@@ -113,14 +120,19 @@ class Settings(BaseSettings):
         return None if self.on_supabase else LOCAL_USER
 
     @property
+    def providers(self) -> tuple[str, ...]:
+        """Who draws when an order names nobody: the first, and when that one cannot, the next."""
+        return self.image_provider or (("gemini" if self.gemini_api_key else "offline"),)
+
+    @property
     def provider(self) -> str:
-        """The provider that draws when an order names none."""
-        return self.image_provider or ("gemini" if self.gemini_api_key else "offline")
+        """The first of them."""
+        return self.providers[0]
 
     @property
     def provider_slots(self) -> int:
         """Provider calls under way in one process."""
-        return self.provider_concurrency or (24 if self.provider == "gemini" else 100)
+        return self.provider_concurrency or (100 if self.providers == ("offline",) else 24)
 
     @property
     def provider_timeout(self) -> timedelta:
@@ -163,7 +175,7 @@ def read_settings() -> Settings:
         name = "_".join(str(step) for step in first["loc"][:1]).upper()
         reason = str(first["msg"]).removeprefix("Value error, ")
         raise SettingRejected(f"{name}={first['input']!s}: {reason[:1].lower()}{reason[1:]}") from None
-    if settings.provider == "gemini" and settings.gemini_api_key is None:
+    if "gemini" in settings.providers and settings.gemini_api_key is None:
         raise SettingRejected("IMAGE_PROVIDER=gemini: needs GEMINI_API_KEY; set it, or IMAGE_PROVIDER=offline")
     if settings.supabase_url is not None and settings.supabase_service_role_key is None:
         raise SettingRejected(

@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.jobs import JobActivities
     from darkroom.domain import progress
     from darkroom.domain.batches import BatchReport, RunRef, SetControlInput
+    from darkroom.domain.fallback import Quotas
     from darkroom.domain.jobs import (
         CancelRequest,
         CloseRun,
@@ -28,16 +29,14 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.progress import JobStatus, Progress
     from darkroom.domain.receipts import Receipt
     from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS
+    from workflows.children import Children
     from workflows.events import log
     from workflows.policies import CLEANING, RECORD_WRITE, SETTLEMENT, STORAGE_WRITE
-    from workflows.stage_delivery import Children, StageDelivery
+    from workflows.stage_delivery import StageDelivery
 
 JOB_STATUS = SearchAttributeKey.for_keyword(SearchAttribute.JOB_STATUS)
 JOB_TYPE = SearchAttributeKey.for_keyword(SearchAttribute.JOB_TYPE)
 USER_ID = SearchAttributeKey.for_keyword(SearchAttribute.USER_ID)
-
-SHORTEST_QUOTA_PAUSE = timedelta(seconds=60)
-"""A quota that claims to be back at once must not become a busy loop of refused calls."""
 
 
 @workflow.defn
@@ -51,7 +50,7 @@ class PipelineJobWorkflow:
         self._status = JobStatus.PENDING
         self._began: datetime = workflow.now()
         self._ledgers: dict[int, StageLedger] = {}
-        self._children = Children()
+        self._children = Children(job.job_id)
         self._receipt: Receipt | None = None
 
     @workflow.run
@@ -81,26 +80,27 @@ class PipelineJobWorkflow:
     def cancel(self, request: CancelRequest | None = None) -> None:
         """Begin nothing more; what is under way is delivered and charged."""
         if not self._children.wanted.cancel_requested:
-            self._want(cancel_requested=True, reason=request.reason if request else None)
+            self._children.want(cancel_requested=True, reason=request.reason if request else None)
 
     @workflow.signal
     def pause(self, request: PauseRequest | None = None) -> None:
         """Begin nothing more until `resume`."""
         if not self._children.wanted.paused and not self._children.wanted.ending:
-            self._want(paused=True, reason=(request and request.reason) or "paused by the user")
+            self._children.want(paused=True, reason=(request and request.reason) or "paused by the user")
 
     @workflow.signal
     def resume(self) -> None:
         """Lift a pause, whoever made it."""
         if self._children.wanted.on_hold and not self._children.wanted.ending:
-            self._want(paused=False, quota_until=None, reason=None)
+            self._children.quotas.forget()
+            self._children.want(paused=False, quota_until=None, reason=None)
 
     @workflow.signal
     def report(self, report: BatchReport) -> None:
         """What a child has to tell."""
         if report.stage_index in self._ledgers:
             self._ledgers[report.stage_index].merge(report)
-        self._heed(report)
+        self._children.heed(report)
         self._show()
 
     @workflow.query
@@ -149,9 +149,12 @@ class PipelineJobWorkflow:
             return
         self._status = JobStatus.PROCESSING
         self._children.failure = self._run.failure
+        self._children.quotas = Quotas(self._run.providers)
         self._adopt(self._run.control)
         with_ids = self._run.total_images <= MAX_IMAGES_WITH_IDS
-        self._ledgers = {plan.stage_index: StageLedger(plan, with_ids=with_ids) for plan in self._run.stages}
+        self._ledgers = {
+            plan.stage_index: StageLedger(plan, self._run.providers, with_ids=with_ids) for plan in self._run.stages
+        }
         attributes = [JOB_STATUS.value_set(self._status), JOB_TYPE.value_set(self._run.job_type)]
         if self._run.user_id is not None:
             attributes.append(USER_ID.value_set(str(self._run.user_id)))
@@ -168,7 +171,7 @@ class PipelineJobWorkflow:
             cancel_requested=self._children.wanted.cancel_requested or found.cancel_requested,
         )
         if self._children.wanted.holds:
-            self._want()
+            self._children.want()
 
     async def _deliver(self) -> None:
         if self._children.failure is not None:
@@ -178,7 +181,12 @@ class PipelineJobWorkflow:
         await asyncio.gather(
             *(
                 StageDelivery(
-                    ledger, self._run, self._job.job_id, self._children, on_report=self._heed, on_change=self._show
+                    ledger,
+                    self._run,
+                    self._job.job_id,
+                    self._children,
+                    on_report=self._children.heed,
+                    on_change=self._show,
                 ).deliver()
                 for ledger in self._ledgers.values()
             )
@@ -235,26 +243,6 @@ class PipelineJobWorkflow:
         except exceptions.ActivityError as error:
             log("leftovers stay", job_id=str(self._job.job_id), reason=str(error.cause or error))
 
-    def _want(self, **changes: object) -> None:
-        """Signal handlers only set state; the relay does the rest."""
-        self._children.wanted = self._children.wanted.model_copy(
-            update={**changes, "version": self._children.wanted.version + 1}
-        )
-
-    def _heed(self, report: BatchReport) -> None:
-        """What one child met that concerns all."""
-        if report.stopped is not None and self._children.failure is None:
-            self._children.failure = report.stopped
-            self._want(failing=True)
-        elif (
-            report.quota_until is not None
-            and self._children.wanted.quota_until is None
-            and not self._children.wanted.ending
-        ):
-            until = max(report.quota_until, workflow.now() + SHORTEST_QUOTA_PAUSE)
-            reason = self._children.wanted.reason if self._children.wanted.paused else report.quota_reason
-            self._want(quota_until=until, reason=reason or "the provider's daily quota is spent")
-
     async def _relay(self) -> None:
         """Write each wish on the job's row first, then tell the children."""
         while True:
@@ -284,7 +272,7 @@ class PipelineJobWorkflow:
                 )
             except TimeoutError:
                 if not self._children.wanted.ending:
-                    self._want(
+                    self._children.want(
                         quota_until=None, reason=self._children.wanted.reason if self._children.wanted.paused else None
                     )
 

@@ -171,7 +171,7 @@ class StageBatchWorkflow:
                 self._queue.append(ordinal)
                 self._stop(made.reason)
             case _:
-                self._note_missed(ordinal, made.reason)
+                self._note_missed(ordinal, made.reason, gave_up=made.gave_up)
 
     async def _publish(self, ordinal: int, call_id: UUID | None, seconds: float | None) -> None:
         key, label = self._key(ordinal), self._label(ordinal)
@@ -235,9 +235,11 @@ class StageBatchWorkflow:
         n, quantity = self._book.delivered_of_stage, self._batch.quantity
         self._log("image delivered", ordinal, n=n, quantity=quantity, attach_id=attach_id)
 
-    def _note_missed(self, ordinal: int, reason: str | None) -> None:
-        self._book.note_missed(reason)
+    def _note_missed(self, ordinal: int, reason: str | None, *, gave_up: bool = False) -> None:
+        self._book.note_missed(reason, gave_up=gave_up)
         self._log("image missed", ordinal, reason=reason)
+        if self._book.over:
+            self._drop_what_waits()
 
     def _note_refused(self, ordinal: int, made: GenerateResult) -> None:
         self._book.note_refused(made.reason, final=made.final)

@@ -1,5 +1,6 @@
 """Delivering one stage: rounds of batches until nothing is missing (part of the job's workflow)."""
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
@@ -18,76 +19,17 @@ with workflow.unsafe.imports_passed_through():
         StageRef,
     )
     from darkroom.domain.images import FindStagedInput
-    from darkroom.domain.jobs import Control, OpenedRun
+    from darkroom.domain.jobs import OpenedRun
     from darkroom.domain.ledger import StageLedger
     from darkroom.domain.names import batch_workflow_id
     from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, PAGE, report_step, top_up_delay
+    from workflows.children import Children
     from workflows.events import log
     from workflows.policies import RECORD_WRITE
-    from workflows.stage_batch import StageBatchWorkflow
 
 SALVAGE_BATCH = 1_000_000
 """The number of the batch that begins no image; above that of any other."""
 CHILD_IN_THE_WAY = timedelta(seconds=1)
-
-ChildHandle = workflow.ChildWorkflowHandle[StageBatchWorkflow, BatchResult]
-
-
-class Children:
-    """The running batches of a job, and what they were told last."""
-
-    def __init__(self) -> None:
-        self.wanted = Control()
-        """What was asked of the job."""
-        self.control = Control()
-        """What of it the job's row says already, and the running batches were told."""
-        self.failure: str | None = None
-        """The permanent fault that one of them met."""
-        self.turned_away: str | None = None
-        """Why this run may do nothing more."""
-        self._running: dict[str, ChildHandle] = {}
-
-    @property
-    def over(self) -> bool:
-        """Whether no stage may begin another batch."""
-        return self.wanted.ending or self.failure is not None or self.turned_away is not None
-
-    @property
-    def on_hold(self) -> bool:
-        """Whether a batch that is begun now would have to wait."""
-        return self.wanted.holds or self.control.holds
-
-    async def tell(self, control: Control) -> None:
-        """Pass a wish on to every running batch; one that has just ended needs it no more."""
-        self.control = control
-        for handle in list(self._running.values()):
-            await self._tell_one(handle, control)
-
-    async def run(self, batch: BatchInput, name: str) -> BatchResult:
-        """Start a batch as a child workflow and wait for its end.
-
-        Raises:
-            ChildWorkflowError: it failed or was terminated.
-        """
-        told = batch.control
-        handle: ChildHandle = await workflow.start_child_workflow(
-            StageBatchWorkflow.run, batch, id=name, static_summary=_summary(batch)
-        )
-        self._running[name] = handle
-        try:
-            if self.control.version != told.version:
-                # The wish came while the child was starting, and was not in its input.
-                await self._tell_one(handle, self.control)
-            return await handle
-        finally:
-            del self._running[name]
-
-    @staticmethod
-    async def _tell_one(handle: ChildHandle, control: Control) -> None:
-        try:
-            await handle.signal(StageBatchWorkflow.control, control)
-        except exceptions.ApplicationError as error:
-            workflow.logger.info("child %s has ended already: %s", handle.id, error)
 
 
 class StageDelivery:
@@ -177,17 +119,22 @@ class StageDelivery:
         if self._over() or self._children.on_hold:
             # The wish came while we asked for ordinals; the round goes on when it is lifted.
             return 0
+        provider = await self._provider()
+        if provider is None:
+            return 0
         ledger.in_flight = min(len(ordinals), self._run.stage_concurrency)
         self._on_change()
         result: BatchResult | None = None
         self._salvaged = False
         try:
-            result = await self._run_child(round_, batch, tuple(ordinals))
+            result = await self._run_child(provider, round_, batch, tuple(ordinals))
         except exceptions.ChildWorkflowError as error:
             self._note_lost_child(error)
         else:
             ledger.merge(result.report)
-            ledger.note_refusals(result.refusals, result.refused)
+            ledger.note_refusals(provider, result.refusals, result.refused, final=result.refused_final)
+            if result.provider_down:
+                ledger.turns.note_down(provider)
             self._salvaged = result.salvaged
             if result.cancelled:
                 ledger.cancelled = ledger.stopped = True
@@ -195,9 +142,26 @@ class StageDelivery:
             self._children.turned_away = self._children.turned_away or result.turned_away
         await self._read_records()
         self._on_change()
-        if result is None or (result.decided == 0 and self._children.wanted.version == asked):
+        if result is None:
             return None
-        return result.decided
+        # Nothing decided, nothing asked of us and the same provider again: the round would never end.
+        stuck = result.decided == 0 and self._children.wanted.version == asked and not result.quota_spent
+        return None if stuck else result.decided
+
+    async def _provider(self) -> str | None:
+        """Who makes the next pictures; waits for a quota when nobody else is left. None when it is all over."""
+        turns, quotas = self._ledger.turns, self._children.quotas
+        while (provider := turns.choose(quotas.free(workflow.now()))) is None and not self._halted():
+            back = min(until for name in turns.willing if (until := quotas.back_at(name)) is not None)
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: self._halted() or turns.choose(quotas.free(workflow.now())) is not None,
+                    timeout=max(back - workflow.now(), timedelta(seconds=1)),
+                )
+        return None if self._halted() else provider
+
+    def _halted(self) -> bool:
+        return self._over() or self._children.on_hold
 
     async def _salvage(self) -> None:
         """Deliver what is paid for and waits in staging, when the cancel found no batch that could do so."""
@@ -210,14 +174,14 @@ class StageDelivery:
         )
         if waiting.found:
             try:
-                result = await self._run_child(self._ledger.round, SALVAGE_BATCH, ())
+                result = await self._run_child(self._run.providers[0], self._ledger.round, SALVAGE_BATCH, ())
             except exceptions.ChildWorkflowError as error:
                 self._note_lost_child(error)
             else:
                 self._ledger.merge(result.report)
             await self._read_records()
 
-    async def _run_child(self, round_: int, batch: int, ordinals: tuple[int, ...]) -> BatchResult:
+    async def _run_child(self, provider: str, round_: int, batch: int, ordinals: tuple[int, ...]) -> BatchResult:
         ledger = self._ledger
         child = BatchInput(
             job_id=self._job_id,
@@ -226,12 +190,13 @@ class StageDelivery:
             stage_index=ledger.plan.stage_index,
             quantity=ledger.plan.quantity,
             round=round_,
-            provider=self._run.provider,
+            provider=provider,
+            has_fallback=ledger.turns.has_other(provider),
             ordinals=ordinals,
             control=self._children.control,
             delivered_before=ledger.delivered,
             delivered_in_run=ledger.delivered_in_run,
-            refusals_in_run=ledger.refusals_in_run,
+            refusals_in_run=ledger.turns.refusals(provider),
             concurrency=self._run.stage_concurrency,
             report_step=report_step(self._run.total_images),
             with_ids=self._with_ids,
@@ -281,8 +246,3 @@ class StageDelivery:
 
     def _log(self, event: str, **fields: object) -> None:
         log(event, job_id=str(self._job_id), stage=self._ledger.plan.stage_index, **fields)
-
-
-def _summary(batch: BatchInput) -> str:
-    number = len(batch.ordinals)
-    return f"stage {batch.stage_index} · round {batch.round} · {number} {'image' if number == 1 else 'images'}"

@@ -28,6 +28,9 @@ def receipt_table(receipt: Receipt) -> RenderableType:
         if name == "delivered":
             table.add_row("missing", Text(f"{missing:,}", "accent" if missing else ""), *[""] * (len(columns) - 1))
     parts: list[RenderableType] = [table]
+    if len(receipt.total.made_by) > 1:
+        told = ", ".join(f"{one.provider} {one.delivered:,} of {one.calls:,} calls" for one in receipt.total.made_by)
+        parts.append(Text(f"made by: {told}"))
     parts += [
         Text(f"stage {stage.stage_index}: {stage.missing:,} missing: {stage.reason}", style="accent")
         for stage in receipt.missing

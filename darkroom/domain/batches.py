@@ -28,6 +28,8 @@ class BatchInput(Value):
     report_step: int
     with_ids: bool
     provider_timeout_seconds: float
+    has_fallback: bool = False
+    """Whether another provider is left: then a batch ends when this one turns out to be down."""
 
 
 class BatchReport(Value):
@@ -42,6 +44,8 @@ class BatchReport(Value):
     in_flight: int = 0
     reason: str | None = None
     """The newest reason of a miss or a refusal."""
+    provider: str | None = None
+    """Whose quota is spent."""
     quota_until: datetime | None = None
     quota_reason: str | None = None
     stopped: str | None = None
@@ -58,7 +62,12 @@ class BatchResult(Value):
     refusals: int = 0
     """Refusals that do not stop the stage by themselves, in this batch."""
     refused: str | None = None
-    """Why the stage is refused for good."""
+    """Why this provider makes no more of the stage."""
+    refused_final: bool = False
+    """Whether no other may be asked either."""
+    provider_down: bool = False
+    """Whether a picture was given up because the provider did not answer."""
+    quota_spent: bool = False
     turned_away: str | None = None
     """The run may do nothing more: the job has ended, or another run has it."""
     salvaged: bool = False

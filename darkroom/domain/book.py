@@ -49,9 +49,10 @@ class BatchBook:
             self._pairs.append((ordinal, attach_id))
         self._tell(delivered=self._news.delivered + 1)
 
-    def note_missed(self, reason: str | None) -> None:
-        """An ordinal has no image, and a top-up makes up for it."""
-        self._decide()
+    def note_missed(self, reason: str | None, *, gave_up: bool = False) -> None:
+        """An ordinal has no image, and a top-up makes up for it; with a provider that is down, another may."""
+        self._decide(provider_down=self._result.provider_down or gave_up)
+        self._halted = self._halted or (gave_up and self._batch.has_fallback)
         self._tell(missed=self._news.missed + 1, reason=reason or self._news.reason)
 
     def note_refused(self, reason: str | None, *, final: bool) -> None:
@@ -60,7 +61,7 @@ class BatchBook:
         self._tell(refused=self._news.refused + 1, reason=reason or self._news.reason)
         refusals = self._batch.refusals_in_run + self._result.refusals
         if final or refusals_stop_stage(refusals, self._batch.delivered_in_run + self._delivered):
-            self._update(refused=reason or "refused by policy")
+            self._update(refused=reason or "refused by policy", refused_final=self._result.refused_final or final)
 
     def note_unneeded(self) -> None:
         """An image came for a stage that has its quantity."""
@@ -68,7 +69,8 @@ class BatchBook:
 
     def note_spent_quota(self, until: datetime | None, reason: str | None) -> None:
         """The provider's quota is spent: the parent pauses the job."""
-        self._halt(quota_until=until, quota_reason=reason)
+        self._update(quota_spent=True)
+        self._halt(quota_until=until, quota_reason=reason, provider=self._batch.provider)
 
     def note_stopped(self, reason: str | None) -> None:
         """A permanent fault: the parent stops the job."""

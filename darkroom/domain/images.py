@@ -124,6 +124,8 @@ class GenerateResult(Value):
     attach_id: int | None = None
     reason: str | None = None
     final: bool = False
+    gave_up: bool = False
+    """With a miss: the provider did not answer as often as it was asked."""
     until: datetime | None = None
 
 

@@ -110,7 +110,8 @@ class OpenedRun(Value):
     total_images: int = 0
     stages: tuple[StagePlan, ...] = ()
     max_top_ups: int = 0
-    provider: str = ""
+    providers: tuple[str, ...] = ()
+    """Who draws: the first, and when that one cannot, the next."""
     top_up_delay_seconds: float = 2.0
     stage_concurrency: int = 25
     provider_timeout_seconds: float = 180.0

@@ -1,6 +1,7 @@
 """What a job's workflow knows of one stage while it is being delivered."""
 
 from darkroom.domain.batches import BatchReport
+from darkroom.domain.fallback import Turns
 from darkroom.domain.progress import StageProgress
 from darkroom.domain.receipts import LONGEST_REASON, StageEnd, shorten
 from darkroom.domain.rounds import StageCounts, StagePlan, StageStatus, refusals_stop_stage
@@ -9,11 +10,11 @@ from darkroom.domain.rounds import StageCounts, StagePlan, StageStatus, refusals
 class StageLedger:
     """Counts of one stage: what the records said last, and what was reported since."""
 
-    def __init__(self, plan: StagePlan, *, with_ids: bool) -> None:
+    def __init__(self, plan: StagePlan, providers: tuple[str, ...], *, with_ids: bool) -> None:
         self.plan = plan
         self.round = 0
         self.in_flight = 0
-        self.refusals_in_run = 0
+        self.turns = Turns(providers)
         self.status = StageStatus.WAITING
         self.reason: str | None = None
         self.stopped = False
@@ -74,13 +75,19 @@ class StageLedger:
         self._counts = counts
         self.in_flight = 0
 
-    def note_refusals(self, refusals: int, final: str | None) -> None:
-        """Count a batch's refusals; stops the stage when one is final, or at three without a delivery."""
-        self.refusals_in_run += refusals
-        if final is not None:
-            self.reason, self.stopped = shorten(final), True
-        elif refusals_stop_stage(self.refusals_in_run, self.delivered_in_run):
+    def note_refusals(self, provider: str, refusals: int, refused: str | None, *, final: bool) -> None:
+        """Count a batch's refusals.
+
+        A final one stops the stage. Three others without a delivery stop it too, unless another provider is
+        left that may be asked.
+        """
+        self.turns.note_refusals(provider, refusals)
+        if refused is not None:
+            self.reason = shorten(refused)
+        if final:
             self.stopped = True
+        elif refused is not None or refusals_stop_stage(self.turns.refusals(provider), self.delivered_in_run):
+            self.stopped = not self.turns.give_up(provider)
 
     def end(self, *, cancelled: bool, failure: str | None) -> None:
         """The stage makes no more rounds; says why it is short, if it is."""

@@ -25,7 +25,7 @@ class Terms(Value):
     unit_price: int
     max_top_ups: int
     storybook_max_top_ups: int = 2
-    provider: str
+    providers: tuple[str, ...]
 
     def top_ups(self, order: Order) -> int:
         """Rounds after the first: the order's own wish, or what the settings say for its kind."""

@@ -52,7 +52,8 @@ class Order(Value):
     max_top_ups: int | None = Field(default=None, ge=0)
     max_credits: int | None = Field(default=None, ge=0)
     priority: int = DEFAULT_PRIORITY
-    provider: str | None = None
+    providers: tuple[str, ...] = ()
+    """Who may draw, the first choice first; empty for what the settings say."""
 
     @property
     def total_images(self) -> int:
@@ -120,18 +121,20 @@ def check_size(order: Order, limits: Limits) -> None:
         )
 
 
-def check_provider(order: Order, providers: Mapping[str, Capabilities], default: str) -> None:
-    """Reject what the order's provider cannot draw.
+def check_providers(order: Order, providers: Mapping[str, Capabilities], default: tuple[str, ...]) -> None:
+    """Reject what one of the order's providers cannot draw.
 
     Raises:
         OrderRejected: naming the field and what is possible.
     """
-    name = order.provider or default
-    if name not in providers:
-        raise OrderRejected(
-            "provider", f"'{name}' is unknown; known: {', '.join(sorted(providers))} (gemini needs GEMINI_API_KEY)"
-        )
-    can = providers[name]
+    for name in order.providers or default:
+        if name not in providers:
+            known = ", ".join(sorted(providers))
+            raise OrderRejected("provider", f"'{name}' is unknown; known: {known} (others need their API key)")
+        _check_capabilities(order, name, providers[name])
+
+
+def _check_capabilities(order: Order, name: str, can: Capabilities) -> None:
     for position, stage in enumerate(order.stages):
         if stage.aspect_ratio not in can.aspect_ratios:
             raise OrderRejected(

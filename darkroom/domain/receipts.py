@@ -26,6 +26,14 @@ class StageMissing(Value):
     reason: str
 
 
+class MadeBy(Value):
+    """What one provider was asked for, and what came of it."""
+
+    provider: str
+    calls: int
+    delivered: int
+
+
 class Tally(Value):
     """What was done and charged, for a whole job or for one run of it."""
 
@@ -42,6 +50,8 @@ class Tally(Value):
     faults: int = 0
     top_up_rounds: int = 0
     seconds: float = 0.0
+    made_by: tuple[MadeBy, ...] = ()
+    """Which provider made how many, by name."""
 
 
 class Receipt(Value):

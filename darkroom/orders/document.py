@@ -76,6 +76,7 @@ class Envelope(Part):
     max_credits: Annotated[int, BeforeValidator(_whole_number), Field(ge=0, lt=2**31)] | None = None
     priority: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=5)] = DEFAULT_PRIORITY
     provider: str | None = None
+    providers: tuple[str, ...] | None = None
 
     def order(self, job_type: JobType, stages: list[Stage]) -> Order:
         """The order these fields and stages make."""
@@ -87,8 +88,16 @@ class Envelope(Part):
             max_top_ups=self.max_top_ups,
             max_credits=self.max_credits,
             priority=self.priority,
-            provider=self.provider,
+            providers=self._all_providers(),
         )
+
+    def _all_providers(self) -> tuple[str, ...]:
+        named = self.providers if self.providers is not None else (self.provider,) if self.provider else ()
+        if self.providers is not None and not named:
+            raise OrderRejected("providers", "names nobody; leave it out for what the settings say")
+        if self.provider is not None and self.provider not in named:
+            raise OrderRejected("provider", f"'{self.provider}' is not among the providers {', '.join(named)}")
+        return tuple(dict.fromkeys(named))
 
 
 class Reader:

@@ -58,7 +58,7 @@ class Studio:
             self.parts.records,
             self.storage,
             self.parts.intake,
-            Terms(unit_price=PRICE, max_top_ups=5, provider="offline"),
+            Terms(unit_price=PRICE, max_top_ups=5, providers=("offline",)),
             Pace(top_up_delay_seconds=2, stage_concurrency=2, provider_timeout_seconds=180),
         )
         asked = RunRef(job_id=self.job.job_id, run_id=run, user_id=self.user_id)

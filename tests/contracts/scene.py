@@ -67,7 +67,7 @@ class Job:
         return await self.records.open_run(
             StartRun(job_id=self.job_id, run_id=self.run, started_at=moment(self.run), restart=restart),
             None if source.opened or rejection else self.order,
-            Terms(unit_price=price, max_top_ups=5, provider="offline"),
+            Terms(unit_price=price, max_top_ups=5, providers=("offline",)),
             rejection,
         )
 

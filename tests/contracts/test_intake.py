@@ -22,7 +22,7 @@ def document(*references: int, **values: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def intake(scene: Scene) -> Intake:
-    return Intake(scene.records, CAN, "offline", Limits())
+    return Intake(scene.records, CAN, ("offline",), Limits())
 
 
 async def rejected(scene: Scene, intake: Intake, order: dict[str, Any], user_id: UUID | None) -> tuple[str, str]:

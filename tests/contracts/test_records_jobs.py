@@ -49,7 +49,7 @@ async def test_opening_stores_the_stages_and_reads_the_document_no_more(scene: S
     job = await scene.pending(await scene.member(), (2, 3))
     opened = await job.open()
     assert [(plan.stage_index, plan.quantity, plan.target) for plan in opened.stages] == [(0, 2, 2), (1, 3, 3)]
-    assert (opened.total_images, opened.provider, opened.max_top_ups) == (5, "offline", 5)
+    assert (opened.total_images, opened.providers, opened.max_top_ups) == (5, ("offline",), 5)
     assert opened.user_id == job.order.user_id
     assert await scene.records.stage(job.job_id, 1) == job.order.stages[1]
     assert (await scene.records.order_source(job.job_id)).opened

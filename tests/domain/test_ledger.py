@@ -21,6 +21,7 @@ def ledger(quantity: int = 5, *, target: int | None = None, delivered: int = 0, 
             target=quantity if target is None else target,
             counts=StageCounts(delivered=delivered),
         ),
+        ("offline",),
         with_ids=with_ids,
     )
 
@@ -86,7 +87,7 @@ def test_the_records_have_the_last_word() -> None:
 def test_a_final_refusal_stops_the_stage_at_once() -> None:
     stage = ledger()
     stage.merge(report((0, 7)))
-    stage.note_refusals(0, "blocked: blood")
+    stage.note_refusals("offline", 0, "blocked: blood", final=True)
     assert (stage.stopped, stage.reason) == (True, "blocked: blood")
 
 
@@ -94,9 +95,9 @@ def test_three_refusals_stop_the_stage_only_while_this_run_delivered_nothing() -
     without, with_one = ledger(delivered=1), ledger()
     with_one.merge(report((0, 7)))
     for stage in (without, with_one):
-        stage.note_refusals(2, None)
+        stage.note_refusals("offline", 2, None, final=False)
         assert not stage.stopped
-        stage.note_refusals(1, None)
+        stage.note_refusals("offline", 1, None, final=False)
     assert without.stopped
     assert not with_one.stopped
 
@@ -159,3 +160,20 @@ def test_no_reason_of_a_receipt_is_longer_than_80_bytes(reason: str) -> None:
     stage.merge(report(reason=reason))
     stage.end(cancelled=False, failure=None)
     assert len((stage.ending().reason or "").encode()) <= LONGEST_REASON
+
+
+def test_a_stage_that_one_provider_refuses_goes_to_the_next() -> None:
+    stage = StageLedger(ledger().plan, ("gemini", "runware"), with_ids=True)
+    stage.note_refusals("gemini", 3, "blocked: lemon", final=False)
+    assert not stage.stopped
+    assert stage.turns.choose({"gemini", "runware"}) == "runware"
+    stage.note_refusals("runware", 2, None, final=False)
+    assert not stage.stopped
+    stage.note_refusals("runware", 1, None, final=False)
+    assert stage.stopped
+
+
+def test_a_final_refusal_is_final_for_every_provider() -> None:
+    stage = StageLedger(ledger().plan, ("gemini", "runware"), with_ids=True)
+    stage.note_refusals("gemini", 1, "blocked: blood", final=True)
+    assert (stage.stopped, stage.reason) == (True, "blocked: blood")

@@ -16,7 +16,7 @@ from darkroom.domain.orders import (
     Limits,
     Order,
     ReferenceOwner,
-    check_provider,
+    check_providers,
     check_references,
 )
 from darkroom.orders import ReadOrder, owner_of, read_order
@@ -169,9 +169,9 @@ def test_options_are_read_from_every_kind_of_document() -> None:
     for document in DOCUMENTS.values():
         order = read_order(changed(document, **options)).order
         assert str(order.production_id) == options["production_id"]
-        assert (order.max_top_ups, order.max_credits, order.priority, order.provider) == (2, 500, 1, "offline")
+        assert (order.max_top_ups, order.max_credits, order.priority, order.providers) == (2, 500, 1, ("offline",))
         plain = read_order(document).order
-        assert (plain.max_top_ups, plain.max_credits, plain.priority, plain.provider) == (None, None, 3, None)
+        assert (plain.max_top_ups, plain.max_credits, plain.priority, plain.providers) == (None, None, 3, ())
 
 
 def test_unknown_keys_are_named_and_ignored() -> None:
@@ -319,13 +319,13 @@ CAN = {"gemini": Capabilities(name="gemini", aspect_ratios=("16:9", "1:1", "3:4"
 
 def provider_rejection(order: Order, default: str = "gemini") -> OrderRejected:
     with pytest.raises(OrderRejected) as caught:
-        check_provider(order, CAN, default)
+        check_providers(order, CAN, (default,))
     return caught.value
 
 
 def test_what_the_provider_draws_is_accepted() -> None:
     for document in DOCUMENTS.values():
-        check_provider(read_order(document).order, CAN, "gemini")
+        check_providers(read_order(document).order, CAN, ("gemini",))
 
 
 def test_an_aspect_ratio_that_the_provider_lacks_is_rejected() -> None:
@@ -341,7 +341,7 @@ def test_an_unknown_provider_is_rejected() -> None:
 
 def test_more_references_than_the_provider_takes_are_rejected() -> None:
     references = [{"attachId": number} for number in range(1, 15)]
-    check_provider(read_order(with_stage(individualImageAttachIds=references)).order, CAN, "gemini")
+    check_providers(read_order(with_stage(individualImageAttachIds=references)).order, CAN, ("gemini",))
     error = provider_rejection(
         read_order(with_stage(individualImageAttachIds=references, mergedImageAttachId=99)).order
     )

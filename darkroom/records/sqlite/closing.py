@@ -7,7 +7,7 @@ from uuid import UUID
 from darkroom.domain.errors import RunRefused
 from darkroom.domain.jobs import CloseRun, End
 from darkroom.domain.progress import JobStatus
-from darkroom.domain.receipts import Receipt, StageMissing, Tally, shorten
+from darkroom.domain.receipts import MadeBy, Receipt, StageMissing, Tally, shorten
 from darkroom.domain.rounds import StageStatus
 from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import now
@@ -158,7 +158,23 @@ def _tally(db: sqlite3.Connection, job_id: UUID, run_id: str | None) -> Tally:
         faults=attempts["faults"],
         top_up_rounds=attempts["top_ups"],
         seconds=round(seconds, 3),
+        made_by=tuple(MadeBy(**row) for row in db.execute(_MADE_BY, job)),
     )
+
+
+# A delivered picture is that of the newest call that was generated for it.
+_MADE_BY = """
+with made as (
+  select stage_index, ordinal, provider, max(rowid) from quel_generation_attempts
+  where job_id = :job and outcome = 'generated' group by stage_index, ordinal
+)
+select call.provider as provider, count(*) as calls, (
+  select count(*) from quel_attach as image join made using (stage_index, ordinal)
+  where image.job_id = :job and image.delivered_at is not null and made.provider = call.provider
+    and (:run is null or image.delivered_run = :run)) as delivered
+from quel_generation_attempts as call where call.job_id = :job and (:run is null or call.run_id = :run)
+group by call.provider order by call.provider
+"""
 
 
 def may_remove_leftovers(db: sqlite3.Connection, job_id: UUID, run_id: str) -> bool:

@@ -119,7 +119,7 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
             price,
             terms.top_ups(order),
             order.max_credits,
-            order.provider,
+            ",".join(order.providers) or None,
             order.priority,
             rows.text_or_none(order.book_id),
             str(job_id),
@@ -194,8 +194,8 @@ def _plan(db: sqlite3.Connection, job_id: UUID, failure: str | None, terms: Term
             for stage in rows.stage_rows(db, job_id)
         ),
         max_top_ups=job["max_top_ups"] or 0,
-        # The provider the order names, for good; else the one that is configured when the run opens.
-        provider=job["provider"] or terms.provider,
+        # The providers the order names, for good; else those that are configured when the run opens.
+        providers=tuple(job["provider"].split(",")) if job["provider"] else terms.providers,
         control=rows.to_control(job),
         started_at=job["started_at"],
     )

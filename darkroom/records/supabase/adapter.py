@@ -97,7 +97,7 @@ class SupabaseRecords:
             "open_run",
             **start.model_dump(mode="json"),
             order=None if order is None else _opening(order, terms),
-            provider=terms.provider,
+            provider=",".join(terms.providers),
             rejection=rejection,
         )
         return OpenedRun.model_validate(opened)
@@ -225,6 +225,7 @@ def _opening(order: Order, terms: Terms) -> dict[str, Any]:
     targets = rounds.allot([stage.quantity for stage in order.stages], order.max_credits, price)
     return {
         **order.model_dump(mode="json"),
+        "provider": ",".join(order.providers) or None,
         "total_images": order.total_images,
         "unit_price": price,
         "max_top_ups": terms.top_ups(order),

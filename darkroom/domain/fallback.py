@@ -1,0 +1,79 @@
+"""Which of an order's providers makes the next pictures (spec §5): pure, asked by the job's workflow."""
+
+from collections import Counter
+from collections.abc import Collection
+from datetime import datetime
+
+
+class Quotas:
+    """The listed providers of a job, and until when the daily quota of each is spent."""
+
+    def __init__(self, providers: tuple[str, ...]) -> None:
+        self.providers = providers
+        self._until: dict[str, datetime] = {}
+
+    def spend(self, provider: str, until: datetime) -> None:
+        """A provider's quota is spent; a later return replaces an earlier one."""
+        self._until[provider] = max(until, self._until.get(provider, until))
+
+    def forget(self) -> None:
+        """Somebody says that they are back."""
+        self._until.clear()
+
+    def free(self, now: datetime) -> tuple[str, ...]:
+        """Those that may be asked, in their order."""
+        return tuple(name for name in self.providers if name not in self._until or self._until[name] <= now)
+
+    def back_at(self, provider: str) -> datetime | None:
+        """When a provider's quota returns; None when it is not spent."""
+        return self._until.get(provider)
+
+    @property
+    def first_back(self) -> datetime | None:
+        """When the first of the spent quotas returns."""
+        return min(self._until.values(), default=None)
+
+
+class Turns:
+    """Whose turn it is in one stage.
+
+    It stays with a provider until that one is down, or refuses what another might do.
+    """
+
+    def __init__(self, providers: tuple[str, ...]) -> None:
+        self._providers = providers
+        self._next = 0
+        self._refusing: set[str] = set()
+        self._refusals: Counter[str] = Counter()
+
+    def choose(self, free: Collection[str]) -> str | None:
+        """The provider of the next pictures; None while all that are left have spent their quota."""
+        count = len(self._providers)
+        in_turn = (self._providers[(self._next + step) % count] for step in range(count))
+        return next((name for name in in_turn if name in free and name not in self._refusing), None)
+
+    @property
+    def willing(self) -> tuple[str, ...]:
+        """Those that have not refused the stage."""
+        return tuple(name for name in self._providers if name not in self._refusing)
+
+    def has_other(self, provider: str) -> bool:
+        """Whether somebody else could be asked instead."""
+        return any(name != provider for name in self.willing)
+
+    def note_down(self, provider: str) -> None:
+        """It answered nothing for as long as we try: the next one is asked next."""
+        self._next = (self._providers.index(provider) + 1) % len(self._providers)
+
+    def refusals(self, provider: str) -> int:
+        """How often it refused pictures of this stage, without saying that this is final."""
+        return self._refusals[provider]
+
+    def note_refusals(self, provider: str, count: int) -> None:
+        """Count more of them."""
+        self._refusals[provider] += count
+
+    def give_up(self, provider: str) -> bool:
+        """It refuses the stage; whether another is left to ask."""
+        self._refusing.add(provider)
+        return bool(self.willing)
