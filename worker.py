@@ -19,7 +19,7 @@ import structlog
 from darkroom import logs
 from darkroom.bootstrap import Role, open_parts, running_workers
 from darkroom.domain.errors import DarkroomError, ServerNotReachable, SettingRejected
-from darkroom.schedules import ensure_waiting_jobs_schedule
+from darkroom.schedules import ensure_schedules
 from darkroom.settings import Settings, read_settings
 from darkroom.temporal import connect, ensure_search_attributes
 
@@ -48,9 +48,11 @@ async def serve(settings: Settings, roles: list[Role]) -> None:
         loop.add_signal_handler(number, on_signal)
     client = await connect(settings, metrics_port=settings.metrics_port)
     await ensure_search_attributes(client)
-    if settings.on_supabase and {Role.ALL, Role.ORCHESTRATE} & set(roles):
-        # Front ends insert jobs there; the embedded default's are looked for by `up`.
-        await ensure_waiting_jobs_schedule(client, timedelta(seconds=settings.pick_up_every))
+    if {Role.ALL, Role.ORCHESTRATE} & set(roles):
+        # Front ends insert jobs into Supabase; the embedded default's are looked for by `up`.
+        pick_up = timedelta(seconds=settings.pick_up_every) if settings.on_supabase else None
+        housekeeping = timedelta(seconds=settings.housekeeping_every)
+        await ensure_schedules(client, waiting_every=pick_up, housekeeping_every=housekeeping)
     async with open_parts(settings) as parts, running_workers(parts, client, roles):
         log.info("worker started", roles=[str(role) for role in roles], uses=parts.describe())
         await stop.wait()

@@ -6,7 +6,6 @@ from temporalio import activity
 
 from activities.images import at_the_edge
 from activities.liveness import finish_despite_cancel
-from darkroom.domain import names
 from darkroom.domain.batches import DeliveredPageInput, NextOrdinalsInput, RunRef, SetControlInput, StageRef
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import CloseRun, OpenedRun, StartRun
@@ -16,10 +15,9 @@ from darkroom.domain.orders import Order
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import PAGE, StageCounts
 from darkroom.intake import Intake
+from darkroom.leftovers import remove_leftovers
 from darkroom.records import Records
 from darkroom.storage import Storage
-
-DELETE_AT_ONCE = 500
 
 
 class Pace(Value):
@@ -97,18 +95,5 @@ class JobActivities:
         Generated pictures of a failed job stay for a restart. A restart ends this: from then on the files
         may be those of the new run.
         """
-        await finish_despite_cancel(asyncio.create_task(self._remove_leftovers(run)))
-
-    async def _remove_leftovers(self, run: RunRef) -> None:
-        delivered: set[str] = set()
-        after = 0
-        while page := await self._records.delivered_images(run.job_id, after, 1_000):
-            delivered.update(image.path for image in page)
-            after = page[-1].attach_id
-        prefixes = names.staging_prefix(run.job_id), names.image_prefix(run.job_id, run.user_id)
-        leftovers = [key for prefix in prefixes for key in await self._storage.keys(prefix) if key not in delivered]
-        for first in range(0, len(leftovers), DELETE_AT_ONCE):
-            if not await self._records.may_remove_leftovers(run.job_id, run.run_id):
-                return
-            await self._storage.delete(leftovers[first : first + DELETE_AT_ONCE])
-        await self._records.drop_undelivered(run.job_id, run.run_id)
+        work = remove_leftovers(self._records, self._storage, run.job_id, run.run_id, run.user_id)
+        await finish_despite_cancel(asyncio.create_task(work))

@@ -14,6 +14,7 @@ from temporalio.worker import Interceptor, Worker
 
 from activities.books import BookActivities
 from activities.calls import ProviderCalls
+from activities.housekeeping import HousekeepingActivities
 from activities.images import ImageActivities
 from activities.jobs import JobActivities, Pace
 from activities.refreshing import RowRefresher
@@ -23,6 +24,7 @@ from darkroom.doctor import check_provider, check_temporal, check_writable
 from darkroom.domain.findings import Finding, State
 from darkroom.domain.money import Terms
 from darkroom.domain.names import OPENING_CREDITS, TaskQueue
+from darkroom.housekeeping import Housekeeper
 from darkroom.intake import Intake
 from darkroom.lookout import Lookout
 from darkroom.pictures import PictureWork
@@ -33,6 +35,7 @@ from darkroom.settings import Settings, make_home
 from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
 from darkroom.uploads import Uploads
+from workflows.housekeeping import HousekeepingWorkflow
 from workflows.pipeline_job import PipelineJobWorkflow
 from workflows.policies import PROVIDER_ATTEMPTS
 from workflows.stage_batch import StageBatchWorkflow
@@ -227,6 +230,7 @@ async def running_workers(
     )
     jobs = JobActivities(parts.records, parts.storage, parts.intake, terms, pace)
     books = BookActivities(parts.records, parts.storage, parts.pictures)
+    housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, client).tidy)
     waiting = WaitingActivities(Lookout(parts.desk(client)).look)
     shared: dict[str, Any] = {
         "interceptors": interceptors,
@@ -240,7 +244,7 @@ async def running_workers(
             Worker(
                 client,
                 task_queue=TaskQueue.ORCHESTRATE,
-                workflows=[PipelineJobWorkflow, StageBatchWorkflow, StartWaitingJobsWorkflow],
+                workflows=[PipelineJobWorkflow, StageBatchWorkflow, StartWaitingJobsWorkflow, HousekeepingWorkflow],
                 activities=[
                     jobs.open_job,
                     jobs.set_control,
@@ -251,6 +255,7 @@ async def running_workers(
                     jobs.remove_leftovers,
                     books.finish_book,
                     waiting.start_waiting_jobs,
+                    housekeeping.tidy,
                     images.find_staged,
                     images.attach,
                     images.credit,

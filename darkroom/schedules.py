@@ -1,5 +1,6 @@
 """The Temporal Schedules that a deployment runs by."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from temporalio.client import (
@@ -15,19 +16,29 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 
-from darkroom.domain.names import WAITING_JOBS_SCHEDULE, TaskQueue
+from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, WAITING_JOBS_SCHEDULE, TaskQueue
+from workflows.housekeeping import HousekeepingWorkflow
 from workflows.waiting_jobs import StartWaitingJobsWorkflow
 
 CATCH_UP = timedelta(seconds=10)
 """Looks that were missed need not be made up for: the next one sees the same. It is Temporal's least."""
 
 
-async def ensure_waiting_jobs_schedule(client: Client, every: timedelta) -> None:
-    """Have waiting jobs looked for this often, one look at a time; a pause that somebody set is kept."""
+async def ensure_schedules(client: Client, *, waiting_every: timedelta | None, housekeeping_every: timedelta) -> None:
+    """Have waiting jobs looked for and jobs looked after this often; a pause that somebody set is kept.
+
+    Args:
+        waiting_every: None where `up` looks for waiting jobs by itself.
+    """
+    if waiting_every is not None:
+        await _ensure(client, WAITING_JOBS_SCHEDULE, StartWaitingJobsWorkflow.run, waiting_every)
+    await _ensure(client, HOUSEKEEPING_SCHEDULE, HousekeepingWorkflow.run, housekeeping_every)
+
+
+async def _ensure(client: Client, name: str, run: Callable[..., Awaitable[object]], every: timedelta) -> None:
+    """One look at a time; looks that were missed are not made up for."""
     wanted = Schedule(
-        action=ScheduleActionStartWorkflow(
-            StartWaitingJobsWorkflow.run, id=WAITING_JOBS_SCHEDULE, task_queue=TaskQueue.ORCHESTRATE
-        ),
+        action=ScheduleActionStartWorkflow(run, id=name, task_queue=TaskQueue.ORCHESTRATE),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP),
     )
@@ -37,6 +48,6 @@ async def ensure_waiting_jobs_schedule(client: Client, every: timedelta) -> None
         return ScheduleUpdate(schedule=wanted)
 
     try:
-        await client.create_schedule(WAITING_JOBS_SCHEDULE, wanted)
+        await client.create_schedule(name, wanted)
     except ScheduleAlreadyRunningError:
-        await client.get_schedule_handle(WAITING_JOBS_SCHEDULE).update(update)
+        await client.get_schedule_handle(name).update(update)

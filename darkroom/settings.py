@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     supabase_service_role_key: SecretStr | None = None
     supabase_bucket: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = "attachments"
     pick_up_pending: bool = True
+    housekeeping_every: Annotated[float, Field(ge=10, le=86_400)] = 3600.0
     pick_up_every: Annotated[float, Field(ge=1, le=3600)] = 5.0
 
     offline_latency: Annotated[tuple[float, float], NoDecode] = (0.5, 1.5)

@@ -79,3 +79,13 @@ LOOK = ActivityPolicy(
     start_to_close_timeout=timedelta(seconds=60),
     retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
 )
+
+# Every unfinished job is looked up in Temporal and every staged object in the storage. What one look leaves, the
+# next one finds, so it gives up before that.
+TIDYING = ActivityPolicy(
+    start_to_close_timeout=timedelta(minutes=30),
+    heartbeat_timeout=HEARTBEAT,
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=10), maximum_interval=timedelta(minutes=2), maximum_attempts=5
+    ),
+)

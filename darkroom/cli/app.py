@@ -10,7 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from typer import rich_utils
 from typer.exceptions import TyperException
 
-from darkroom.cli import demo, doctor, jobs, money, orders, results, stack
+from darkroom.cli import demo, doctor, jobs, money, orders, results, stack, statistics
 from darkroom.cli.output import ACCENT, complain, tolerate_any_character
 from darkroom.cli.statuses import Status, epilog, paragraphs, status_of
 from darkroom.domain.errors import DarkroomError
@@ -99,6 +99,7 @@ _add(
     not_all="files are missing in the storage",
 )
 _add(_LOOK, doctor.doctor, "doctor", _DONE, _NOT_ALL, _WRONG, not_all="something is wrong")
+_add(_LOOK, statistics.stats, "stats --days 30", _DONE, _WRONG)
 _add(_LOOK, results.audit, "audit --json", _DONE, _NOT_ALL, _WRONG, not_all="it found something")
 _add(_STEER, jobs.cancel, "cancel 3f2a1c --reason 'wrong prompt'", *_STEERING, done="accepted, or nothing to cancel")
 _add(_STEER, jobs.pause, "pause 3f2a1c --reason 'over night'", *_STEERING, done="accepted, or nothing to pause")

@@ -59,7 +59,7 @@ def demo(order: _ORDER = DemoOrder.STAGES, as_json: arguments.AsJson = False) ->
 def _demo_settings(settings: Settings) -> Settings:
     chosen = {name: value for name, value in UNLESS_SET.items() if name not in settings.model_fields_set}
     # Whatever key lies in the environment: a demo costs nothing.
-    return settings.model_copy(update={**chosen, "image_provider": "offline", "gemini_api_key": None})
+    return settings.model_copy(update={**chosen, "image_provider": ("offline",), "gemini_api_key": None})
 
 
 async def _demo(settings: Settings, order: DemoOrder, output: Output) -> Status:

@@ -1,6 +1,7 @@
 """`up`: server, worker and records in one process, until Ctrl-C."""
 
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Annotated, Any
 
 import structlog
@@ -16,6 +17,7 @@ from darkroom.cli.stopping import Stop, end_process
 from darkroom.domain.errors import Retryable
 from darkroom.embedded import DEFAULT_PORT, DEFAULT_UI_PORT, embedded_server
 from darkroom.lookout import Lookout
+from darkroom.schedules import ensure_schedules
 from darkroom.settings import Settings
 from darkroom.temporal import EmbeddedServer, configured_server, connect, connect_to, ensure_search_attributes
 
@@ -49,6 +51,9 @@ async def _up(settings: Settings, port: int, ui_port: int, output: Output) -> No
         metrics = settings.metrics_port
         client = await (connect_to(server, metrics) if server else connect(settings, metrics_port=metrics))
         await ensure_search_attributes(client)
+        # Waiting jobs are looked for below: a workflow every few seconds would fill the embedded server's file.
+        every = timedelta(seconds=settings.housekeeping_every)
+        await ensure_schedules(client, waiting_every=None, housekeeping_every=every)
         parts = await stack.enter_async_context(open_parts(settings))
         await parts.ensure_local_user()
         async with running_workers(parts, client):

@@ -16,7 +16,7 @@ from darkroom.domain.receipts import Receipt, Tally
 def receipt_table(receipt: Receipt) -> RenderableType:
     """What was ordered, delivered and charged; a second column for the last run when there were several."""
     columns = [receipt.total] if receipt.total == receipt.last_run else [receipt.total, receipt.last_run]
-    table = _plain_table()
+    table = plain_table()
     table.add_column("receipt", style="quiet", no_wrap=True, header_style="strong")
     for title in ("in all", "last run")[: len(columns)]:
         table.add_column(title if len(columns) > 1 else "", justify="right", header_style="quiet", no_wrap=True)
@@ -64,7 +64,7 @@ def _lines(columns: Sequence[Tally], receipt: Receipt) -> list[tuple[str, list[s
 
 def job_table(jobs: Sequence[JobRow]) -> Table:
     """Jobs, one a line."""
-    table = _plain_table()
+    table = plain_table()
     # A terminal of 80 columns must leave whole what is copied and what is counted.
     table.add_column("job", no_wrap=True, header_style="quiet", min_width=36)
     table.add_column("created", no_wrap=True, style="quiet", header_style="quiet")
@@ -89,7 +89,7 @@ def _status(job: JobRow) -> Text:
 
 def account_table(account: Account, journal: Sequence[JournalRow]) -> RenderableType:
     """A balance, and the changes that led to it."""
-    balance = _plain_table(header=False)
+    balance = plain_table(header=False)
     balance.add_column(style="quiet")
     balance.add_column(justify="right")
     balance.add_column(style="quiet")
@@ -98,7 +98,7 @@ def account_table(account: Account, journal: Sequence[JournalRow]) -> Renderable
     balance.add_row("available", f"{account.available:,}", "for new jobs")
     if not journal:
         return balance
-    changes = _plain_table()
+    changes = plain_table()
     changes.add_column("when", style="quiet", header_style="quiet", no_wrap=True)
     changes.add_column("what", header_style="quiet")
     changes.add_column("amount", justify="right", header_style="quiet")
@@ -116,5 +116,5 @@ def account_table(account: Account, journal: Sequence[JournalRow]) -> Renderable
     return Group(balance, Text(""), changes)
 
 
-def _plain_table(*, header: bool = True) -> Table:
+def plain_table(*, header: bool = True) -> Table:
     return Table(box=None, show_header=header, padding=(0, 3, 0, 0), pad_edge=False)

@@ -42,6 +42,8 @@ class JobRow(Value):
     generated_attach_ids: tuple[int, ...]
     error_message: str | None
     retry_count: int
+    run_id: str | None = None
+    """The run that opened it last."""
     unit_price: int | None
     """Credits an image, fixed when the job first opened."""
     priority: int

@@ -33,6 +33,12 @@ OPENING_CREDITS = 100_000
 WAITING_JOBS_SCHEDULE = "darkroom-start-waiting-jobs"
 """The Temporal Schedule that starts jobs which front ends insert."""
 
+HOUSEKEEPING_SCHEDULE = "darkroom-housekeeping"
+"""The Temporal Schedule that looks after jobs which nobody looks after."""
+
+STAGING = "staging/"
+"""Where bytes wait, as providers gave them, until they are settled."""
+
 ANONYMOUS = "anonymous"
 
 _JOB_WORKFLOW = re.compile(r"job-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
@@ -56,7 +62,7 @@ def batch_workflow_id(job_id: UUID, stage_index: int, round_: int, batch: int) -
 
 def staging_prefix(job_id: UUID) -> str:
     """Where a job's bytes wait, as the provider gave them, until they are settled."""
-    return f"staging/{job_id}/"
+    return f"{STAGING}{job_id}/"
 
 
 def staging_key(job_id: UUID, stage_index: int, ordinal: int) -> str:

@@ -5,6 +5,7 @@ then changes nothing the second time. All of them raise `RecordsUnavailable` for
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import StageCounts
+from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 
 
@@ -162,11 +164,14 @@ class Records(Protocol):
         """
         ...
 
-    async def may_remove_leftovers(self, job_id: UUID, run_id: str) -> bool:
-        """Whether this run ended the job, completed or cancelled, and no later run has opened it."""
+    async def may_remove_leftovers(self, job_id: UUID, run_id: str, failed_before: datetime | None = None) -> bool:
+        """Whether this run ended the job, completed or cancelled, and no later run has opened it.
+
+        A failed job's pictures wait for a restart; they may go when it ended before `failed_before`.
+        """
         ...
 
-    async def drop_undelivered(self, job_id: UUID, run_id: str) -> None:
+    async def drop_undelivered(self, job_id: UUID, run_id: str, failed_before: datetime | None = None) -> None:
         """Delete the attachment rows of a job's images that were never delivered, if this run may."""
         ...
 
@@ -203,6 +208,14 @@ class Records(Protocol):
 
         With `pictures_done` the book moves on to its next stage; else only what happened is written.
         """
+        ...
+
+    async def statistics(self, since: date) -> Statistics:
+        """What providers did and how jobs ended, by day, from the beginning of a day (UTC) on."""
+        ...
+
+    async def release_ended_holds(self) -> Sequence[UUID]:
+        """Release what is still held of jobs that have ended; the jobs that had such a hold."""
         ...
 
     async def audit(self) -> Sequence[str]:

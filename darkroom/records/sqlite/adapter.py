@@ -1,6 +1,7 @@
 """The port's methods, each one transaction of the modules beside this one."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -13,10 +14,12 @@ from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import StageCounts
+from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 from darkroom.records.sqlite import auditing, books, closing, images, members, opening, reading, rows
 from darkroom.records.sqlite.database import Database
 from darkroom.records.sqlite.refreshing import refresh
+from darkroom.records.sqlite.statistics import statistics
 
 
 class SqliteRecords:
@@ -118,11 +121,11 @@ class SqliteRecords:
     async def close_run(self, close: CloseRun) -> Receipt:
         return await self._db.write(closing.close_run, close)
 
-    async def may_remove_leftovers(self, job_id: UUID, run_id: str) -> bool:
-        return await self._db.read(closing.may_remove_leftovers, job_id, run_id)
+    async def may_remove_leftovers(self, job_id: UUID, run_id: str, failed_before: datetime | None = None) -> bool:
+        return await self._db.read(closing.may_remove_leftovers, job_id, run_id, failed_before)
 
-    async def drop_undelivered(self, job_id: UUID, run_id: str) -> None:
-        await self._db.write(closing.drop_undelivered, job_id, run_id)
+    async def drop_undelivered(self, job_id: UUID, run_id: str, failed_before: datetime | None = None) -> None:
+        await self._db.write(closing.drop_undelivered, job_id, run_id, failed_before)
 
     async def receipt(self, job_id: UUID) -> Receipt | None:
         return await self._db.read(reading.receipt, job_id)
@@ -147,6 +150,12 @@ class SqliteRecords:
 
     async def finish_book(self, job_id: UUID, run_id: str, result: BookResult, *, pictures_done: bool) -> None:
         await self._db.write(books.finish_book, job_id, run_id, result, pictures_done=pictures_done)
+
+    async def statistics(self, since: date) -> Statistics:
+        return await self._db.read(statistics, since)
+
+    async def release_ended_holds(self) -> Sequence[UUID]:
+        return await self._db.write(closing.release_ended_holds)
 
     async def audit(self) -> Sequence[str]:
         return await self._db.read(auditing.audit)

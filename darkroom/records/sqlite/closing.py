@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from datetime import datetime
 from uuid import UUID
 
 from darkroom.domain.errors import RunRefused
@@ -10,7 +11,7 @@ from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import MadeBy, Receipt, StageMissing, Tally, shorten
 from darkroom.domain.rounds import StageStatus
 from darkroom.records.sqlite import rows
-from darkroom.records.sqlite.database import now
+from darkroom.records.sqlite.database import now, stamp
 from darkroom.records.sqlite.refreshing import refresh
 
 
@@ -177,17 +178,28 @@ group by call.provider order by call.provider
 """
 
 
-def may_remove_leftovers(db: sqlite3.Connection, job_id: UUID, run_id: str) -> bool:
-    """Whether this run ended the job, completed or cancelled, and no later run has opened it."""
+def may_remove_leftovers(db: sqlite3.Connection, job_id: UUID, run_id: str, failed_before: datetime | None) -> bool:
+    """Whether this run ended the job, and nothing of it waits for a restart any more."""
     found = db.execute(
         "select 1 from quel_production_jobs where job_id = ? and current_run_id = ? "
-        "and job_status in ('completed', 'cancelled')",
-        (str(job_id), run_id),
+        "and (job_status in ('completed', 'cancelled') or (job_status = 'failed' and completed_at < ?))",
+        (str(job_id), run_id, stamp(failed_before) if failed_before else None),
     ).fetchone()
     return found is not None
 
 
-def drop_undelivered(db: sqlite3.Connection, job_id: UUID, run_id: str) -> None:
+def drop_undelivered(db: sqlite3.Connection, job_id: UUID, run_id: str, failed_before: datetime | None) -> None:
     """Delete the attachments of an ended job's images that were never delivered."""
-    if may_remove_leftovers(db, job_id, run_id):
+    if may_remove_leftovers(db, job_id, run_id, failed_before):
         db.execute("delete from quel_attach where job_id = ? and delivered_at is null", (str(job_id),))
+
+
+def release_ended_holds(db: sqlite3.Connection) -> list[UUID]:
+    """Release what is still held of ended jobs; whose it was."""
+    released = db.execute(
+        "update quel_credit_holds set amount = 0, released_at = ? where released_at is null and job_id in "
+        "(select job_id from quel_production_jobs where job_status in ('completed', 'failed', 'cancelled')) "
+        "returning job_id",
+        (now(),),
+    ).fetchall()
+    return [UUID(row["job_id"]) for row in released]

@@ -81,6 +81,7 @@ def to_job(row: sqlite3.Row) -> JobRow:
         generated_attach_ids=tuple(json.loads(row["generated_attach_ids"])),
         error_message=row["error_message"],
         retry_count=row["retry_count"],
+        run_id=row["current_run_id"],
         unit_price=row["unit_price"],
         priority=row["priority"],
         created_at=row["created_at"],

@@ -1,6 +1,7 @@
 """The port's methods, each one call of a SQL function."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import PAGE, StageCounts
+from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 from darkroom.records.supabase.functions import Functions
 from darkroom.supabase import Supabase
@@ -165,11 +167,11 @@ class SupabaseRecords:
     async def close_run(self, close: CloseRun) -> Receipt:
         return Receipt.model_validate(await self._call("close_run", **close.model_dump(mode="json")))
 
-    async def may_remove_leftovers(self, job_id: UUID, run_id: str) -> bool:
-        return bool(await self._call("may_remove_leftovers", job_id=str(job_id), run_id=run_id))
+    async def may_remove_leftovers(self, job_id: UUID, run_id: str, failed_before: datetime | None = None) -> bool:
+        return bool(await self._call("may_remove_leftovers", **_leftovers(job_id, run_id, failed_before)))
 
-    async def drop_undelivered(self, job_id: UUID, run_id: str) -> None:
-        await self._call("drop_undelivered", job_id=str(job_id), run_id=run_id)
+    async def drop_undelivered(self, job_id: UUID, run_id: str, failed_before: datetime | None = None) -> None:
+        await self._call("drop_undelivered", **_leftovers(job_id, run_id, failed_before))
 
     async def receipt(self, job_id: UUID) -> Receipt | None:
         receipt = await self._call("receipt", job_id=str(job_id))
@@ -202,6 +204,12 @@ class SupabaseRecords:
         told = result.model_dump(mode="json")
         await self._call("finish_book", job_id=str(job_id), run_id=run_id, result=told, pictures_done=pictures_done)
 
+    async def statistics(self, since: date) -> Statistics:
+        return Statistics.model_validate(await self._call("statistics", since=since.isoformat()))
+
+    async def release_ended_holds(self) -> Sequence[UUID]:
+        return [UUID(job_id) for job_id in await self._call("release_ended_holds")]
+
     async def audit(self) -> Sequence[str]:
         lines: list[str] = await self._call("audit")
         return lines
@@ -212,6 +220,11 @@ class SupabaseRecords:
 
 def _image(key: ImageKey) -> dict[str, Any]:
     return key.model_dump(mode="json")
+
+
+def _leftovers(job_id: UUID, run_id: str, failed_before: datetime | None) -> dict[str, Any]:
+    before = None if failed_before is None else failed_before.isoformat()
+    return {"job_id": str(job_id), "run_id": run_id, "failed_before": before}
 
 
 def _jobs(rows: list[Any]) -> list[JobRow]:

@@ -1,0 +1,29 @@
+"""The activity behind the Temporal Schedule that looks after jobs."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from temporalio import activity
+
+from activities.images import at_the_edge
+from activities.liveness import finish_despite_cancel
+from darkroom.domain.housekeeping import Tidied
+
+
+class HousekeepingActivities:
+    """Mends what nobody looks after, and counts it in the worker's metrics."""
+
+    def __init__(self, tidy: Callable[[], Coroutine[Any, Any, Tidied]]) -> None:
+        self._tidy = tidy
+
+    @activity.defn
+    @at_the_edge
+    async def tidy(self) -> Tidied:
+        """Once through everything; what was found."""
+        found = await finish_despite_cancel(asyncio.create_task(self._tidy()))
+        meter = activity.metric_meter()
+        for name, number in found.model_dump(exclude={"findings"}).items():
+            meter.create_counter(f"darkroom_housekeeping_{name}", "mended by housekeeping").add(number)
+        meter.create_gauge("darkroom_audit_findings", "broken invariants at the last audit").set(found.findings)
+        return found

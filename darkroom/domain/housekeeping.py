@@ -1,0 +1,13 @@
+"""What housekeeping found."""
+
+from darkroom.domain.model import Value
+
+
+class Tidied(Value):
+    """What was mended, and what an audit still finds."""
+
+    failed_jobs: int = 0
+    """Rows of workflows that were ended from outside, now `failed`."""
+    released_holds: int = 0
+    removed_objects: int = 0
+    findings: int = 0
