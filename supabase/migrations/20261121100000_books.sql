@@ -89,5 +89,4 @@ begin
 end
 $$;
 
--- The order as before, with its book and with all its providers (names in order, with commas).
 insert into public.quel_schema_versions (version) values ('20261121100000') on conflict do nothing;

@@ -1,13 +1,14 @@
 """Random histories: whatever happens on the way, the count and the money are exact (spec §§2, 4).
 
 Each example is ten jobs of ten users at once on one server, drawn by Hypothesis: what every picture's
-calls meet, which activities are executed twice, when the job is paused, resumed, cancelled, restarted.
+calls meet at either of two providers, which activities are executed twice, when the job is paused, resumed,
+cancelled, restarted.
 """
 
 import asyncio
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,18 @@ from darkroom.domain.images import ImageRequest, ProviderAnswer
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from tests.workflows.chaos import Chaos
-from tests.workflows.scripted import Act, ScriptedProvider
+from tests.workflows.scripted import Act, Script, ScriptedProvider
 from tests.workflows.stack import PRICE, Stack, running_stack, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
 BLOCKS, EXAMPLES_A_BLOCK, JOBS_AN_EXAMPLE = 4, 5, 10
 GRANTED = 10_000
+FIRST, SECOND = "offline", "second"
+LISTED = [(FIRST,), (FIRST, SECOND), (SECOND, FIRST), (FIRST, SECOND)]
 
 ordinary = st.sampled_from([Act.DRAW] * 12 + [Act.MISS] * 4 + [Act.GARBAGE, Act.FAULT, Act.FAULT, Act.REFUSE])
-severe = st.sampled_from([Act.REFUSE_FINALLY, Act.STOP, Act.QUOTA])
+severe = st.sampled_from([Act.REFUSE_FINALLY, Act.STOP, Act.QUOTA, Act.QUOTA])
 wish = st.sampled_from(["pause", "pause", "cancel", "restart"])
 
 
@@ -43,27 +46,38 @@ class History:
     """What one job will meet."""
 
     quantities: tuple[int, ...]
-    script: dict[tuple[int, int], list[Act]]
+    scripts: tuple[Script, Script]
+    """Of the two providers."""
+    listed: tuple[str, ...]
+    """The providers of the order."""
     wishes: tuple[tuple[int, str], ...]
     """`(after so many calls, what is asked)`, ascending."""
     max_top_ups: int
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> History:
-    quantities = draw(st.lists(st.integers(1, 12), min_size=1, max_size=3).filter(lambda q: sum(q) <= 25))
+def scripts(draw: st.DrawFn, quantities: Sequence[int], one_in: int) -> Script:
     script = {}
     for stage, quantity in enumerate(quantities):
         for ordinal in range(quantity + 6):
             acts = draw(st.lists(ordinary, max_size=2))
             script[stage, ordinal] = acts
-    if draw(st.integers(0, 5)) == 0:
+    if draw(st.integers(0, one_in - 1)) == 0:
         stage = draw(st.integers(0, len(quantities) - 1))
         script[stage, draw(st.integers(0, quantities[stage] - 1))] = [draw(severe)]
+    return script
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    quantities = draw(st.lists(st.integers(1, 12), min_size=1, max_size=3).filter(lambda q: sum(q) <= 25))
+    listed = draw(st.sampled_from(LISTED))
+    one_in = 6 // len(listed)
     wishes = draw(st.lists(st.tuples(st.integers(1, sum(quantities)), wish), max_size=3))
     return History(
         quantities=tuple(quantities),
-        script=script,
+        scripts=(draw(scripts(quantities, one_in)), draw(scripts(quantities, one_in))),
+        listed=listed,
         wishes=tuple(sorted(wishes)),
         max_top_ups=draw(st.integers(0, 4)),
     )
@@ -85,11 +99,11 @@ class Crowd:
 
 
 async def _live_together(client: Client, home: Path, drawn: Sequence[History], chaos: Chaos) -> None:
-    crowd = Crowd()
+    crowds = {FIRST: Crowd(), SECOND: Crowd()}
     async with running_stack(
         client,
         home,
-        crowd,  # type: ignore[arg-type]  # it is a provider, of many scripts
+        providers=crowds,
         interceptors=[chaos],
         top_up_delay=0.5,
         stage_concurrency=4,
@@ -98,7 +112,7 @@ async def _live_together(client: Client, home: Path, drawn: Sequence[History], c
         chaos.twin = image_activities(stack.parts, refresher)
         async with asyncio.TaskGroup() as group:
             for number, history in enumerate(drawn):
-                group.create_task(_live(stack, crowd, f"job{number}", history))
+                group.create_task(_live(stack, crowds, f"job{number}", history))
         await refresher.close()
         assert await stack.parts.records.audit() == []
         assert chaos.doubled > 0
@@ -132,14 +146,28 @@ async def test_any_history_delivers_exactly_or_says_why(
     await asyncio.to_thread(examples)
 
 
-async def _live(stack: Stack, crowd: Crowd, tag: str, history: History) -> None:
-    provider = crowd.members[tag] = ScriptedProvider(history.script)
+class Asked:
+    """The providers of one job, both of them."""
+
+    def __init__(self, providers: Sequence[ScriptedProvider]) -> None:
+        self._providers = providers
+
+    @property
+    def total_calls(self) -> int:
+        return sum(provider.total_calls for provider in self._providers)
+
+
+async def _live(stack: Stack, crowds: Mapping[str, Crowd], tag: str, history: History) -> None:
+    asked = [ScriptedProvider(script) for script in history.scripts]
+    for crowd, member in zip(crowds.values(), asked, strict=True):
+        crowd.members[tag] = member
+    provider = Asked(asked)
     user_id, job_id = uuid4(), uuid4()
     await stack.parts.records.grant(user_id, GRANTED, f"grant {user_id}")
     stages: list[dict[str, Any]] = [
         {"prompt": f"{tag} stage {n}", "quantity": q} for n, q in enumerate(history.quantities)
     ]
-    document = {"stages": stages, "max_top_ups": history.max_top_ups}
+    document = {"stages": stages, "max_top_ups": history.max_top_ups, "providers": list(history.listed)}
     await stack.desk.submit(document, job_id=job_id, user_id=user_id)
     restarts = await _follow_wishes(stack, provider, job_id, history.wishes)
     receipt = await stack.desk.result(job_id)
@@ -155,9 +183,7 @@ async def _live(stack: Stack, crowd: Crowd, tag: str, history: History) -> None:
         await _check(stack, provider, history, user_id, receipt)
 
 
-async def _follow_wishes(
-    stack: Stack, provider: ScriptedProvider, job_id: UUID, wishes: Sequence[tuple[int, str]]
-) -> int:
+async def _follow_wishes(stack: Stack, provider: Asked, job_id: UUID, wishes: Sequence[tuple[int, str]]) -> int:
     """Ask for pauses and cancels when so many calls were made; how many restarts were asked for."""
     restarts = 0
     for after, asked in wishes:
@@ -178,7 +204,7 @@ async def _follow_wishes(
     return restarts
 
 
-async def _reached(stack: Stack, provider: ScriptedProvider, job_id: UUID, calls: int) -> bool:
+async def _reached(stack: Stack, provider: Asked, job_id: UUID, calls: int) -> bool:
     async def reached_or_ended() -> bool:
         return provider.total_calls >= calls or (await stack.row(job_id)).status.ended
 
@@ -191,7 +217,7 @@ async def _paused_or_ended(stack: Stack, job_id: UUID) -> bool:
     return row.paused or row.cancel_requested or row.status.ended
 
 
-async def _check(stack: Stack, provider: ScriptedProvider, history: History, user_id: UUID, receipt: Receipt) -> None:
+async def _check(stack: Stack, provider: Asked, history: History, user_id: UUID, receipt: Receipt) -> None:
     ordered = sum(history.quantities)
     row = await stack.row(receipt.job_id)
     missing = sum(short.missing for short in receipt.missing)
@@ -211,6 +237,9 @@ async def _check(stack: Stack, provider: ScriptedProvider, history: History, use
     assert (account.balance, account.held) == (GRANTED - receipt.delivered * PRICE, 0)
     assert receipt.total.charged == receipt.delivered * PRICE
     assert receipt.total.provider_calls == provider.total_calls
+    assert sum(one.delivered for one in receipt.total.made_by) == receipt.delivered
+    assert sum(one.calls for one in receipt.total.made_by) == provider.total_calls
+    assert {one.provider for one in receipt.total.made_by} <= set(history.listed)
     images = await stack.parts.records.delivered_images(receipt.job_id, 0, 100)
     assert len({(image.stage_index, image.ordinal) for image in images}) == receipt.delivered
     for image in images:

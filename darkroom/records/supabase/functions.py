@@ -9,7 +9,7 @@ from postgrest import APIError
 from darkroom.domain.errors import DarkroomError, JobNotFound, OrderRejected, RecordsUnavailable, RunRefused
 from darkroom.supabase import Supabase
 
-SCHEMA_VERSION = "20261121090800"
+SCHEMA_VERSION = "20261121110000"
 """The migration that this code needs: the newest in `supabase/migrations`."""
 
 WRONG_KEY = re.compile(r"PGRST30\d|42501|401|403")

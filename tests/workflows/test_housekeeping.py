@@ -1,0 +1,198 @@
+"""Housekeeping: what crashes and terminated workflows leave behind is found and mended."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from structlog.testing import capture_logs
+from temporalio.client import Client
+
+from darkroom.domain.housekeeping import Tidied
+from darkroom.domain.jobs import NewJob
+from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, LOCAL_USER, WAITING_JOBS_SCHEDULE, TaskQueue, staging_key
+from darkroom.domain.progress import JobStatus
+from darkroom.housekeeping import KEEP_FAILED, Housekeeper
+from darkroom.records.sqlite import SqliteRecords
+from darkroom.schedules import ensure_schedules
+from tests.contracts.tables import SqliteTables
+from tests.workflows.scripted import Act, ScriptedProvider
+from tests.workflows.stack import OPENING_BALANCE, Stack, running_stack, until
+from workflows.housekeeping import HousekeepingWorkflow
+
+NOTHING = Tidied()
+
+
+def housekeeper(stack: Stack) -> Housekeeper:
+    return Housekeeper(stack.parts.records, stack.parts.storage, stack.client)
+
+
+async def plant(stack: Stack, statement: str, **values: object) -> None:
+    records = stack.parts.records
+    assert isinstance(records, SqliteRecords)
+    await SqliteTables(records).plant(statement, **values)
+
+
+async def under_way(stack: Stack, quantity: int = 3) -> UUID:
+    """A job with one picture delivered and the others being drawn."""
+    stack.provider.gate.clear()
+    job_id = await stack.order(quantity)
+    await stack.provider.until_calls(quantity)
+    return job_id
+
+
+async def test_a_job_whose_workflow_was_terminated_has_failed_and_can_be_restarted(
+    skipping_client: Client, home: Path
+) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        job_id = await under_way(stack)
+        await stack.handle(job_id).terminate("by the operator")
+        stack.provider.gate.set()
+        assert (await stack.row(job_id)).status is JobStatus.PROCESSING
+        assert await housekeeper(stack).tidy() == Tidied(failed_jobs=1)
+        row = await stack.row(job_id)
+        assert row.status is JobStatus.FAILED
+        assert row.error_message == (
+            f"its workflow was terminated in Temporal; `starter.py restart {job_id}` makes what is missing"
+        )
+        await stack.check_invariants()
+        assert await housekeeper(stack).tidy() == NOTHING
+        await stack.desk.restart(job_id)
+        assert (await stack.desk.result(job_id)).delivered == 3
+        assert await stack.balance() == OPENING_BALANCE - 3 * 20
+
+
+async def test_a_job_terminated_before_anything_opened_it_has_failed(skipping_client: Client, home: Path) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        job_id = uuid4()
+        await stack.parts.records.create_job(
+            NewJob(
+                job_id=job_id,
+                job_type="pipeline_stage",
+                user_id=LOCAL_USER,
+                production_id=None,
+                document={"stages": [{"prompt": "a lemon", "quantity": 2}]},
+                total_images=2,
+                priority=3,
+            )
+        )
+        # On a queue that nobody serves, so that it is never opened.
+        handle = await stack.client.start_workflow(
+            "PipelineJobWorkflow", id=f"job-{job_id}", task_queue="nobody", args=[{"job_id": str(job_id)}]
+        )
+        assert await housekeeper(stack).tidy() == NOTHING
+        await handle.terminate()
+        assert await housekeeper(stack).tidy() == Tidied(failed_jobs=1)
+        assert (await stack.row(job_id)).status is JobStatus.FAILED
+        await stack.desk.restart(job_id)
+        assert (await stack.desk.result(job_id)).delivered == 2
+
+
+async def test_jobs_that_run_are_paused_or_wait_are_left_alone(skipping_client: Client, home: Path) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        job_id = await under_way(stack)
+        await stack.desk.pause(job_id)
+        waiting = uuid4()
+        await plant(
+            stack,
+            "insert into quel_production_jobs (job_id, job_input_data, created_at, updated_at)"
+            " values (:id, '{}', 0, 0)",
+            id=str(waiting),
+        )
+        assert await housekeeper(stack).tidy() == NOTHING
+        await plant(stack, "delete from quel_production_jobs where job_id = :id", id=str(waiting))
+        stack.provider.gate.set()
+        await stack.desk.resume(job_id)
+        assert (await stack.desk.result(job_id)).delivered == 3
+
+
+async def test_a_hold_of_an_ended_job_is_released(skipping_client: Client, home: Path) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        job_id = await stack.order(2)
+        await stack.desk.result(job_id)
+        await plant(stack, "update quel_credit_holds set released_at = null, amount = 40")
+        with capture_logs() as lines:
+            assert await housekeeper(stack).tidy() == Tidied(released_holds=1)
+        assert [line["job_id"] for line in lines if line["event"] == "hold of an ended job released"] == [str(job_id)]
+        await stack.check_invariants()
+
+
+async def test_what_was_staged_after_the_end_goes_and_a_failed_jobs_pictures_wait(
+    skipping_client: Client, home: Path
+) -> None:
+    script = {(0, 0): [Act.STOP]}
+    async with running_stack(skipping_client, home, ScriptedProvider(script)) as stack:
+        failed = await stack.order(1)
+        assert (await stack.desk.result(failed)).status is JobStatus.FAILED
+        stack.provider.script = {}
+        whole = await stack.order(2)
+        await stack.desk.result(whole)
+        for job_id in (failed, whole):
+            await stack.parts.storage.put(staging_key(job_id, 0, 7), b"late", "image/png")
+        await stack.parts.storage.put("staging/doctor/1", b"not a job's", "image/png")
+        assert await housekeeper(stack).tidy() == Tidied(removed_objects=1)
+        left = await stack.parts.storage.keys("staging/")
+        assert sorted(left) == sorted([staging_key(failed, 0, 7), "staging/doctor/1"])
+        long_ago = (datetime.now(UTC) - KEEP_FAILED - timedelta(hours=1)).isoformat(timespec="microseconds")
+        await plant(
+            stack,
+            "update quel_production_jobs set completed_at = :then where job_id = :id",
+            then=long_ago,
+            id=str(failed),
+        )
+        assert await housekeeper(stack).tidy() == Tidied(removed_objects=1)
+        assert list(await stack.parts.storage.keys("staging/")) == ["staging/doctor/1"]
+        assert len(await stack.parts.records.delivered_images(whole, 0, 10)) == 2
+        await stack.check_invariants()
+
+
+async def test_what_audit_finds_is_logged_and_counted(skipping_client: Client, home: Path) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        await stack.desk.result(await stack.order(1))
+        await plant(stack, "update quel_member set quel_member_credit = quel_member_credit - 1")
+        with capture_logs() as lines:
+            assert await housekeeper(stack).tidy() == Tidied(findings=1)
+        assert [line["log_level"] for line in lines if line["event"] == "audit finding"] == ["error"]
+        await plant(stack, "update quel_member set quel_member_credit = quel_member_credit + 1")
+
+
+async def test_the_workflow_tidies_and_says_what_it_found(skipping_client: Client, home: Path) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        await stack.desk.result(await stack.order(1))
+        await plant(stack, "update quel_credit_holds set released_at = null")
+        found = await stack.client.execute_workflow(
+            HousekeepingWorkflow.run, id=f"tidy-{uuid4()}", task_queue=TaskQueue.ORCHESTRATE
+        )
+        assert found == Tidied(released_holds=1)
+
+
+@pytest.fixture
+async def no_schedules(skipping_client: Client) -> None:
+    for name in (HOUSEKEEPING_SCHEDULE, WAITING_JOBS_SCHEDULE):
+        async for schedule in await skipping_client.list_schedules():
+            if schedule.id == name:
+                await skipping_client.get_schedule_handle(name).delete()
+
+
+async def test_schedules_are_made_once_and_keep_the_operators_pause(
+    skipping_client: Client, no_schedules: None
+) -> None:
+    hour, minute = timedelta(hours=1), timedelta(minutes=1)
+    client = skipping_client
+    await ensure_schedules(client, waiting_every=None, housekeeping_every=hour)
+    housekeeping = client.get_schedule_handle(HOUSEKEEPING_SCHEDULE)
+    await housekeeping.pause(note="maintenance")
+    await ensure_schedules(client, waiting_every=hour, housekeeping_every=minute)
+    made = (await housekeeping.describe()).schedule
+    assert [interval.every for interval in made.spec.intervals] == [minute]
+    assert (made.state.paused, made.state.note) == (True, "maintenance")
+
+    async def listed() -> bool:
+        return {schedule.id async for schedule in await client.list_schedules()} >= {
+            HOUSEKEEPING_SCHEDULE,
+            WAITING_JOBS_SCHEDULE,
+        }
+
+    await until(listed, "both schedules")
+    for name in (HOUSEKEEPING_SCHEDULE, WAITING_JOBS_SCHEDULE):
+        await client.get_schedule_handle(name).delete()
