@@ -23,12 +23,16 @@ class Settings(BaseSettings):
 
     darkroom_home: Path = Path(".darkroom")
 
-    image_provider: Literal["gemini", "offline"] | None = None
+    image_provider: Literal["gemini", "runware", "offline"] | None = None
     gemini_api_key: SecretStr | None = None
     gemini_model: str = "gemini-nano-banana-2.1"
     gemini_base_url: str | None = None
     gemini_api_version: str | None = None
     gemini_timeout: Annotated[float, Field(gt=0, le=1800)] = 180.0
+    runware_api_key: SecretStr | None = None
+    runware_model: str = "google:nano-banana@2.1"
+    runware_base_url: str | None = None
+    runware_timeout: Annotated[float, Field(gt=0, le=1800)] = 180.0
 
     supabase_url: str | None = None
     supabase_service_role_key: SecretStr | None = None
@@ -114,18 +118,25 @@ class Settings(BaseSettings):
     @property
     def provider(self) -> str:
         """The provider that draws when an order names none."""
-        return self.image_provider or ("gemini" if self.gemini_api_key else "offline")
+        if self.image_provider is not None:
+            return self.image_provider
+        with_keys = {"gemini": self.gemini_api_key, "runware": self.runware_api_key}
+        return next((name for name, key in with_keys.items() if key), "offline")
 
     @property
     def provider_slots(self) -> int:
         """Provider calls under way in one process."""
-        return self.provider_concurrency or (24 if self.provider == "gemini" else 100)
+        return self.provider_concurrency or (100 if self.provider == "offline" else 24)
 
     @property
     def provider_timeout(self) -> timedelta:
         """The longest one call to any configured provider may take: an order may name each of them."""
-        offline = max(60.0, self.offline_latency[1] + 30)
-        return timedelta(seconds=offline if self.gemini_api_key is None else max(offline, self.gemini_timeout))
+        longest = max(60.0, self.offline_latency[1] + 30)
+        if self.gemini_api_key is not None:
+            longest = max(longest, self.gemini_timeout)
+        if self.runware_api_key is not None:
+            longest = max(longest, self.runware_timeout)
+        return timedelta(seconds=longest)
 
     @property
     def limits(self) -> Limits:
@@ -164,6 +175,8 @@ def read_settings() -> Settings:
         raise SettingRejected(f"{name}={first['input']!s}: {reason[:1].lower()}{reason[1:]}") from None
     if settings.provider == "gemini" and settings.gemini_api_key is None:
         raise SettingRejected("IMAGE_PROVIDER=gemini: needs GEMINI_API_KEY; set it, or IMAGE_PROVIDER=offline")
+    if settings.provider == "runware" and settings.runware_api_key is None:
+        raise SettingRejected("IMAGE_PROVIDER=runware: needs RUNWARE_API_KEY; set it, or IMAGE_PROVIDER=offline")
     if settings.supabase_url is not None and settings.supabase_service_role_key is None:
         raise SettingRejected(
             f"SUPABASE_URL={settings.supabase_url}: needs SUPABASE_SERVICE_ROLE_KEY; set both, or neither"

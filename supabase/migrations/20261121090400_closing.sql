@@ -1,5 +1,7 @@
 -- A run ends: final row, production row, release of the hold, receipt (spec §§2, 4).
 
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+
 -- What was done and charged for the job, or for one run of it.
 create or replace function public.darkroom_tally(p_job_id uuid, p_run_id text) returns jsonb
 language sql stable set search_path = '' as $$
@@ -50,7 +52,7 @@ declare
   v_amount integer;
 begin
   select amount into v_amount from public.quel_credit_holds
-  where job_id = p_job_id and released_at is null for update;
+  where job_id = p_job_id and released_at is null for no key update;
   if not found then
     return 0;
   end if;
@@ -69,7 +71,7 @@ declare
   v_new jsonb;
 begin
   select coalesce(nullif(attach_ids, 'null'), '[]') into v_there
-  from public.quel_production_photo where production_id = p_production_id for update;
+  from public.quel_production_photo where production_id = p_production_id for no key update;
   if not found then
     return;
   end if;
@@ -101,8 +103,9 @@ declare
   v_released integer;
   v_now timestamptz;
 begin
-  select job_status, current_run_id, job_type, total_images, unit_price, production_id into v_job
-  from public.quel_production_jobs where job_id = p_job_id for update;
+  select job_status, current_run_id, job_type, coalesce(total_images, 0) as total_images, unit_price, production_id
+  into v_job
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);
   end if;
@@ -163,11 +166,12 @@ $$;
 create or replace function public.darkroom_drop_undelivered(p_job_id uuid, p_run_id text) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform 1 from public.quel_production_jobs where job_id = p_job_id for update;
+  perform 1 from public.quel_production_jobs where job_id = p_job_id for no key update;
   if public.darkroom_may_remove_leftovers(p_job_id, p_run_id) then
     delete from public.quel_attach where job_id = p_job_id and delivered_at is null;
   end if;
 end
 $$;
 
+select public.darkroom_close_functions();
 insert into public.quel_schema_versions (version) values ('20261121090400') on conflict do nothing;
