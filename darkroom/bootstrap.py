@@ -17,6 +17,7 @@ from activities.calls import ProviderCalls
 from activities.housekeeping import HousekeepingActivities
 from activities.images import ImageActivities
 from activities.jobs import JobActivities, Pace
+from activities.outages import OutageLines
 from activities.refreshing import RowRefresher
 from activities.waiting import WaitingActivities
 from darkroom.desk import Desk
@@ -199,6 +200,16 @@ def _providers(settings: Settings) -> dict[str, ImageProvider]:
             timeout=timedelta(seconds=settings.gemini_timeout),
             max_concurrent=settings.provider_slots,
         )
+    if settings.runware_api_key is not None:
+        from darkroom.providers.runware import RunwareProvider  # noqa: PLC0415 - as above
+
+        found["runware"] = RunwareProvider(
+            api_key=settings.runware_api_key.get_secret_value(),
+            model=settings.runware_model,
+            base_url=settings.runware_base_url,
+            timeout=timedelta(seconds=settings.runware_timeout),
+            max_concurrent=settings.provider_slots,
+        )
     return found
 
 
@@ -233,7 +244,7 @@ async def running_workers(
     housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, client).tidy)
     waiting = WaitingActivities(Lookout(parts.desk(client)).look)
     shared: dict[str, Any] = {
-        "interceptors": interceptors,
+        "interceptors": [OutageLines(), *interceptors],
         "graceful_shutdown_timeout": settings.provider_timeout + GRACE_ABOVE_PROVIDER,
         "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,

@@ -94,6 +94,6 @@ async def check_provider(name: str, provider: ImageProvider) -> Finding:
     except (ProviderUnavailable, TimeoutError) as error:
         return Finding.wrong(what, str(error) or "does not answer", "try again; see whether this machine reaches it")
     if wrong is None:
-        return Finding.good(what, "accepts the key and knows the model")
+        return Finding.good(what, "accepts the key")
     told, _, remedy = wrong.rpartition("; ")
     return Finding.wrong(what, told or wrong, remedy if told else "look at the key")

@@ -23,12 +23,16 @@ class Settings(BaseSettings):
 
     darkroom_home: Path = Path(".darkroom")
 
-    image_provider: Annotated[tuple[Literal["gemini", "offline"], ...] | None, NoDecode] = None
+    image_provider: Annotated[tuple[Literal["gemini", "runware", "offline"], ...] | None, NoDecode] = None
     gemini_api_key: SecretStr | None = None
     gemini_model: str = "gemini-nano-banana-2.1"
     gemini_base_url: str | None = None
     gemini_api_version: str | None = None
     gemini_timeout: Annotated[float, Field(gt=0, le=1800)] = 180.0
+    runware_api_key: SecretStr | None = None
+    runware_model: str = "google:nano-banana@2.1"
+    runware_base_url: str | None = None
+    runware_timeout: Annotated[float, Field(gt=0, le=1800)] = 180.0
 
     supabase_url: str | None = None
     supabase_service_role_key: SecretStr | None = None
@@ -123,7 +127,10 @@ class Settings(BaseSettings):
     @property
     def providers(self) -> tuple[str, ...]:
         """Who draws when an order names nobody: the first, and when that one cannot, the next."""
-        return self.image_provider or (("gemini" if self.gemini_api_key else "offline"),)
+        if self.image_provider is not None:
+            return self.image_provider
+        with_keys = {"gemini": self.gemini_api_key, "runware": self.runware_api_key}
+        return (next((name for name, key in with_keys.items() if key), "offline"),)
 
     @property
     def provider(self) -> str:
@@ -138,8 +145,12 @@ class Settings(BaseSettings):
     @property
     def provider_timeout(self) -> timedelta:
         """The longest one call to any configured provider may take: an order may name each of them."""
-        offline = max(60.0, self.offline_latency[1] + 30)
-        return timedelta(seconds=offline if self.gemini_api_key is None else max(offline, self.gemini_timeout))
+        longest = max(60.0, self.offline_latency[1] + 30)
+        if self.gemini_api_key is not None:
+            longest = max(longest, self.gemini_timeout)
+        if self.runware_api_key is not None:
+            longest = max(longest, self.runware_timeout)
+        return timedelta(seconds=longest)
 
     @property
     def limits(self) -> Limits:
@@ -176,8 +187,10 @@ def read_settings() -> Settings:
         name = "_".join(str(step) for step in first["loc"][:1]).upper()
         reason = str(first["msg"]).removeprefix("Value error, ")
         raise SettingRejected(f"{name}={first['input']!s}: {reason[:1].lower()}{reason[1:]}") from None
-    if "gemini" in settings.providers and settings.gemini_api_key is None:
-        raise SettingRejected("IMAGE_PROVIDER=gemini: needs GEMINI_API_KEY; set it, or IMAGE_PROVIDER=offline")
+    for name, key in (("gemini", settings.gemini_api_key), ("runware", settings.runware_api_key)):
+        if name in settings.providers and key is None:
+            needs = f"{name.upper()}_API_KEY"
+            raise SettingRejected(f"IMAGE_PROVIDER={name}: needs {needs}; set it, or IMAGE_PROVIDER=offline")
     if settings.supabase_url is not None and settings.supabase_service_role_key is None:
         raise SettingRejected(
             f"SUPABASE_URL={settings.supabase_url}: needs SUPABASE_SERVICE_ROLE_KEY; set both, or neither"

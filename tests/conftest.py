@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from darkroom.settings import Settings
+from tests.supabase.local import LocalSupabase, running_supabase
 from tests.supabase.project import Project, running_project
 
 # Whoever runs the tests may have a real project in the environment; no test is to reach it.
@@ -26,3 +27,17 @@ def project(migrated: Project) -> Project:
     """The project with empty tables."""
     migrated.reset()
     return migrated
+
+
+@pytest.fixture(scope="session")
+def shared_supabase(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSupabase]:
+    """One more project a test process, with a Storage server: for whole jobs, and for tests that break parts of it."""
+    with running_supabase(tmp_path_factory.mktemp("supabase-jobs")) as supabase:
+        yield supabase
+
+
+@pytest.fixture
+def supabase(shared_supabase: LocalSupabase) -> LocalSupabase:
+    """That project whole and empty, whatever the test before did to it."""
+    shared_supabase.make_whole()
+    return shared_supabase

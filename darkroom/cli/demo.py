@@ -28,6 +28,8 @@ from darkroom.embedded import embedded_server
 from darkroom.settings import Settings, make_home, read_settings
 from darkroom.temporal import EmbeddedServer, connect_to
 
+KEYS = ("gemini_api_key", "runware_api_key")
+
 UNLESS_SET: dict[str, Any] = {
     "offline_miss_rate": 0.08,
     "offline_fault_rate": 0.05,
@@ -59,7 +61,7 @@ def demo(order: _ORDER = DemoOrder.STAGES, as_json: arguments.AsJson = False) ->
 def _demo_settings(settings: Settings) -> Settings:
     chosen = {name: value for name, value in UNLESS_SET.items() if name not in settings.model_fields_set}
     # Whatever key lies in the environment: a demo costs nothing.
-    return settings.model_copy(update={**chosen, "image_provider": ("offline",), "gemini_api_key": None})
+    return settings.model_copy(update={**chosen, "image_provider": ("offline",), **dict.fromkeys(KEYS)})
 
 
 async def _demo(settings: Settings, order: DemoOrder, output: Output) -> Status:

@@ -23,6 +23,7 @@ from google.genai.types import (
 
 from darkroom.domain.errors import ProviderUnavailable
 from darkroom.domain.images import Generated, Missed, ProviderAnswer, QuotaSpent, Refused, Stopped
+from darkroom.providers.wording import one_line
 
 REFUSALS = frozenset(
     {
@@ -46,9 +47,6 @@ JITTER_SHARE = 0.5
 """At most this part of the wait is added to it, so that refused calls do not come back together."""
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
-
-LONGEST_QUOTE = 300
-"""Characters of Google's own words in a reason; reasons travel in workflow history."""
 
 
 def read_response(response: GenerateContentResponse) -> ProviderAnswer:
@@ -130,7 +128,7 @@ def _said(candidate: Candidate) -> str:
     """What the model says instead of drawing; the SDK drops Google's own finish message."""
     parts = (candidate.content.parts if candidate.content else None) or []
     spoken = " ".join(part.text for part in parts if part.text and not part.thought)
-    words = _shorten(spoken)
+    words = one_line(spoken)
     return f": {words}" if words else ""
 
 
@@ -221,9 +219,4 @@ def _quote(error: APIError) -> str:
     message = error.message if isinstance(error.message, str) else ""
     if not message.strip() or message.lstrip().startswith("<"):
         return error.status if isinstance(error.status, str) and error.status else "no message"
-    return _shorten(message)
-
-
-def _shorten(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 1] + "…"
+    return one_line(message)

@@ -73,7 +73,7 @@ class FileStorage:
             message = f"file of {key!r} in {self._root}: {error.strerror or error}"
             if error.errno in _FINAL:
                 raise StorageRefused(f"{message}; check the folder's permissions") from error
-            raise StorageUnavailable(f"{message}; tried again until it works") from error
+            raise StorageUnavailable(f"{message}; tried again by workers until it works") from error
 
     @staticmethod
     def _write(path: Path, data: bytes) -> None:

@@ -169,7 +169,9 @@ class SupabaseStorage:
             StorageUnavailable: the bucket was made meanwhile, so the question has to be asked again.
         """
         if await self._is_public() is not None:
-            raise StorageUnavailable(f"bucket {self._bucket!r} was made just now; tried again until it works")
+            raise StorageUnavailable(
+                f"bucket {self._bucket!r} was made just now; tried again by workers until it works"
+            )
 
     async def _call(self, thing: str, call: Awaitable[T]) -> T:
         """What the client answers; its errors in our words."""
@@ -180,8 +182,8 @@ class SupabaseStorage:
             raise translated(error, place) from error
         except httpx.RequestError as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise StorageUnavailable(f"{place}: no answer ({reason}); tried again until it works") from error
+            raise StorageUnavailable(f"{place}: no answer ({reason}); tried again by workers until it works") from error
         except (ValueError, KeyError, TypeError) as error:
             raise StorageUnavailable(
-                f"{place}: the answer is not Supabase Storage's; check SUPABASE_URL, tried again until it works"
+                f"{place}: the answer is not Supabase Storage's; check SUPABASE_URL; workers try again until it works"
             ) from error

@@ -54,7 +54,7 @@ _REFUSALS = (
     _Refusal(
         (),
         ("Duplicate", "AlreadyExists"),
-        "another one was faster; tried again until it works",
+        "another one was faster; tried again by workers until it works",
         AlreadyThere,
     ),
 )
@@ -76,9 +76,9 @@ def translated(error: StorageApiError, place: str) -> DarkroomError:
     if error.code == _UNREADABLE:
         return StorageUnavailable(
             f"{place}: HTTP status {status} without Storage's explanation; "
-            "tried again until it works, check SUPABASE_URL if it never does"
+            "tried again by workers until it works, check SUPABASE_URL if it never does"
         )
     reason = " ".join(str(error.message).split())[:200]
     if status >= 500 or status in _PASSING:
-        return StorageUnavailable(f"{place}: {reason} ({status}); tried again until it works")
+        return StorageUnavailable(f"{place}: {reason} ({status}); tried again by workers until it works")
     return StorageRefused(f"{place}: {reason} ({status}); check SUPABASE_URL and the project's Storage logs")

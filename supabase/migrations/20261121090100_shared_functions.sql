@@ -1,6 +1,26 @@
 -- What several transactions share. Every function of Darkroom begins with darkroom_, takes what the Python port
 -- takes and answers with the JSON of what the port returns. A whole transaction is one call.
 
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+
+-- Every function of ours, whatever it is called with, for the service role alone. A new project lets everybody call
+-- what is made in it: each file that makes functions ends with this, so that not one is open for a moment.
+create or replace function public.darkroom_close_functions() returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_function regprocedure;
+begin
+  for v_function in
+    select procedure.oid::regprocedure from pg_catalog.pg_proc as procedure
+    join pg_catalog.pg_namespace as namespace on namespace.oid = procedure.pronamespace
+    where namespace.nspname = 'public' and procedure.proname like 'darkroom\_%'
+  loop
+    execute format('revoke all on function %s from public, anon, authenticated', v_function);
+    execute format('grant execute on function %s to service_role', v_function);
+  end loop;
+end
+$$;
+
 create or replace function public.darkroom_not_found(p_job_id uuid) returns void
 language plpgsql set search_path = '' as $$
 begin
@@ -38,7 +58,7 @@ language sql stable set search_path = '' as $$
     'failed_images', coalesce(job.failed_images, 0),
     'generated_attach_ids', coalesce(nullif(job.generated_attach_ids, 'null'), '[]'),
     'error_message', job.error_message, 'retry_count', coalesce(job.retry_count, 0),
-    'unit_price', job.unit_price, 'priority', job.priority,
+    'run_id', job.current_run_id, 'unit_price', job.unit_price, 'priority', job.priority,
     'created_at', coalesce(job.created_at, job.started_at, job.updated_at, 'epoch'),
     'started_at', job.started_at, 'completed_at', job.completed_at,
     'updated_at', coalesce(job.updated_at, job.created_at, 'epoch'))
@@ -83,7 +103,7 @@ $$;
 create or replace function public.darkroom_refresh(p_job_id uuid) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform 1 from public.quel_production_jobs where job_id = p_job_id for update;
+  perform 1 from public.quel_production_jobs where job_id = p_job_id for no key update;
   perform public.darkroom_refresh_row(p_job_id);
 end
 $$;
@@ -110,4 +130,5 @@ language sql volatile security definer set search_path = '' as $$
   select jsonb_build_object('version', max(version), 'time', clock_timestamp()) from public.quel_schema_versions
 $$;
 
+select public.darkroom_close_functions();
 insert into public.quel_schema_versions (version) values ('20261121090100') on conflict do nothing;

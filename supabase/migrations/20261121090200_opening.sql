@@ -1,5 +1,7 @@
 -- Jobs come to life: stored as pending, opened by a run, told to pause or to stop.
 
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+
 create or replace function public.darkroom_create_job(p_job jsonb) returns boolean
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -72,7 +74,7 @@ begin
     production_id = (p_order->>'production_id')::uuid, total_images = (p_order->>'total_images')::integer,
     unit_price = (p_order->>'unit_price')::integer, max_top_ups = (p_order->>'max_top_ups')::integer,
     max_credits = (p_order->>'max_credits')::integer, provider = p_order->>'provider',
-    priority = (p_order->>'priority')::integer
+    priority = (p_order->>'priority')::integer, book_id = (p_order->>'book_id')::uuid
   where job_id = p_job_id;
 end
 $$;
@@ -96,7 +98,7 @@ begin
   end if;
   -- The member's row is locked before the holds are added up: two jobs that open at once see each other.
   select coalesce(quel_member_credit, 0) into v_balance
-  from public.quel_member where quel_member_id = v_user for update;
+  from public.quel_member where quel_member_id = v_user for no key update;
   if not found then
     return format('user %s has no member row; `starter.py credits grant %s N` creates one', v_user, v_user);
   end if;
@@ -148,7 +150,7 @@ language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'failure', p_failure, 'job_type', coalesce(job.job_type, ''), 'user_id', job.quel_member_id,
     'total_images', coalesce(job.total_images, 0), 'max_top_ups', coalesce(job.max_top_ups, 0),
-    'provider', coalesce(job.provider, p_provider), 'started_at', job.started_at,
+    'providers', string_to_array(coalesce(job.provider, p_provider), ','), 'started_at', job.started_at,
     'control', jsonb_build_object(
       'version', job.control_version, 'paused', job.paused_by_user, 'quota_until', job.quota_until,
       'reason', case when job.cancel_requested then job.cancel_reason else job.pause_reason end,
@@ -172,12 +174,15 @@ declare
   v_status text;
   v_failed integer;
   v_current text;
+  v_before boolean;
   v_known record;
   v_turned_away text;
   v_failure text;
 begin
-  select job_status, coalesce(failed_images, 0), current_run_id into v_status, v_failed, v_current
-  from public.quel_production_jobs where job_id = p_job_id for update;
+  select job_status, coalesce(failed_images, 0), current_run_id,
+    coalesce(generated_attach_ids, 'null') not in ('null', '[]')
+  into v_status, v_failed, v_current, v_before
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);
   end if;
@@ -189,6 +194,10 @@ begin
     return public.darkroom_plan(p_job_id, v_known.failure, p_provider);
   end if;
   v_turned_away := public.darkroom_turn_away(p_job_id, v_status, v_failed, p_started_at, p_restart);
+  if v_turned_away is null and v_current is null and v_before then
+    -- Which of its pictures belong to which stage nobody knows: a run would forget them and make them all again.
+    v_turned_away := 'the job has images of before Darkroom; order what is missing as a new job';
+  end if;
   if v_turned_away is not null then
     return jsonb_build_object('turned_away', v_turned_away);
   end if;
@@ -217,7 +226,7 @@ declare
   v_paused boolean := v_user_paused or v_quota_until is not null;
 begin
   select job_status, current_run_id, control_version into v_job
-  from public.quel_production_jobs where job_id = p_job_id for update;
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);
   end if;
@@ -246,7 +255,7 @@ declare
   v_production uuid;
 begin
   select job_status, production_id into v_status, v_production
-  from public.quel_production_jobs where job_id = p_job_id for update;
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);
   end if;
@@ -263,4 +272,5 @@ begin
 end
 $$;
 
+select public.darkroom_close_functions();
 insert into public.quel_schema_versions (version) values ('20261121090200') on conflict do nothing;

@@ -1,5 +1,8 @@
 -- One image's way through the records: attempt, attachment, settlement (spec §§3, 4).
--- Locks are taken in one order: job, member, hold, stage.
+-- Locks are taken in one order: job, member, hold, stage, and leave the keys free (`no key update`): tables of before
+-- may have foreign keys, and two checks that share a key while each waits for all of the row are a deadlock.
+
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
 
 -- The ordinals to make next: every one up to the highest ever attempted that is not decided, then new ones.
 create or replace function public.darkroom_next_ordinals(
@@ -166,12 +169,12 @@ declare
   v_balance integer;
   v_held integer;
 begin
-  select quel_member_credit into v_balance from public.quel_member where quel_member_id = p_user for update;
+  select quel_member_credit into v_balance from public.quel_member where quel_member_id = p_user for no key update;
   if coalesce(v_balance, 0) < p_price then
     return format('insufficient credits: need %s, balance %s', p_price, coalesce(v_balance, 0));
   end if;
   select amount into v_held from public.quel_credit_holds
-  where job_id = p_job_id and released_at is null for update;
+  where job_id = p_job_id and released_at is null for no key update;
   if coalesce(v_held, -1) < p_price then
     return format('insufficient credits: need %s, the job''s hold has %s left', p_price, coalesce(v_held, 0));
   end if;
@@ -201,7 +204,7 @@ declare
 begin
   -- Settlements of one job come one after another: two with one key, or the last one of a stage twice, meet here.
   select job_status, current_run_id, quel_member_id, production_id, unit_price, refreshed_at into v_job
-  from public.quel_production_jobs where job_id = p_job_id for update;
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);
   end if;
@@ -220,7 +223,7 @@ begin
   select target, delivered_images into v_stage from public.quel_job_stages
   where job_id = p_job_id and stage_index = p_stage_index;
   -- The target, not the quantity: a stage's part of max_credits is never taken by another stage.
-  if v_stage.delivered_images >= v_stage.target then
+  if not found or v_stage.delivered_images >= v_stage.target then
     return jsonb_build_object(
       'settlement', 'stage_full', 'reason', 'the stage has all it may deliver already');
   end if;
@@ -247,4 +250,5 @@ begin
 end
 $$;
 
+select public.darkroom_close_functions();
 insert into public.quel_schema_versions (version) values ('20261121090300') on conflict do nothing;

@@ -1,9 +1,35 @@
 -- A run ends: final row, production row, release of the hold, receipt (spec §§2, 4).
 
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+
+-- Which provider made how many. A delivered picture is that of the newest call that was generated for it.
+create or replace function public.darkroom_made_by(p_job_id uuid, p_run_id text) returns jsonb
+language sql stable set search_path = '' as $$
+  with made as (
+    select distinct on (stage_index, ordinal) stage_index, ordinal, provider
+    from public.quel_generation_attempts
+    where job_id = p_job_id and outcome = 'generated'
+    order by stage_index, ordinal, attempt_id desc
+  ), delivered as (
+    select made.provider, count(*) as images
+    from public.quel_attach as image join made using (stage_index, ordinal)
+    where image.job_id = p_job_id and image.delivered_at is not null
+      and (p_run_id is null or image.delivered_run = p_run_id)
+    group by made.provider
+  ), asked as (
+    select provider, count(*) as calls from public.quel_generation_attempts
+    where job_id = p_job_id and (p_run_id is null or run_id = p_run_id) group by provider
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'provider', provider, 'calls', calls, 'delivered', coalesce(images, 0)) order by provider), '[]')
+  from asked left join delivered using (provider)
+$$;
+
 -- What was done and charged for the job, or for one run of it.
 create or replace function public.darkroom_tally(p_job_id uuid, p_run_id text) returns jsonb
 language sql stable set search_path = '' as $$
   select attempts.tally || images.tally || runs.tally
+    || jsonb_build_object('made_by', public.darkroom_made_by(p_job_id, p_run_id))
   from (
     select jsonb_build_object(
       'provider_calls', count(*), 'unknown_calls', count(*) - count(outcome),
@@ -50,7 +76,7 @@ declare
   v_amount integer;
 begin
   select amount into v_amount from public.quel_credit_holds
-  where job_id = p_job_id and released_at is null for update;
+  where job_id = p_job_id and released_at is null for no key update;
   if not found then
     return 0;
   end if;
@@ -69,7 +95,7 @@ declare
   v_new jsonb;
 begin
   select coalesce(nullif(attach_ids, 'null'), '[]') into v_there
-  from public.quel_production_photo where production_id = p_production_id for update;
+  from public.quel_production_photo where production_id = p_production_id for no key update;
   if not found then
     return;
   end if;
@@ -101,8 +127,9 @@ declare
   v_released integer;
   v_now timestamptz;
 begin
-  select job_status, current_run_id, job_type, total_images, unit_price, production_id into v_job
-  from public.quel_production_jobs where job_id = p_job_id for update;
+  select job_status, current_run_id, job_type, coalesce(total_images, 0) as total_images, unit_price, production_id
+  into v_job
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);
   end if;
@@ -151,23 +178,30 @@ begin
 end
 $$;
 
--- Whether this run ended the job, completed or cancelled, and no later run has opened it.
-create or replace function public.darkroom_may_remove_leftovers(p_job_id uuid, p_run_id text) returns boolean
+-- Whether this run ended the job, completed or cancelled, or failed before a time, and no later run has opened it.
+create or replace function public.darkroom_may_remove_leftovers(
+  p_job_id uuid, p_run_id text, p_failed_before timestamptz
+) returns boolean
 language sql stable security definer set search_path = '' as $$
   select exists (
     select 1 from public.quel_production_jobs
-    where job_id = p_job_id and current_run_id = p_run_id and job_status in ('completed', 'cancelled'))
+    where job_id = p_job_id and current_run_id = p_run_id
+      and (job_status in ('completed', 'cancelled')
+        or (job_status = 'failed' and completed_at < p_failed_before)))
 $$;
 
 -- Delete the attachments of an ended job's images that were never delivered.
-create or replace function public.darkroom_drop_undelivered(p_job_id uuid, p_run_id text) returns void
+create or replace function public.darkroom_drop_undelivered(
+  p_job_id uuid, p_run_id text, p_failed_before timestamptz
+) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform 1 from public.quel_production_jobs where job_id = p_job_id for update;
-  if public.darkroom_may_remove_leftovers(p_job_id, p_run_id) then
+  perform 1 from public.quel_production_jobs where job_id = p_job_id for no key update;
+  if public.darkroom_may_remove_leftovers(p_job_id, p_run_id, p_failed_before) then
     delete from public.quel_attach where job_id = p_job_id and delivered_at is null;
   end if;
 end
 $$;
 
+select public.darkroom_close_functions();
 insert into public.quel_schema_versions (version) values ('20261121090400') on conflict do nothing;

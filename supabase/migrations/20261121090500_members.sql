@@ -1,5 +1,7 @@
 -- Members, their credits and the pictures they uploaded.
 
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+
 create or replace function public.darkroom_ensure_member(p_user_id uuid, p_opening_balance integer) returns void
 language sql security definer set search_path = '' as $$
   insert into public.quel_member (quel_member_id, quel_member_credit, opening_balance, created_at)
@@ -27,8 +29,13 @@ declare
 begin
   perform public.darkroom_ensure_member(p_user_id, 0);
   select coalesce(quel_member_credit, 0) into v_balance
-  from public.quel_member where quel_member_id = p_user_id for update;
+  from public.quel_member where quel_member_id = p_user_id for no key update;
   if not exists (select 1 from public.quel_credits where idempotency_key = p_idempotency_key) then
+    if v_balance::bigint + p_amount not between 0 and 2147483647 then
+      raise sqlstate 'PT422' using message = format(
+        'user %s has %s credits; with %s more the balance would not be between 0 and 2147483647',
+        p_user_id, v_balance, p_amount);
+    end if;
     insert into public.quel_credits (
       quel_member_id, transaction_type, amount, balance_after, idempotency_key, created_at)
     values (p_user_id, 'GRANT', p_amount, v_balance + p_amount, p_idempotency_key, clock_timestamp());
@@ -65,13 +72,16 @@ language sql stable security definer set search_path = '' as $$
   from public.quel_production_photo where production_id = p_production_id
 $$;
 
+-- Rows of before Darkroom may lack a type; what they were, mostly, is WebP.
 create or replace function public.darkroom_stored_file(p_attach_id bigint) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
-    'attach_id', attach_id, 'path', attach_file_path, 'media_type', attach_file_type,
-    'user_id', quel_member_id)
+    'attach_id', attach_id, 'path', attach_file_path, 'user_id', quel_member_id,
+    'media_type', coalesce(nullif(attach_file_type, ''), case lower(substring(attach_file_path from '[^.]*$'))
+      when 'png' then 'image/png' when 'jpg' then 'image/jpeg' when 'jpeg' then 'image/jpeg'
+      else 'image/webp' end))
   from public.quel_attach
-  where attach_id = p_attach_id and (job_id is null or delivered_at is not null)
+  where attach_id = p_attach_id and attach_file_path is not null and (job_id is null or delivered_at is not null)
 $$;
 
 -- Record an uploaded picture, or find the row of the same picture of the same user.
@@ -103,4 +113,5 @@ begin
 end
 $$;
 
+select public.darkroom_close_functions();
 insert into public.quel_schema_versions (version) values ('20261121090500') on conflict do nothing;

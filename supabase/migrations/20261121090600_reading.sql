@@ -1,30 +1,45 @@
 -- What clients read: rows, progress, receipts, delivered pictures. Lists come as one JSON value, because
 -- PostgREST cuts rows at 1,000 without a word.
 
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+
+-- Rows of before Darkroom may be in states that it does not know, or in none; those are shown nowhere.
 create or replace function public.darkroom_job(p_job_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select public.darkroom_job_json(job) from public.quel_production_jobs as job where job.job_id = p_job_id
+  select public.darkroom_job_json(job) from public.quel_production_jobs as job
+  where job.job_id = p_job_id and job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;
 
--- Jobs, newest first; those of states that Darkroom does not know are left out.
+-- Jobs, newest first. Planned for each call: few jobs run among many that ended, and no one plan is good for both.
 create or replace function public.darkroom_jobs(p_status text, p_limit integer) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(public.darkroom_job_json(page) order by page.created_at desc nulls last), '[]')
-  from (
-    select * from public.quel_production_jobs
-    where job_status = any (case when p_status is null
-      then array['pending', 'processing', 'completed', 'failed', 'cancelled'] else array[p_status] end)
-    order by created_at desc nulls last limit p_limit
-  ) as page
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_jobs jsonb;
+begin
+  if p_status is null then
+    select jsonb_agg(public.darkroom_job_json(page) order by page.created_at desc nulls last) into v_jobs from (
+      select * from public.quel_production_jobs
+      where job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
+      order by created_at desc nulls last limit p_limit
+    ) as page;
+  else
+    select jsonb_agg(public.darkroom_job_json(page) order by page.created_at desc nulls last) into v_jobs from (
+      select * from public.quel_production_jobs
+      where job_status = p_status order by created_at desc nulls last limit p_limit
+    ) as page;
+  end if;
+  return coalesce(v_jobs, '[]');
+end
 $$;
 
--- Jobs whose id, in lower case, begins like this.
+-- Jobs whose id, in lower case, begins like this: a range, which an index serves whatever plan is made. Nothing in
+-- an id comes after a tilde.
 create or replace function public.darkroom_jobs_beginning(p_prefix text, p_limit integer) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(public.darkroom_job_json(page)), '[]')
   from (
     select * from public.quel_production_jobs
-    where job_id::text like replace(replace(p_prefix, '%', ''), '_', '') || '%'
+    where job_id::text ~>=~ p_prefix and job_id::text ~<~ (p_prefix || '~')
       and job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
     limit p_limit
   ) as page
@@ -125,7 +140,8 @@ language sql stable security definer set search_path = '' as $$
         case when coalesce(job.total_images, 0) <= p_most_ids then p_most_ids else 0 end
       ) order by stage.stage_index)
       from public.quel_job_stages as stage where stage.job_id = job.job_id), '[]'))
-  from public.quel_production_jobs as job where job.job_id = p_job_id
+  from public.quel_production_jobs as job
+  where job.job_id = p_job_id and job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;
 
 create or replace function public.darkroom_images_json(image public.quel_attach) returns jsonb
@@ -163,4 +179,5 @@ begin
 end
 $$;
 
+select public.darkroom_close_functions();
 insert into public.quel_schema_versions (version) values ('20261121090600') on conflict do nothing;

@@ -1,5 +1,7 @@
 -- The invariants of spec §4: each line names what is broken. Rows of before Darkroom are not judged.
 
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+
 create or replace function public.darkroom_audit() returns jsonb
 language sql stable security definer set search_path = '' as $$
   with delivered as (
@@ -82,4 +84,5 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(line), '[]') from found
 $$;
 
+select public.darkroom_close_functions();
 insert into public.quel_schema_versions (version) values ('20261121090700') on conflict do nothing;

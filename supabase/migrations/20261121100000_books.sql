@@ -1,5 +1,7 @@
 -- Storybooks (spec §7): the book's row, and what became of its pages.
 
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+
 create table if not exists public.quel_books (
   book_id uuid primary key default gen_random_uuid(),
   base_path text not null
@@ -13,7 +15,8 @@ alter table public.quel_books
   add column if not exists cover_image text,
   add column if not exists task_metadata jsonb,
   add column if not exists updated_at timestamptz;
-alter table public.quel_production_jobs add column if not exists book_id uuid;
+revoke all on public.quel_books from public, anon, authenticated;
+grant all on public.quel_books to service_role;
 
 -- A book's row as far as pictures concern it; one without a folder has one of its own.
 create or replace function public.darkroom_book_json(book public.quel_books) returns jsonb
@@ -73,7 +76,7 @@ declare
   v_job record;
 begin
   select job_status, current_run_id, book_id into v_job
-  from public.quel_production_jobs where job_id = p_job_id for update;
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);
   end if;
@@ -89,4 +92,8 @@ begin
 end
 $$;
 
+select public.darkroom_close_functions();
+
 insert into public.quel_schema_versions (version) values ('20261121100000') on conflict do nothing;
+
+notify pgrst, 'reload schema';

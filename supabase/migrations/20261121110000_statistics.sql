@@ -1,5 +1,7 @@
 -- What providers did by day, and what housekeeping asks for.
 
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+
 -- From the beginning of a day (UTC) on; a call counts on the day it began.
 create or replace function public.darkroom_statistics(p_since date) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -69,4 +71,8 @@ language sql security definer set search_path = '' as $$
   select coalesce(jsonb_agg(job_id), '[]') from released
 $$;
 
+select public.darkroom_close_functions();
+
 insert into public.quel_schema_versions (version) values ('20261121110000') on conflict do nothing;
+
+notify pgrst, 'reload schema';

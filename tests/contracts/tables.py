@@ -26,6 +26,7 @@ TABLES = {
     "quel_job_runs": "run_id",
     "quel_generation_attempts": "job_id, stage_index, ordinal, started_at, call_id",
     "quel_attach": "attach_id",
+    "quel_books": "book_id",
 }
 
 

@@ -29,7 +29,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
     settings = read_settings()
     assert settings.darkroom_home == Path(".darkroom")
     assert settings.provider == "offline"
-    assert settings.gemini_timeout == 180
+    assert (settings.gemini_timeout, settings.runware_timeout) == (180, 180)
     assert settings.offline_latency == (0.5, 1.5)
     assert (settings.offline_miss_rate, settings.offline_fault_rate, settings.offline_refusal_rate) == (0, 0, 0)
     assert (settings.offline_seed, settings.offline_size) == (0, (1376, 768))
@@ -51,8 +51,34 @@ def test_a_key_makes_gemini_the_provider(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (read_settings().provider, read_settings().provider_slots) == ("offline", 100)
 
 
-def test_gemini_without_a_key_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "GEMINI_API_KEY" in rejection(monkeypatch, "IMAGE_PROVIDER", "gemini")
+def test_runware_s_key_makes_it_the_provider_unless_gemini_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNWARE_API_KEY", "secret")
+    settings = read_settings()
+    assert (settings.provider, settings.provider_slots) == ("runware", 24)
+    assert (settings.runware_model, settings.runware_base_url) == ("google:nano-banana@2.1", None)
+    assert "secret" not in repr(settings)
+    monkeypatch.setenv("GEMINI_API_KEY", "another")
+    assert read_settings().provider == "gemini"
+    monkeypatch.setenv("IMAGE_PROVIDER", "runware")
+    assert (read_settings().provider, read_settings().provider_slots) == ("runware", 24)
+
+
+def test_a_call_may_take_as_long_as_the_slowest_provider_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNWARE_TIMEOUT", "400")
+    assert read_settings().provider_timeout == timedelta(seconds=60)
+    monkeypatch.setenv("GEMINI_API_KEY", "secret")
+    assert read_settings().provider_timeout == timedelta(seconds=180)
+    monkeypatch.setenv("RUNWARE_API_KEY", "secret")
+    assert read_settings().provider_timeout == timedelta(seconds=400)
+    monkeypatch.setenv("GEMINI_TIMEOUT", "500")
+    assert read_settings().provider_timeout == timedelta(seconds=500)
+
+
+@pytest.mark.parametrize("provider", ["gemini", "runware"])
+def test_a_provider_without_its_key_is_rejected(monkeypatch: pytest.MonkeyPatch, provider: str) -> None:
+    message = rejection(monkeypatch, "IMAGE_PROVIDER", provider)
+    assert f"{provider.upper()}_API_KEY" in message
+    assert len(message.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -61,6 +87,8 @@ def test_gemini_without_a_key_is_rejected(monkeypatch: pytest.MonkeyPatch) -> No
         ("IMAGE_PROVIDER", "dalle", "gemini"),
         ("GEMINI_TIMEOUT", "0", "greater than 0"),
         ("GEMINI_TIMEOUT", "soon", "number"),
+        ("RUNWARE_TIMEOUT", "0", "greater than 0"),
+        ("RUNWARE_TIMEOUT", "1801", "less than or equal to 1800"),
         ("OFFLINE_LATENCY", "slow", "0.5-1.5"),
         ("OFFLINE_LATENCY", "2-1", "lower bound first"),
         ("OFFLINE_LATENCY", "-1", ""),

@@ -5,16 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.adapters import SUPABASE
 from tests.end_to_end.histories import check_histories
 from tests.end_to_end.stack import Darkroom, running_darkroom
 from tests.parts import temporal_binary
 
 
 @pytest.fixture
-async def darkroom(tmp_path: Path) -> AsyncIterator[Darkroom]:
-    """Server and records in a folder of their own; afterwards the histories of all jobs are checked."""
+async def darkroom(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Darkroom]:
+    """Server and records of their own; afterwards the histories of all jobs are checked.
+
+    Over SQLite and files, or over what a mark of `tests.end_to_end.adapters` says.
+    """
     temporal_binary()
-    async with running_darkroom(tmp_path) as darkroom:
+    over_supabase = getattr(request, "param", None) == SUPABASE
+    supabase = request.getfixturevalue("supabase") if over_supabase else None
+    async with running_darkroom(tmp_path, supabase) as darkroom:
         yield darkroom
         for job_id in darkroom.jobs:
             await check_histories(darkroom, job_id)

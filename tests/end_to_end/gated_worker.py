@@ -2,9 +2,10 @@
 
 GATED_SECONDS   how long a call takes (0)
 GATED_BACK_OFF  every odd ordinal is refused once in passing, with this many seconds to wait
-GATED_FREE      ordinals below this number do not wait for the gate
-GATED_FILE      calls also wait until this file is there
-GATED_STAGED    ordinals below this number, and not free, hang once their bytes are staged
+GATED_MISS      every so-many-th ordinal is answered without a picture
+GATED_FILE      a file with a number: calls for this ordinal and those above it wait until the number is higher
+GATED_RETRY     seconds before whatever failed is tried again, with jitter, instead of 2 doubling to 60
+GATED_HANGS     who stages this ordinal or one above it hears nothing once the bytes are there (storage in files only)
 """
 
 import asyncio
@@ -18,10 +19,11 @@ from pathlib import Path
 import structlog
 from PIL import Image
 
+from activities import errors
 from darkroom import logs
 from darkroom.bootstrap import open_parts, running_workers
 from darkroom.domain.errors import ProviderUnavailable
-from darkroom.domain.images import Generated, ImageRequest, ProviderAnswer
+from darkroom.domain.images import Generated, ImageRequest, Missed, ProviderAnswer
 from darkroom.domain.orders import Capabilities
 from darkroom.settings import Settings, read_settings
 from darkroom.storage.files import FileStorage
@@ -42,17 +44,20 @@ class GatedProvider:
     def __init__(self, home: Path) -> None:
         self._gate = home / os.environ["GATED_FILE"] if "GATED_FILE" in os.environ else None
         self._seconds = _number("GATED_SECONDS")
+        self._miss_every = int(_number("GATED_MISS"))
         self._back_off = timedelta(seconds=_number("GATED_BACK_OFF"))
 
     async def generate(self, request: ImageRequest) -> ProviderAnswer:
-        log.info("call began", stage=request.stage_index, ordinal=request.ordinal)
+        log.info("call began", prompt=request.prompt, stage=request.stage_index, ordinal=request.ordinal)
         if self._back_off and request.ordinal % 2 and request.attempt == 1:
             raise ProviderUnavailable("429 from the provider", retry_after=self._back_off)
         if self._seconds:
             await asyncio.sleep(self._seconds)
         while self._gate is not None and request.ordinal >= int(self._gate.read_text("utf-8")):
             await asyncio.sleep(0.02)
-        log.info("call ended", stage=request.stage_index, ordinal=request.ordinal)
+        if self._miss_every and request.ordinal % self._miss_every == self._miss_every - 1:
+            return Missed(reason="answered without a picture")
+        log.info("call ended", prompt=request.prompt, stage=request.stage_index, ordinal=request.ordinal)
         return Generated(data=_picture(request.ordinal))
 
     async def close(self) -> None:
@@ -64,7 +69,7 @@ class HangingStorage(FileStorage):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self._hangs_from = float(os.environ.get("GATED_HANGS", "inf"))
+        self._hangs_from = _number("GATED_HANGS")
         self._hung: set[str] = set()
 
     async def put(self, key: str, data: bytes, media_type: str) -> None:
@@ -88,7 +93,9 @@ async def serve(settings: Settings) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     client = await connect(settings)
     home = settings.darkroom_home
-    replaced = {"providers": {"offline": GatedProvider(home)}, "storage": HangingStorage(home / "files")}
+    replaced: dict[str, object] = {"providers": {"offline": GatedProvider(home)}}
+    if "GATED_HANGS" in os.environ:
+        replaced["storage"] = HangingStorage(home / "files")
     async with open_parts(settings, **replaced) as parts, running_workers(parts, client):
         log.info("worker started")
         await stop.wait()
@@ -96,6 +103,8 @@ async def serve(settings: Settings) -> None:
 
 if __name__ == "__main__":
     chosen = read_settings()
+    if "GATED_RETRY" in os.environ:
+        errors.FIRST_DELAY = errors.LONGEST_DELAY = timedelta(seconds=_number("GATED_RETRY"))
     logs.configure(chosen)
     asyncio.run(serve(chosen))
     sys.stderr.flush()

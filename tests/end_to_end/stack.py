@@ -1,7 +1,8 @@
-"""One Darkroom in real processes: Temporal's dev server, a worker, SQLite, files."""
+"""One Darkroom in real processes: Temporal's dev server, a worker; SQLite and files, or a Supabase project."""
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import random
@@ -10,24 +11,27 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from PIL import Image
 from temporalio.client import Client, WorkflowHandle
 
 from darkroom import embedded
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.desk import Desk
 from darkroom.domain.jobs import JobRow
-from darkroom.domain.names import LOCAL_USER, job_workflow_id
+from darkroom.domain.names import job_workflow_id
 from darkroom.domain.receipts import Receipt
 from darkroom.settings import Settings
 from darkroom.temporal import connect
-from tests.end_to_end.reading import Reading
+from tests.contracts.invariants import broken
+from tests.end_to_end.reading import FileTables, ProjectTables, Reading
 from tests.parts import temporal_binary
+from tests.supabase.local import LocalSupabase
 from workflows.pipeline_job import PipelineJobWorkflow
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +49,30 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: fl
         assert waited < seconds, f"waited {seconds} s in vain for: {what}"
         await asyncio.sleep(0.02)
     return time.monotonic() - started
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a program left."""
+
+    status: int
+    out: str
+    err: str
+
+
+async def run(*command: str, environment: Mapping[str, str], seconds: float) -> Ended:
+    """Run a program with exactly this environment; it must end in time."""
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    output, errors = await asyncio.wait_for(process.communicate(), seconds)
+    assert process.returncode is not None
+    return Ended(process.returncode, output.decode(), errors.decode())
+
+
+async def starter(*arguments: str, environment: Mapping[str, str]) -> Ended:
+    """Run a command of `starter.py`."""
+    return await run(sys.executable, str(ROOT / "starter.py"), *arguments, environment=environment, seconds=20)
 
 
 class TemporalServer:
@@ -71,9 +99,9 @@ class TemporalServer:
 class WorkerProcess:
     """A worker in its own process, its log in a file."""
 
-    def __init__(self, home: Path, address: str) -> None:
+    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         self._home = home
-        self._address = address
+        self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
         self._starts = 0
 
@@ -89,12 +117,8 @@ class WorkerProcess:
         self._starts += 1
         arguments = [str(ROOT / program[0]), *program[1:]] if program[0].endswith(".py") else list(program)
         environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self._home),
-            "PYTHONPATH": str(ROOT),
+            **self._environment,
             "DARKROOM_HOME": str(self._home),
-            "TEMPORAL_ADDRESS": self._address,
-            "IMAGE_PROVIDER": "offline",
             "OFFLINE_SIZE": "64x64",
             "LOG_FORMAT": "json",
             **{name: str(value) for name, value in settings.items()},
@@ -120,9 +144,11 @@ class WorkerProcess:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The log lines of this event, of the worker that was started last."""
-        lines = self.log_file.read_text("utf-8").splitlines()
-        found = [json.loads(line) for line in lines if line.startswith("{")]
-        return [line for line in found if line.get("event") == name]
+        return _events(self.log_file, name)
+
+    def all_events(self, name: str) -> list[dict[str, Any]]:
+        """The log lines of this event, of this worker and of those that it replaced."""
+        return [event for log in sorted(self._home.glob("worker-*.log")) for event in _events(log, name)]
 
     async def _has_started(self) -> bool:
         assert self._process is not None
@@ -141,15 +167,31 @@ class Darkroom:
     client: Client
     desk: Desk
     records: Reading
+    user: UUID
+    environment: Mapping[str, str]
+    """What processes of it find in theirs."""
     jobs: list[UUID] = field(default_factory=list)
+    _others: list[WorkerProcess] = field(default_factory=list)
 
     async def order(self, *quantities: int, **extra: Any) -> UUID:
         """Submit an order with a stage per quantity."""
         document = {"stages": [{"prompt": f"stage {n}", "quantity": q} for n, q in enumerate(quantities)], **extra}
         job_id = uuid4()
-        await self.desk.submit(document, job_id=job_id, user_id=LOCAL_USER)
+        await self.desk.submit(document, job_id=job_id, user_id=self.user)
         self.jobs.append(job_id)
         return job_id
+
+    def another_worker(self) -> WorkerProcess:
+        """One more worker, to be started by the test; killed at the end."""
+        home = self.home / f"another-{len(self._others)}"
+        home.mkdir()
+        self._others.append(WorkerProcess(home, self.environment))
+        return self._others[-1]
+
+    async def kill_workers(self) -> None:
+        """SIGKILL all of them."""
+        for worker in (self.worker, *self._others):
+            await worker.kill()
 
     def handle(self, job_id: UUID) -> WorkflowHandle[PipelineJobWorkflow, Receipt]:
         """The job's workflow."""
@@ -178,33 +220,35 @@ class Darkroom:
         if job_id is not None:
             words += ["--workflow-id", job_workflow_id(job_id)]
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.home)}
-        process = await asyncio.create_subprocess_exec(
-            temporal_binary(),
-            *words,
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        output, errors = await asyncio.wait_for(process.communicate(), 15)
-        assert process.returncode == 0, errors.decode()
+        ended = await run(temporal_binary(), *words, environment=environment, seconds=15)
+        assert ended.status == 0, ended.err
         with contextlib.suppress(ValueError):
-            return json.loads(output)
-        return output.decode()
+            return json.loads(ended.out)
+        return ended.out
+
+    async def starter(self, *arguments: str) -> Ended:
+        """Run a command of `starter.py`."""
+        return await starter(*arguments, environment=self.environment)
 
     async def balance(self) -> int:
         """The user's credits."""
-        account = await self.parts.records.account(LOCAL_USER)
+        account = await self.parts.records.account(self.user)
         assert account is not None
         return account.balance
 
     async def check_invariants(self) -> None:
         """Spec §4 for a Darkroom without running jobs: records, files and money agree."""
         assert await self.parts.records.audit() == []
+        assert broken(await self.records.dump()) == []
         delivered = 0
         for image in await self.parts.records.delivered_images(None, 0, 100_000):
             delivered += 1
-            assert await self.parts.storage.exists(image.path), image.path
-        account = await self.parts.records.account(LOCAL_USER)
+            data = await self.parts.storage.get(image.path)
+            assert data is not None, image.path
+            with Image.open(io.BytesIO(data)) as picture:
+                picture.load()
+                assert picture.format == "WEBP"
+        account = await self.parts.records.account(self.user)
         assert account is not None
         assert account.held == 0
         assert account.balance == OPENING_BALANCE - PRICE * delivered
@@ -212,27 +256,53 @@ class Darkroom:
             assert await self.parts.storage.keys(f"staging/{job_id}") == []
 
 
+def environment_of(home: Path, server: TemporalServer, supabase: LocalSupabase | None = None) -> dict[str, str]:
+    """The whole environment of a process that belongs to a Darkroom."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": str(ROOT),
+        "DARKROOM_HOME": str(home),
+        "TEMPORAL_ADDRESS": server.address,
+        "IMAGE_PROVIDER": "offline",
+        **(supabase.environment if supabase else {}),
+    }
+
+
 @asynccontextmanager
-async def running_darkroom(home: Path) -> AsyncIterator[Darkroom]:
-    """Server, records and files; the worker is there to be started by the test."""
+async def running_darkroom(home: Path, supabase: LocalSupabase | None = None) -> AsyncIterator[Darkroom]:
+    """Server, records and storage; the worker is there to be started by the test.
+
+    Args:
+        home: the folder for everything, or for all that is not in the project.
+        supabase: a migrated project with empty tables; without it, SQLite and files.
+    """
     server = TemporalServer(home)
-    worker = WorkerProcess(home, server.address)
-    settings = Settings(_env_file=None, darkroom_home=home, image_provider="offline")
+    environment = environment_of(home, server, supabase)
+    where: dict[str, Any] = {name.lower(): value for name, value in (supabase.environment if supabase else {}).items()}
+    settings = Settings(_env_file=None, darkroom_home=home, image_provider="offline", **where)
+    user = settings.local_user or uuid4()
     os.environ["TEMPORAL_ADDRESS"] = server.address
-    try:
+    async with AsyncExitStack() as cleanup:
+        cleanup.callback(os.environ.pop, "TEMPORAL_ADDRESS")
+        cleanup.push_async_callback(server.kill)
         await server.start()
         client = await connect(settings)
-        async with open_parts(settings) as parts:
-            await parts.records.ensure_member(LOCAL_USER, OPENING_BALANCE)
-            records = Reading(home / "records.db")
-            try:
-                yield Darkroom(home, server, worker, parts, client, parts.desk(client), records)
-            finally:
-                records.close()
-    finally:
-        del os.environ["TEMPORAL_ADDRESS"]
-        await worker.kill()
-        await server.kill()
+        parts = await cleanup.enter_async_context(open_parts(settings))
+        await parts.records.ensure_member(user, OPENING_BALANCE)
+        tables = ProjectTables(supabase.project.database_uri) if supabase else FileTables(home / "records.db")
+        records = Reading(tables)
+        cleanup.callback(records.close)
+        worker = WorkerProcess(home, environment)
+        darkroom = Darkroom(home, server, worker, parts, client, parts.desk(client), records, user, environment)
+        cleanup.push_async_callback(darkroom.kill_workers)
+        yield darkroom
+
+
+def _events(log: Path, name: str) -> list[dict[str, Any]]:
+    lines = log.read_text("utf-8").splitlines()
+    found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    return [line for line in found if line.get("event") == name]
 
 
 def _free_ports(number: int) -> list[int]:

@@ -9,6 +9,7 @@ import pytest
 
 from darkroom.domain.names import batch_workflow_id, staging_key
 from darkroom.domain.progress import JobStatus
+from tests.end_to_end.adapters import EMBEDDED, SUPABASE, in_one_process
 from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
 
 SECONDS_A_CALL = 4
@@ -32,7 +33,17 @@ async def _by_temporal_signal(darkroom: Darkroom, job_id: UUID) -> None:
     await darkroom.temporal("signal", "--name", "cancel", job_id=job_id)
 
 
-@pytest.mark.parametrize("cancel", [_by_the_desk, _by_temporal_cancel, _by_temporal_signal])
+@pytest.mark.parametrize(
+    ("darkroom", "cancel"),
+    [
+        (EMBEDDED, _by_the_desk),
+        (EMBEDDED, _by_temporal_cancel),
+        (EMBEDDED, _by_temporal_signal),
+        pytest.param(SUPABASE, _by_the_desk, marks=in_one_process),
+        pytest.param(SUPABASE, _by_temporal_cancel, marks=in_one_process),
+    ],
+    indirect=["darkroom"],
+)
 async def test_a_cancel_keeps_what_is_under_way_and_drops_what_waits(
     darkroom: Darkroom, cancel: Callable[[Darkroom, UUID], Awaitable[None]], record_property: Record
 ) -> None:

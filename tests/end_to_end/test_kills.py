@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+from tests.end_to_end.adapters import over_both_adapters
 from tests.end_to_end.reading import Image
 from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
 
@@ -22,6 +23,7 @@ UNDER_WAY_AGAIN = 15.0
 Record = Callable[[str, object], None]
 
 
+@over_both_adapters
 async def test_kill_9_of_the_worker_in_the_middle_of_a_job(darkroom: Darkroom, record_property: Record) -> None:
     job_id = await _job_in_the_middle(darkroom)
     await darkroom.worker.kill()
@@ -44,6 +46,7 @@ async def test_kill_9_of_the_temporal_server_in_the_middle_of_a_job(
     assert darkroom.records.outcomes(job_id, None) == []
 
 
+@over_both_adapters
 async def test_kill_9_of_both_in_the_middle_of_a_job(darkroom: Darkroom, record_property: Record) -> None:
     job_id = await _job_in_the_middle(darkroom)
     await darkroom.server.kill()

@@ -28,7 +28,8 @@ from darkroom.domain.images import (
 from darkroom.providers import ImageProvider
 from darkroom.providers.gemini import GeminiProvider
 from darkroom.providers.gemini_answers import next_pacific_midnight, read_error
-from tests.fake_gemini import KEY, FakeGemini, read_script
+from tests.fake_gemini import FakeGemini
+from tests.fake_http import KEY, read_script
 
 MODEL = "gemini-nano-banana-2.1"
 REQUEST = ImageRequest(prompt="A fox in the snow", aspect_ratio="16:9")

@@ -18,7 +18,7 @@ from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import PAGE, StageCounts
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
-from darkroom.records.supabase.functions import Functions
+from darkroom.records.supabase.functions import Functions, keepable
 from darkroom.supabase import Supabase
 
 UNFINISHED_PAGE = 200
@@ -100,7 +100,7 @@ class SupabaseRecords:
             **start.model_dump(mode="json"),
             order=None if order is None else _opening(order, terms),
             provider=",".join(terms.providers),
-            rejection=rejection,
+            rejection=keepable(rejection),
         )
         return OpenedRun.model_validate(opened)
 
@@ -111,11 +111,11 @@ class SupabaseRecords:
         return Stage.model_validate(stage)
 
     async def set_control(self, job_id: UUID, run_id: str, control: Control) -> bool:
-        asked = control.model_dump(mode="json")
+        asked = control.model_dump(mode="json") | {"reason": keepable(control.reason)}
         return bool(await self._call("set_control", job_id=str(job_id), run_id=run_id, control=asked))
 
     async def cancel_pending(self, job_id: UUID, reason: str | None) -> bool:
-        return bool(await self._call("cancel_pending", job_id=str(job_id), reason=reason))
+        return bool(await self._call("cancel_pending", job_id=str(job_id), reason=keepable(reason)))
 
     async def next_ordinals(self, job_id: UUID, stage_index: int, limit: int) -> Sequence[int]:
         wanted = min(limit, PAGE)
@@ -140,7 +140,8 @@ class SupabaseRecords:
         return [(ordinal, UUID(call_id)) for ordinal, call_id in pairs]
 
     async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
-        await self._call("finish_attempt", call_id=str(call_id), **end.model_dump(mode="json"))
+        ended = end.model_dump(mode="json") | {"reason": keepable(end.reason)}
+        await self._call("finish_attempt", call_id=str(call_id), **ended)
 
     async def attach(self, image: AttachInput) -> AttachResult:
         attached = await self._call("attach", **_image(image.key), **image.model_dump(mode="json", exclude={"key"}))
@@ -165,7 +166,10 @@ class SupabaseRecords:
         return [(ordinal, attach_id) for ordinal, attach_id in pairs]
 
     async def close_run(self, close: CloseRun) -> Receipt:
-        return Receipt.model_validate(await self._call("close_run", **close.model_dump(mode="json")))
+        ended = close.model_dump(mode="json") | {"error_message": keepable(close.error_message)}
+        for stage in ended["stages"]:
+            stage["reason"] = keepable(stage["reason"])
+        return Receipt.model_validate(await self._call("close_run", **ended))
 
     async def may_remove_leftovers(self, job_id: UUID, run_id: str, failed_before: datetime | None = None) -> bool:
         return bool(await self._call("may_remove_leftovers", **_leftovers(job_id, run_id, failed_before)))

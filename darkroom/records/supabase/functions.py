@@ -6,7 +6,14 @@ from typing import Any
 import httpx
 from postgrest import APIError
 
-from darkroom.domain.errors import DarkroomError, JobNotFound, OrderRejected, RecordsUnavailable, RunRefused
+from darkroom.domain.errors import (
+    DarkroomError,
+    JobNotFound,
+    NotPossibleNow,
+    OrderRejected,
+    RecordsUnavailable,
+    RunRefused,
+)
 from darkroom.supabase import Supabase
 
 SCHEMA_VERSION = "20261121110000"
@@ -15,6 +22,7 @@ SCHEMA_VERSION = "20261121110000"
 WRONG_KEY = re.compile(r"PGRST30\d|42501|401|403")
 NOT_MIGRATED = re.compile(r"PGRST20[25]|42P01|42883|404")
 _NOT_TEXT = re.compile(r"22P05|22021")
+_UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
 _PASSING = re.compile(r"PGRST00\d|08...|40P01|53...|55P03|57...|58...|25006|25P03|429|5\d\d")
 """Connections, deadlocks, full disks and memory, locks, shutdowns and time-outs, input and output, standby."""
 
@@ -31,6 +39,7 @@ class Functions:
         Raises:
             JobNotFound: no such job.
             RunRefused: the job's run may not do this.
+            NotPossibleNow: the balance has no room for it.
             OrderRejected: text that PostgreSQL cannot keep.
             RecordsUnavailable: not reached, or not ready; the message says what to check.
         """
@@ -59,13 +68,15 @@ class Functions:
             # Retried all the same: when an operator has mended key or migrations, running jobs go on.
             WRONG_KEY: "set SUPABASE_SERVICE_ROLE_KEY to the project's service_role key",
             NOT_MIGRATED: f"apply supabase/migrations up to {SCHEMA_VERSION}",
-            _PASSING: "tried again until it works",
+            _PASSING: "tried again by workers until it works",
         }
         code, message = str(error.code or ""), " ".join(str(error.message or error.details or "").split())[:200]
         if code == "PT404":
             return JobNotFound(message)
         if code == "PT409":
             return RunRefused(message)
+        if code == "PT422":
+            return NotPossibleNow(message)
         if _NOT_TEXT.fullmatch(code):
             return OrderRejected("document", "has a NUL character, which PostgreSQL cannot keep; leave it out")
         remedy = next((remedy for pattern, remedy in advice.items() if pattern.fullmatch(code)), None)
@@ -73,3 +84,8 @@ class Functions:
 
     def _unavailable(self, reason: str) -> RecordsUnavailable:
         return RecordsUnavailable(f"records {self._supabase.url}: {reason}")
+
+
+def keepable(said: str | None) -> str | None:
+    """What somebody said, with what PostgreSQL cannot keep shown as �: a reason never stops what it explains."""
+    return None if said is None else _UNKEEPABLE.sub("\N{REPLACEMENT CHARACTER}", said)

@@ -1,0 +1,77 @@
+"""How providers are reached over HTTP: one pool of connections a process, and settings that can belong to it."""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import httpx2
+
+from darkroom.domain.errors import SettingRejected
+
+CHECK_TIMEOUT = timedelta(seconds=10)
+
+LONGEST_WAIT = timedelta(days=1)
+
+SPARE_CONNECTIONS = 8
+"""Above the calls that run at once: one that was cancelled may still be closing its connection."""
+
+
+def open_client(max_concurrent: int, headers: dict[str, str] | None = None) -> httpx2.AsyncClient:
+    """A client for this many calls at once.
+
+    It follows no redirects, which would lose the body, and has no time-out of its own: its users limit
+    the whole call, waiting for a connection included.
+    """
+    connections = max_concurrent + SPARE_CONNECTIONS
+    return httpx2.AsyncClient(
+        limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+        follow_redirects=False,
+        timeout=None,
+        headers=headers,
+    )
+
+
+def read_retry_after(header: str | None, now: datetime) -> timedelta | None:
+    """The wait that a Retry-After header names, in seconds or as a date; `now` has a time zone."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(header)
+        except ValueError:
+            return None
+        seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
+    if math.isnan(seconds) or seconds <= 0:
+        return None
+    return timedelta(seconds=min(seconds, LONGEST_WAIT.total_seconds()))
+
+
+def describe(error: Exception) -> str:
+    """An error's kind and, where it has any, its words."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def checked_key(setting: str, api_key: str, source: str) -> str:
+    """The key without the white space around it.
+
+    Raises:
+        SettingRejected: no key looks like this.
+    """
+    key = api_key.strip()
+    if not re.fullmatch(r"[!-~]+", key):
+        raise SettingRejected(f"{setting} is empty or holds characters that no key has; copy it anew from {source}")
+    return key
+
+
+def checked_base_url(setting: str, base_url: str, example: str) -> str:
+    """The address as it is.
+
+    Raises:
+        SettingRejected: it is none, or more than the beginning of one.
+    """
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", base_url):
+        raise SettingRejected(f"{setting} is '{base_url}'; give an address such as {example}, without a query")
+    return base_url

@@ -1,0 +1,214 @@
+"""The application over a database that was made by hand, beside the rows that are in it."""
+
+from collections.abc import AsyncIterator, Iterator
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from darkroom.domain.jobs import End
+from darkroom.domain.money import Transaction
+from darkroom.domain.progress import JobStatus
+from darkroom.domain.receipts import StageEnd
+from darkroom.domain.rounds import StageStatus
+from darkroom.domain.stored import NewReference
+from darkroom.records.supabase import SupabaseRecords
+from tests.contracts.conftest import open_project
+from tests.contracts.invariants import broken
+from tests.contracts.scene import PRICE, Scene
+from tests.contracts.tables import Dump, PostgresTables
+from tests.supabase.catalogs import EXISTING
+from tests.supabase.project import Project, run_file, running_project
+
+pytestmark = pytest.mark.xdist_group("supabase")
+
+
+def member(number: int) -> UUID:
+    return UUID(f"00000000-0000-0000-0000-{number:012}")
+
+
+def production(number: int) -> UUID:
+    return UUID(f"00000000-0000-0000-0001-{number:012}")
+
+
+def job(number: int) -> UUID:
+    """Of `number % 6`: 1 failed, 2 pending, 3 processing, 4 cancelled, 5 cancelled as nobody else does, 0 completed."""
+    return UUID(f"00000000-0000-0000-0002-{number:012}")
+
+
+def bare(number: int) -> UUID:
+    """A row with hardly a value: 1 completed, 2 failed, 3 pending, 4 without a status."""
+    return UUID(f"00000000-0000-0000-0003-{number:012}")
+
+
+FAILED, PENDING, PROCESSING, CANCELLED, USER_CANCELLED, SHORT = range(1, 7)
+
+
+@pytest.fixture(scope="module")
+def adopted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    with running_project(tmp_path_factory.mktemp("adopted")) as project:
+        yield project
+
+
+@pytest.fixture
+async def scene(adopted: Project) -> AsyncIterator[Scene]:
+    with adopted.connect() as db:
+        db.execute("drop schema public cascade; create schema public")
+        adopted.prepare()
+        run_file(db, EXISTING)
+    adopted.migrate()
+    records = SupabaseRecords(await open_project(adopted))
+    yield Scene(records, PostgresTables(adopted.database_uri))
+    await records.close()
+
+
+def only(dump: Dump, job_id: UUID) -> Dump:
+    """The part of the tables that a job made, and its member's money: what is older keeps no such rules."""
+    whole = {table: list(rows) for table, rows in dump.items()}
+    whole["quel_production_jobs"] = [row for row in whole["quel_production_jobs"] if row["job_id"] == str(job_id)]
+    [payer] = {row["quel_member_id"] for row in whole["quel_production_jobs"]}
+    whole["quel_member"] = [row for row in whole["quel_member"] if row["quel_member_id"] == payer]
+    whole["quel_credits"] = [row for row in whole["quel_credits"] if row["idempotency_key"]]
+    for row in whole["quel_member"]:
+        row["opening_balance"] = 500
+    return whole
+
+
+async def test_old_jobs_are_shown_as_they_ended(scene: Scene) -> None:
+    short = await scene.records.job(job(SHORT))
+    assert short is not None
+    assert (short.status, short.total_images, short.completed_images) == (JobStatus.COMPLETED, 150, 147)
+    assert short.generated_attach_ids == tuple(range(1, 148))
+    progress = await scene.records.progress(job(SHORT))
+    assert progress is not None
+    assert (progress.completed_images, progress.failed_images, progress.stages) == (147, 3, ())
+    assert await scene.records.receipt(job(SHORT)) is None
+    failed = await scene.records.job(job(FAILED))
+    assert failed is not None
+    assert failed.error_message == "context deadline exceeded"
+
+
+async def test_old_rows_may_lack_every_value(scene: Scene) -> None:
+    for number, status in ((1, JobStatus.COMPLETED), (2, JobStatus.FAILED), (3, JobStatus.PENDING)):
+        row, progress = await scene.records.job(bare(number)), await scene.records.progress(bare(number))
+        assert row is not None
+        assert progress is not None
+        assert row.status is progress.status is status
+        assert (row.completed_images, row.generated_attach_ids, progress.generated_attach_ids) == (0, (), ())
+
+
+async def test_states_that_nobody_knows_are_shown_nowhere(scene: Scene) -> None:
+    for job_id in (job(USER_CANCELLED), bare(4)):
+        assert await scene.records.job(job_id) is None
+        assert await scene.records.progress(job_id) is None
+        assert await scene.records.jobs_beginning(str(job_id), 2) == []
+    listed = await scene.records.jobs(None, 1_000)
+    assert len(listed) == 203
+    assert len(await scene.records.jobs(JobStatus.COMPLETED, 1_000)) == 41
+    assert [row.job_id for row in await scene.records.jobs_beginning(str(job(SHORT))[:-1], 20)] != []
+    times = [row.created_at for row in listed]
+    assert times == sorted(times, reverse=True)
+
+
+async def test_jobs_of_before_are_not_waiting_and_new_ones_are(scene: Scene) -> None:
+    assert await scene.records.unfinished_jobs() == []
+    pending = await scene.pending(member(1))
+    opened = await scene.opened(member(2), (1,))
+    waiting = await scene.records.unfinished_jobs()
+    assert [row.job_id for row in waiting] == [pending.job_id, opened.job_id]
+
+
+async def test_a_new_job_of_an_old_member_runs_to_its_end(scene: Scene) -> None:
+    new = await scene.opened(member(1), (2, 1), production_id=production(3))
+    await new.deliver([0, 1])
+    await new.deliver([0], 1)
+    receipt = await new.close()
+    assert (receipt.status, receipt.delivered, receipt.total.charged) == (JobStatus.COMPLETED, 3, 3 * PRICE)
+    dump = await scene.dump()
+    assert broken(only(dump, new.job_id)) == []
+    assert await scene.records.audit() == []
+    [made] = [row for row in dump["quel_production_photo"] if row["production_id"] == str(production(3))]
+    assert made["attach_ids"] == [1, 2, 3, 301, 302, 303]
+    assert (made["generated_image_count"], made["production_status"]) == (6, "completed")
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["attach_ids null", "attach_ids a JSON null"])
+async def test_an_old_production_without_ids_gets_its_first(scene: Scene, number: int) -> None:
+    new = await scene.opened(member(1), (1,), production_id=production(number))
+    [attach_id] = await new.deliver([0])
+    await new.close()
+    rows = (await scene.dump())["quel_production_photo"]
+    [made] = [row for row in rows if row["production_id"] == str(production(number))]
+    assert (made["attach_ids"], made["generated_image_count"]) == ([attach_id], 1)
+
+
+async def test_an_old_member_without_a_number_has_nothing_and_can_be_given_credits(scene: Scene) -> None:
+    account = await scene.account(member(20))
+    assert (account.balance, account.held) == (0, 0)
+    assert (await (await scene.pending(member(20))).open()).failure == "insufficient credits: need 60, available 0"
+    await scene.records.grant(member(20), 100, "first")
+    assert (await scene.account(member(20))).balance == 100
+    assert await scene.records.audit() == []
+
+
+async def test_the_old_journal_is_shown(scene: Scene) -> None:
+    rows = await scene.records.journal(member(2), 100)
+    assert {row.transaction_type for row in rows} == {"purchase", Transaction.DEDUCT, "refund", "bonus"}
+    assert [row.created_at for row in rows] == sorted((row.created_at for row in rows), reverse=True)
+
+
+async def test_old_pictures_may_be_drawn_after_by_anyone(scene: Scene) -> None:
+    owners = await scene.records.reference_owners([1, 5, 301])
+    assert {attach_id: owner.user_id for attach_id, owner in owners.items()} == {1: None, 5: None}
+    without_type = await scene.records.stored_file(5)
+    assert without_type is not None
+    assert without_type.media_type == "image/webp"
+    await scene.tables.plant("update quel_attach set attach_file_path = null where attach_id = 5")
+    assert await scene.records.stored_file(5) is None
+    uploaded = await scene.records.add_reference(
+        NewReference(user_id=member(1), original_name="a", path="a", size=1, media_type="image/png", sha256="ab" * 32)
+    )
+    assert uploaded == 301
+
+
+@pytest.mark.parametrize("number", [SHORT, 12, 240])
+async def test_a_restart_does_not_forget_the_pictures_of_before(scene: Scene, number: int) -> None:
+    """147 of 150 were made by another system: nobody knows which, and the row must keep them."""
+    before = await scene.records.job(job(number))
+    old = scene.job(member(1), (150,))
+    old.job_id = job(number)
+    opened = await old.open(old.named(1), restart=True)
+    assert opened.turned_away == "the job has images of before Darkroom; order what is missing as a new job"
+    assert await scene.records.job(job(number)) == before
+
+
+@pytest.mark.parametrize("job_id", [job(FAILED), job(CANCELLED), bare(2)])
+async def test_an_old_job_that_made_nothing_can_be_restarted(scene: Scene, job_id: UUID) -> None:
+    payer = (await scene.records.order_source(job_id)).user_id or member(3)
+    old = scene.job(payer, (1,))
+    old.job_id = job_id
+    opened = await old.open(old.named(1), restart=True)
+    assert (opened.turned_away, opened.failure) == (None, None)
+    await old.deliver([0])
+    assert (await old.close()).status is JobStatus.COMPLETED
+    assert await scene.records.audit() == []
+
+
+async def test_an_invalid_row_without_defaults_ends_failed_with_the_message(adopted: Project, scene: Scene) -> None:
+    """Where the old table gives no number of images, the receipt must not lack it."""
+    with psycopg.connect(adopted.database_uri, autocommit=True) as db:
+        columns = "job_type, job_status, quel_member_id, job_input_data"
+        values = f"'x', 'pending', '{member(4)}', '[]'"
+        inserted = f"insert into quel_production_jobs ({columns}) values ({values}) returning job_id, total_images"
+        row = db.execute(inserted.encode()).fetchone()
+    assert row is not None
+    assert row[1] is None
+    new = scene.job(member(4))
+    new.job_id = row[0]
+    new.run = new.named(1)
+    opened = await new.open(rejection="document: must be an object with keys")
+    receipt = await new.close(
+        End.FAILED, error=opened.failure, stages=(StageEnd(stage_index=0, status=StageStatus.SHORT),)
+    )
+    assert (receipt.status, receipt.ordered, receipt.delivered) == (JobStatus.FAILED, 0, 0)
+    assert (await new.row()).error_message == "document: must be an object with keys"

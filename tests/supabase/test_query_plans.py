@@ -1,0 +1,229 @@
+"""No query of the application reads a large table from end to end, and every index serves one of them.
+
+Told by PostgreSQL's own counts of the rows that a call read, with the plans of a server that knows no arguments:
+that is how functions in SQL are planned before PostgreSQL 18, and all of them after some calls.
+"""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.supabase.catalogs import database, migrate
+from tests.supabase.project import Project
+from tests.supabase.tenants import FUNCTIONS
+
+pytestmark = pytest.mark.xdist_group("supabase")
+
+LARGE = {"quel_production_jobs", "quel_attach", "quel_credits", "quel_generation_attempts", "quel_job_runs"}
+MOST = 3_000
+"""Rows that one call may read of a large table: a page of 1,000 and what is looked up for it."""
+
+# 200,000 rows a table; of 5,000 jobs one is pending and one is running, the others have ended, one with 20,000 images.
+FILL = """
+create function pg_temp.id(n integer) returns uuid language sql immutable
+  return (lpad(to_hex(n), 8, '0') || '-0000-4000-8000-000000000000')::uuid;
+insert into quel_member (quel_member_id, quel_member_credit)
+  select md5('member' || n)::uuid, 1000000 from generate_series(0, 199) as n;
+insert into quel_production_photo (production_id, quel_member_id)
+  select md5('production' || n)::uuid, md5('member' || n % 200)::uuid from generate_series(1, 2000) as n;
+insert into quel_production_jobs (job_id, job_type, quel_member_id, total_images, current_run_id, unit_price,
+  job_input_data, created_at, job_status)
+  select pg_temp.id(n), 'x', md5('member' || n % 200)::uuid, 10, 'run-' || n, 20, '{}',
+    now() + n * interval '1 ms', case n % 5000 when 0 then 'pending' when 1 then 'processing' else 'completed' end
+  from generate_series(1, 200000) as n;
+insert into quel_job_runs (run_id, job_id, started_at, opened_at, closed_at)
+  select 'run-' || n, pg_temp.id(n), now(), now(), case when n % 5000 <> 1 then now() end
+  from generate_series(1, 200000) as n;
+insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images)
+  select pg_temp.id(n), 0, 'label', 'prompt', 10, 10, '1:1', '[]' from generate_series(1, 10001) as n;
+insert into quel_credit_holds (job_id, quel_member_id, amount, released_at)
+  select pg_temp.id(n), md5('member' || n % 200)::uuid, 200, case when n % 5000 <> 1 then now() end
+  from generate_series(1, 50001) as n;
+insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, outcome,
+  started_at)
+  select pg_temp.id(n), pg_temp.id(n / 10), 0, n % 10, 'run-' || n / 10, 0, 'offline',
+    case when n % 10 > 0 then 'generated' end, now() from generate_series(10, 200009) as n;
+insert into quel_attach (job_id, stage_index, ordinal, quel_member_id, sha256, attach_file_path, delivered_at)
+  select pg_temp.id(n / 10), 0, n % 10, md5('member' || n / 10 % 200)::uuid, md5(n::text), 'path',
+    case when n % 10 > 1 then now() end from generate_series(10, 80009) as n;
+insert into quel_attach (job_id, stage_index, ordinal, quel_member_id, attach_file_path, delivered_at)
+  select pg_temp.id(199999), 0, n, md5('member199')::uuid, 'path', now() from generate_series(1, 20000) as n;
+insert into quel_attach (quel_member_id, sha256, attach_file_path)
+  select md5('member' || n % 200)::uuid, md5(n::text), 'upload' || n from generate_series(1, 100000) as n;
+insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, job_id,
+  idempotency_key)
+  select md5('member' || n % 200)::uuid, 'DEDUCT', -20, 100, n, pg_temp.id(n / 10), 'key-' || n
+  from generate_series(1, 200000) as n;
+analyze;
+"""
+
+JOB, MEMBER = "pg_temp.id(5001)", "md5('member1')::uuid"
+ORDER = """'{"job_type": "x", "total_images": 1, "unit_price": 20, "max_top_ups": 5, "priority": 3, "stages":
+  [{"stage_index": 0, "label": "l", "prompt": "p", "quantity": 1, "target": 1, "aspect_ratio": "1:1",
+    "references": []}]}'"""
+CONTROL = """'{"version": 1, "paused": false, "cancel_requested": false, "failing": false}'"""
+NEW_JOB = """jsonb_build_object('job_id', gen_random_uuid(), 'job_type', 'x', 'document', '{}'::jsonb,
+  'total_images', 1, 'priority', 3)"""
+REFERENCE = """jsonb_build_object('path', 'upload8', 'original_name', 'n', 'size', 5, 'media_type', 't',
+  'user_id', md5('member8'), 'sha256', md5('8'))"""
+
+CALLS = [
+    f"darkroom_create_job({NEW_JOB})",
+    f"darkroom_order_source({JOB})",
+    f"darkroom_open_run({JOB}, 'run-5001', now(), false, null, 'offline', null)",
+    f"darkroom_open_run({JOB}, 'newer', now() + interval '1 day', false, null, 'offline', null)",
+    f"darkroom_open_run(pg_temp.id(200000), 'first', now(), false, {ORDER}, 'offline', null)",
+    f"darkroom_set_control({JOB}, 'run-5001', {CONTROL})",
+    "darkroom_cancel_pending(pg_temp.id(5000), 'changed my mind')",
+    f"darkroom_next_ordinals({JOB}, 0, 500)",
+    f"darkroom_begin_attempt({JOB}, 0, 11, 'run-5001', gen_random_uuid(), 0, 'offline', 1, true)",
+    f"darkroom_unsettled_attempts({JOB}, 0, -1, 500)",
+    "darkroom_finish_attempt(pg_temp.id(50010), 'missed', 'reason', false, 1)",
+    f"darkroom_attach({JOB}, 0, 0, 'run-5001', pg_temp.id(50010), 1, 'a/b', 5, 'sha')",
+    f"darkroom_settle({JOB}, 0, 0, 'run-5001')",
+    f"darkroom_refresh({JOB})",
+    f"darkroom_stage_counts({JOB}, 0)",
+    f"darkroom_delivered_pairs({JOB}, 0, -1, 500)",
+    f"darkroom_close_run({JOB}, 'run-5001', 'delivered', null, '[]')",
+    f"darkroom_may_remove_leftovers({JOB}, 'run-5001')",
+    "darkroom_drop_undelivered(pg_temp.id(77), 'run-77')",
+    f"darkroom_receipt({JOB})",
+    f"darkroom_progress({JOB}, 2000)",
+    f"darkroom_job({JOB})",
+    "darkroom_jobs(null, 50)",
+    "darkroom_jobs('processing', 50)",
+    "darkroom_jobs('completed', 50)",
+    "darkroom_jobs('failed', 50)",
+    f"darkroom_jobs_beginning(left({JOB}::text, 8), 2)",
+    f"darkroom_jobs_beginning({JOB}::text, 2)",
+    "darkroom_unfinished_jobs(true, null, null, 200)",
+    "darkroom_unfinished_jobs(false, null, null, 200)",
+    f"darkroom_unfinished_jobs(true, now() + interval '100 s', {JOB}, 200)",
+    f"darkroom_stage({JOB}, 0)",
+    f"darkroom_delivered_images({JOB}, 0, 1000)",
+    "darkroom_delivered_images(pg_temp.id(199999), 90000, 500)",
+    "darkroom_delivered_pairs(pg_temp.id(199999), 0, 10000, 500)",
+    "darkroom_delivered_images(null, 50000, 1000)",
+    "darkroom_delivered_images(null, 99900, 1000)",
+    "darkroom_ensure_member(gen_random_uuid(), 0)",
+    f"darkroom_account({MEMBER})",
+    f"darkroom_grant({MEMBER}, 5, 'new key')",
+    f"darkroom_journal({MEMBER}, 20)",
+    "darkroom_reference_owners(array[5, 6, 150000])",
+    "darkroom_production_owner(md5('production5')::uuid)",
+    "darkroom_stored_file(150000)",
+    f"darkroom_add_reference({REFERENCE})",
+    "darkroom_state()",
+]
+
+INSIDE = {
+    "darkroom_charge",
+    "darkroom_close_functions",
+    "darkroom_images_json",
+    "darkroom_job_json",
+    "darkroom_missing",
+    "darkroom_not_found",
+    "darkroom_plan",
+    "darkroom_refresh_row",
+    "darkroom_refuse_run",
+    "darkroom_release_hold",
+    "darkroom_set_hold",
+    "darkroom_set_opening_balance",
+    "darkroom_shorten",
+    "darkroom_stage_progress",
+    "darkroom_store_order",
+    "darkroom_take_over",
+    "darkroom_tally",
+    "darkroom_turn_away",
+    "darkroom_update_production",
+}
+"""Called by the others; and the audit may read everything."""
+
+OF_A_USER = [
+    "select count(*) from (select * from quel_production_jobs order by created_at desc limit 20) as page",
+    f"select job_status, completed_images from quel_production_jobs where job_id = {JOB}",
+    "select count(*) from quel_attach",
+    "select count(*) from (select * from quel_credits order by created_at desc limit 20) as page",
+]
+"""What front ends read with a user's token: row-level security adds whose rows they are."""
+
+Reads = dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def filled(migrated: Project) -> Iterator[psycopg.Connection]:
+    with database(migrated) as db:
+        migrate(db)
+        db.execute("set synchronous_commit = off")
+        db.execute(FILL)
+        db.execute("set plan_cache_mode = 'force_generic_plan'")
+        yield db
+
+
+def read(db: psycopg.Connection) -> Reads:
+    """Rows that this transaction has read so far, by table; what lies before its begin may be in it."""
+    query = "select relname, seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where schemaname = 'public'"
+    return dict(db.execute(query).fetchall())
+
+
+def reads(db: psycopg.Connection, statement: str, *, user: bool = False) -> Reads:
+    """The rows of each large table that a statement reads; what it changes is undone."""
+    with db.transaction(force_rollback=True):
+        before = read(db)
+        if user:
+            db.execute("set local role authenticated")
+            db.execute(
+                f"select set_config('request.jwt.claims', jsonb_build_object('sub', {MEMBER})::text, true)".encode()
+            )
+        db.execute(statement.encode())
+        db.execute("reset role")
+        return {table: count - before.get(table, 0) for table, count in read(db).items() if table in LARGE}
+
+
+def test_every_function_is_asked() -> None:
+    asked = {call.partition("(")[0] for call in CALLS}
+    assert asked | INSIDE | {"darkroom_audit"} == set(FUNCTIONS)
+    assert asked & INSIDE == set()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_reads_only_what_it_needs(filled: psycopg.Connection, call: str) -> None:
+    assert [count for count in reads(filled, f"select public.{call}").values() if count > MOST] == []
+
+
+@pytest.mark.parametrize("query", OF_A_USER)
+def test_a_front_end_reads_only_what_is_the_users(filled: psycopg.Connection, query: str) -> None:
+    found = reads(filled, query, user=True)
+    assert max(found.values()) > 0
+    assert [count for count in found.values() if count > MOST] == []
+
+
+NOT_FOR_SPEED = {"quel_credits_idempotency_key", "quel_credits_pkey", "quel_schema_versions_pkey"}
+
+
+def test_without_any_one_of_the_indexes_something_reads_more(filled: psycopg.Connection) -> None:
+    """The counts see a missing index, and there is none that serves nobody."""
+    query = (
+        "select indexrelid::regclass::text, indrelid::regclass::text, conname from pg_index"
+        " left join pg_constraint on conindid = indexrelid and contype in ('p', 'u')"
+        " where indrelid::regclass::text = any (%s) order by 1"
+    )
+    useless = []
+    for index, table, constraint in filled.execute(query, (sorted(LARGE),)).fetchall():
+        if index in NOT_FOR_SPEED:
+            continue
+        with filled.transaction(force_rollback=True):
+            drop = f"alter table {table} drop constraint {constraint} cascade" if constraint else f"drop index {index}"
+            filled.execute(drop.encode())
+            asked = [(f"select public.{call}", False) for call in CALLS] + [(query, True) for query in OF_A_USER]
+            if not any(reads_too_much(filled, statement, user=user) for statement, user in asked):
+                useless.append(index)
+    assert useless == []
+
+
+def reads_too_much(db: psycopg.Connection, statement: str, *, user: bool) -> bool:
+    try:
+        return any(count > MOST for count in reads(db, statement, user=user).values())
+    except psycopg.errors.InvalidColumnReference:
+        return False  # the constraint of an `on conflict` is what was dropped
