@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from darkroom.domain.orders import JobType, Limits
+from darkroom.providers import gemini, offline, runware
 from darkroom.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +39,36 @@ def test_every_kind_of_order_is_documented_with_the_limits() -> None:
     limits = Limits()
     for number in (limits.stages, limits.images_per_stage, limits.images_per_job, limits.prompt_characters):
         assert f"{number:,}" in text
+
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def readme_rows(heading: str) -> dict[str, list[str]]:
+    """The rows of the README's table whose heading begins so, by their first cell."""
+    [table] = re.findall(rf"^\| {heading}.*\n\|[-|]+\n((?:\|.*\n)+)", README, re.MULTILINE)
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]
+    return {row[0].strip("`"): row[1:] for row in cells}
+
+
+def test_the_readmes_table_of_orders_is_true() -> None:
+    rows = readme_rows("order")
+    assert set(rows) == set(JobType)
+    limits = Limits()
+    for number in (limits.stages, limits.images_per_stage, limits.images_per_job):
+        assert f"{number:,}" in rows["pipeline_stage"][0]
+
+
+def test_the_readmes_table_of_providers_is_true() -> None:
+    rows = readme_rows("provider")
+    known = {"gemini": gemini.CAPABILITIES, "runware": runware.CAPABILITIES, "offline": offline.CAPABILITIES}
+    assert set(rows) == set(known)
+    for name, can in known.items():
+        _, ratios, references, slots = rows[name]
+        assert (int(ratios), int(references)) == (len(can.aspect_ratios), can.max_references)
+        key = SecretStr("a key")
+        chosen = Settings(_env_file=None, image_provider=name, gemini_api_key=key, runware_api_key=key)
+        assert int(slots) == chosen.provider_slots
 
 
 def test_the_readme_is_two_screens_at_most() -> None:

@@ -13,6 +13,9 @@ ASPECT_RATIOS = (
 )  # fmt: skip
 
 
+CAPABILITIES = Capabilities(name="offline", aspect_ratios=ASPECT_RATIOS, max_references=14)
+
+
 class OfflineProvider:
     """Draws calm landscapes out of the prompt's hash, as slowly and as unreliably as it is told to.
 
@@ -25,6 +28,8 @@ class OfflineProvider:
         size: width and height in pixels of a 16:9 picture; other ratios cover the same area.
     """
 
+    capabilities: Capabilities = CAPABILITIES
+
     def __init__(
         self,
         *,
@@ -35,7 +40,6 @@ class OfflineProvider:
         seed: int = 0,
         size: tuple[int, int] = (1376, 768),
     ) -> None:
-        self.capabilities = Capabilities(name="offline", aspect_ratios=ASPECT_RATIOS, max_references=14)
         self._latency = latency
         self._miss_rate = miss_rate
         self._fault_rate = fault_rate
