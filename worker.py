@@ -17,11 +17,12 @@ from datetime import timedelta
 import structlog
 
 from darkroom import logs
-from darkroom.bootstrap import Role, open_parts, running_workers
+from darkroom.bootstrap import open_parts
 from darkroom.domain.errors import DarkroomError, ServerNotReachable, SettingRejected
 from darkroom.schedules import ensure_schedules
 from darkroom.settings import Settings, read_settings
 from darkroom.temporal import connect, ensure_search_attributes
+from darkroom.workers import Role, running_workers
 
 log = structlog.get_logger("darkroom.worker")
 

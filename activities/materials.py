@@ -43,15 +43,11 @@ class Materials:
         self._pictures: OrderedDict[int, ReferenceImage] = OrderedDict()
         self._picture_bytes = 0
         self._reading: dict[int, asyncio.Lock] = {}
+        self._reading_stages: dict[tuple[UUID, int], asyncio.Lock] = {}
 
     async def of(self, job_id: UUID, stage_index: int) -> Material:
         """The material of one stage."""
-        stage = self._stages.get((job_id, stage_index))
-        if stage is None:
-            stage = await self._records.stage(job_id, stage_index)
-            self._stages[job_id, stage_index] = stage
-            while len(self._stages) > MOST_STAGES:
-                self._stages.popitem(last=False)
+        stage = await self._stage(job_id, stage_index)
         pictures = []
         for reference in stage.references:
             picture = await self._picture(reference.attach_id)
@@ -59,6 +55,22 @@ class Materials:
                 return Material(stage=stage, lost=f"the file of reference {reference.attach_id} is gone")
             pictures.append(picture)
         return Material(stage=stage, references=tuple(pictures))
+
+    async def _stage(self, job_id: UUID, stage_index: int) -> Stage:
+        place = (job_id, stage_index)
+        known = self._stages.get(place)
+        if known is not None:
+            return known
+        # As with its pictures below: one of those that start together reads, the others wait.
+        async with self._reading_stages.setdefault(place, asyncio.Lock()):
+            stage = self._stages.get(place)
+            if stage is None:
+                stage = await self._records.stage(job_id, stage_index)
+                self._stages[place] = stage
+                while len(self._stages) > MOST_STAGES:
+                    self._stages.popitem(last=False)
+        self._reading_stages.pop(place, None)
+        return stage
 
     async def _picture(self, attach_id: int) -> ReferenceImage | None:
         # Twenty-five images of a stage start together and want the same file: one reads, the others wait.

@@ -19,9 +19,10 @@ from benchmarks.calls import BenchProvider, Calls
 from benchmarks.projects import ProjectKey, records_in
 from benchmarks.work import Work
 from darkroom import logs
-from darkroom.bootstrap import PUBLISH_SLOTS_A_CORE, open_parts, running_workers
+from darkroom.bootstrap import open_parts
 from darkroom.domain.model import Value
 from darkroom.settings import Settings
+from darkroom.workers import PUBLISH_SLOTS_A_CORE, running_workers
 
 
 class Kind(StrEnum):

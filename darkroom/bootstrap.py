@@ -1,33 +1,19 @@
 """Puts the parts together; the only place that knows which adapter is used."""
 
-import os
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any
 
 from pydantic import SecretStr
 from temporalio.client import Client
-from temporalio.worker import Interceptor, Worker
 
-from activities.books import BookActivities
-from activities.calls import ProviderCalls
-from activities.housekeeping import HousekeepingActivities
-from activities.images import ImageActivities
-from activities.jobs import JobActivities, Pace
-from activities.outages import OutageLines
-from activities.refreshing import RowRefresher
-from activities.waiting import WaitingActivities
 from darkroom.desk import Desk
 from darkroom.doctor import check_provider, check_temporal, check_writable
 from darkroom.domain.findings import Finding, State
-from darkroom.domain.money import Terms
-from darkroom.domain.names import OPENING_CREDITS, TaskQueue
-from darkroom.housekeeping import Housekeeper
+from darkroom.domain.names import OPENING_CREDITS
 from darkroom.intake import Intake
-from darkroom.lookout import Lookout
 from darkroom.pictures import PictureWork
 from darkroom.providers import ImageProvider
 from darkroom.records import Records
@@ -36,27 +22,8 @@ from darkroom.settings import Settings, make_home
 from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
 from darkroom.uploads import Uploads
-from workflows.housekeeping import HousekeepingWorkflow
-from workflows.pipeline_job import PipelineJobWorkflow
-from workflows.policies import PROVIDER_ATTEMPTS
-from workflows.stage_batch import StageBatchWorkflow
-from workflows.waiting_jobs import StartWaitingJobsWorkflow
 
 RECORDS_FILE = "records.db"
-GRACE_ABOVE_PROVIDER = timedelta(seconds=60)
-HEARTBEAT_THROTTLE = timedelta(seconds=3)
-DELIVER_PATIENCE = 10.0
-"""Seconds that a worker which stops waits for the pictures it made to be settled; they are staged anyway."""
-PUBLISH_SLOTS_A_CORE = 8
-
-
-class Role(StrEnum):
-    """What a worker process serves."""
-
-    ALL = "all"
-    ORCHESTRATE = "orchestrate"
-    GENERATE = "generate"
-    PUBLISH = "publish"
 
 
 @dataclass(frozen=True)
@@ -211,95 +178,3 @@ def _providers(settings: Settings) -> dict[str, ImageProvider]:
             max_concurrent=settings.provider_slots,
         )
     return found
-
-
-def image_activities(parts: Parts, refresher: RowRefresher, *, settles_here: bool = True) -> ImageActivities:
-    """The activities of an image over these parts."""
-    calls = ProviderCalls(parts.records, parts.storage, parts.providers, parts.pictures, PROVIDER_ATTEMPTS)
-    return ImageActivities(parts.records, parts.storage, calls, parts.pictures, refresher, settles_here=settles_here)
-
-
-@asynccontextmanager
-async def running_workers(
-    parts: Parts, client: Client, roles: Collection[Role] = (Role.ALL,), interceptors: Sequence[Interceptor] = ()
-) -> AsyncIterator[list[Worker]]:
-    """Workers for the roles; leaving waits until what is under way is finished."""
-    settings = parts.settings
-    refresher = RowRefresher(parts.records)
-    serves_all = Role.ALL in roles or len(set(roles)) == len(TaskQueue)
-    images = image_activities(parts, refresher, settles_here=serves_all)
-    terms = Terms(
-        unit_price=settings.image_credit_price,
-        max_top_ups=settings.max_top_ups,
-        storybook_max_top_ups=settings.storybook_max_top_ups,
-        providers=settings.providers,
-    )
-    pace = Pace(
-        top_up_delay_seconds=settings.top_up_delay,
-        stage_concurrency=settings.stage_concurrency,
-        provider_timeout_seconds=settings.provider_timeout.total_seconds(),
-    )
-    jobs = JobActivities(parts.records, parts.storage, parts.intake, terms, pace)
-    books = BookActivities(parts.records, parts.storage, parts.pictures)
-    housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, client).tidy)
-    waiting = WaitingActivities(Lookout(parts.desk(client)).look)
-    shared: dict[str, Any] = {
-        "interceptors": [OutageLines(), *interceptors],
-        "graceful_shutdown_timeout": settings.provider_timeout + GRACE_ABOVE_PROVIDER,
-        "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
-        "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
-    }
-    workers: list[Worker] = []
-    if {Role.ALL, Role.ORCHESTRATE} & set(roles):
-        workers.append(
-            Worker(
-                client,
-                task_queue=TaskQueue.ORCHESTRATE,
-                workflows=[PipelineJobWorkflow, StageBatchWorkflow, StartWaitingJobsWorkflow, HousekeepingWorkflow],
-                activities=[
-                    jobs.open_job,
-                    jobs.set_control,
-                    jobs.next_ordinals,
-                    jobs.record_progress,
-                    jobs.delivered_page,
-                    jobs.close_job,
-                    jobs.remove_leftovers,
-                    books.finish_book,
-                    waiting.start_waiting_jobs,
-                    housekeeping.tidy,
-                    images.find_staged,
-                    images.attach,
-                    images.credit,
-                ],
-                **shared,
-            )
-        )
-    if {Role.ALL, Role.PUBLISH} & set(roles):
-        workers.append(
-            Worker(
-                client,
-                task_queue=TaskQueue.PUBLISH,
-                activities=[images.upload],
-                max_concurrent_activities=PUBLISH_SLOTS_A_CORE * (os.cpu_count() or 1),
-                **shared,
-            )
-        )
-    if {Role.ALL, Role.GENERATE} & set(roles):
-        workers.append(
-            Worker(
-                client,
-                task_queue=TaskQueue.GENERATE,
-                activities=[images.generate],
-                max_concurrent_activities=settings.provider_slots,
-                max_task_queue_activities_per_second=settings.provider_max_per_second,
-                **shared,
-            )
-        )
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(refresher.close)
-        # They stop in reverse: no new calls first, then what these calls made is delivered, then the rest.
-        for worker in workers:
-            await stack.enter_async_context(worker)
-            if worker.task_queue == TaskQueue.PUBLISH and serves_all:
-                stack.push_async_callback(images.until_settled, DELIVER_PATIENCE)
-        yield workers

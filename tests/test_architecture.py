@@ -31,7 +31,12 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.pictures": ("darkroom.domain",),
     "darkroom.intake": ("darkroom.domain", "darkroom.orders", "darkroom.records"),
     "workflows": ("darkroom.domain", "workflows", "activities"),
-    "activities": (*BELOW_BOOTSTRAP, "darkroom.intake", "darkroom.pictures", "activities"),
+    "darkroom.leftovers": ("darkroom.domain", "darkroom.records", "darkroom.storage"),
+    "activities": (
+        *BELOW_BOOTSTRAP,
+        *("darkroom.intake", "darkroom.leftovers", "darkroom.pictures"),
+        "activities",
+    ),
 }
 """A module's layer, and of what is ours, the only prefixes it may import."""
 

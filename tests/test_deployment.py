@@ -19,8 +19,8 @@ import psycopg
 import pytest
 import yaml
 
-from darkroom.bootstrap import DELIVER_PATIENCE, GRACE_ABOVE_PROVIDER
 from darkroom.settings import Settings
+from darkroom.workers import DELIVER_PATIENCE, GRACE_ABOVE_PROVIDER
 from tests.end_to_end.stack import running_darkroom, until
 from tests.parts import required
 from tests.supabase.postgres import postgres_programs

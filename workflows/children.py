@@ -33,6 +33,10 @@ class Children:
         """Why this run may do nothing more."""
         self.quotas = Quotas(())
         """Which of the job's providers have spent their daily quota."""
+        self.undecided: set[int] = set()
+        """Stages that are still to be delivered."""
+        self._waiting: dict[int, str] = {}
+        """Stages that wait for the daily quota of the one provider that did not refuse them."""
         self._running: dict[str, ChildHandle] = {}
 
     @property
@@ -59,13 +63,44 @@ class Children:
 
     def _heed_spent_quota(self, provider: str, until: datetime, reason: str | None) -> None:
         """Another provider takes over; when all have spent their quota, the job pauses until the first is back."""
-        self.quotas.spend(provider, max(until, workflow.now() + SHORTEST_QUOTA_PAUSE))
+        self.quotas.spend(provider, max(until, workflow.now() + SHORTEST_QUOTA_PAUSE), reason)
         others = self.quotas.free(workflow.now())
         if others:
             log("quota spent", job_id=str(self._job_id), provider=provider, goes_on_with=others[0], reason=reason)
-        elif self.wanted.quota_until is None and not self.wanted.ending:
-            told = self.wanted.reason if self.wanted.paused else reason
-            self.want(quota_until=self.quotas.first_back, reason=told or "the provider's daily quota is spent")
+        else:
+            self._pause_until(self.quotas.first_back, self.quotas.reason(provider))
+
+    def wait_for_quota(self, stage_index: int, provider: str) -> None:
+        """A stage that all others refused has nobody else to ask; when this holds for all, the job pauses."""
+        self._waiting[stage_index] = provider
+        self._pause_when_all_wait()
+
+    def go_on(self, stage_index: int) -> None:
+        """The stage waits no more."""
+        self._waiting.pop(stage_index, None)
+
+    def end_stage(self, stage_index: int) -> None:
+        """Nothing more is made of the stage; those that are left may all be waiting."""
+        self.undecided.discard(stage_index)
+        self._pause_when_all_wait()
+
+    def lift_quota_pause(self) -> None:
+        """The quota that was to return first is back, unless it was spent anew; a user's pause stays."""
+        if self.wanted.ending:
+            return
+        until = None if self.quotas.free(workflow.now()) else self.quotas.first_back
+        self.want(quota_until=until, reason=self.wanted.reason if until or self.wanted.paused else None)
+
+    def _pause_when_all_wait(self) -> None:
+        if self.undecided and self.undecided <= self._waiting.keys():
+            back = {name: until for name in self._waiting.values() if (until := self.quotas.back_at(name)) is not None}
+            if back:
+                first = min(back, key=lambda name: back[name])
+                self._pause_until(back[first], self.quotas.reason(first))
+
+    def _pause_until(self, until: datetime | None, reason: str) -> None:
+        if self.wanted.quota_until is None and not self.wanted.ending:
+            self.want(quota_until=until, reason=(self.wanted.paused and self.wanted.reason) or reason)
 
     async def tell(self, control: Control) -> None:
         """Pass a wish on to every running batch; one that has just ended needs it no more."""

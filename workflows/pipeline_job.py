@@ -178,6 +178,7 @@ class PipelineJobWorkflow:
             return
         # A wish that came before the job was open holds from the first image on.
         await workflow.wait_condition(lambda: self._children.control.version == self._children.wanted.version)
+        self._children.undecided = set(self._ledgers)
         await asyncio.gather(
             *(
                 StageDelivery(
@@ -271,10 +272,7 @@ class PipelineJobWorkflow:
                     timeout=max(until - workflow.now(), timedelta(seconds=1)),
                 )
             except TimeoutError:
-                if not self._children.wanted.ending:
-                    self._children.want(
-                        quota_until=None, reason=self._children.wanted.reason if self._children.wanted.paused else None
-                    )
+                self._children.lift_quota_pause()
 
     def _show(self) -> None:
         """The job's page in the Temporal Web UI."""

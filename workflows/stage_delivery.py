@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.jobs import OpenedRun
     from darkroom.domain.ledger import StageLedger
     from darkroom.domain.names import batch_workflow_id
+    from darkroom.domain.receipts import shorten
     from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, PAGE, report_step, top_up_delay
     from workflows.children import Children
     from workflows.events import log
@@ -68,6 +69,7 @@ class StageDelivery:
         if children.wanted.cancel_requested and ledger.missing > 0 and not self._salvaged:
             await self._salvage()
         ledger.end(cancelled=children.wanted.cancel_requested or ledger.cancelled, failure=children.failure)
+        children.end_stage(ledger.plan.stage_index)
         self._on_change()
         if ledger.delivered < ledger.plan.quantity:
             got, expected = ledger.delivered, ledger.plan.quantity
@@ -150,14 +152,19 @@ class StageDelivery:
 
     async def _provider(self) -> str | None:
         """Who makes the next pictures; waits for a quota when nobody else is left. None when it is all over."""
-        turns, quotas = self._ledger.turns, self._children.quotas
+        turns, quotas, stage_index = self._ledger.turns, self._children.quotas, self._ledger.plan.stage_index
         while (provider := turns.choose(quotas.free(workflow.now()))) is None and not self._halted():
-            back = min(until for name in turns.willing if (until := quotas.back_at(name)) is not None)
+            back = {name: until for name in turns.willing if (until := quotas.back_at(name)) is not None}
+            first = min(back, key=lambda name: back[name])
+            self._ledger.reason = shorten(quotas.reason(first))
+            self._children.wait_for_quota(stage_index, first)
+            self._on_change()
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(
                     lambda: self._halted() or turns.choose(quotas.free(workflow.now())) is not None,
-                    timeout=max(back - workflow.now(), timedelta(seconds=1)),
+                    timeout=max(back[first] - workflow.now(), timedelta(seconds=1)),
                 )
+        self._children.go_on(stage_index)
         return None if self._halted() else provider
 
     def _halted(self) -> bool:

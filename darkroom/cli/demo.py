@@ -10,7 +10,7 @@ import psutil
 import typer
 
 from darkroom import logs
-from darkroom.bootstrap import Parts, open_parts, running_workers
+from darkroom.bootstrap import Parts, open_parts
 from darkroom.cli import arguments
 from darkroom.cli.demo_orders import TITLE, Demo, DemoOrder, pictures, prepare
 from darkroom.cli.display import Watched
@@ -27,6 +27,7 @@ from darkroom.domain.answers import Seen, Submitted
 from darkroom.embedded import embedded_server
 from darkroom.settings import Settings, make_home, read_settings
 from darkroom.temporal import EmbeddedServer, connect_to
+from darkroom.workers import running_workers
 
 KEYS = ("gemini_api_key", "runware_api_key")
 

@@ -9,7 +9,7 @@ import typer
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from darkroom.bootstrap import Parts, open_parts, running_workers
+from darkroom.bootstrap import Parts, open_parts
 from darkroom.cli import arguments
 from darkroom.cli.output import Output, plural
 from darkroom.cli.session import opened_settings, run
@@ -20,6 +20,7 @@ from darkroom.lookout import Lookout
 from darkroom.schedules import ensure_schedules
 from darkroom.settings import Settings
 from darkroom.temporal import EmbeddedServer, configured_server, connect, connect_to, ensure_search_attributes
+from darkroom.workers import running_workers
 
 log = structlog.get_logger("darkroom.up")
 

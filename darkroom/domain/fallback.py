@@ -11,10 +11,12 @@ class Quotas:
     def __init__(self, providers: tuple[str, ...]) -> None:
         self.providers = providers
         self._until: dict[str, datetime] = {}
+        self._reasons: dict[str, str | None] = {}
 
-    def spend(self, provider: str, until: datetime) -> None:
+    def spend(self, provider: str, until: datetime, reason: str | None = None) -> None:
         """A provider's quota is spent; a later return replaces an earlier one."""
         self._until[provider] = max(until, self._until.get(provider, until))
+        self._reasons[provider] = reason
 
     def forget(self) -> None:
         """Somebody says that they are back."""
@@ -28,6 +30,10 @@ class Quotas:
         """When a provider's quota returns; None when it is not spent."""
         return self._until.get(provider)
 
+    def reason(self, provider: str) -> str:
+        """Why it cannot be asked, in its own words where it has any."""
+        return self._reasons.get(provider) or "the provider's daily quota is spent"
+
     @property
     def first_back(self) -> datetime | None:
         """When the first of the spent quotas returns."""
@@ -37,12 +43,14 @@ class Quotas:
 class Turns:
     """Whose turn it is in one stage.
 
-    It stays with a provider until that one is down, or refuses what another might do.
+    It stays with a provider until that one is down, or refuses what another might do: then the next round goes
+    to the next one, and the third refusal of a stage that has nothing yet is the last that this one is asked for.
     """
 
     def __init__(self, providers: tuple[str, ...]) -> None:
         self._providers = providers
         self._next = 0
+        self._refused_last: str | None = None
         self._refusing: set[str] = set()
         self._refusals: Counter[str] = Counter()
 
@@ -61,9 +69,15 @@ class Turns:
         """Whether somebody else could be asked instead."""
         return any(name != provider for name in self.willing)
 
+    def begin_round(self) -> None:
+        """What one refused in the last round, the next one may do: with few rounds, none is spent on a second no."""
+        if self._refused_last is not None:
+            self._pass_on(self._refused_last)
+            self._refused_last = None
+
     def note_down(self, provider: str) -> None:
         """It answered nothing for as long as we try: the next one is asked next."""
-        self._next = (self._providers.index(provider) + 1) % len(self._providers)
+        self._pass_on(provider)
 
     def refusals(self, provider: str) -> int:
         """How often it refused pictures of this stage, without saying that this is final."""
@@ -72,8 +86,13 @@ class Turns:
     def note_refusals(self, provider: str, count: int) -> None:
         """Count more of them."""
         self._refusals[provider] += count
+        if count:
+            self._refused_last = provider
 
     def give_up(self, provider: str) -> bool:
         """It refuses the stage; whether another is left to ask."""
         self._refusing.add(provider)
         return bool(self.willing)
+
+    def _pass_on(self, provider: str) -> None:
+        self._next = (self._providers.index(provider) + 1) % len(self._providers)

@@ -48,6 +48,7 @@ class StageLedger:
 
     def begin_round(self, round_: int) -> None:
         """A new pass over what is missing."""
+        self.turns.begin_round()
         self.round = round_
         self.status = StageStatus.TOPPING_UP if round_ else StageStatus.DELIVERING
 

@@ -21,13 +21,14 @@ from PIL import Image
 
 from activities import errors
 from darkroom import logs
-from darkroom.bootstrap import open_parts, running_workers
+from darkroom.bootstrap import open_parts
 from darkroom.domain.errors import ProviderUnavailable
 from darkroom.domain.images import Generated, ImageRequest, Missed, ProviderAnswer
 from darkroom.domain.orders import Capabilities
 from darkroom.settings import Settings, read_settings
 from darkroom.storage.files import FileStorage
 from darkroom.temporal import connect
+from darkroom.workers import running_workers
 
 log = structlog.get_logger("darkroom.gated_worker")
 

@@ -55,6 +55,10 @@ class Tables(Protocol):
         """Give the next attachment an id above this one."""
         ...
 
+    def plant(self, statement: str) -> None:
+        """Change something behind the port's back."""
+        ...
+
     async def dump(self) -> Dump:
         """Every row of every table."""
         ...
@@ -84,6 +88,10 @@ class Reading:
     def begin_attach_ids_at(self, attach_id: int) -> None:
         """Give the next attachment an id above this one, as in a deployment of many years."""
         self._tables.begin_attach_ids_at(attach_id)
+
+    def plant(self, statement: str) -> None:
+        """Change something behind the port's back: what a mistake elsewhere would leave."""
+        self._tables.plant(statement)
 
     def attempts_at(self, job_id: UUID, flag: str) -> int | None:
         """How many attempts the job had when its row took this flag for the first time; None before that."""
@@ -179,6 +187,9 @@ class FileTables:
     def begin_attach_ids_at(self, attach_id: int) -> None:
         self._db.execute("insert into sqlite_sequence (name, seq) values ('quel_attach', ?)", (attach_id,))
 
+    def plant(self, statement: str) -> None:
+        self._db.execute(statement)
+
     async def dump(self) -> Dump:
         return dump_file(self._path)
 
@@ -232,6 +243,9 @@ class ProjectTables:
 
     def begin_attach_ids_at(self, attach_id: int) -> None:
         self._db.execute(f"alter table quel_attach alter attach_id restart with {attach_id + 1}")
+
+    def plant(self, statement: str) -> None:
+        self._db.execute(statement.encode())
 
     async def dump(self) -> Dump:
         return await PostgresTables(self._uri).dump()

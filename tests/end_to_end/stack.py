@@ -80,7 +80,7 @@ class TemporalServer:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._ports = _free_ports(2)
+        self._ports = free_ports(2)
         self._process: asyncio.subprocess.Process | None = None
         self.address = f"{embedded.HOST}:{self._ports[0]}"
 
@@ -175,9 +175,13 @@ class Darkroom:
 
     async def order(self, *quantities: int, **extra: Any) -> UUID:
         """Submit an order with a stage per quantity."""
-        document = {"stages": [{"prompt": f"stage {n}", "quantity": q} for n, q in enumerate(quantities)], **extra}
+        stages = [{"prompt": f"stage {n}", "quantity": q} for n, q in enumerate(quantities)]
+        return await self.submit({"stages": stages, **extra})
+
+    async def submit(self, document: Mapping[str, Any]) -> UUID:
+        """Submit an order of any kind."""
         job_id = uuid4()
-        await self.desk.submit(document, job_id=job_id, user_id=self.user)
+        await self.desk.submit(dict(document), job_id=job_id, user_id=self.user)
         self.jobs.append(job_id)
         return job_id
 
@@ -305,7 +309,8 @@ def _events(log: Path, name: str) -> list[dict[str, Any]]:
     return [line for line in found if line.get("event") == name]
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
+    """Ports that nobody has now and that no outgoing connection takes."""
     found: list[int] = []
     while len(found) < number:
         port = random.choice(PORTS)

@@ -33,6 +33,7 @@ async def test_kill_9_of_the_worker_in_the_middle_of_a_job(darkroom: Darkroom, r
     await _check(darkroom, job_id, lost, started, record_property)
 
 
+@over_both_adapters
 async def test_kill_9_of_the_temporal_server_in_the_middle_of_a_job(
     darkroom: Darkroom, record_property: Record
 ) -> None:

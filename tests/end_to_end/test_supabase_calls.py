@@ -38,6 +38,7 @@ async def test_a_picture_costs_three_calls_of_the_records_and_four_of_the_storag
     print(figures)  # noqa: T201
     record_property("calls", figures)
     assert pictures == dict.fromkeys(FOR_EACH_PICTURE, PICTURES), figures
+    assert others["darkroom_stage"] == 3, "pictures that start together read their stage once"
     assert sum(others.values()) <= MOST_OTHERS, figures
     assert storage.pop("list") <= 2, figures
     assert storage == {"upload": 2 * PICTURES, "download": PICTURES, "remove": PICTURES}, figures

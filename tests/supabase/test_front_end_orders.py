@@ -122,6 +122,7 @@ ALONE = {
             "updated_at": "2001-01-01T00:00:00Z",
             "priority": 1,
             "provider": "offline",
+            "book_id": str(VICTIM),
             "unit_price": 0,
             "max_top_ups": 100,
             "max_credits": 0,

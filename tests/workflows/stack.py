@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Interceptor
 
-from darkroom.bootstrap import Parts, open_parts, running_workers
+from darkroom.bootstrap import Parts, open_parts
 from darkroom.desk import Desk
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.names import LOCAL_USER, job_workflow_id
@@ -19,6 +19,7 @@ from darkroom.domain.receipts import Receipt
 from darkroom.providers import ImageProvider
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
+from darkroom.workers import running_workers
 from tests.workflows.scripted import ScriptedProvider
 from workflows.pipeline_job import PipelineJobWorkflow
 

@@ -72,7 +72,7 @@ async def test_transient_faults_are_retried_and_the_last_attempt_is_a_miss(
     skipping_client: Client, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Twenty attempts are the rule; the server waits about a second before each, so here three are the last.
-    monkeypatch.setattr("darkroom.bootstrap.PROVIDER_ATTEMPTS", 3)
+    monkeypatch.setattr("darkroom.workers.PROVIDER_ATTEMPTS", 3)
     assert policies.PROVIDER_CALL.maximum_attempts == 20
     provider = ScriptedProvider({(0, 0): [Act.FAULT] * 2, (0, 1): [Act.FAULT] * 3})
     async with running_stack(skipping_client, home, provider, top_up_delay=0) as stack:

@@ -130,7 +130,7 @@ async def test_one_that_is_down_hands_over_what_it_did_not_answer(
     skipping_client: Client, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Twenty attempts are the rule; the server waits about a second before each, so here two are the last.
-    monkeypatch.setattr("darkroom.bootstrap.PROVIDER_ATTEMPTS", 2)
+    monkeypatch.setattr("darkroom.workers.PROVIDER_ATTEMPTS", 2)
     first, second = Always(Act.FAULT), ScriptedProvider()
     async with running_stack(
         skipping_client, home, providers={"first": first, "second": second}, stage_concurrency=2

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from temporalio.client import Client
 
 from activities.refreshing import RowRefresher
-from darkroom.bootstrap import image_activities
 from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.images import ImageRequest, ProviderAnswer
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
+from darkroom.workers import image_activities
 from tests.workflows.chaos import Chaos
 from tests.workflows.scripted import Act, Script, ScriptedProvider
 from tests.workflows.stack import PRICE, Stack, running_stack, until

@@ -1,0 +1,108 @@
+"""Housekeeping by its Temporal Schedule: what a terminated workflow leaves behind is mended, and counted."""
+
+import re
+import urllib.request
+from uuid import UUID
+
+from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, staging_key
+from darkroom.domain.progress import JobStatus
+from tests.end_to_end.adapters import over_both_adapters
+from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, free_ports, until
+
+SLOW = {"OFFLINE_LATENCY": "0.3", "STAGE_CONCURRENCY": 3}
+FAILED_JOBS, HOLDS, OBJECTS, FINDINGS = (
+    "darkroom_housekeeping_failed_jobs",
+    "darkroom_housekeeping_released_holds",
+    "darkroom_housekeeping_removed_objects",
+    "darkroom_audit_findings",
+)
+
+
+def counted(port: int) -> dict[str, float]:
+    """Our own metrics, as Prometheus would read them."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    return {
+        name: float(number) for name, number in re.findall(r"^(darkroom_\w+)(?:\{.*\})? (\S+)$", text, re.MULTILINE)
+    }
+
+
+async def tidied(darkroom: Darkroom, port: int, metric: str, least: float) -> dict[str, float]:
+    """Trigger the Schedule, and wait until it has counted so many; gives all that is counted."""
+    await darkroom.client.get_schedule_handle(HOUSEKEEPING_SCHEDULE).trigger()
+
+    async def so() -> bool:
+        return counted(port).get(metric, -1) >= least
+
+    await until(so, f"{metric} to be {least}")
+    return counted(port)
+
+
+async def in_the_middle(darkroom: Darkroom, quantity: int) -> UUID:
+    job_id = await darkroom.order(quantity)
+    await darkroom.until_row(job_id, lambda row: row.completed_images >= 3, "the first pictures", 20)
+    return job_id
+
+
+@over_both_adapters
+async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be_restarted(darkroom: Darkroom) -> None:
+    [port] = free_ports(1)
+    await darkroom.worker.start({**SLOW, "METRICS_PORT": port})
+    job_id = await in_the_middle(darkroom, 16)
+    await darkroom.temporal("terminate", "--reason", "by mistake", job_id=job_id)
+    left = await darkroom.row(job_id)
+    assert left.status is JobStatus.PROCESSING
+    found = await tidied(darkroom, port, FAILED_JOBS, 1)
+    assert found == {FAILED_JOBS: 1, HOLDS: 0, OBJECTS: 0, FINDINGS: 0}
+
+    row = await darkroom.row(job_id)
+    assert row.status is JobStatus.FAILED
+    assert row.error_message == (
+        f"its workflow was terminated in Temporal; `starter.py restart {job_id}` makes what is missing"
+    )
+    assert row.completed_images + row.failed_images == 16
+    assert row.completed_images == len(darkroom.records.delivered(job_id))
+    account = await darkroom.parts.records.account(darkroom.user)
+    assert account is not None
+    assert (account.held, account.balance) == (0, OPENING_BALANCE - PRICE * row.completed_images)
+
+    restarted = await darkroom.starter("restart", str(job_id))
+    assert restarted.status == 0, restarted.err
+    await darkroom.until_row(job_id, lambda row: row.status is JobStatus.COMPLETED, "the rest", 30)
+    receipt = await darkroom.receipt(job_id)
+    assert (receipt.delivered, receipt.last_run.delivered) == (16, 16 - row.completed_images)
+    await darkroom.check_invariants()
+
+    # A worker that hung while its job ended wakes up and stages what nobody settles any more.
+    await darkroom.parts.storage.put(staging_key(job_id, 0, 99), b"late", "image/png")
+    found = await tidied(darkroom, port, OBJECTS, 1)
+    assert found == {FAILED_JOBS: 1, HOLDS: 0, OBJECTS: 1, FINDINGS: 0}
+    await darkroom.check_invariants()
+
+
+async def test_a_job_that_was_reset_in_temporal_is_alive_and_ends_exactly(darkroom: Darkroom) -> None:
+    [port] = free_ports(1)
+    await darkroom.worker.start({**SLOW, "METRICS_PORT": port})
+    job_id = await in_the_middle(darkroom, 16)
+    await darkroom.temporal("reset", "--type", "FirstWorkflowTask", "--reason", "another try", job_id=job_id)
+    found = await tidied(darkroom, port, FINDINGS, 0)
+    assert found[FAILED_JOBS] == 0
+    receipt = await darkroom.receipt(job_id)
+    assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 16)
+    await darkroom.check_invariants()
+
+
+async def test_what_the_audit_finds_is_in_the_metrics_until_it_is_mended(darkroom: Darkroom) -> None:
+    [port] = free_ports(1)
+    await darkroom.worker.start({"OFFLINE_LATENCY": "0", "METRICS_PORT": port})
+    await darkroom.receipt(await darkroom.order(1))
+    darkroom.records.plant("update quel_member set quel_member_credit = quel_member_credit - 1")
+    assert (await tidied(darkroom, port, FINDINGS, 1))[FINDINGS] == 1
+    assert len(darkroom.worker.events("audit finding")) == 1
+    darkroom.records.plant("update quel_member set quel_member_credit = quel_member_credit + 1")
+    await darkroom.client.get_schedule_handle(HOUSEKEEPING_SCHEDULE).trigger()
+
+    async def mended() -> bool:
+        return counted(port)[FINDINGS] == 0
+
+    await until(mended, "nothing to be found any more")
