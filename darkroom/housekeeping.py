@@ -25,6 +25,8 @@ _ENDED_FROM_OUTSIDE = {
     WorkflowExecutionStatus.TERMINATED: "its workflow was terminated in Temporal",
     WorkflowExecutionStatus.TIMED_OUT: "its workflow timed out in Temporal",
     WorkflowExecutionStatus.FAILED: "its workflow failed in Temporal",
+    WorkflowExecutionStatus.CANCELED: "its workflow ended without closing it",
+    WorkflowExecutionStatus.COMPLETED: "its workflow ended without closing it",
 }
 
 log = structlog.get_logger("darkroom.housekeeping")

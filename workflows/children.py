@@ -135,6 +135,14 @@ class Children:
             workflow.logger.info("child %s has ended already: %s", handle.id, error)
 
 
+def run_of_records() -> str:
+    """The id under which the records know this run of the job.
+
+    `temporal workflow reset` goes on under another id with what the records gave to the first one, so it is the first.
+    """
+    return workflow.info().original_execution_run_id
+
+
 def _summary(batch: BatchInput) -> str:
     number = len(batch.ordinals)
     return f"stage {batch.stage_index} · round {batch.round} · {number} {'image' if number == 1 else 'images'}"

@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.progress import JobStatus, Progress
     from darkroom.domain.receipts import Receipt
     from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS
-    from workflows.children import Children
+    from workflows.children import Children, run_of_records
     from workflows.events import log
     from workflows.policies import CLEANING, RECORD_WRITE, SETTLEMENT, STORAGE_WRITE
     from workflows.stage_delivery import StageDelivery
@@ -138,7 +138,7 @@ class PipelineJobWorkflow:
     async def _open(self) -> None:
         info = workflow.info()
         start = StartRun(
-            job_id=self._job.job_id, run_id=info.run_id, started_at=info.start_time, restart=self._job.restart
+            job_id=self._job.job_id, run_id=run_of_records(), started_at=info.start_time, restart=self._job.restart
         )
         self._run = await workflow.execute_activity_method(
             JobActivities.open_job, start, summary="open", **RECORD_WRITE
@@ -204,7 +204,7 @@ class PipelineJobWorkflow:
         await self._finish_book(end)
         close = CloseRun(
             job_id=self._job.job_id,
-            run_id=workflow.info().run_id,
+            run_id=run_of_records(),
             end=end,
             error_message=self._children.failure,
             stages=tuple(ledger.ending() for ledger in self._ledgers.values()),
@@ -230,7 +230,7 @@ class PipelineJobWorkflow:
     async def _finish_book(self, end: End) -> None:
         if self._run.job_type != JobType.STORYBOOK:
             return
-        book = FinishBook(job_id=self._job.job_id, run_id=workflow.info().run_id, end=end)
+        book = FinishBook(job_id=self._job.job_id, run_id=run_of_records(), end=end)
         try:
             await workflow.execute_activity_method(BookActivities.finish_book, book, summary="book", **STORAGE_WRITE)
         except exceptions.ActivityError as error:
@@ -238,7 +238,7 @@ class PipelineJobWorkflow:
             log("book not finished", job_id=str(self._job.job_id), reason=str(error.cause or error))
 
     async def _clean_up(self) -> None:
-        run = RunRef(job_id=self._job.job_id, run_id=workflow.info().run_id, user_id=self._run.user_id)
+        run = RunRef(job_id=self._job.job_id, run_id=run_of_records(), user_id=self._run.user_id)
         try:
             await workflow.execute_activity_method(JobActivities.remove_leftovers, run, summary="clean up", **CLEANING)
         except exceptions.ActivityError as error:
@@ -251,7 +251,7 @@ class PipelineJobWorkflow:
             wanted = self._children.wanted
             await workflow.execute_activity_method(
                 JobActivities.set_control,
-                SetControlInput(job_id=self._job.job_id, run_id=workflow.info().run_id, control=wanted),
+                SetControlInput(job_id=self._job.job_id, run_id=run_of_records(), control=wanted),
                 summary="control",
                 **RECORD_WRITE,
             )

@@ -26,8 +26,9 @@ PROVIDER_GRACE = timedelta(seconds=30)
 HEARTBEAT = timedelta(seconds=10)
 """A dead worker is noticed after this; workers send one every 3 s."""
 
-# The activity names its own delay for every failure it expects. These numbers serve a worker that dies:
-# its work starts again 1 s after the heartbeat is missed, well within 15 s of the death.
+# The activity names its own delay after a provider's fault. These numbers serve records and storage that are
+# away, and a worker that dies: its work starts again 1 s after the heartbeat is missed, well within 15 s of the
+# death.
 PROVIDER_CALL = RetryPolicy(
     initial_interval=timedelta(seconds=1),
     backoff_coefficient=2.0,

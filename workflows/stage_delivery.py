@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.names import batch_workflow_id
     from darkroom.domain.receipts import shorten
     from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, PAGE, report_step, top_up_delay
-    from workflows.children import Children
+    from workflows.children import Children, run_of_records
     from workflows.events import log
     from workflows.policies import RECORD_WRITE
 
@@ -153,6 +153,7 @@ class StageDelivery:
     async def _provider(self) -> str | None:
         """Who makes the next pictures; waits for a quota when nobody else is left. None when it is all over."""
         turns, quotas, stage_index = self._ledger.turns, self._children.quotas, self._ledger.plan.stage_index
+        told = self._ledger.reason
         while (provider := turns.choose(quotas.free(workflow.now()))) is None and not self._halted():
             back = {name: until for name in turns.willing if (until := quotas.back_at(name)) is not None}
             first = min(back, key=lambda name: back[name])
@@ -164,6 +165,7 @@ class StageDelivery:
                     lambda: self._halted() or turns.choose(quotas.free(workflow.now())) is not None,
                     timeout=max(back[first] - workflow.now(), timedelta(seconds=1)),
                 )
+        self._ledger.reason = told
         self._children.go_on(stage_index)
         return None if self._halted() else provider
 
@@ -192,7 +194,7 @@ class StageDelivery:
         ledger = self._ledger
         child = BatchInput(
             job_id=self._job_id,
-            run_id=workflow.info().run_id,
+            run_id=run_of_records(),
             user_id=self._run.user_id,
             stage_index=ledger.plan.stage_index,
             quantity=ledger.plan.quantity,

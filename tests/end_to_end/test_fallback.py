@@ -95,7 +95,7 @@ async def test_a_page_that_gemini_refuses_is_made_by_runware_in_the_next_round(d
 
 
 @over_both_adapters
-async def test_without_a_provider_left_the_job_pauses_and_resume_goes_on_after_a_crash(darkroom: Darkroom) -> None:
+async def test_without_a_provider_left_the_job_pauses_and_another_worker_resumes_it(darkroom: Darkroom) -> None:
     gemini, runware = FakeGemini("png", OUT_OF_QUOTA), FakeRunware()
     async with worker_with(darkroom, gemini, runware, IMAGE_PROVIDER="gemini", STAGE_CONCURRENCY=1):
         job_id = await darkroom.order(4)
@@ -110,7 +110,7 @@ async def test_without_a_provider_left_the_job_pauses_and_resume_goes_on_after_a
         assert seen.progress.pause_reason == row.pause_reason
         assert (await darkroom.starter("status", str(job_id))).out.count("Gemini's daily quota is spent") == 1
 
-        await darkroom.worker.kill()
+        assert await darkroom.worker.stop() == 0
         await darkroom.worker.start(settings_for(gemini, runware, IMAGE_PROVIDER="gemini"))
 
         async def nothing_is_called_for() -> bool:

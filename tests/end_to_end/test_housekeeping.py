@@ -4,6 +4,8 @@ import re
 import urllib.request
 from uuid import UUID
 
+import pytest
+
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, staging_key
 from darkroom.domain.progress import JobStatus
 from tests.end_to_end.adapters import over_both_adapters
@@ -80,11 +82,12 @@ async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be
     await darkroom.check_invariants()
 
 
-async def test_a_job_that_was_reset_in_temporal_is_alive_and_ends_exactly(darkroom: Darkroom) -> None:
+@pytest.mark.parametrize("point", ["FirstWorkflowTask", "LastWorkflowTask"])
+async def test_a_job_that_was_reset_in_temporal_is_alive_and_ends_exactly(darkroom: Darkroom, point: str) -> None:
     [port] = free_ports(1)
     await darkroom.worker.start({**SLOW, "METRICS_PORT": port})
     job_id = await in_the_middle(darkroom, 16)
-    await darkroom.temporal("reset", "--type", "FirstWorkflowTask", "--reason", "another try", job_id=job_id)
+    await darkroom.temporal("reset", "--type", point, "--reason", "another try", job_id=job_id)
     found = await tidied(darkroom, port, FINDINGS, 0)
     assert found[FAILED_JOBS] == 0
     receipt = await darkroom.receipt(job_id)

@@ -2,14 +2,12 @@
 
 import time
 
-from tests.end_to_end.adapters import over_both_adapters
 from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
 
 GATED = ("-m", "tests.end_to_end.gated_worker")
 BACK_OFF = 4
 
 
-@over_both_adapters
 async def test_no_provider_call_starts_during_a_pause(darkroom: Darkroom) -> None:
     """Six calls at a time of twelve that are asked for: others are queued, others in a back-off."""
     records = darkroom.records
