@@ -2,15 +2,19 @@
 
 import asyncio
 
+import structlog
 from temporalio import activity
 
 from activities.images import at_the_edge
 from activities.liveness import finish_despite_cancel
 from darkroom.domain.books import Book, Page, book_result, cover_page
+from darkroom.domain.errors import StorageRefused
 from darkroom.domain.jobs import End, FinishBook
-from darkroom.pictures import PictureWork
+from darkroom.pictures import NotAPicture, PictureWork
 from darkroom.records import Records
 from darkroom.storage import Storage
+
+log = structlog.get_logger(__name__)
 
 
 class BookActivities:
@@ -32,9 +36,16 @@ class BookActivities:
         if book is None:
             return
         pages = await self._records.book_pages(asked.job_id)
-        cover = await self._make_cover(book, cover_page(pages))
+        cover, reason = None, None
+        try:
+            cover = await self._make_cover(book, cover_page(pages))
+        except (StorageRefused, NotAPicture) as error:
+            # The pages are delivered: what came of them is written all the same.
+            reason = str(error)
+            log.warning("book without a cover", job_id=str(asked.job_id), reason=reason)
         done = asked.end is End.DELIVERED and cover is not None
-        await self._records.finish_book(asked.job_id, asked.run_id, book_result(pages, cover), pictures_done=done)
+        result = book_result(pages, cover, no_cover=reason)
+        await self._records.finish_book(asked.job_id, asked.run_id, result, pictures_done=done)
 
     async def _make_cover(self, book: Book, page: Page | None) -> str | None:
         picture = None if page is None or page.path is None else await self._storage.get(page.path)

@@ -11,22 +11,23 @@ FIRST_DELAY = timedelta(seconds=2)
 LONGEST_DELAY = timedelta(seconds=60)
 
 
-def to_application_error(error: DarkroomError, attempt: int) -> ApplicationError:
+def to_application_error(error: DarkroomError, attempt: int, *, unlimited: bool = False) -> ApplicationError:
     """The error as Temporal understands it.
 
-    An expected retry is benign (no traceback, no error metric). Records and storage are tried again as the
-    activity's policy says. After a provider's fault the delay doubles from 2 s to 60 s with jitter, so that a
-    hundred calls refused together do not come back together; a longer delay that the server named wins.
+    An expected retry is benign (no traceback, no error metric). The delay doubles from 2 s to 60 s with
+    jitter, so that a hundred calls refused together do not come back together; a longer delay that the
+    server named wins. An activity of unlimited attempts need not spare them: from 1 s to 15 s, so that a
+    cancel or a settlement comes soon after records or storage are back.
     """
     retryable = isinstance(error, Retryable)
-    delay: timedelta | None = None
-    if isinstance(error, ProviderUnavailable):
-        delay = min(FIRST_DELAY * 2 ** min(attempt - 1, 10), LONGEST_DELAY) * random.uniform(0.75, 1.25)  # noqa: S311
-        delay = max(delay, error.retry_after or delay)
+    first, longest = (FIRST_DELAY / 2, LONGEST_DELAY / 4) if unlimited else (FIRST_DELAY, LONGEST_DELAY)
+    delay = min(first * 2 ** min(attempt - 1, 10), longest) * random.uniform(0.75, 1.25)  # noqa: S311
+    if isinstance(error, ProviderUnavailable) and error.retry_after is not None:
+        delay = max(delay, error.retry_after)
     return ApplicationError(
         str(error),
         type=type(error).__name__,
         non_retryable=not retryable,
-        next_retry_delay=delay,
+        next_retry_delay=delay if retryable else None,
         category=ApplicationErrorCategory.BENIGN if retryable else ApplicationErrorCategory.UNSPECIFIED,
     )

@@ -58,7 +58,9 @@ def at_the_edge(
         except DarkroomError as error:
             # An expected retry needs no chain of causes in the history.
             cause = None if isinstance(error, Retryable) else error
-            raise to_application_error(error, activity.info().attempt) from cause
+            info = activity.info()
+            unlimited = info.retry_policy is not None and info.retry_policy.maximum_attempts == 0
+            raise to_application_error(error, info.attempt, unlimited=unlimited) from cause
 
     return cast("Callable[Concatenate[S, P], Coroutine[Any, Any, R]]", translated)
 

@@ -59,9 +59,11 @@ class Housekeeper:
     async def _fail_abandoned_jobs(self) -> int:
         """Rows whose workflow was ended from outside, so that nobody would ever close them."""
         failed = 0
-        for job in await self._records.unfinished_jobs():
-            ended = await self._ended_from_outside(job)
-            if ended is None:
+        for listed in await self._records.unfinished_jobs():
+            ended = await self._ended_from_outside(listed)
+            # Looked at again: most workflows that have ended meanwhile closed their job before.
+            job = await self._records.job(listed.job_id) if ended else None
+            if ended is None or job is None or job.status.ended:
                 continue
             told = _ENDED_FROM_OUTSIDE[ended.status] if ended.status else "its workflow has ended"
             reason = f"{told}; `starter.py restart {job.job_id}` makes what is missing"
@@ -102,6 +104,8 @@ class Housekeeper:
             job = await self._records.job(job_id)
             if job is None or job.run_id is None:
                 continue
+            if not await self._records.may_remove_leftovers(job_id, job.run_id, failed_before):
+                continue  # it runs, or waits for a restart; nobody need look through thousands of files for that
             gone = await remove_leftovers(
                 self._records, self._storage, job_id, job.run_id, job.user_id, failed_before=failed_before
             )

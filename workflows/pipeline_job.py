@@ -31,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS
     from workflows.children import Children, run_of_records
     from workflows.events import log
-    from workflows.policies import CLEANING, RECORD_WRITE, SETTLEMENT, STORAGE_WRITE
+    from workflows.policies import BOOK_WRITE, CLEANING, RECORD_WRITE, SETTLEMENT
     from workflows.stage_delivery import StageDelivery
 
 JOB_STATUS = SearchAttributeKey.for_keyword(SearchAttribute.JOB_STATUS)
@@ -232,7 +232,7 @@ class PipelineJobWorkflow:
             return
         book = FinishBook(job_id=self._job.job_id, run_id=run_of_records(), end=end)
         try:
-            await workflow.execute_activity_method(BookActivities.finish_book, book, summary="book", **STORAGE_WRITE)
+            await workflow.execute_activity_method(BookActivities.finish_book, book, summary="book", **BOOK_WRITE)
         except exceptions.ActivityError as error:
             # The pages are delivered and paid for: the job closes without its cover.
             log("book not finished", job_id=str(self._job.job_id), reason=str(error.cause or error))

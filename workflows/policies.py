@@ -26,9 +26,8 @@ PROVIDER_GRACE = timedelta(seconds=30)
 HEARTBEAT = timedelta(seconds=10)
 """A dead worker is noticed after this; workers send one every 3 s."""
 
-# The activity names its own delay after a provider's fault. These numbers serve records and storage that are
-# away, and a worker that dies: its work starts again 1 s after the heartbeat is missed, well within 15 s of the
-# death.
+# The activity names its own delay for every failure it expects (`activities.errors`). These numbers serve a worker
+# that dies: its work starts again 1 s after the heartbeat is missed, well within 15 s of the death.
 PROVIDER_CALL = RetryPolicy(
     initial_interval=timedelta(seconds=1),
     backoff_coefficient=2.0,
@@ -51,6 +50,15 @@ STORAGE_WRITE = ActivityPolicy(
     start_to_close_timeout=timedelta(seconds=60),
     heartbeat_timeout=HEARTBEAT,
     retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
+)
+
+# An hour of an outage. The pages are paid for and the job is to close: then without the book's cover.
+BOOK_WRITE = ActivityPolicy(
+    start_to_close_timeout=timedelta(seconds=60),
+    heartbeat_timeout=HEARTBEAT,
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=120
+    ),
 )
 
 # One short transaction; clients give up after 10 s, so 12 s means that the worker is gone. Longer, and what a

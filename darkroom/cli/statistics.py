@@ -37,7 +37,8 @@ def stats(days: _DAYS = 7, as_json: arguments.AsJson = False) -> None:
             found = await parts.records.statistics(since)
         if not found.providers and not found.jobs:
             output.say(f"nothing happened since {since}")
-        output.result(found, Group(_providers(found), Text(), _jobs(found)) if found.providers else None)
+        tables = [table for table, rows in ((_providers(found), found.providers), (_jobs(found), found.jobs)) if rows]
+        output.result(found, Group(*intersperse(tables)) if tables else None)
 
     run(work(opened_settings()))
 

@@ -51,8 +51,8 @@ class BookResult(Value):
     cover_image: str | None = None
 
 
-def book_result(pages: Sequence[Page], cover_image: str | None) -> BookResult:
-    """The result of a book from its pages, in their order."""
+def book_result(pages: Sequence[Page], cover_image: str | None, *, no_cover: str | None = None) -> BookResult:
+    """The result of a book from its pages, in their order; with the reason why there is no cover."""
     failed = tuple(page.page for page in pages if page.path is None)
     completed = len(pages) - len(failed)
     told = [f"{completed} of {len(pages)} pages"]
@@ -62,6 +62,7 @@ def book_result(pages: Sequence[Page], cover_image: str | None) -> BookResult:
         for page in pages
         if page.path is None
     ]
+    told += [f"no cover: {no_cover}"] if no_cover else []
     return BookResult(
         pages=tuple(pages),
         page_count=len(pages),

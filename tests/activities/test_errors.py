@@ -44,8 +44,7 @@ def delays(error: DarkroomError, attempt: int) -> list[timedelta]:
 def test_a_passing_trouble_is_tried_again_quietly(error: DarkroomError) -> None:
     told = to_application_error(error, 1)
     assert not told.non_retryable
-    # Only after a provider's fault do we say when; records and storage have the activity's own policy.
-    assert (told.next_retry_delay is not None) == isinstance(error, ProviderUnavailable)
+    assert told.next_retry_delay is not None
     assert told.category is ApplicationErrorCategory.BENIGN
     assert (told.type, told.message) == (type(error).__name__, str(error))
 
@@ -62,13 +61,20 @@ def test_what_trying_again_cannot_mend_ends_the_activity_loudly(error: DarkroomE
 @pytest.mark.parametrize(
     ("attempt", "seconds"), [(1, 2), (2, 4), (3, 8), (4, 16), (5, 32), (6, 60), (7, 60), (20, 60), (1_000_000, 60)]
 )
-def test_the_delay_doubles_to_a_minute_give_or_take_a_quarter(attempt: int, seconds: int) -> None:
-    drawn = delays(ProviderUnavailable("503 from the provider"), attempt)
+@pytest.mark.parametrize("error", RETRYABLE, ids=lambda error: type(error).__name__)
+def test_the_delay_doubles_to_a_minute_give_or_take_a_quarter(error: DarkroomError, attempt: int, seconds: int) -> None:
+    drawn = delays(error, attempt)
     assert len(drawn) == MANY
     assert timedelta(seconds=seconds * 0.75) <= min(drawn)
     assert max(drawn) <= timedelta(seconds=seconds * 1.25)
     # Calls that were refused together do not come back together.
     assert max(drawn) - min(drawn) > timedelta(seconds=seconds * 0.25)
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (4, 8), (5, 15), (1_000_000, 15)])
+def test_unlimited_attempts_are_not_spared(attempt: int, seconds: int) -> None:
+    drawn = [to_application_error(RETRYABLE[1], attempt, unlimited=True).next_retry_delay for _ in range(MANY)]
+    assert all(delay is not None and seconds * 0.75 <= delay.total_seconds() <= seconds * 1.25 for delay in drawn)
 
 
 def test_a_longer_delay_that_the_server_named_is_honoured() -> None:
