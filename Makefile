@@ -32,7 +32,7 @@ up: $(READY) ## run the embedded stack until Ctrl-C
 	@$(PY) starter.py up
 
 test: $(READY) $(POSTGREST) ## run all tests
-	@$(PY) -m pytest -n 2 --dist loadgroup
+	@$(PY) -m pytest -n 3 --dist loadgroup
 
 lint: $(READY) ## ruff and mypy
 	@$(PY) -m ruff check .

@@ -31,7 +31,7 @@ from tests.workflows.stack import PRICE, Stack, running_stack, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
-BLOCKS, EXAMPLES_A_BLOCK, JOBS_AN_EXAMPLE = 4, 3, 10
+BLOCKS, EXAMPLES_A_BLOCK, JOBS_AN_EXAMPLE = 4, 5, 10
 GRANTED = 10_000
 FIRST, SECOND = "offline", "second"
 LISTED = [(FIRST,), (FIRST, SECOND), (SECOND, FIRST), (FIRST, SECOND)]
