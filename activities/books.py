@@ -36,7 +36,8 @@ class BookActivities:
         if book is None:
             return
         pages = await self._records.book_pages(asked.job_id)
-        cover, reason = None, None
+        cover: str | None = None
+        reason: str | None = None
         try:
             cover = await self._make_cover(book, cover_page(pages))
         except (StorageRefused, NotAPicture) as error:

@@ -85,11 +85,12 @@ class Children:
         self._pause_when_all_wait()
 
     def lift_quota_pause(self) -> None:
-        """The quota that was to return first is back, unless it was spent anew; a user's pause stays."""
-        if self.wanted.ending:
-            return
-        until = None if self.quotas.free(workflow.now()) else self.quotas.first_back
-        self.want(quota_until=until, reason=self.wanted.reason if until or self.wanted.paused else None)
+        """The quota that was to return first is back; a user's pause stays.
+
+        Was it spent anew meanwhile, the stages find nobody to ask, and the job pauses again.
+        """
+        if not self.wanted.ending:
+            self.want(quota_until=None, reason=self.wanted.reason if self.wanted.paused else None)
 
     def _pause_when_all_wait(self) -> None:
         if self.undecided and self.undecided <= self._waiting.keys():

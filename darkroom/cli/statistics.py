@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -37,8 +37,9 @@ def stats(days: _DAYS = 7, as_json: arguments.AsJson = False) -> None:
             found = await parts.records.statistics(since)
         if not found.providers and not found.jobs:
             output.say(f"nothing happened since {since}")
-        tables = [table for table, rows in ((_providers(found), found.providers), (_jobs(found), found.jobs)) if rows]
-        output.result(found, Group(*intersperse(tables)) if tables else None)
+        shown: list[RenderableType] = [_providers(found), Text()] if found.providers else []
+        shown += [_jobs(found)] if found.jobs else []
+        output.result(found, Group(*shown) if shown else None)
 
     run(work(opened_settings()))
 

@@ -2,17 +2,18 @@
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
 
--- Which provider made how many. A delivered picture is that of the newest call that was generated for it.
+-- Which provider made how many. A delivered picture is that of the newest call that was generated for it; each is
+-- looked up by itself, because a plan made before a large job was counted would hold all pictures against all calls.
 create or replace function public.darkroom_made_by(p_job_id uuid, p_run_id text) returns jsonb
 language sql stable set search_path = '' as $$
-  with made as (
-    select distinct on (stage_index, ordinal) stage_index, ordinal, provider
-    from public.quel_generation_attempts
-    where job_id = p_job_id and outcome = 'generated'
-    order by stage_index, ordinal, attempt_id desc
-  ), delivered as (
+  with delivered as (
     select made.provider, count(*) as images
-    from public.quel_attach as image join made using (stage_index, ordinal)
+    from public.quel_attach as image cross join lateral (
+      select call.provider from public.quel_generation_attempts as call
+      where call.job_id = image.job_id and call.stage_index = image.stage_index and call.ordinal = image.ordinal
+        and call.outcome = 'generated'
+      order by call.attempt_id desc limit 1
+    ) as made
     where image.job_id = p_job_id and image.delivered_at is not null
       and (p_run_id is null or image.delivered_run = p_run_id)
     group by made.provider
@@ -45,7 +46,7 @@ language sql stable set search_path = '' as $$
       'delivered', count(*), 'charged', coalesce(-sum(credit.amount), 0)) as tally
     from public.quel_attach as image
     left join public.quel_credits as credit
-      on credit.attach_idx = image.attach_id and credit.job_id = image.job_id
+      on credit.idempotency_key = image.job_id || '/' || image.stage_index || '/' || image.ordinal
     where image.job_id = p_job_id and image.delivered_at is not null
       and (p_run_id is null or image.delivered_run = p_run_id)
   ) as images, (

@@ -8,20 +8,19 @@ language sql stable security definer set search_path = '' as $$
   with call as (
     select *, (started_at at time zone 'utc')::date as day
     from public.quel_generation_attempts where started_at >= p_since::timestamp at time zone 'utc'
-  ), made as (
-    -- A delivered picture is that of the newest call that was generated for it.
-    select distinct on (job_id, stage_index, ordinal) job_id, stage_index, ordinal, call_id
-    from public.quel_generation_attempts
-    where outcome = 'generated' and job_id in (select job_id from call)
-    order by job_id, stage_index, ordinal, attempt_id desc
   ), delivered as (
     select call.day, call.provider, count(*) filter (where call.round > 0) as recovered,
       coalesce(-sum(credit.amount), 0) as credits
-    from call join made using (call_id)
+    from call
     join public.quel_attach as image on image.job_id = call.job_id and image.stage_index = call.stage_index
       and image.ordinal = call.ordinal and image.delivered_at is not null
     left join public.quel_credits as credit
-      on credit.attach_idx = image.attach_id and credit.job_id = image.job_id
+      on credit.idempotency_key = image.job_id || '/' || image.stage_index || '/' || image.ordinal
+    where call.outcome = 'generated' and not exists (
+      -- A delivered picture is that of the newest call that was generated for it.
+      select from public.quel_generation_attempts as later
+      where later.job_id = call.job_id and later.stage_index = call.stage_index and later.ordinal = call.ordinal
+        and later.outcome = 'generated' and later.attempt_id > call.attempt_id)
     group by call.day, call.provider
   ), provider_days as (
     select day, provider, count(*) as calls,

@@ -18,6 +18,7 @@ from tests.cli.conftest import Ended, Run
 from tests.contracts.scene import Scene
 from tests.contracts.tables import PostgresTables
 from tests.fake_gemini import FakeGemini
+from tests.fake_runware import FakeRunware
 from tests.supabase.local import LocalSupabase
 
 pytestmark = pytest.mark.xdist_group("supabase")
@@ -151,6 +152,35 @@ def test_a_provider_key_is_asked_for_without_drawing(
 
     assert found(asyncio.run(asked("")))["provider gemini"]["state"] == "good"
     assert "GEMINI_API_KEY" in wrong(asyncio.run(asked("wrong")))["provider gemini"]
+
+
+@pytest.mark.parametrize(
+    ("key", "remedy"),
+    [
+        ("good", None),
+        ("wrong", "RUNWARE_API_KEY"),
+        ("without credits", "add credits to the account of RUNWARE_API_KEY"),
+    ],
+)
+def test_runwares_account_is_asked_for_without_drawing(
+    run: Run, connected: Path, monkeypatch: pytest.MonkeyPatch, key: str, remedy: str | None
+) -> None:
+    async def asked() -> Ended:
+        async with FakeRunware() as runware:
+            runware.balance = 0 if key == "without credits" else 12.5
+            monkeypatch.setenv("IMAGE_PROVIDER", "runware,offline")
+            monkeypatch.setenv("RUNWARE_API_KEY", key if key == "wrong" else runware.key)
+            monkeypatch.setenv("RUNWARE_BASE_URL", runware.url)
+            ended = await asyncio.to_thread(run, "doctor", "--json")
+            assert list(runware.received) == []
+            return ended
+
+    ended = asyncio.run(asked())
+    assert found(ended)["provider offline"]["state"] == "good"
+    if remedy is None:
+        assert (ended.status, found(ended)["provider runware"]["state"]) == (0, "good")
+    else:
+        assert remedy in wrong(ended)["provider runware"]
 
 
 @asynccontextmanager

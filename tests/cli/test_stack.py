@@ -1,5 +1,6 @@
 """`up`, `demo` and everything in between, as processes."""
 
+import asyncio
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +17,9 @@ from uuid import uuid4
 import psutil
 import pytest
 from PIL import Image
+from temporalio.client import Client, ScheduleDescription
 
+from darkroom.domain.names import HOUSEKEEPING_SCHEDULE
 from tests.cli.conftest import Run
 
 # One `up` serves the whole file, and the last of its tests stops it.
@@ -109,6 +113,16 @@ def order(run: Run, folder: Path, quantity: int, status: int, **fields: Any) -> 
     assert ended.status == status, ended
     document: dict[str, Any] = ended.document
     return document
+
+
+def test_the_stack_looks_after_its_jobs(beside: Stack) -> None:
+    async def described() -> ScheduleDescription:
+        client = await Client.connect(beside.told["address"])
+        return await client.get_schedule_handle(HOUSEKEEPING_SCHEDULE).describe()
+
+    schedule = asyncio.run(described()).schedule
+    assert [interval.every for interval in schedule.spec.intervals] == [timedelta(hours=1)]
+    assert not schedule.state.paused
 
 
 def test_an_order_is_watched_to_its_receipt(beside: Stack, run: Run, tmp_path: Path) -> None:
@@ -254,3 +268,29 @@ def test_the_demo_delivers_everything_it_ordered(tmp_path: Path) -> None:
     with Image.open(told["contact_sheet"]) as sheet:
         assert sheet.width == 1600
     assert (home / "demo.log").stat().st_size >= 0
+
+
+def test_the_demos_picture_book_has_a_cover_and_a_sheet_that_reads_as_one(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    ended = subprocess.run(
+        [*STARTER, "demo", "--order", "storybook", "--json"],
+        env=environment(home, OFFLINE_FAULT_RATE="0"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert told["receipt"]["job_type"] == "storybook"
+    assert told["receipt"]["delivered"] == told["receipt"]["ordered"] == 8
+    assert len(list(Path(told["folder"]).glob("stage-*.webp"))) == 8
+    [cover] = (home / "files" / "books").glob("*/images/cover.png")
+    with Image.open(cover) as picture, Image.open(next(Path(told["folder"]).glob("stage-0-*.webp"))) as first:
+        assert picture.format == "PNG"
+        assert picture.convert("RGB").tobytes() == first.convert("RGB").tobytes()
+    with Image.open(told["contact_sheet"]) as sheet:
+        assert sheet.width == 1600
+        # Four pages in a row, two rows: what is said stands below each.
+        assert 600 < sheet.height < 1000

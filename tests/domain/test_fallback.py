@@ -49,6 +49,36 @@ def test_refusals_are_counted_for_each_by_itself() -> None:
     assert (turns.refusals("gemini"), turns.refusals("runware")) == (2, 0)
 
 
+def test_what_one_refuses_the_next_is_asked_for_in_the_next_round() -> None:
+    turns = Turns(ALL)
+    turns.note_refusals("gemini", 1)
+    assert turns.choose(ALL) == "gemini", "the round goes on with whom it began"
+    turns.begin_round()
+    assert turns.choose(ALL) == "runware"
+    turns.begin_round()
+    assert turns.choose(ALL) == "runware", "nobody refused anything since"
+    turns.note_refusals("runware", 0)
+    turns.begin_round()
+    assert turns.choose(("gemini", "runware")) == "runware"
+    turns.note_refusals("runware", 2)
+    turns.begin_round()
+    assert turns.choose(("gemini", "runware")) == "gemini", "two have refused and the third is out of quota"
+
+
+def test_one_alone_is_asked_again_for_what_it_refused() -> None:
+    turns = Turns(("gemini",))
+    turns.note_refusals("gemini", 1)
+    turns.begin_round()
+    assert turns.choose(("gemini",)) == "gemini"
+
+
+def test_a_spent_quota_tells_its_reason() -> None:
+    quotas = Quotas(("gemini", "runware"))
+    quotas.spend("gemini", NOON, "back at midnight")
+    assert quotas.reason("gemini") == "back at midnight"
+    assert "daily quota" in quotas.reason("runware")
+
+
 def test_a_spent_quota_is_back_when_it_says() -> None:
     quotas = Quotas(("gemini", "runware"))
     quotas.spend("gemini", NOON + timedelta(hours=2))

@@ -1,9 +1,11 @@
 """When a provider is down, out of quota or refuses, the next one of the order makes the rest (spec §5)."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from temporalio.client import Client
 
 from darkroom.domain.images import ImageRequest, ProviderAnswer
@@ -107,6 +109,88 @@ async def test_one_that_refuses_hands_over_and_is_not_asked_again(skipping_clien
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 5)
         assert made_by(receipt) == {"first": (0, 3), "second": (5, 5)}
         assert receipt.total.refusals == 3
+
+
+async def test_a_page_that_one_refuses_is_the_next_ones_in_the_next_round(skipping_client: Client, home: Path) -> None:
+    """A stage of one picture has three rounds: three refusals would use them up."""
+    first, second = Always(Act.REFUSE), ScriptedProvider()
+    async with running_stack(skipping_client, home, providers={"first": first, "second": second}) as stack:
+        receipt = await delivered(stack, 1, 1, 1)
+        assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 3)
+        assert made_by(receipt) == {"first": (0, 3), "second": (3, 3)}
+
+
+async def test_without_top_ups_a_refusal_is_not_taken_elsewhere(skipping_client: Client, home: Path) -> None:
+    first, second = Always(Act.REFUSE), ScriptedProvider()
+    async with running_stack(skipping_client, home, providers={"first": first, "second": second}) as stack:
+        job_id = await stack.order(1, max_top_ups=0, **BOTH)
+        receipt = await stack.desk.result(job_id)
+        assert (receipt.status, second.total_calls) == (JobStatus.FAILED, 0)
+
+
+async def test_a_stage_that_waits_for_the_only_one_left_pauses_the_job_and_says_so(
+    skipping_client: Client, home: Path
+) -> None:
+    """The first refuses one stage and delivers the other; the second is out of quota: nobody is left."""
+    first, second = ScriptedProvider({(0, ordinal): [Act.REFUSE] for ordinal in range(3)}), Always(Act.QUOTA)
+    second.quota_until = datetime.now(UTC) + timedelta(days=2)
+    providers = {"first": first, "second": second}
+    async with running_stack(skipping_client, home, providers=providers, stage_concurrency=1) as stack:
+        with capture_logs() as lines:
+            job_id = await stack.order(3, 2, **BOTH)
+            await second.until_calls(1)
+            second.act = Act.DRAW
+            # Time is skipped to when the quota is back.
+            receipt = await stack.desk.result(job_id)
+        assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 5)
+        assert made_by(receipt)["second"][0] == 3
+        assert [line["reason"] for line in lines if line["event"] == "job paused"] == ["the daily quota is spent"]
+        await stack.check_invariants()
+
+
+async def test_a_job_that_waits_like_this_can_be_cancelled(skipping_client: Client, home: Path) -> None:
+    first, second = Always(Act.REFUSE), Always(Act.QUOTA)
+    second.quota_until = datetime.now(UTC) + timedelta(days=2)
+    providers = {"first": first, "second": second}
+    async with running_stack(skipping_client, home, providers=providers, stage_concurrency=1) as stack:
+        job_id = await stack.order(2, **BOTH)
+        await second.until_calls(1)
+        assert (await stack.desk.cancel(job_id)).success
+        assert (await stack.desk.result(job_id)).status is JobStatus.CANCELLED
+        await stack.check_invariants()
+
+
+class LaterForTheSecondStage(Always):
+    """Says of the second stage, when it may, that the quota is back an hour later than it said of the first."""
+
+    def __init__(self, act: Act) -> None:
+        super().__init__(act)
+        self.may_answer = asyncio.Event()
+
+    async def generate(self, request: ImageRequest) -> ProviderAnswer:
+        if request.stage_index == 1 and not self.may_answer.is_set():
+            await self.may_answer.wait()
+            self.quota_until += timedelta(hours=1)
+        return await super().generate(request)
+
+
+async def test_a_quota_that_was_spent_anew_meanwhile_is_waited_for(skipping_client: Client, home: Path) -> None:
+    first = LaterForTheSecondStage(Act.QUOTA)
+    async with running_stack(skipping_client, home, providers={"first": first}) as stack:
+        with capture_logs() as lines:
+            job_id = await stack.order(1, 1, providers=["first"])
+
+            async def paused() -> bool:
+                return (await stack.row(job_id)).paused
+
+            # No time is skipped while the call of the second stage is under way.
+            await until(paused, "the pause")
+            first.may_answer.set()
+            await first.until_calls(2)
+            first.act = Act.DRAW
+            receipt = await stack.desk.result(job_id)
+        assert (receipt.delivered, receipt.total.provider_calls) == (2, 4)
+        assert len([line for line in lines if line["event"] == "job paused"]) == 2
 
 
 async def test_a_stage_that_all_refuse_stops(skipping_client: Client, home: Path) -> None:

@@ -161,4 +161,57 @@ async def test_a_cover_that_cannot_be_stored_does_not_keep_the_job_open(
         book = await a_book(stack)
         receipt = await stack.desk.result(await ordered(stack, pages(2, book_id=str(book.book_id))))
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 2)
-        assert (await row(stack, book))["pipeline_stage"] is None
+        found = await row(stack, book)
+        assert (found["pipeline_stage"], found["cover_image"]) == (None, None)
+        assert found["task_metadata"]["completed_count"] == 2
+        assert "no cover: " in found["task_metadata"]["summary"]
+        assert "no permission; give the folder back" in found["task_metadata"]["summary"]
+
+
+def covers_in(folder: Path) -> list[Path]:
+    return list(folder.rglob("cover.png"))
+
+
+@pytest.mark.parametrize("folder", ["..", "books/../../etc", "my books", "", "books//one", "bücher/eins"])
+async def test_a_folder_that_cannot_hold_files_costs_the_book_its_cover_only(
+    skipping_client: Client, home: Path, folder: str
+) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        book = Book(book_id=uuid4(), user_id=LOCAL_USER, base_path=folder)
+        await stack.parts.records.ensure_book(book)
+        receipt = await stack.desk.result(await ordered(stack, pages(1, book_id=str(book.book_id))))
+        assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 1)
+        found = await row(stack, book)
+        assert (found["pipeline_stage"], found["cover_image"]) == (None, None)
+        assert found["task_metadata"]["failed_pages"] == []
+        assert "is not allowed" in found["task_metadata"]["summary"]
+        assert covers_in(home) == []
+
+
+class BrokenPages(FileStorage):
+    """Loses the pixels of whatever is read from its final place."""
+
+    async def get(self, key: str) -> bytes | None:
+        return b"no pixels" if key.endswith(".webp") else await super().get(key)
+
+
+async def test_a_page_that_cannot_be_read_any_more_does_not_keep_the_job_open(
+    skipping_client: Client, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darkroom.bootstrap.FileStorage", BrokenPages)
+    async with running_stack(skipping_client, home) as stack:
+        book = await a_book(stack)
+        receipt = await stack.desk.result(await ordered(stack, pages(1, book_id=str(book.book_id))))
+        assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 1)
+        assert "no cover: 9 bytes are not a" in (await row(stack, book))["task_metadata"]["summary"]
+
+
+async def test_two_jobs_of_one_book_end_and_the_last_one_is_on_its_row(skipping_client: Client, home: Path) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        book = await a_book(stack)
+        jobs = [await ordered(stack, pages(number, book_id=str(book.book_id))) for number in (2, 3)]
+        assert [(await stack.desk.result(job_id)).delivered for job_id in jobs] == [2, 3]
+        found = await row(stack, book)
+        assert found["task_metadata"]["page_count"] in (2, 3)
+        assert await stack.parts.storage.exists(found["cover_image"])
+        await stack.check_invariants()

@@ -135,9 +135,10 @@ def _tally(db: sqlite3.Connection, job_id: UUID, run_id: str | None) -> Tally:
         "from quel_generation_attempts where job_id = :job and (:run is null or run_id = :run)",
         job,
     ).fetchone()
+    # By its key, which has an index: by its attachment, every picture would be held against every charge of the job.
     delivered, charged = db.execute(
-        "select count(*), coalesce(-sum(credit.amount), 0) from quel_attach as image "
-        "left join quel_credits as credit on credit.attach_idx = image.attach_id and credit.job_id = image.job_id "
+        "select count(*), coalesce(-sum(credit.amount), 0) from quel_attach as image left join quel_credits as credit "
+        "on credit.idempotency_key = image.job_id || '/' || image.stage_index || '/' || image.ordinal "
         "where image.job_id = :job and image.delivered_at is not null "
         "and (:run is null or image.delivered_run = :run)",
         job,

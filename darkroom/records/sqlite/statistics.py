@@ -6,36 +6,45 @@ from datetime import date
 from darkroom.domain.statistics import JobsDay, ProviderDay, Statistics
 
 _PROVIDERS = """
-with call as (
-  select *, substr(started_at, 1, 10) as day,
-    case when outcome = 'generated' and seconds is not null then cume_dist() over (
-      partition by substr(started_at, 1, 10), provider, outcome, seconds is null order by seconds) end as share
-  from quel_generation_attempts where started_at >= :since
-), made as (
-  -- A delivered picture is that of the newest call that was generated for it.
-  select job_id, stage_index, ordinal, call_id, max(rowid) from quel_generation_attempts
-  where outcome = 'generated' group by job_id, stage_index, ordinal
+with counted as (
+  select substr(started_at, 1, 10) as day, provider, count(*) as calls,
+    count(*) filter (where outcome = 'generated') as generated,
+    count(*) filter (where outcome = 'missed') as missed,
+    count(*) filter (where outcome = 'refused') as refused,
+    count(*) filter (where outcome = 'fault') as faults,
+    count(*) - count(outcome) as unknown,
+    count(distinct case when round > 0 then run_id || '/' || stage_index || '/' || round end) as top_up_rounds
+  from quel_generation_attempts where started_at >= :since group by 1, 2
+), timed as materialized (
+  select day, provider, seconds, row_number() over (partition by day, provider order by seconds) as place
+  from (
+    select substr(started_at, 1, 10) as day, provider, seconds from quel_generation_attempts
+    where outcome = 'generated' and seconds is not null and started_at >= :since)
+), slowest as (
+  select day, provider, max(place) as number from timed group by day, provider
+), speed as (
+  select day, provider, min(case when place >= 0.5 * number then seconds end) as seconds_p50,
+    min(case when place >= 0.95 * number then seconds end) as seconds_p95
+  from timed join slowest using (day, provider) group by day, provider
 ), delivered as (
-  select call.day, call.provider, count(*) filter (where call.round > 0) as recovered,
+  select substr(call.started_at, 1, 10) as day, call.provider, count(*) filter (where call.round > 0) as recovered,
     coalesce(-sum(credit.amount), 0) as credits
-  from call join made using (call_id)
+  from quel_generation_attempts as call
   join quel_attach as image on image.job_id = call.job_id and image.stage_index = call.stage_index
     and image.ordinal = call.ordinal and image.delivered_at is not null
-  left join quel_credits as credit on credit.attach_idx = image.attach_id and credit.job_id = image.job_id
-  group by call.day, call.provider
+  -- By its key, which has an index: by its attachment, every picture would be held against all charges of its job.
+  left join quel_credits as credit
+    on credit.idempotency_key = image.job_id || '/' || image.stage_index || '/' || image.ordinal
+  where call.outcome = 'generated' and call.started_at >= :since and not exists (
+    -- A delivered picture is that of the newest call that was generated for it.
+    select 1 from quel_generation_attempts as later where later.job_id = call.job_id
+    and later.stage_index = call.stage_index and later.ordinal = call.ordinal
+    and later.outcome = 'generated' and later.rowid > call.rowid)
+  group by 1, 2
 )
-select call.day, call.provider, count(*) as calls,
-  count(*) filter (where outcome = 'generated') as generated,
-  count(*) filter (where outcome = 'missed') as missed,
-  count(*) filter (where outcome = 'refused') as refused,
-  count(*) filter (where outcome = 'fault') as faults,
-  count(*) - count(outcome) as unknown,
-  min(case when share >= 0.5 then seconds end) as seconds_p50,
-  min(case when share >= 0.95 then seconds end) as seconds_p95,
-  count(distinct case when round > 0 then run_id || '/' || stage_index || '/' || round end) as top_up_rounds,
-  coalesce(max(recovered), 0) as recovered_images, coalesce(max(credits), 0) as credits
-from call left join delivered on delivered.day = call.day and delivered.provider = call.provider
-group by call.day, call.provider order by call.day desc, call.provider
+select counted.*, seconds_p50, seconds_p95, coalesce(recovered, 0) as recovered_images, coalesce(credits, 0) as credits
+from counted left join speed using (day, provider) left join delivered using (day, provider)
+order by day desc, provider
 """
 
 _JOBS = """

@@ -1,0 +1,94 @@
+"""`stats`: a table by day and provider, or its numbers; and the receipt of a job that two providers made."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from darkroom.cli.session import run as run_work
+from darkroom.domain.jobs import End
+from darkroom.records.sqlite import SqliteRecords
+from tests.cli.conftest import Run
+from tests.contracts.scene import PRICE, Scene
+from tests.contracts.tables import SqliteTables
+from tests.contracts.test_records_statistics import made
+
+
+@pytest.fixture
+def made_by_two(home: Path) -> UUID:
+    """A job of which two pictures are Gemini's and one is Runware's, in the second round; and a cancelled one."""
+
+    async def settle() -> UUID:
+        records = SqliteRecords(home / "records.db")
+        scene = Scene(records, SqliteTables(records))
+        job = await scene.opened(await scene.member(), (3,))
+        for ordinal in range(2):
+            await made(job, ordinal, "gemini", seconds=2.0)
+        await made(job, 2, "runware", seconds=5.0, round_=1)
+        await job.close()
+        await (await scene.opened(None, (1,))).close(End.CANCELLED)
+        await records.close()
+        return job.job_id
+
+    return run_work(settle())
+
+
+def test_a_table_and_the_same_numbers(run: Run, made_by_two: UUID) -> None:
+    today = str(datetime.now(UTC).date())
+    told = run("stats", "--json").document
+    assert [(day["day"], day["provider"], day["calls"], day["credits"]) for day in told["providers"]] == [
+        (today, "gemini", 2, 2 * PRICE),
+        (today, "runware", 1, PRICE),
+    ]
+    assert told["providers"][1]["recovered_images"] == told["providers"][1]["top_up_rounds"] == 1
+    assert told["jobs"] == [{"day": today, "completed": 1, "failed": 0, "cancelled": 1}]
+    head, gemini, runware, *_, ends = run("stats").out.splitlines()
+    assert head.split()[:4] == ["day", "provider", "calls", "pictures"]
+    assert gemini.split()[:4] == [today, "gemini", "2", "100.0%"]
+    assert "5.0 s" in runware
+    assert ends.split() == [today, "1", "0", "1"]
+
+
+def test_the_receipt_says_who_made_how_many(run: Run, made_by_two: UUID) -> None:
+    ended = run("receipt", str(made_by_two))
+    assert ended.status == 0
+    assert "made by: gemini 2 of 2 calls, runware 1 of 1 calls" in ended.out
+    assert [one["provider"] for one in run("receipt", str(made_by_two), "--json").document["total"]["made_by"]] == [
+        "gemini",
+        "runware",
+    ]
+
+
+def test_jobs_that_called_nobody_are_told_all_the_same(run: Run, home: Path) -> None:
+    async def settle() -> None:
+        records = SqliteRecords(home / "records.db")
+        await (await Scene(records, SqliteTables(records)).opened(None, (1,))).close(End.CANCELLED)
+        await records.close()
+
+    run_work(settle())
+    ended = run("stats")
+    assert ended.out.splitlines()[-1].split() == [str(datetime.now(UTC).date()), "0", "0", "1"]
+
+
+def test_nothing_yet_and_nothing_lately_are_said(run: Run, home: Path, request: pytest.FixtureRequest) -> None:
+    ended = run("stats")
+    assert (ended.status, "no records in" in ended.out) == (0, True)
+    assert run("stats", "--json").document == {"providers": [], "jobs": []}
+    assert not home.exists()
+    request.getfixturevalue("made_by_two")
+    then = (datetime.now(UTC) - timedelta(days=3)).isoformat(timespec="microseconds")
+    with sqlite3.connect(home / "records.db") as db:
+        db.execute("update quel_generation_attempts set started_at = ?", (then,))
+        db.execute("update quel_production_jobs set completed_at = ?", (then,))
+    db.close()
+    assert "nothing happened since" in run("stats", "--days", "3").out
+    assert len(run("stats", "--days", "4", "--json").document["providers"]) == 2
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "3651", "many", ""])
+def test_days_that_are_none_are_one_line(run: Run, home: Path, days: str) -> None:
+    ended = run("stats", "--days", days)
+    assert ended.status == 2
+    assert "--days" in ended.error

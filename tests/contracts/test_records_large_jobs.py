@@ -1,0 +1,51 @@
+"""Closing a large job takes a moment, not the square of it: nobody else can write meanwhile."""
+
+import sqlite3
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from darkroom.domain.jobs import End
+from darkroom.records.sqlite import SqliteRecords
+from tests.contracts.scene import PRICE, Scene
+from tests.contracts.tables import SqliteTables
+
+IMAGES = 12_000
+
+
+async def test_a_job_of_thousands_of_images_is_closed_and_counted_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "records.db"
+    records = SqliteRecords(path)
+    scene = Scene(records, SqliteTables(records))
+    user_id = await scene.member(IMAGES * PRICE)
+    job = await scene.opened(user_id, (IMAGES,))
+    moment = datetime.now(UTC).isoformat(timespec="microseconds")
+    keys = [{"job": str(job.job_id), "n": n, "id": n + 1, "call": str(uuid4())} for n in range(IMAGES)]
+    given = {"run": job.run, "user": str(user_id), "price": PRICE, "at": moment}
+    with sqlite3.connect(path) as db:
+        for statement in (
+            "insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, "
+            "outcome, seconds, started_at) values (:call, :job, 0, :n, :run, 0, 'gemini', 'generated', 1, :at)",
+            "insert into quel_attach (attach_id, attach_file_name, attach_file_path, attach_file_size, "
+            "attach_file_type, attach_directory, attach_storage_type, job_id, stage_index, ordinal, delivered_at, "
+            "delivered_run, created_at) values (:id, 'a', 'a', 1, 'a', 'a', 'a', :job, 0, :n, :at, :run, :at)",
+            "insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, job_id, "
+            "idempotency_key, created_at) values (:user, 'DEDUCT', -:price, 0, :id, :job, :job || '/0/' || :n, :at)",
+        ):
+            db.executemany(statement, [key | given for key in keys])
+        db.execute("update quel_job_stages set delivered_images = quantity")
+        db.execute("update quel_member set quel_member_credit = 0")
+        db.execute("update quel_credit_holds set amount = 0")
+    db.close()
+    started = time.monotonic()
+    receipt = await job.close(End.DELIVERED)
+    found = await records.statistics(datetime.now(UTC).date())
+    seconds = time.monotonic() - started
+    assert (receipt.delivered, receipt.total.charged) == (IMAGES, IMAGES * PRICE)
+    assert [(one.provider, one.delivered) for one in receipt.last_run.made_by] == [("gemini", IMAGES)]
+    assert [(day.calls, day.credits) for day in found.providers] == [(IMAGES, IMAGES * PRICE)]
+    assert await records.audit() == []
+    # With each picture held against each charge this took half a minute.
+    assert seconds < 8, f"{seconds:.1f} s"
+    await records.close()
