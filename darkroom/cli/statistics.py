@@ -1,5 +1,6 @@
 """`stats`: what providers did, by day."""
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -17,6 +18,32 @@ from darkroom.domain.statistics import ProviderDay, Statistics
 from darkroom.settings import Settings
 
 _DAYS = Annotated[int, typer.Option("--days", min=1, max=3650, help="How many days, today included (UTC).")]
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} s"
+
+
+_WIDE = 130
+"""Columns of a terminal that has room for all of them."""
+
+_Column = tuple[str, Callable[[ProviderDay], str]]
+
+_CALLS: tuple[_Column, ...] = (
+    ("calls", lambda day: f"{day.calls:,}"),
+    ("pictures", lambda day: f"{day.rate(day.generated):.1%}"),
+    ("missed", lambda day: f"{day.rate(day.missed):.1%}"),
+    ("refused", lambda day: f"{day.rate(day.refused):.1%}"),
+    ("faults", lambda day: f"{day.rate(day.faults):.1%}"),
+    ("unknown", lambda day: f"{day.unknown:,}"),
+)
+_EFFORT: tuple[_Column, ...] = (
+    ("p50", lambda day: _seconds(day.seconds_p50)),
+    ("p95", lambda day: _seconds(day.seconds_p95)),
+    ("top-ups", lambda day: f"{day.top_up_rounds:,}"),
+    ("recovered", lambda day: f"{day.recovered_images:,}"),
+    ("credits", lambda day: f"{day.credits:,}"),
+)
 
 
 def stats(days: _DAYS = 7, as_json: arguments.AsJson = False) -> None:
@@ -37,31 +64,29 @@ def stats(days: _DAYS = 7, as_json: arguments.AsJson = False) -> None:
             found = await parts.records.statistics(since)
         if not found.providers and not found.jobs:
             output.say(f"nothing happened since {since}")
-        shown: list[RenderableType] = [_providers(found), Text()] if found.providers else []
+        shown = _providers(found, output.notes.width) if found.providers else []
         shown += [_jobs(found)] if found.jobs else []
         output.result(found, Group(*shown) if shown else None)
 
     run(work(opened_settings()))
 
 
-def _providers(found: Statistics) -> Table:
+def _providers(found: Statistics, width: int) -> list[RenderableType]:
+    """One table where there is room for it, else what came of the calls above what it took."""
+    if width >= _WIDE:
+        return [_table(found, _CALLS + _EFFORT), Text()]
+    return [_table(found, _CALLS), Text(), _table(found, _EFFORT), Text()]
+
+
+def _table(found: Statistics, columns: Sequence[_Column]) -> Table:
     table = plain_table()
     for name in ("day", "provider"):
         table.add_column(name, no_wrap=True, header_style="quiet")
-    for name in ("calls", "pictures", "missed", "refused", "faults", "unknown", "p50", "p95"):
-        table.add_column(name, justify="right", no_wrap=True, header_style="quiet")
-    for name in ("top-ups", "recovered", "credits"):
+    for name, _ in columns:
         table.add_column(name, justify="right", no_wrap=True, header_style="quiet")
     for day in found.providers:
-        table.add_row(*_cells(day))
+        table.add_row(str(day.day), day.provider, *(cell(day) for _, cell in columns))
     return table
-
-
-def _cells(day: ProviderDay) -> list[str]:
-    shares = [f"{day.rate(number):.1%}" for number in (day.generated, day.missed, day.refused, day.faults)]
-    seconds = ["–" if value is None else f"{value:.1f} s" for value in (day.seconds_p50, day.seconds_p95)]
-    counts = [f"{number:,}" for number in (day.top_up_rounds, day.recovered_images, day.credits)]
-    return [str(day.day), day.provider, f"{day.calls:,}", *shares, f"{day.unknown:,}", *seconds, *counts]
 
 
 def _jobs(found: Statistics) -> Table:

@@ -141,7 +141,6 @@ alter table public.quel_credits
 create unique index if not exists quel_credits_idempotency_key on public.quel_credits (idempotency_key);
 create index if not exists quel_credits_newest
   on public.quel_credits (quel_member_id, created_at desc nulls last, id desc);
-create index if not exists quel_credits_job on public.quel_credits (job_id);
 
 create table if not exists public.quel_credit_holds (
   job_id uuid primary key references public.quel_production_jobs (job_id),

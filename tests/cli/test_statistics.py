@@ -35,7 +35,8 @@ def made_by_two(home: Path) -> UUID:
     return run_work(settle())
 
 
-def test_a_table_and_the_same_numbers(run: Run, made_by_two: UUID) -> None:
+def test_a_table_and_the_same_numbers(run: Run, made_by_two: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     today = str(datetime.now(UTC).date())
     told = run("stats", "--json").document
     assert [(day["day"], day["provider"], day["calls"], day["credits"]) for day in told["providers"]] == [
@@ -49,6 +50,17 @@ def test_a_table_and_the_same_numbers(run: Run, made_by_two: UUID) -> None:
     assert gemini.split()[:4] == [today, "gemini", "2", "100.0%"]
     assert "5.0 s" in runware
     assert ends.split() == [today, "1", "0", "1"]
+
+
+def test_a_terminal_of_80_columns_shows_everything(
+    run: Run, made_by_two: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run("stats").out
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    for name in ("provider", "pictures", "refused", "unknown", "p95", "recovered", "credits", "cancelled"):
+        assert name in shown
 
 
 def test_the_receipt_says_who_made_how_many(run: Run, made_by_two: UUID) -> None:
