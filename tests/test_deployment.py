@@ -276,3 +276,8 @@ def test_migrations_are_applied_once_and_the_way_the_supabase_cli_remembers(migr
     with psycopg.connect(address) as connection:
         applied = connection.execute("select version, name from supabase_migrations.schema_migrations order by 1")
         assert ["_".join(row) for row in applied] == names
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-runtime.lock", "tests/package-lock.json"])
+def test_a_lock_file_carries_no_addresses(lock: str) -> None:
+    assert "://" not in (ROOT / lock).read_text("utf-8")
