@@ -11,11 +11,12 @@ POSTGREST := tests/node_modules/.ready
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
 
+# The lock file is complete: without --no-deps, older pips look for packages whose extras are wanted once more.
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Darkroom needs Python 3.11 or newer; this is %d.%d. Name another one: make PYTHON=python3.12 demo" % v[:2])'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned packages into $(VENV) (once) ..."
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@touch $(READY)
 
 # Without npm, or when it fails, the tests that need PostgREST say so and are skipped.
