@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all a newcomer needs; both set up .venv from the lock file first.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint bench lock record-histories clean
+.PHONY: help demo up test lint screenshots bench lock record-histories clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -39,6 +39,9 @@ lint: $(READY) ## ruff and mypy
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+
+screenshots: $(READY) ## take pictures of the page into screenshots/ (needs Chromium)
+	@$(PY) -m tests.page.screenshots screenshots
 
 bench: $(READY) ## measure throughput, overhead and memory; writes bench.json
 	@$(PY) -m benchmarks

@@ -74,12 +74,14 @@ class ProviderCalls:
             return GenerateResult(outcome=Outcome.STOPPED, reason=str(error))
         material = await self._materials.of(image.key.job_id, image.key.stage_index)
         call_id = uuid4()
+        provider = self._providers.get(image.provider)
         attempt = Attempt(
             key=image.key,
             run_id=image.run_id,
             call_id=call_id,
             round=image.round,
             provider=image.provider,
+            model=None if provider is None else provider.model,
             attempt=activity.info().attempt,
         )
         if unwanted.flag:
@@ -94,13 +96,14 @@ class ProviderCalls:
             return _known(begun)
         # Nothing is awaited between the row above and the call: a pause or a cancel written before the
         # row refuses it, one written after finds the call under way.
-        return await self._call(image, material, call_id)
+        return await self._call(image, provider, material, call_id)
 
-    async def _call(self, image: GenerateInput, material: Material, call_id: UUID) -> GenerateResult:
+    async def _call(
+        self, image: GenerateInput, provider: ImageProvider | None, material: Material, call_id: UUID
+    ) -> GenerateResult:
         started = time.monotonic()
         attempt = activity.info().attempt
         try:
-            provider = self._providers.get(image.provider)
             answer: ProviderAnswer
             if provider is None:
                 answer = Stopped(reason=f"the worker has no provider '{image.provider}': give it the provider's key")

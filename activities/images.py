@@ -60,7 +60,7 @@ def at_the_edge(
             cause = None if isinstance(error, Retryable) else error
             info = activity.info()
             unlimited = info.retry_policy is not None and info.retry_policy.maximum_attempts == 0
-            raise to_application_error(error, info.attempt, unlimited=unlimited) from cause
+            raise to_application_error(error, info.attempt, unlimited=unlimited, policy=info.retry_policy) from cause
 
     return cast("Callable[Concatenate[S, P], Coroutine[Any, Any, R]]", translated)
 

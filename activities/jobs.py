@@ -53,6 +53,9 @@ class JobActivities:
                 order = read.order
             except OrderRejected as error:
                 rejection = str(error)
+                webhook_url = await self._intake.webhook_of(source.document)
+                if webhook_url is not None:
+                    await self._records.keep_webhook(start.job_id, webhook_url)
         opened = await self._records.open_run(start, order, self._terms, rejection)
         return opened.model_copy(update=self._pace.model_dump())
 

@@ -1,7 +1,7 @@
 """Puts the parts together; the only place that knows which adapter is used."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from darkroom.settings import Settings, make_home
 from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
 from darkroom.uploads import Uploads
+from darkroom.webhooks.guard import Guard, Resolver, SystemResolver
 
 RECORDS_FILE = "records.db"
 
@@ -37,6 +38,7 @@ class Parts:
     pictures: PictureWork
     intake: Intake
     uploads: Uploads
+    guard: Guard
 
     def desk(self, client: Client | None) -> Desk:
         """The front desk over these parts."""
@@ -56,7 +58,10 @@ class Parts:
 
 @asynccontextmanager
 async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts]:
-    """The parts, closed at the end. `replaced` swaps a part (`records`, `storage`, `providers`) for another."""
+    """The parts, closed at the end.
+
+    `replaced` swaps a part (`records`, `storage`, `providers`, `resolver`) for another.
+    """
     async with AsyncExitStack() as stack:
         kept = await _keepers(settings)
         records: Records = replaced.get("records") or kept.records
@@ -66,6 +71,8 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
         providers: Mapping[str, ImageProvider] = replaced.get("providers") or _providers(settings)
         for provider in providers.values():
             stack.push_async_callback(provider.close)
+        resolver: Resolver = replaced.get("resolver") or stack.enter_context(closing(SystemResolver()))
+        guard = Guard(resolver, settings.webhook_allowed_networks)
         pictures = PictureWork(settings.webp_quality, settings.webp_method)
         capabilities = {name: provider.capabilities for name, provider in providers.items()}
         yield Parts(
@@ -74,8 +81,9 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
             storage=storage,
             providers=providers,
             pictures=pictures,
-            intake=Intake(records, capabilities, settings.providers, settings.limits),
+            intake=Intake(records, capabilities, settings.providers, settings.limits, guard),
             uploads=Uploads(records, storage, pictures),
+            guard=guard,
         )
 
 

@@ -20,6 +20,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from darkroom.announcing import announce
 from darkroom.domain.answers import Answer, Seen, Submitted
 from darkroom.domain.errors import JobNotFound, NotPossibleNow
 from darkroom.domain.jobs import CancelRequest, JobInput, JobRow, NewJob, PauseRequest
@@ -87,6 +88,7 @@ class Desk:
                 document=with_references(document, stored),
                 total_images=read.order.total_images,
                 priority=read.order.priority,
+                webhook_url=read.order.webhook_url,
             )
             if await self._records.create_job(new):
                 await self._start(await self.job(job_id), restart=False)
@@ -146,6 +148,8 @@ class Desk:
         """Ask a job to stop; answers at once, the calls under way are still delivered."""
         row = await self.job(job_id)
         if row.status is JobStatus.PENDING and await self._records.cancel_pending(job_id, reason):
+            if self._client is not None:
+                await announce(self._records, self._client, job_id, None)
             return _answer(await self.job(job_id), success=True, message="Job cancelled successfully")
         row = await self.job(job_id)
         if row.status.ended:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import fcntl
 import json
-import os
 import shutil
 import socket
 import sys
@@ -22,6 +21,7 @@ from temporalio.client import Client
 
 from darkroom.domain.errors import DarkroomError, ServerNotReachable
 from darkroom.domain.names import SearchAttribute
+from darkroom.processes import start_tied, stop
 from darkroom.settings import Settings, make_home
 from darkroom.temporal import ADDRESS_FILE, EmbeddedServer, embedded_address
 
@@ -36,17 +36,6 @@ RESTART_AT_MOST = 30.0
 """Seconds before a server that ended by itself is started again: doubling, up to this."""
 
 log = structlog.get_logger("darkroom.embedded")
-
-# The launcher asks Linux to end the server with its parent, then becomes the server. It asks whether the
-# parent is still there, because it may have died before the question was put.
-_LAUNCHER = """
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class AlreadyUp(DarkroomError):
@@ -82,7 +71,7 @@ async def embedded_server(
     make_home(settings)
     with _locked(home):
         await _stop_orphan(settings, home)
-        ports = [_usable(port, "--port", any_port=any_port), _usable(ui_port, "--ui-port", any_port=any_port)]
+        ports = [usable_port(port, "--port", any_port=any_port), usable_port(ui_port, "--ui-port", any_port=any_port)]
         running = ServerProcess(home, *ports)
         server = await running.start()
         watch = asyncio.create_task(running.start_again_when_it_ends())
@@ -127,7 +116,7 @@ def _wait_or_kill(process: psutil.Process) -> None:
         process.wait(STOP_PATIENCE)
 
 
-def _usable(port: int, option: str, *, any_port: bool) -> int:
+def usable_port(port: int, option: str, *, any_port: bool) -> int:
     """The port if it is free, or a free one.
 
     Raises:
@@ -210,13 +199,8 @@ class ServerProcess:
     async def stop(self) -> None:
         """End the process, and forget its address."""
         process, self.process = self.process, None
-        if process is not None and process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), STOP_PATIENCE)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+        if process is not None:
+            await stop(process, STOP_PATIENCE)
         (self._home / ADDRESS_FILE).unlink(missing_ok=True)
 
 
@@ -232,20 +216,7 @@ async def _launch(home: Path, port: int, ui_port: int) -> asyncio.subprocess.Pro
     arguments += ["--dynamic-config-value", "matching.enableFairness=true", "--log-level", "warn"]
     for attribute in SearchAttribute:
         arguments += ["--search-attribute", f"{attribute}=Keyword"]
-    with (home / "temporal.log").open("ab") as log_file:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            _LAUNCHER,
-            str(os.getpid()),
-            found,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log_file,
-            stderr=log_file,
-            # Ctrl-C goes to the whole process group of the terminal; the server must outlive the drain.
-            start_new_session=True,
-        )
+    return await start_tied([found, *arguments], home / "temporal.log")
 
 
 def _why(home: Path) -> str:

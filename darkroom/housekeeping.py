@@ -8,6 +8,7 @@ import structlog
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from darkroom.announcing import announce
 from darkroom.domain.errors import RunRefused
 from darkroom.domain.housekeeping import Tidied
 from darkroom.domain.jobs import CloseRun, End, JobRow, StartRun
@@ -95,6 +96,7 @@ class Housekeeper:
             receipt = await self._records.close_run(close)
         except RunRefused:
             return False  # a restart was quicker
+        await announce(self._records, self._client, job.job_id, run_id)
         return receipt.status is JobStatus.FAILED
 
     async def _remove_staged(self) -> int:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from darkroom.domain.errors import OrderRejected
+from darkroom.domain.errors import OrderRejected, WebhookRefused
 from darkroom.domain.orders import Capabilities, Limits, Order, ReferenceOwner, check_providers, check_references
-from darkroom.orders import ReadOrder, read_order
+from darkroom.orders import ReadOrder, read_order, webhook_of
 from darkroom.records import Records
+from darkroom.webhooks.guard import Guard
 
 
 class Intake:
@@ -18,11 +19,13 @@ class Intake:
         providers: Mapping[str, Capabilities],
         default_providers: tuple[str, ...],
         limits: Limits,
+        guard: Guard,
     ) -> None:
         self._records = records
         self._providers = providers
         self._default = default_providers
         self._limits = limits
+        self._guard = guard
 
     async def check(
         self,
@@ -55,11 +58,29 @@ class Intake:
         check_references(order, known | dict(promised or {}))
         await self._check_production(order)
         await self._check_book(order)
+        if order.webhook_url is not None:
+            await self._check_webhook(order.webhook_url)
         if user_id is not None and await self._records.account(user_id) is None:
             raise OrderRejected(
                 "user_id", f"{user_id} has no member row; `starter.py credits grant {user_id} N` creates one"
             )
         return read.model_copy(update={"order": order})
+
+    async def webhook_of(self, document: object) -> str | None:
+        """Where the end of an order that was rejected can be told; None when it names no place, or a refused one."""
+        try:
+            url = webhook_of(document)
+            if url is not None:
+                await self._check_webhook(url)
+        except OrderRejected:
+            return None
+        return url
+
+    async def _check_webhook(self, url: str) -> None:
+        try:
+            await self._guard.admit(url)
+        except WebhookRefused as error:
+            raise OrderRejected("webhook_url", str(error)) from None
 
     async def _check_production(self, order: Order) -> None:
         """A production gets the ids of what is delivered, so it must not be somebody else's."""

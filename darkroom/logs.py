@@ -44,5 +44,5 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(level)
     # The SDKs speak of every request and poll at info; ours are the lines an operator reads.
-    for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "temporalio", "google_genai", "asyncio"):
+    for noisy in ("uvicorn", "httpx", "httpx2", "httpcore", "httpcore2", "temporalio", "google_genai", "asyncio"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))

@@ -1,16 +1,21 @@
 """Bytes that are pictures, and pictures that are WebP; all of it runs in threads."""
 
 import asyncio
+import contextlib
 import io
 import os
 from hashlib import sha256
+from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from darkroom.domain.model import Value
 
 LARGEST_PICTURE = 120_000_000
 """Pixels. More than any provider draws; a file that claims more is an attack or a mistake."""
+
+UPLOADED_PIXELS = 40_000_000
+"""Pixels of a picture that a stranger uploads: 160 MB when it is decoded, and twice that while it is written anew."""
 
 LONGEST_SIDE = 16_383
 """Pixels; WebP holds no more."""
@@ -40,7 +45,7 @@ def inspect(data: bytes) -> PictureFacts:
         NotAPicture: why it cannot be used.
     """
     with _open(data) as image:
-        return PictureFacts(media_type=_MEDIA_TYPES[image.format or ""], width=image.width, height=image.height)
+        return PictureFacts(media_type=_MEDIA_TYPES[_kind(image)], width=image.width, height=image.height)
 
 
 def encode_webp(data: bytes, quality: int, method: int) -> bytes:
@@ -71,27 +76,86 @@ def encode_png(data: bytes) -> bytes:
         return target.getvalue()
 
 
+def thumbnail(data: bytes, height: int, quality: int = 80) -> bytes:
+    """A small WebP of the picture, at most so many pixels high and 8 times as wide.
+
+    Raises:
+        NotAPicture: why it cannot be used.
+    """
+    with _open(data) as image:
+        small = image.convert("RGBA" if "A" in image.getbands() else "RGB")
+        small.thumbnail((8 * height, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        target = io.BytesIO()
+        small.save(target, "WEBP", quality=quality, method=2)
+        return target.getvalue()
+
+
+def cleaned(data: bytes) -> tuple[bytes, PictureFacts]:
+    """The picture written anew in its own format: upright, in sRGB, and nothing but pixels.
+
+    Whatever else a file carries (places, names, a second file behind the first) does not come along.
+
+    Raises:
+        NotAPicture: why it cannot be used.
+    """
+    with _open(data, UPLOADED_PIXELS) as image:
+        kind = _kind(image)
+        with contextlib.suppress(Exception):  # EXIF that cannot be read does not say which way is up
+            ImageOps.exif_transpose(image, in_place=True)
+        clean = _in_srgb(image)
+    del image  # its pixels, before the encoder needs as much again
+    target = io.BytesIO()
+    options: dict[str, Any] = {"quality": 95} if kind != "PNG" else {}
+    if kind == "WEBP":
+        options |= {"lossless": False, "method": 2}
+    clean.save(target, kind, **options)
+    return target.getvalue(), PictureFacts(media_type=_MEDIA_TYPES[kind], width=clean.width, height=clean.height)
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """A copy without any metadata, its colours as screens show them."""
+    alpha = "A" in image.getbands() or "transparency" in image.info
+    plain = image.convert("RGBA" if alpha else "RGB")
+    profile = image.info.get("icc_profile")
+    if profile and image.mode in ("RGB", "RGBA"):
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):  # a broken profile says nothing about the colours
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            ImageCms.profileToProfile(plain, source, ImageCms.createProfile("sRGB"), inPlace=True)
+    # A converted picture is one of no file; all it may still carry is here.
+    plain.info = {}
+    return plain
+
+
 def digest(data: bytes) -> str:
     """The SHA-256 of the bytes, in hex."""
     return sha256(data).hexdigest()
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, most: int = LARGEST_PICTURE) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=list(_MEDIA_TYPES))
-        _check_size(image)
+        _check_size(image, most)
         image.load()
     except (NotAPicture, MemoryError):
         raise
+    except UnidentifiedImageError as error:
+        raise NotAPicture(f"{len(data)} bytes are not a PNG, JPEG or WebP picture") from error
     except Exception as error:
         # Pillow's decoders raise nearly anything for broken files: struct.error, IndexError, SyntaxError.
         raise NotAPicture(f"{len(data)} bytes are not a PNG, JPEG or WebP picture ({error})") from error
     return image
 
 
-def _check_size(image: Image.Image) -> None:
-    if image.width * image.height > LARGEST_PICTURE:
-        raise NotAPicture(f"{image.width}x{image.height} pixels are above the maximum of {LARGEST_PICTURE:,}")
+def _kind(image: Image.Image) -> str:
+    """The format of a picture. Phones put more pictures behind a JPEG, which makes it an MPO; the first one counts."""
+    return "JPEG" if image.format == "MPO" else image.format or ""
+
+
+def _check_size(image: Image.Image, most: int) -> None:
+    if image.width * image.height > most:
+        raise NotAPicture(f"{image.width}x{image.height} pixels are above the maximum of {most:,}")
+    if getattr(image, "n_frames", 1) > 1 and image.format in _MEDIA_TYPES and most < LARGEST_PICTURE:
+        raise NotAPicture("it moves: an animation is no reference; give one picture")
     if max(image.size) > LONGEST_SIDE:
         raise NotAPicture(f"{image.width}x{image.height} pixels: a side is above the {LONGEST_SIDE:,} of WebP")
 
@@ -103,6 +167,8 @@ class PictureWork:
         self._quality = quality
         self._method = method
         self._cores = asyncio.Semaphore(os.cpu_count() or 1)
+        self._uploads = asyncio.Semaphore(1)
+        """Large uploads take seconds and hundreds of MB each: one at a time, so that others' pictures do not wait."""
 
     async def inspect(self, data: bytes) -> PictureFacts:
         """`inspect`, off the event loop."""
@@ -113,6 +179,16 @@ class PictureWork:
         """`encode_webp`, off the event loop."""
         async with self._cores:
             return await asyncio.to_thread(encode_webp, data, self._quality, self._method)
+
+    async def thumbnail(self, data: bytes, height: int) -> bytes:
+        """`thumbnail`, off the event loop."""
+        async with self._cores:
+            return await asyncio.to_thread(thumbnail, data, height)
+
+    async def cleaned(self, data: bytes) -> tuple[bytes, PictureFacts]:
+        """`cleaned`, off the event loop."""
+        async with self._uploads, self._cores:
+            return await asyncio.to_thread(cleaned, data)
 
     async def as_png(self, data: bytes) -> bytes:
         """`encode_png`, off the event loop."""

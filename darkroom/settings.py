@@ -1,12 +1,13 @@
 """Settings from the environment or a `.env` file; docs/settings.md documents each one."""
 
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from darkroom.domain.errors import SettingRejected
@@ -14,6 +15,13 @@ from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.orders import Limits
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+_ADDRESSES = {
+    "supabase_url": "the project's https://abcdefgh.supabase.co",
+    "supabase_jwks_url": "https://abcdefgh.supabase.co/auth/v1/.well-known/jwks.json",
+    "temporal_ui_url": "http://temporal.example:8080",
+}
 
 
 class Settings(BaseSettings):
@@ -64,6 +72,16 @@ class Settings(BaseSettings):
     webp_quality: Annotated[int, Field(ge=1, le=100)] = 90
     webp_method: Annotated[int, Field(ge=0, le=6)] = 2
 
+    api_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=1, le=65535)] = 8400
+    api_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    api_changes_per_minute: Annotated[int, Field(ge=1)] = 600
+    api_cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    supabase_jwt_secret: SecretStr | None = None
+    supabase_jwks_url: str | None = None
+    temporal_ui_url: str | None = None
+    webhook_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+
     log_format: Literal["console", "json"] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -74,6 +92,11 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(dict.fromkeys(name.strip().lower() for name in value.split(",") if name.strip())) or None
+
+    @field_validator("api_cors_origins", "webhook_allowed_networks", mode="before")
+    @classmethod
+    def _read_list(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("offline_latency", mode="before")
     @classmethod
@@ -104,14 +127,15 @@ class Settings(BaseSettings):
     def _expand_home(cls, value: Path) -> Path:
         return value.expanduser()
 
-    @field_validator("supabase_url")
+    @field_validator("supabase_url", "supabase_jwks_url", "temporal_ui_url")
     @classmethod
-    def _read_supabase_url(cls, value: str | None) -> str | None:
+    def _read_address(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be the project's address, such as https://abcdefgh.supabase.co")
+            example = _ADDRESSES[str(info.field_name)]
+            raise ValueError(f"must be an address, such as {example}")
         return value.rstrip("/")
 
     @property

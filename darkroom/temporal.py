@@ -8,6 +8,7 @@ import warnings
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,12 @@ from darkroom.settings import Settings
 ADDRESS_FILE = "temporal.json"
 """Where `up` leaves the address of its Temporal server, in DARKROOM_HOME."""
 
+AT_HAND = timedelta(seconds=2)
+"""How long somebody who can do without Temporal waits for it."""
+
+ASK_AGAIN_AFTER = 2.0
+"""Seconds before a server that did not answer is asked again."""
+
 PATIENCE = timedelta(seconds=10)
 """How long the server may take to answer the first time."""
 
@@ -48,7 +55,12 @@ class EmbeddedServer:
 
     def job_url(self, job_id: UUID) -> str:
         """The job's page in the Temporal Web UI."""
-        return f"{self.ui_url}/namespaces/default/workflows/{job_workflow_id(job_id)}"
+        return job_page(self.ui_url, job_id)
+
+
+def job_page(ui_url: str, job_id: UUID, namespace: str = "default") -> str:
+    """The job's page in a Temporal Web UI."""
+    return f"{ui_url}/namespaces/{namespace}/workflows/{job_workflow_id(job_id)}"
 
 
 def embedded_address(settings: Settings) -> EmbeddedServer | None:
@@ -100,6 +112,43 @@ async def connect(settings: Settings, patience: timedelta = PATIENCE, metrics_po
 async def connect_to(server: EmbeddedServer, metrics_port: int | None = None) -> Client:
     """A client of our own server, whatever the environment says of others."""
     return await _connect({"target_host": server.address}, PATIENCE, metrics_port)
+
+
+class TemporalLink:
+    """The client of a process that outlives servers: made when it is needed, and anew when the server has moved."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._configured = configured_server() is not None
+        self._connecting = asyncio.Lock()
+        self._client: tuple[str, Client] | None = None
+        self._failed: tuple[float, ServerNotReachable] | None = None
+
+    async def client(self) -> Client:
+        """The client; it reconnects by itself when its server was away.
+
+        Raises:
+            ServerNotReachable: there is no server, or it does not answer at once.
+        """
+        async with self._connecting:
+            address = self._address()
+            if self._client is not None and self._client[0] == address:
+                return self._client[1]
+            if self._failed is not None and monotonic() - self._failed[0] < ASK_AGAIN_AFTER:
+                raise self._failed[1]
+            try:
+                client = await connect(self._settings, AT_HAND)
+            except ServerNotReachable as error:
+                self._failed = monotonic(), error
+                raise
+            self._client, self._failed = (address, client), None
+            return client
+
+    def _address(self) -> str:
+        if self._configured:
+            return "configured"
+        embedded = embedded_address(self._settings)
+        return "" if embedded is None else embedded.address
 
 
 async def _connect(config: dict[str, Any], patience: timedelta, metrics_port: int | None) -> Client:

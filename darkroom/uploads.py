@@ -10,7 +10,7 @@ from darkroom.domain.errors import OrderRejected
 from darkroom.domain.model import Value
 from darkroom.domain.stored import NewReference
 from darkroom.orders.document import snake_keys
-from darkroom.pictures import NotAPicture, PictureWork, digest
+from darkroom.pictures import NotAPicture, PictureFacts, PictureWork, digest
 from darkroom.records import Records
 from darkroom.storage import Storage
 
@@ -51,6 +51,18 @@ class Uploads:
         except NotAPicture as error:
             raise OrderRejected("reference", f"{name}: {error}") from None
         return NewUpload(name=name, data=data, media_type=facts.media_type, stage_index=stage_index)
+
+    async def clean(self, name: str, data: bytes) -> tuple[NewUpload, PictureFacts]:
+        """A stranger's bytes as an upload, written anew without metadata; nothing is stored yet.
+
+        Raises:
+            OrderRejected: not a picture, or one of too many pixels.
+        """
+        try:
+            clean, facts = await self._pictures.cleaned(data)
+        except NotAPicture as error:
+            raise OrderRejected("file", f"{name}: {error}") from None
+        return NewUpload(name=name, data=clean, media_type=facts.media_type), facts
 
     async def store(self, upload: NewUpload, user_id: UUID | None) -> int:
         """Store the file and its record; the same picture of the same user is stored once."""

@@ -18,22 +18,27 @@ from activities.jobs import JobActivities, Pace
 from activities.outages import OutageLines
 from activities.refreshing import RowRefresher
 from activities.waiting import WaitingActivities
+from activities.webhooks import WebhookActivities
 from darkroom.bootstrap import Parts
 from darkroom.domain.money import Terms
 from darkroom.domain.names import TaskQueue
 from darkroom.housekeeping import Housekeeper
 from darkroom.lookout import Lookout
+from darkroom.signing import deployment_secret, webhook_key
 from workflows.housekeeping import HousekeepingWorkflow
 from workflows.pipeline_job import PipelineJobWorkflow
 from workflows.policies import PROVIDER_ATTEMPTS
 from workflows.stage_batch import StageBatchWorkflow
 from workflows.waiting_jobs import StartWaitingJobsWorkflow
+from workflows.webhook import WebhookWorkflow
 
 GRACE_ABOVE_PROVIDER = timedelta(seconds=60)
 HEARTBEAT_THROTTLE = timedelta(seconds=3)
 DELIVER_PATIENCE = 10.0
 """Seconds that a worker which stops waits for the pictures it made to be settled; they are staged anyway."""
 PUBLISH_SLOTS_A_CORE = 8
+WEBHOOKS_AT_ONCE = 50
+"""Each waits at most 30 s for its receiver, and costs a connection."""
 
 
 class Role(StrEnum):
@@ -51,6 +56,14 @@ def image_activities(parts: Parts, refresher: RowRefresher, *, settles_here: boo
     return ImageActivities(parts.records, parts.storage, calls, parts.pictures, refresher, settles_here=settles_here)
 
 
+def _webhooks(parts: Parts) -> WebhookActivities:
+    # The client costs a tenth of a second; processes that send nothing do not import it.
+    from darkroom.webhooks.sending import HttpSender  # noqa: PLC0415
+
+    secret = deployment_secret(parts.settings)
+    return WebhookActivities(parts.records, parts.guard, HttpSender(), lambda user_id: webhook_key(secret, user_id))
+
+
 @asynccontextmanager
 async def running_workers(
     parts: Parts, client: Client, roles: Collection[Role] = (Role.ALL,), interceptors: Sequence[Interceptor] = ()
@@ -58,7 +71,7 @@ async def running_workers(
     """Workers for the roles; leaving waits until what is under way is finished."""
     settings = parts.settings
     refresher = RowRefresher(parts.records)
-    serves_all = Role.ALL in roles or len(set(roles)) == len(TaskQueue)
+    serves_all = Role.ALL in roles or set(roles) == set(Role) - {Role.ALL}
     images = image_activities(parts, refresher, settles_here=serves_all)
     terms = Terms(
         unit_price=settings.image_credit_price,
@@ -87,7 +100,13 @@ async def running_workers(
             Worker(
                 client,
                 task_queue=TaskQueue.ORCHESTRATE,
-                workflows=[PipelineJobWorkflow, StageBatchWorkflow, StartWaitingJobsWorkflow, HousekeepingWorkflow],
+                workflows=[
+                    PipelineJobWorkflow,
+                    StageBatchWorkflow,
+                    WebhookWorkflow,
+                    StartWaitingJobsWorkflow,
+                    HousekeepingWorkflow,
+                ],
                 activities=[
                     jobs.open_job,
                     jobs.set_control,
@@ -103,6 +122,15 @@ async def running_workers(
                     images.attach,
                     images.credit,
                 ],
+                **shared,
+            )
+        )
+        workers.append(
+            Worker(
+                client,
+                task_queue=TaskQueue.WEBHOOKS,
+                activities=[_webhooks(parts).send_webhook],
+                max_concurrent_activities=WEBHOOKS_AT_ONCE,
                 **shared,
             )
         )

@@ -29,10 +29,12 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.progress import JobStatus, Progress
     from darkroom.domain.receipts import Receipt
     from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS
+    from darkroom.domain.webhooks import WebhookInput
     from workflows.children import Children, run_of_records
     from workflows.events import log
     from workflows.policies import BOOK_WRITE, CLEANING, RECORD_WRITE, SETTLEMENT
     from workflows.stage_delivery import StageDelivery
+    from workflows.webhook import start_webhook
 
 JOB_STATUS = SearchAttributeKey.for_keyword(SearchAttribute.JOB_STATUS)
 JOB_TYPE = SearchAttributeKey.for_keyword(SearchAttribute.JOB_TYPE)
@@ -215,6 +217,9 @@ class PipelineJobWorkflow:
         self._receipt, self._status = receipt, receipt.status
         workflow.upsert_search_attributes([JOB_STATUS.value_set(self._status)])
         self._show()
+        if self._run.webhook:
+            told = WebhookInput(job_id=self._job.job_id, run_id=run_of_records())
+            await start_webhook(told, f"webhook · {self._status}")
         await self._clean_up()
         event = "job cancelled" if receipt.status is JobStatus.CANCELLED else "job finished"
         log(

@@ -12,6 +12,7 @@ from temporalio.common import RetryPolicy
 class ActivityPolicy(TypedDict, total=False):
     """The keyword arguments of an activity call that say how it may fail."""
 
+    schedule_to_close_timeout: timedelta
     start_to_close_timeout: timedelta
     heartbeat_timeout: timedelta
     retry_policy: RetryPolicy
@@ -96,5 +97,16 @@ TIDYING = ActivityPolicy(
     heartbeat_timeout=HEARTBEAT,
     retry_policy=RetryPolicy(
         initial_interval=timedelta(seconds=10), maximum_interval=timedelta(minutes=2), maximum_attempts=5
+    ),
+)
+
+# A receiver that is deployed or restarted takes the event within seconds, one that is down overnight the next day:
+# ten attempts in the first hour and a half, then one every two hours, until more than a day has passed. Sending ends
+# itself after 30 s; 45 s means that the worker is gone.
+WEBHOOK = ActivityPolicy(
+    schedule_to_close_timeout=timedelta(hours=26),
+    start_to_close_timeout=timedelta(seconds=45),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=5), backoff_coefficient=2.0, maximum_interval=timedelta(hours=2)
     ),
 )

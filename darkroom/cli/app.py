@@ -10,7 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from typer import rich_utils
 from typer.exceptions import TyperException
 
-from darkroom.cli import demo, doctor, jobs, money, orders, results, stack, statistics
+from darkroom.cli import demo, doctor, jobs, keys, money, orders, results, stack, statistics, webhooks
 from darkroom.cli.output import ACCENT, complain, tolerate_any_character
 from darkroom.cli.statuses import Status, epilog, paragraphs, status_of
 from darkroom.domain.errors import DarkroomError
@@ -64,7 +64,7 @@ _add(
 _add(
     _ORDER,
     stack.up,
-    "up --port 7300 --ui-port 8300",
+    "up --port 7300 --ui-port 8300 --api-port 8500",
     *(_DONE, _WRONG, _NO_SERVER, _NOT_NOW, _INTERRUPTED),
     done="stopped by Ctrl-C or SIGTERM",
     not_now="a port is in use, or a stack runs in this folder already",
@@ -113,6 +113,8 @@ _add(
     not_now="it is running, or nothing is missing",
 )
 app.add_typer(money.commands, name="credits", rich_help_panel=_STEER)
+app.add_typer(keys.commands, name="keys", rich_help_panel=_STEER)
+app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=_STEER)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from rich.text import Text
 from darkroom.cli.output import plural, seconds_left
 from darkroom.domain.progress import JobStatus, Progress, StageProgress
 from darkroom.domain.rounds import StageStatus
+from darkroom.domain.sentences import how_it_stands
 
 WINDOW = 8.0
 """Seconds over which the pace is measured."""
@@ -135,33 +136,11 @@ def chosen_stages(stages: Sequence[StageProgress], room: int) -> tuple[list[Stag
     )
 
 
-def sentence(progress: Progress) -> str:
-    """How the job stands or ended, in words."""
-    missing = progress.total_images - progress.completed_images
-    match progress.status:
-        case JobStatus.PENDING:
-            return "waits to be started"
-        case JobStatus.PROCESSING:
-            return _running(progress)
-        case JobStatus.COMPLETED if missing:
-            return f"completed, {missing:,} missing"
-        case JobStatus.FAILED:
-            return f"failed: {progress.error_message or 'nothing was delivered'}"
-        case _:
-            return str(progress.status)
-
-
-def _running(progress: Progress) -> str:
-    if progress.cancel_requested:
-        return "being cancelled: calls under way are finished"
-    return f"paused: {progress.pause_reason or 'until it is resumed'}" if progress.paused else "running"
-
-
 def _headline(progress: Progress, source: str) -> Text:
     head = Text(f"job {progress.job_id}", no_wrap=True, overflow="ellipsis")
     alive = progress.status is JobStatus.PROCESSING and not progress.paused
     head.append("  ")
-    head.append(sentence(progress), style="accent" if alive or progress.status is JobStatus.FAILED else "strong")
+    head.append(how_it_stands(progress), style="accent" if alive or progress.status is JobStatus.FAILED else "strong")
     if source == "records" and not progress.status.ended:
         head.append("  from the records", style="quiet")
     return head

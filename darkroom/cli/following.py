@@ -10,11 +10,12 @@ from uuid import UUID
 from rich.live import Live
 
 from darkroom.bootstrap import Parts
-from darkroom.cli.display import Watched, sentence
+from darkroom.cli.display import Watched
 from darkroom.cli.output import Output, one_line
 from darkroom.desk import Desk
 from darkroom.domain.answers import Seen
 from darkroom.domain.progress import Progress
+from darkroom.domain.sentences import how_it_stands
 
 PAUSE_BETWEEN_LOOKS = 0.3
 PAUSE_BETWEEN_LINES = 2.0
@@ -71,5 +72,5 @@ def _tell(watched: Watched, news: list[str], output: Output, told: tuple[str, fl
     ended = watched.progress.status.ended
     if count == told[0] or (monotonic() - told[1] < PAUSE_BETWEEN_LINES and not ended):
         return told
-    output.say(f"{watched.line()}{f' · {sentence(watched.progress)}' if ended else ''}")
+    output.say(f"{watched.line()}{f' · {how_it_stands(watched.progress)}' if ended else ''}")
     return count, monotonic()

@@ -17,6 +17,7 @@ from darkroom.cli.output import Output, as_value, plural
 from darkroom.cli.session import find_job, nothing_yet, opened_settings, reading, run
 from darkroom.cli.statuses import InputRejected, Status
 from darkroom.cli.tables import receipt_table
+from darkroom.domain import names
 from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.model import Value
 from darkroom.domain.stored import DeliveredImage
@@ -134,7 +135,7 @@ async def export(parts: Parts, job_id: UUID, folder: Path) -> Download:
 
 def file_name(image: DeliveredImage) -> str:
     """What a downloaded picture is called."""
-    return f"stage-{image.stage_index}-{image.ordinal}.webp"
+    return names.download_name(image.stage_index, image.ordinal)
 
 
 async def _copy(parts: Parts, image: DeliveredImage, folder: Path, gate: asyncio.Semaphore) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -16,12 +15,9 @@ from darkroom.cli.statuses import InputRejected, Interrupted
 from darkroom.domain.errors import JobNotFound, ServerNotReachable
 from darkroom.domain.jobs import JobRow
 from darkroom.settings import Settings, read_settings
-from darkroom.temporal import connect, embedded_address
+from darkroom.temporal import AT_HAND, connect, embedded_address
 
 T = TypeVar("T")
-
-AT_HAND = timedelta(seconds=2)
-"""How long a command that can do without Temporal waits for it."""
 
 _PREFIX = re.compile(r"^[0-9a-f-]{6,35}$")
 

@@ -1,6 +1,7 @@
 """`up`: server, worker and records in one process, until Ctrl-C."""
 
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from temporalio.service import RPCError
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.cli import arguments
 from darkroom.cli.output import Output, plural
+from darkroom.cli.serving import running_api
 from darkroom.cli.session import opened_settings, run
 from darkroom.cli.stopping import Stop, end_process
 from darkroom.domain.errors import Retryable
@@ -26,10 +28,25 @@ log = structlog.get_logger("darkroom.up")
 
 _PORT = Annotated[int, typer.Option("--port", min=1, max=65535, help="The Temporal server's port, on 127.0.0.1.")]
 _UI_PORT = Annotated[int, typer.Option("--ui-port", min=1, max=65535, help="The Temporal Web UI's port.")]
+_API_PORT = Annotated[
+    int | None,
+    typer.Option(
+        "--api-port", min=1, max=65535, help="The port of the page and the HTTP API. [default: API_PORT, 8400]",
+        show_default=False,
+    ),
+]  # fmt: skip
+_API = Annotated[bool, typer.Option("--api/--no-api", help="Serve the page and the HTTP API.")]
 
 
-def up(port: _PORT = DEFAULT_PORT, ui_port: _UI_PORT = DEFAULT_UI_PORT, as_json: arguments.AsJson = False) -> None:
-    """Run everything in this process until Ctrl-C: Temporal server, worker, records, files.
+def up(
+    port: _PORT = DEFAULT_PORT,
+    ui_port: _UI_PORT = DEFAULT_UI_PORT,
+    api_port: _API_PORT = None,
+    *,
+    api: _API = True,
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Run everything until Ctrl-C: Temporal server, worker, records, files, the page and the HTTP API.
 
     Jobs that were cut short go on at once, and jobs submitted from another terminal start. The first
     Ctrl-C (or SIGTERM) takes nothing new and waits for the provider calls under way, which are paid for;
@@ -37,16 +54,27 @@ def up(port: _PORT = DEFAULT_PORT, ui_port: _UI_PORT = DEFAULT_UI_PORT, as_json:
     used and none is started. With `--json` the document comes when everything runs.
     """
     output = Output(as_json=as_json)
-    run(_up(opened_settings(), port, ui_port, output))
+    settings = opened_settings()
+    run(_up(settings, Ports(port, ui_port, (api_port or settings.api_port) if api else None), output))
 
 
-async def _up(settings: Settings, port: int, ui_port: int, output: Output) -> None:
+@dataclass(frozen=True)
+class Ports:
+    """Where the stack listens, on this machine."""
+
+    temporal: int
+    ui: int
+    api: int | None
+    """None when the API is not served."""
+
+
+async def _up(settings: Settings, ports: Ports, output: Output) -> None:
     stop = Stop()
     stop.listen()
     async with AsyncExitStack() as stack:
         server = None
         if configured_server() is None:
-            server = await stack.enter_async_context(embedded_server(settings, port=port, ui_port=ui_port))
+            server = await stack.enter_async_context(embedded_server(settings, port=ports.temporal, ui_port=ports.ui))
             pid = server.pid
             stop.at_once = lambda: end_process(pid)
         metrics = settings.metrics_port
@@ -57,9 +85,11 @@ async def _up(settings: Settings, port: int, ui_port: int, output: Output) -> No
         await ensure_schedules(client, waiting_every=None, housekeeping_every=every)
         parts = await stack.enter_async_context(open_parts(settings))
         await parts.ensure_local_user()
+        if ports.api is not None:
+            await stack.enter_async_context(running_api(settings, ports.api))
         async with running_workers(parts, client):
             waiting = await parts.records.unfinished_jobs()
-            _introduce(parts, client, server, len(waiting), output)
+            _introduce(parts, client, server, api_port=ports.api, waiting=len(waiting), output=output)
             lookout = Lookout(parts.desk(client))
             while True:
                 await _look(lookout)
@@ -69,10 +99,15 @@ async def _up(settings: Settings, port: int, ui_port: int, output: Output) -> No
     output.say("stopped")
 
 
-def _introduce(parts: Parts, client: Client, server: EmbeddedServer | None, waiting: int, output: Output) -> None:
+def _introduce(
+    parts: Parts, client: Client, server: EmbeddedServer | None, *, api_port: int | None, waiting: int, output: Output
+) -> None:
     address = client.service_client.config.target_host
     home = parts.settings.darkroom_home
+    page = None if api_port is None else f"http://{parts.settings.api_host}:{api_port}"
     output.say(f"uses      {parts.describe()}")
+    if page:
+        output.say(f"page      {page}, and the HTTP API: {page}/docs")
     output.say(f"Temporal  {address}{'' if server else ', not ours: TEMPORAL_ADDRESS or a profile names it'}")
     if server:
         output.say(f"Web UI    {server.ui_url}")
@@ -85,6 +120,7 @@ def _introduce(parts: Parts, client: Client, server: EmbeddedServer | None, wait
     document: dict[str, Any] = {
         "address": address,
         "ui_url": server.ui_url if server else None,
+        "page": page,
         "server_pid": server.pid if server else None,
         "provider": parts.settings.provider,
         "home": str(home),

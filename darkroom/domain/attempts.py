@@ -15,6 +15,8 @@ class Attempt(Value):
     call_id: UUID
     round: int
     provider: str
+    model: str | None = None
+    """Which of the provider's models draws; None where it has no choice of them."""
     attempt: int = 1
     """Which of Temporal's tries this call belongs to, from 1."""
 

@@ -63,3 +63,20 @@ class StorageRefused(DarkroomError):
 
 class RunRefused(DarkroomError):
     """A run of the job may not do this: it is closed, or another run has taken over."""
+
+
+class ReceiverUnavailable(Retryable):
+    """A webhook's receiver did not take the event this time."""
+
+    def __init__(self, reason: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+        """What it asked us to wait, where it said so."""
+
+
+class ReceiverGone(DarkroomError):
+    """A webhook's receiver wants no more events."""
+
+
+class WebhookRefused(DarkroomError):
+    """A webhook may not go to this address."""

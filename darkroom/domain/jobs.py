@@ -23,6 +23,7 @@ class NewJob(Value):
     document: dict[str, JsonValue]
     total_images: int
     priority: int
+    webhook_url: str | None = None
 
 
 class JobRow(Value):
@@ -119,6 +120,8 @@ class OpenedRun(Value):
     provider_timeout_seconds: float = 180.0
     control: Control = Control()
     started_at: datetime | None = None
+    webhook: bool = False
+    """Whether somebody is to be told of the end; where, only the records know."""
 
 
 class End(StrEnum):

@@ -9,11 +9,13 @@ from uuid import UUID
 
 
 class TaskQueue(StrEnum):
-    """The three queues; roles of `worker.py` choose among them."""
+    """The queues; roles of `worker.py` choose among them."""
 
     ORCHESTRATE = "darkroom"
     GENERATE = "darkroom-generate"
     PUBLISH = "darkroom-publish"
+    WEBHOOKS = "darkroom-webhooks"
+    """Served with `ORCHESTRATE`, but apart: receivers that hang must not take the places of settlements."""
 
 
 class SearchAttribute(StrEnum):
@@ -60,6 +62,11 @@ def batch_workflow_id(job_id: UUID, stage_index: int, round_: int, batch: int) -
     return f"{job_workflow_id(job_id)}/stage-{stage_index}/round-{round_}/batch-{batch}"
 
 
+def webhook_workflow_id(job_id: UUID, run_id: str | None) -> str:
+    """The id of the workflow that tells a webhook how one run of a job ended; without a run, that none opened it."""
+    return f"{job_workflow_id(job_id)}/webhook/{run_id or 'unopened'}"
+
+
 def staging_prefix(job_id: UUID) -> str:
     """Where a job's bytes wait, as the provider gave them, until they are settled."""
     return f"{STAGING}{job_id}/"
@@ -83,6 +90,11 @@ def image_prefix(job_id: UUID, user_id: UUID | None) -> str:
 def image_key(job_id: UUID, user_id: UUID | None, stage_index: int, ordinal: int) -> str:
     """The final place of one picture (spec §3)."""
     return f"{image_prefix(job_id, user_id)}{stage_index}-{ordinal}.webp"
+
+
+def download_name(stage_index: int, ordinal: int) -> str:
+    """What a picture is called where users take it home."""
+    return f"stage-{stage_index}-{ordinal}.webp"
 
 
 def reference_key(user_id: UUID | None, sha256: str, suffix: str) -> str:

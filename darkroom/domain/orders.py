@@ -54,6 +54,8 @@ class Order(Value):
     priority: int = DEFAULT_PRIORITY
     providers: tuple[str, ...] = ()
     """Who may draw, the first choice first; empty for what the settings say."""
+    webhook_url: str | None = None
+    """Who is told of the end."""
 
     @property
     def total_images(self) -> int:

@@ -72,6 +72,16 @@ def owner_of(document: Any) -> UUID | None:
         raise OrderRejected("user_id", f"'{named}' is not a UUID") from None
 
 
+def webhook_of(document: Any) -> str | None:
+    """The `webhook_url` that a document names, without reading the rest of it.
+
+    Raises:
+        OrderRejected: its keys cannot be read.
+    """
+    named = snake_keys(document).get("webhook_url") if isinstance(document, dict) else None
+    return named if isinstance(named, str) else None
+
+
 def _job_type(content: Document, column: str | None) -> JobType:
     named = column or content.get("job_type")
     if named is None:

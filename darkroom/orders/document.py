@@ -1,5 +1,6 @@
 """Reading an order document: one spelling of keys, one line for what is wrong."""
 
+import math
 import re
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -9,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, DEFAULT_PRIORITY, JobType, Order, Reference, Stage
 
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _DEEPEST = 20
 M = TypeVar("M", bound="Part")
@@ -25,7 +27,7 @@ def snake_keys(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list):
         return [snake_keys(item, depth + 1) for item in value]
     if not isinstance(value, dict):
-        return value
+        return _keepable(value)
     renamed: dict[str, Any] = {}
     for key, item in value.items():
         if not isinstance(key, str):
@@ -36,6 +38,15 @@ def snake_keys(value: Any, depth: int = 0) -> Any:
             raise OrderRejected(name, "is given twice, in two spellings that disagree")
         renamed[name] = content
     return renamed
+
+
+def _keepable(value: Any) -> Any:
+    """What JSON and databases can keep, and nothing else that Python's readers let through."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise OrderRejected("document", f"has the number {value}, which JSON does not know")
+    if isinstance(value, str) and _HALF_CHARACTER.search(value):
+        raise OrderRejected("document", "has half a character (a lone surrogate); write it out in UTF-8")
+    return value
 
 
 def _whole_number(value: Any) -> Any:
@@ -77,6 +88,7 @@ class Envelope(Part):
     priority: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=5)] = DEFAULT_PRIORITY
     provider: str | None = None
     providers: tuple[str, ...] | None = None
+    webhook_url: str | None = None
 
     def order(self, job_type: JobType, stages: list[Stage]) -> Order:
         """The order these fields and stages make."""
@@ -89,6 +101,7 @@ class Envelope(Part):
             max_credits=self.max_credits,
             priority=self.priority,
             providers=self._all_providers(),
+            webhook_url=self.webhook_url,
         )
 
     def _all_providers(self) -> tuple[str, ...]:

@@ -14,6 +14,11 @@ class ImageProvider(Protocol):
 
     capabilities: Capabilities
 
+    @property
+    def model(self) -> str | None:
+        """Which of the provider's models draws; None where there is nothing to choose."""
+        ...
+
     async def generate(self, request: ImageRequest) -> ProviderAnswer:
         """Draw one picture.
 

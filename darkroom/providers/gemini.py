@@ -56,7 +56,7 @@ class GeminiProvider:
         max_concurrent: int,
     ) -> None:
         key = checked_key("GEMINI_API_KEY", api_key, "Google AI Studio")
-        self._model = _checked_model(model)
+        self.model = _checked_model(model)
         self._base_url = checked_base_url("GEMINI_BASE_URL", base_url or DEFAULT_BASE_URL, DEFAULT_BASE_URL)
         self._timeout = timeout
         # Our own HTTP client: it sets the size of the pool, and the SDK does not swap it for aiohttp, whose
@@ -85,7 +85,7 @@ class GeminiProvider:
         """
         answer = await self._ask(
             self._client.aio.models.generate_content(
-                model=self._model, contents=_contents(request), config=_config(request)
+                model=self.model, contents=_contents(request), config=_config(request)
             ),
             self._timeout,
         )
@@ -97,7 +97,7 @@ class GeminiProvider:
         Raises:
             ProviderUnavailable: Google cannot be asked now.
         """
-        answer = await self._ask(self._client.aio.models.get(model=self._model), CHECK_TIMEOUT)
+        answer = await self._ask(self._client.aio.models.get(model=self.model), CHECK_TIMEOUT)
         return None if isinstance(answer, types.Model | Generated) else answer.reason
 
     async def _ask(self, call: Awaitable[T], longest: timedelta) -> T | ProviderAnswer:
@@ -113,7 +113,7 @@ class GeminiProvider:
         except APIError as error:
             return read_error(
                 error,
-                model=self._model,
+                model=self.model,
                 now=datetime.now(UTC),
                 jitter=random.random(),  # noqa: S311 - spreads retries, is no secret
             )

@@ -29,6 +29,7 @@ class OfflineProvider:
     """
 
     capabilities: Capabilities = CAPABILITIES
+    model = None
 
     def __init__(
         self,

@@ -73,7 +73,7 @@ class RunwareProvider:
         max_concurrent: int,
     ) -> None:
         self._key = checked_key("RUNWARE_API_KEY", api_key, "my.runware.ai")
-        self._model = _checked_model(model)
+        self.model = _checked_model(model)
         base = checked_base_url("RUNWARE_BASE_URL", base_url or DEFAULT_BASE_URL, DEFAULT_BASE_URL)
         # Runware's own pages give the address with the version.
         self._url = f"{base.rstrip('/').removesuffix('/v1')}/v1"
@@ -112,7 +112,7 @@ class RunwareProvider:
         return read_account(await self._post(_encoded(task), CHECK_TIMEOUT), asked)
 
     def _asked(self) -> Asked:
-        return Asked(task=uuid4(), model=self._model, key=self._key)
+        return Asked(task=uuid4(), model=self.model, key=self._key)
 
     async def _post(self, body: bytes, longest: timedelta, hint: str = "") -> Reply:
         """Runware's reply, whatever it says.

@@ -13,6 +13,7 @@ from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
 from darkroom.domain.books import Book, BookResult, Page
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
+from darkroom.domain.keys import ApiKey, NewApiKey
 from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
 from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
@@ -20,6 +21,8 @@ from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import StageCounts
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
+from darkroom.domain.watching import DeliveryMark, JobCursor, JobSummary, Look
+from darkroom.domain.webhooks import Ending
 
 
 class Records(Protocol):
@@ -69,6 +72,17 @@ class Records(Protocol):
         """Jobs, newest first."""
         ...
 
+    async def job_page(
+        self,
+        limit: int,
+        *,
+        status: JobStatus | None = None,
+        user_id: UUID | None = None,
+        before: JobCursor | None = None,
+    ) -> Sequence[JobSummary]:
+        """A page of a list of jobs, newest first: those older than `before`; one user's, or all."""
+        ...
+
     async def jobs_beginning(self, prefix: str, limit: int) -> Sequence[JobRow]:
         """Jobs whose id, in lower case, begins like this."""
         ...
@@ -100,6 +114,10 @@ class Records(Protocol):
         Raises:
             JobNotFound: no such stage.
         """
+        ...
+
+    async def stages(self, job_id: UUID) -> Sequence[Stage]:
+        """All stored stages of a job, in order; none before it first opened."""
         ...
 
     async def set_control(self, job_id: UUID, run_id: str, control: Control) -> bool:
@@ -164,6 +182,17 @@ class Records(Protocol):
         """
         ...
 
+    async def keep_webhook(self, job_id: UUID, url: str) -> None:
+        """Keep who is told of the end of a job whose order is rejected; what an order stored is kept instead."""
+        ...
+
+    async def ending(self, job_id: UUID, run_id: str | None) -> Ending | None:
+        """How a closed run of a job ended, and whom to tell; None for a run that is not closed, or not there.
+
+        Without a run: how a job ended that was cancelled before any run opened it.
+        """
+        ...
+
     async def may_remove_leftovers(self, job_id: UUID, run_id: str, failed_before: datetime | None = None) -> bool:
         """Whether this run ended the job, completed or cancelled, and no later run has opened it.
 
@@ -181,6 +210,10 @@ class Records(Protocol):
 
     async def progress(self, job_id: UUID) -> Progress | None:
         """Progress as the records know it."""
+        ...
+
+    async def look(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> Look | None:
+        """A job as those see it who watch it; with at most `limit` pictures behind the mark. None without a row."""
         ...
 
     async def delivered_images(self, job_id: UUID | None, after: int, limit: int) -> Sequence[DeliveredImage]:
@@ -216,6 +249,22 @@ class Records(Protocol):
 
     async def release_ended_holds(self) -> Sequence[UUID]:
         """Release what is still held of jobs that have ended; the jobs that had such a hold."""
+        ...
+
+    async def add_api_key(self, key: NewApiKey) -> None:
+        """Keep a key."""
+        ...
+
+    async def api_key(self, key_hash: str) -> ApiKey | None:
+        """The key with this hash; None when there is none, or it is revoked."""
+        ...
+
+    async def api_keys(self) -> Sequence[ApiKey]:
+        """All keys, newest first, revoked ones too."""
+        ...
+
+    async def revoke_api_key(self, key_id: UUID) -> bool:
+        """Let a key open nothing any more; False when there is none with this id. Twice is no harm."""
         ...
 
     async def audit(self) -> Sequence[str]:

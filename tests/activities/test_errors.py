@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationErrorCategory
 
 from activities.errors import to_application_error
@@ -12,11 +13,15 @@ from darkroom.domain.errors import (
     NotPossibleNow,
     OrderRejected,
     ProviderUnavailable,
+    ReceiverGone,
+    ReceiverUnavailable,
     RecordsUnavailable,
     RunRefused,
     StorageRefused,
     StorageUnavailable,
+    WebhookRefused,
 )
+from workflows.policies import WEBHOOK
 
 MANY = 200
 
@@ -31,6 +36,8 @@ FINAL = [
     OrderRejected("quantity", "is 0"),
     RunRefused("another run has taken over"),
     StorageRefused("no permission"),
+    ReceiverGone("https://shop.example answers 410"),
+    WebhookRefused("127.0.0.1 is a loopback address"),
 ]
 
 
@@ -88,3 +95,41 @@ def test_a_longer_delay_that_the_server_named_is_honoured() -> None:
 def test_a_shorter_delay_that_the_server_named_does_not_hurry_us(named: timedelta) -> None:
     drawn = delays(ProviderUnavailable("429", retry_after=named), 4)
     assert min(drawn) >= timedelta(seconds=12)
+
+
+def webhook_delays(attempt: int, retry_after: timedelta | None = None) -> list[timedelta]:
+    error, policy = ReceiverUnavailable("answers 503", retry_after), WEBHOOK["retry_policy"]
+    drawn = [to_application_error(error, attempt, unlimited=True, policy=policy).next_retry_delay for _ in range(MANY)]
+    return [delay for delay in drawn if delay is not None]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "seconds"), [(1, 5), (2, 10), (3, 20), (8, 640), (11, 5120), (12, 7200), (22, 7200), (1_000_000, 7200)]
+)
+def test_a_webhook_is_sent_again_as_its_policy_says_give_or_take_a_quarter(attempt: int, seconds: int) -> None:
+    drawn = webhook_delays(attempt)
+    assert len(drawn) == MANY
+    assert timedelta(seconds=seconds * 0.75) <= min(drawn)
+    assert max(drawn) <= timedelta(seconds=seconds * 1.25)
+
+
+def test_a_webhook_is_sent_over_more_than_a_day_and_not_often() -> None:
+    tried, waited = 1, timedelta(0)
+    while waited < WEBHOOK["schedule_to_close_timeout"]:
+        waited += max(webhook_delays(tried))
+        tried += 1
+    assert WEBHOOK["schedule_to_close_timeout"] > timedelta(days=1)
+    assert 15 <= tried <= 30
+
+
+def test_a_receiver_that_asks_for_time_gets_it_but_never_more_than_two_hours() -> None:
+    assert set(webhook_delays(1, timedelta(minutes=10))) == {timedelta(minutes=10)}
+    assert set(webhook_delays(1, timedelta(days=30))) == {timedelta(hours=2)}
+    assert min(webhook_delays(8, timedelta(seconds=1))) >= timedelta(seconds=480), "it does not hurry us either"
+
+
+def test_a_policy_without_a_longest_delay_has_one_all_the_same() -> None:
+    policy = RetryPolicy(initial_interval=timedelta(seconds=1))
+    told = to_application_error(ReceiverUnavailable("answers 503"), 40, policy=policy)
+    assert told.next_retry_delay is not None
+    assert told.next_retry_delay <= timedelta(seconds=125)

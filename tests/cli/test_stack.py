@@ -59,6 +59,10 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
+def ports_of_its_own() -> list[str]:
+    return ["--port", free_port(), "--ui-port", free_port(), "--api-port", free_port()]
+
+
 def first_document(process: subprocess.Popen[str]) -> dict[str, Any]:
     """The one document that `up --json` writes when everything runs."""
     assert process.stdout is not None
@@ -78,7 +82,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with (
         (folder / "up.log").open("w") as log,
         subprocess.Popen(
-            [*STARTER, "up", "--json", "--port", free_port(), "--ui-port", free_port()],
+            [*STARTER, "up", "--json", *ports_of_its_own()],
             env=environment(home),
             cwd=folder,
             stdout=subprocess.PIPE,

@@ -50,6 +50,7 @@ class Job:
                 document={"prompt": "as it came"},
                 total_images=self.order.total_images,
                 priority=self.order.priority,
+                webhook_url=self.order.webhook_url,
             )
         )
 
@@ -83,6 +84,8 @@ class Job:
         call: UUID | None = None,
         looked: bool = False,
         round_: int = 0,
+        provider: str = "offline",
+        model: str | None = None,
     ) -> BegunAttempt:
         return await self.records.begin_attempt(
             Attempt(
@@ -90,7 +93,8 @@ class Job:
                 run_id=run or self.run,
                 call_id=call or uuid4(),
                 round=round_,
-                provider="offline",
+                provider=provider,
+                model=model,
             ),
             looked=looked,
         )

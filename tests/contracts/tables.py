@@ -27,6 +27,7 @@ TABLES = {
     "quel_generation_attempts": "job_id, stage_index, ordinal, started_at, call_id",
     "quel_attach": "attach_id",
     "quel_books": "book_id",
+    "quel_api_keys": "key_id",
 }
 
 

@@ -10,9 +10,14 @@ from darkroom.domain.errors import OrderRejected
 from darkroom.domain.orders import Capabilities, Limits, ReferenceOwner
 from darkroom.domain.stored import NewReference
 from darkroom.intake import Intake
+from darkroom.webhooks.guard import Guard
 from tests.contracts.scene import Scene
+from tests.webhooks.hostile import HOSTS
+from tests.webhooks.names import NameServer
 
 CAN = {"offline": Capabilities(name="offline", aspect_ratios=("16:9", "1:1"), max_references=14)}
+
+NAMES = NameServer({"shop.example": "93.184.216.34", "inside.example": "10.1.2.3"})
 
 
 def document(*references: int, **values: Any) -> dict[str, Any]:
@@ -22,7 +27,7 @@ def document(*references: int, **values: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def intake(scene: Scene) -> Intake:
-    return Intake(scene.records, CAN, ("offline",), Limits())
+    return Intake(scene.records, CAN, ("offline",), Limits(), Guard(NAMES))
 
 
 async def rejected(scene: Scene, intake: Intake, order: dict[str, Any], user_id: UUID | None) -> tuple[str, str]:
@@ -95,3 +100,29 @@ async def test_what_the_provider_lacks_is_rejected(scene: Scene, intake: Intake)
     assert field == "stages[0].aspect_ratio"
     field, _ = await rejected(scene, intake, document(provider="dalle"), user_id)
     assert field == "provider"
+
+
+async def test_a_webhook_goes_to_the_public_internet_alone(scene: Scene, intake: Intake) -> None:
+    user_id = await scene.member()
+    url = "https://shop.example/hooks?token=1"
+    for key in ("webhook_url", "webhookUrl", "webhook-url"):
+        assert (await intake.check(document(**{key: url}), user_id)).order.webhook_url == url
+    assert (await intake.check(document(webhook_url="https://not-yet.example/"), user_id)).order.webhook_url
+    assert (await intake.check(document(), user_id)).order.webhook_url is None
+
+
+async def test_an_order_with_a_hostile_webhook_is_rejected(scene: Scene, intake: Intake) -> None:
+    for url in [*(f"https://{host}/" for host in HOSTS), "https://inside.example/", "no address", ""]:
+        with pytest.raises(OrderRejected) as caught:
+            await intake.check(document(webhook_url=url), None)
+        assert caught.value.field == "webhook_url", url
+    field, reason = await rejected(scene, intake, document(webhook_url="https://169.254.169.254/"), None)
+    assert (field, "metadata" in reason) == ("webhook_url", True)
+
+
+async def test_the_end_of_a_rejected_order_is_told_where_its_webhook_may_lead(intake: Intake) -> None:
+    wrong: dict[str, Any] = {"stages": [], "webhookUrl": "https://shop.example/"}
+    assert await intake.webhook_of(wrong) == "https://shop.example/"
+    others: list[object] = [{"webhook_url": "https://inside.example/"}, {"webhook_url": 7}, {}, [], {1: 2}]
+    for other in others:
+        assert await intake.webhook_of(other) is None

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from darkroom.domain.books import Book, book_result
 from darkroom.domain.jobs import End
+from darkroom.domain.keys import NewApiKey
 from darkroom.records.sqlite import SqliteRecords
 from tests.contracts.scene import Job, Scene
 from tests.contracts.tables import SqliteTables
@@ -21,9 +22,40 @@ async def file_of_version_1(path: Path) -> Job:
     await job.close(End.CANCELLED)
     await records.close()
     with sqlite3.connect(path) as db:
+        without_watching(db)
         db.execute("drop table quel_books")
         db.execute("alter table quel_production_jobs drop column book_id")
+        db.execute("alter table quel_production_jobs drop column webhook_url")
         db.execute("pragma user_version = 1")
+    db.close()
+    return job
+
+
+def without_watching(db: sqlite3.Connection) -> None:
+    """A file from before jobs were watched: no models, no keys, none of the indexes for it."""
+    for index in (
+        "quel_production_jobs_member",
+        "quel_production_jobs_member_status",
+        "quel_attach_arrival",
+        "quel_attach_waiting",
+        "quel_generation_attempts_round",
+        "quel_generation_attempts_without_picture",
+    ):
+        db.execute(f"drop index {index}")
+    db.execute("alter table quel_generation_attempts drop column model")
+    db.execute("drop table quel_api_keys")
+    db.execute("pragma user_version = 2")
+
+
+async def file_of_version_2(path: Path) -> Job:
+    """A running job with a picture, in a file from before jobs were watched; its records are closed."""
+    records = SqliteRecords(path)
+    scene = Scene(records, SqliteTables(records))
+    job = await scene.opened(await scene.member(), (2,))
+    await job.deliver([0])
+    await records.close()
+    with sqlite3.connect(path) as db:
+        without_watching(db)
     db.close()
     return job
 
@@ -47,6 +79,39 @@ async def test_an_older_file_takes_picture_books_and_keeps_its_jobs(tmp_path: Pa
     await records.finish_book(job.job_id, job.run, book_result([], book.cover), pictures_done=True)
     assert [row["cover_image"] for row in (await scene.dump())["quel_books"]] == [book.cover]
     await records.close()
+
+
+def schema(path: Path) -> set[tuple[str, str]]:
+    """Every table, column and index there is."""
+    with sqlite3.connect(path) as db:
+        found = {(row[0], "") for row in db.execute("select name from sqlite_master")}
+        found |= {
+            (table, column)
+            for table, _ in found
+            for (column,) in db.execute("select name from pragma_table_info(?)", (table,))
+        }
+    db.close()
+    return found
+
+
+async def test_an_older_file_can_be_watched_and_its_running_job_goes_on(tmp_path: Path) -> None:
+    path, new = tmp_path / "records.db", SqliteRecords(tmp_path / "new.db")
+    job = await file_of_version_2(path)
+    records = SqliteRecords(path)
+    job.records = records
+    await job.begin(1, model="newer")
+    look = await records.look(job.job_id, None, 10)
+    assert look is not None
+    assert [(one.ordinal, one.model) for one in look.pictures] == [(0, None)]
+    assert [one.ordinal for one in look.undelivered] == [1]
+    await records.add_api_key(
+        NewApiKey(key_id=uuid4(), user_id=uuid4(), name="front end", operator=False, key_hash="hash")
+    )
+    assert await records.api_key("hash") is not None
+    await records.close()
+    await new.jobs(None, 1)
+    await new.close()
+    assert schema(path) == schema(tmp_path / "new.db")
 
 
 async def test_several_that_open_an_older_file_at_once_all_find_it_up_to_date(tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ def test_ids_and_places_are_those_of_the_specification() -> None:
     assert key.final(None) == f"generated-images/user-anonymous/job-{JOB}/2-12.webp"
     assert key.staging == f"staging/{JOB}/2-12"
     assert names.activity_label(0, 12) == "stage 0 · image 12"
-    assert {str(queue) for queue in names.TaskQueue} == {"darkroom", "darkroom-generate", "darkroom-publish"}
+    queues = {"darkroom", "darkroom-generate", "darkroom-publish", "darkroom-webhooks"}
+    assert {str(queue) for queue in names.TaskQueue} == queues
+    assert names.webhook_workflow_id(JOB, str(USER)) == f"job-{JOB}/webhook/{USER}"
     assert {str(name) for name in names.SearchAttribute} == {"JobStatus", "JobType", "UserId"}
 
 

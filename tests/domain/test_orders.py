@@ -175,9 +175,9 @@ def test_options_are_read_from_every_kind_of_document() -> None:
 
 
 def test_unknown_keys_are_named_and_ignored() -> None:
-    document = changed(PIPELINE, webhookUrl="x", stages=[{"prompt": "a", "quantity": 1, "temperature": 2}])
+    document = changed(PIPELINE, callBack="x", stages=[{"prompt": "a", "quantity": 1, "temperature": 2}])
     read = read_order(document)
-    assert set(read.unknown_keys) == {"webhook_url", "stages[0].temperature"}
+    assert set(read.unknown_keys) == {"call_back", "stages[0].temperature"}
     assert len(read.order.stages) == 1
 
 

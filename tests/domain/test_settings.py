@@ -42,21 +42,21 @@ def test_the_defaults_are_those_of_the_specification() -> None:
 
 
 def test_a_key_makes_gemini_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", "secret")
+    monkeypatch.setenv("GEMINI_API_KEY", "a-key-of-mine")
     settings = read_settings()
     assert (settings.provider, settings.provider_slots) == ("gemini", 24)
     assert settings.provider_timeout == timedelta(seconds=180)
-    assert "secret" not in repr(settings)
+    assert "a-key-of-mine" not in repr(settings)
     monkeypatch.setenv("IMAGE_PROVIDER", "offline")
     assert (read_settings().provider, read_settings().provider_slots) == ("offline", 100)
 
 
 def test_runware_s_key_makes_it_the_provider_unless_gemini_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RUNWARE_API_KEY", "secret")
+    monkeypatch.setenv("RUNWARE_API_KEY", "a-key-of-mine")
     settings = read_settings()
     assert (settings.provider, settings.provider_slots) == ("runware", 24)
     assert (settings.runware_model, settings.runware_base_url) == ("google:nano-banana@2.1", None)
-    assert "secret" not in repr(settings)
+    assert "a-key-of-mine" not in repr(settings)
     monkeypatch.setenv("GEMINI_API_KEY", "another")
     assert read_settings().provider == "gemini"
     monkeypatch.setenv("IMAGE_PROVIDER", "runware")
@@ -66,9 +66,9 @@ def test_runware_s_key_makes_it_the_provider_unless_gemini_has_one(monkeypatch: 
 def test_a_call_may_take_as_long_as_the_slowest_provider_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNWARE_TIMEOUT", "400")
     assert read_settings().provider_timeout == timedelta(seconds=60)
-    monkeypatch.setenv("GEMINI_API_KEY", "secret")
+    monkeypatch.setenv("GEMINI_API_KEY", "a-key-of-mine")
     assert read_settings().provider_timeout == timedelta(seconds=180)
-    monkeypatch.setenv("RUNWARE_API_KEY", "secret")
+    monkeypatch.setenv("RUNWARE_API_KEY", "a-key-of-mine")
     assert read_settings().provider_timeout == timedelta(seconds=400)
     monkeypatch.setenv("GEMINI_TIMEOUT", "500")
     assert read_settings().provider_timeout == timedelta(seconds=500)

@@ -41,6 +41,7 @@ class GatedProvider:
     """Waits, refuses in passing and draws as the environment says; every call is logged at both ends."""
 
     capabilities = Capabilities(name="offline", aspect_ratios=("16:9",), max_references=14)
+    model = None
 
     def __init__(self, home: Path) -> None:
         self._gate = home / os.environ["GATED_FILE"] if "GATED_FILE" in os.environ else None

@@ -430,7 +430,7 @@ class TestConnections:
     async def test_it_is_an_image_provider(self) -> None:
         async with provider("http://127.0.0.1:1") as gemini:
             port: ImageProvider = gemini
-            assert port.capabilities.name == "gemini"
+            assert (port.capabilities.name, port.model) == ("gemini", MODEL)
 
 
 class TestFakeServer:

@@ -483,6 +483,7 @@ class TestParts:
         async with provider("http://127.0.0.1:1") as made:
             port: ImageProvider = made
             assert isinstance(port, KeyedProvider)
+            assert port.model == MODEL
 
     async def test_a_key_puts_it_among_the_providers_and_makes_it_the_one_that_draws(self, tmp_path: Path) -> None:
         async with FakeRunware() as server:

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from temporalio.client import Client, WorkflowHistory
@@ -17,8 +18,9 @@ from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from darkroom.domain.names import SearchAttribute
+from darkroom.domain.names import SearchAttribute, webhook_workflow_id
 from tests.parts import temporal_binary
+from tests.webhooks.receiver import Receiver
 from tests.workflows.scripted import Act, ScriptedProvider
 from tests.workflows.stack import Stack, running_stack, until
 
@@ -80,19 +82,38 @@ async def cancelled(stack: Stack) -> UUID:
     return job_id
 
 
-SCENARIOS: tuple[Scenario, ...] = (happy, topped_up, paused, cancelled)
+async def announced(stack: Stack) -> UUID:
+    """A job whose end is told, at the second attempt."""
+    async with Receiver("500") as receiver:
+        job_id = await stack.order(1, webhook_url=receiver.hook)
+        await stack.desk.result(job_id)
+        await receiver.events(2)
+        name = webhook_workflow_id(job_id, (await stack.row(job_id)).run_id)
+        await stack.client.get_workflow_handle(name).result()
+    return job_id
+
+
+SCENARIOS: tuple[Scenario, ...] = (happy, topped_up, paused, cancelled, announced)
 
 
 async def record(client: Client, scenario: Scenario, target: Path) -> None:
     """Run one job and write its history and its children's."""
     with tempfile.TemporaryDirectory() as home:
-        async with running_stack(
-            client, Path(home), ScriptedProvider(), stage_concurrency=2, top_up_delay=0.2
-        ) as stack:
+        settings: dict[str, Any] = {
+            "stage_concurrency": 2,
+            "top_up_delay": 0.2,
+            "webhook_allowed_networks": ("127.0.0.0/8",),
+        }
+        async with running_stack(client, Path(home), ScriptedProvider(), **settings) as stack:
             job_id = await scenario(stack)
         async for found in client.list_workflows(f"WorkflowId STARTS_WITH 'job-{job_id}'"):
             history = await client.get_workflow_handle(found.id, run_id=found.run_id).fetch_history()
-            write(target / f"{found.id.replace(f'job-{job_id}', 'job').replace('/', '_')}.json", history)
+            write(target / f"{_file_name(found.id, job_id)}.json", history)
+
+
+def _file_name(workflow_id: str, job_id: UUID) -> str:
+    name = workflow_id.replace(f"job-{job_id}", "job").replace("/", "_")
+    return re.sub("(?<=_webhook)_.*", "", name)  # a run's id, another one each time
 
 
 def write(file: Path, history: WorkflowHistory) -> None:

@@ -11,6 +11,7 @@ from tests.histories import largest_payload
 from tests.replay.record import HISTORIES, SCENARIOS
 from workflows.pipeline_job import PipelineJobWorkflow
 from workflows.stage_batch import StageBatchWorkflow
+from workflows.webhook import WebhookWorkflow
 
 RECORDED = sorted(HISTORIES.glob("*/*.json"))
 
@@ -20,7 +21,8 @@ def _history(file: Path, text: str | None = None) -> WorkflowHistory:
 
 
 def _replayer() -> Replayer:
-    return Replayer(workflows=[PipelineJobWorkflow, StageBatchWorkflow], data_converter=pydantic_data_converter)
+    workflows = [PipelineJobWorkflow, StageBatchWorkflow, WebhookWorkflow]
+    return Replayer(workflows=workflows, data_converter=pydantic_data_converter)
 
 
 def test_every_scenario_is_recorded_with_its_children() -> None:

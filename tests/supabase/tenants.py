@@ -46,6 +46,8 @@ insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run
 insert into quel_attach (attach_id, attach_file_name, attach_file_path, job_id, stage_index, ordinal, quel_member_id,
   delivered_at) values (%(id)s, %(m)s, %(m)s, %(user)s, 0, 0, %(user)s, now());
 insert into quel_books (book_id, quel_member_id, base_path) values (%(user)s, %(user)s, %(m)s);
+insert into quel_api_keys (key_id, quel_member_id, name, key_hash, created_at)
+  values (%(user)s, %(user)s, %(m)s, %(m)s, now());
 insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, job_id, idempotency_key)
   values (%(user)s, 'DEDUCT', -20, 980, %(id)s, %(user)s, %(m)s);
 """

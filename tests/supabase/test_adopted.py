@@ -12,6 +12,7 @@ from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import StageEnd
 from darkroom.domain.rounds import StageStatus
 from darkroom.domain.stored import NewReference
+from darkroom.domain.watching import JobCursor, JobSummary
 from darkroom.records.supabase import SupabaseRecords
 from tests.contracts.conftest import open_project
 from tests.contracts.invariants import broken
@@ -108,6 +109,36 @@ async def test_states_that_nobody_knows_are_shown_nowhere(scene: Scene) -> None:
     assert [row.job_id for row in await scene.records.jobs_beginning(str(job(SHORT))[:-1], 20)] != []
     times = [row.created_at for row in listed]
     assert times == sorted(times, reverse=True)
+
+
+async def test_pages_show_every_old_job_once_those_without_a_time_last(scene: Scene) -> None:
+    # What is shown as its time says nothing about where a row without one stands.
+    await scene.tables.plant(
+        "update quel_production_jobs set started_at = '2030-01-01' where job_id = :job", job=str(bare(2))
+    )
+    seen: list[JobSummary] = []
+    while page := await scene.records.job_page(
+        101, before=JobCursor(created_at=seen[-1].created_at, job_id=seen[-1].job_id) if seen else None
+    ):
+        seen += page
+    listed = [row.job_id for row in await scene.records.jobs(None, 1_000)]
+    assert sorted(line.job_id for line in seen) == sorted(listed)
+    assert [line.job_id for line in seen[-3:]] == [bare(3), bare(2), bare(1)]
+    assert [(line.created_at.year, line.completed_images) for line in seen[-3:]] == [(1970, 0), (2030, 0), (1970, 0)]
+    [short] = [line for line in seen if line.job_id == job(SHORT)]
+    assert (short.title, short.first_attach_ids, short.completed_images) == (None, (1, 2, 3, 4, 5, 6), 147)
+    assert {line.first_attach_ids for line in seen[-3:]} == {()}
+
+
+async def test_old_jobs_can_be_looked_at_and_cost_nothing_that_darkroom_knows_of(scene: Scene) -> None:
+    for job_id, completed in ((job(SHORT), 147), (bare(1), 0)):
+        found = await scene.records.look(job_id, None, 10)
+        assert found is not None
+        assert (found.progress.completed_images, found.progress.generated_attach_ids) == (completed, None)
+        assert (found.unit_price, found.spent, found.held) == (None, 0, 0)
+        assert (found.progress.stages, found.pictures, found.undelivered) == ((), (), ())
+        assert list(await scene.records.stages(job_id)) == []
+    assert await scene.records.look(job(USER_CANCELLED), None, 10) is None
 
 
 async def test_jobs_of_before_are_not_waiting_and_new_ones_are(scene: Scene) -> None:

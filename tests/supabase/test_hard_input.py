@@ -99,6 +99,15 @@ async def test_numbers_beyond_every_column_change_nothing(scene: Scene) -> None:
     assert await scene.dump() == before
 
 
+async def test_a_worker_of_before_that_names_no_model_begins_its_calls(scene: Scene, functions: Functions) -> None:
+    job = await scene.opened(await scene.member(), (2,))
+    call = {"stage_index": 0, "ordinal": 0, "run_id": job.run, "call_id": str(uuid4()), "round": 0, "attempt": 1}
+    begun = await functions.call("begin_attempt", job_id=str(job.job_id), provider="offline", looked=False, **call)
+    assert begun["begin"] == "begun"
+    [row] = (await scene.dump())["quel_generation_attempts"]
+    assert (row["call_id"], row["model"]) == (call["call_id"], None)
+
+
 async def test_an_image_of_a_stage_that_was_not_ordered_is_never_charged(scene: Scene) -> None:
     job = await scene.opened(await scene.member(), (2,))
     await job.make(0, stage=5)

@@ -1,5 +1,9 @@
-"""A large job among small ones is closed at once, though the planner has not heard of its size yet."""
+"""A large job among small ones is closed and looked at quickly, though the planner has not heard of its size yet."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
 import pytest
 
 from tests.supabase.project import Project
@@ -33,23 +37,82 @@ PICTURES = (
 )
 
 
-def test_a_large_job_is_counted_before_the_planner_has_heard_of_it(project: Project) -> None:
+UNCOUNTED = ("quel_generation_attempts", "quel_attach", "quel_credits")
+
+
+@contextmanager
+def uncounted(project: Project) -> Iterator[psycopg.Connection]:
+    """Nobody counts rows behind the test's back; no call takes longer than the 8 s that Supabase gives a function."""
     with project.connect() as database:
-        # Nobody counts the rows behind the test's back.
-        for table in ("quel_generation_attempts", "quel_attach", "quel_credits"):
+        for table in UNCOUNTED:
             database.execute(f"alter table {table} set (autovacuum_enabled = false)".encode())
         try:
             for statement in (*SMALL, *PICTURES, "analyze", *LARGE, *PICTURES):
                 database.execute(statement.encode())
-            # Supabase gives a function 8 s; each picture held against each charge took minutes.
             database.execute("set statement_timeout = '8s'")
-            tally = database.execute("select darkroom_tally(md5('large')::uuid, null)").fetchone()
-            found = database.execute("select darkroom_statistics(current_date)").fetchone()
+            yield database
         finally:
-            for table in ("quel_generation_attempts", "quel_attach", "quel_credits"):
+            for table in UNCOUNTED:
                 database.execute(f"alter table {table} reset (autovacuum_enabled)".encode())
+
+
+def test_a_large_job_is_counted_before_the_planner_has_heard_of_it(project: Project) -> None:
+    with uncounted(project) as database:
+        # Each picture held against each charge took minutes.
+        tally = database.execute("select darkroom_tally(md5('large')::uuid, null)").fetchone()
+        found = database.execute("select darkroom_statistics(current_date)").fetchone()
     assert tally is not None
     assert found is not None
     assert (tally[0]["delivered"], tally[0]["charged"]) == (30_000, 600_000)
     assert tally[0]["made_by"] == [{"provider": "gemini", "calls": 30_000, "delivered": 30_000}]
     assert sum(day["credits"] for day in found[0]["providers"]) == 20 * (30_000 + 100 * 400)
+
+
+STAGES = (
+    "insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images)"
+    " select md5('large')::uuid, n, 'label', 'prompt', 500, 500, '1:1', '[]' from generate_series(0, 59) as n",
+    "update quel_generation_attempts set stage_index = ordinal / 500, ordinal = ordinal % 500,"
+    " outcome = case when ordinal % 50 = 0 then 'missed' else 'generated' end where job_id = md5('large')::uuid",
+    "update quel_attach set stage_index = ordinal / 500, ordinal = ordinal % 500,"
+    " delivered_at = case when ordinal % 50 > 1 then delivered_at end where job_id = md5('large')::uuid",
+    "update quel_production_jobs set job_status = 'processing', current_run_id = 'run',"
+    " generated_attach_ids = (select jsonb_agg(attach_id) from quel_attach where job_id = md5('large')::uuid)"
+    " where job_id = md5('large')::uuid",
+)
+
+
+def read(database: psycopg.Connection) -> int:
+    """Rows of calls and pictures that this transaction has read so far."""
+    query = "select sum(seq_tup_read + idx_tup_fetch) from pg_stat_xact_user_tables where relname = any (%s)"
+    found = database.execute(query, (list(UNCOUNTED),)).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def test_a_large_job_is_looked_at_by_what_is_new_of_it_before_the_planner_has_heard_of_it(project: Project) -> None:
+    with uncounted(project) as database, database.transaction():
+        for statement in STAGES:
+            database.execute(statement.encode())
+        before = read(database)
+        look = database.execute("select darkroom_look(md5('large')::uuid, now(), 0, 500, 500)").fetchone()
+        rows = read(database) - before
+    assert look is not None
+    # Half of what has no picture was missed, half waits to be settled.
+    states = [one["state"] for one in look[0]["undelivered"]]
+    assert (states.count("missed"), states.count("making")) == (600, 600)
+    assert rows < 10_000
+
+
+def test_a_list_of_jobs_carries_no_long_lists_of_ids(project: Project) -> None:
+    with uncounted(project) as database, database.transaction():
+        for statement in STAGES:
+            database.execute(statement.encode())
+        page = database.execute(
+            "select darkroom_job_page(1, 'processing', null, null, null), length(generated_attach_ids::text),"
+            " length(darkroom_job_page(1, 'processing', null, null, null)::text)"
+            " from quel_production_jobs where job_status = 'processing'"
+        ).fetchone()
+    assert page is not None
+    [line], whole, sent = page
+    assert len(line["first_attach_ids"]) == 6
+    assert sent < 1_000 < whole

@@ -20,6 +20,8 @@ MOST = 3_000
 """Rows that one call may read of a large table: a page of 1,000 and what is looked up for it."""
 
 # 200,000 rows a table; of 5,000 jobs one is pending and one is running, the others have ended, one with 20,000 images.
+# Of the older ones some were cancelled. One user has 10,000 more, all of before; one running job of 10,000 images in 20
+# stages is watched.
 FILL = """
 create function pg_temp.id(n integer) returns uuid language sql immutable
   return (lpad(to_hex(n), 8, '0') || '-0000-4000-8000-000000000000')::uuid;
@@ -30,13 +32,20 @@ insert into quel_production_photo (production_id, quel_member_id)
 insert into quel_production_jobs (job_id, job_type, quel_member_id, total_images, current_run_id, unit_price,
   job_input_data, created_at, job_status)
   select pg_temp.id(n), 'x', md5('member' || n % 200)::uuid, 10, 'run-' || n, 20, '{}',
-    now() + n * interval '1 ms', case n % 5000 when 0 then 'pending' when 1 then 'processing' else 'completed' end
+    now() + n * interval '1 ms', case when n % 5000 = 0 then 'pending' when n % 5000 = 1 then 'processing'
+      when n % 20 = 7 and n < 100000 then 'cancelled' else 'completed' end
   from generate_series(1, 200000) as n;
+insert into quel_production_jobs (job_id, job_type, quel_member_id, created_at, job_status)
+  select pg_temp.id(n), 'x', md5('member1')::uuid, now() - interval '1 day' + n * interval '1 ms',
+    case when n <= 205000 then 'cancelled' else 'completed' end
+  from generate_series(200001, 210000) as n;
 insert into quel_job_runs (run_id, job_id, started_at, opened_at, closed_at)
   select 'run-' || n, pg_temp.id(n), now(), now(), case when n % 5000 <> 1 then now() end
   from generate_series(1, 200000) as n;
 insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images)
   select pg_temp.id(n), 0, 'label', 'prompt', 10, 10, '1:1', '[]' from generate_series(1, 10001) as n;
+insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images)
+  select pg_temp.id(195001), n, 'label', 'prompt', 500, 500, '1:1', '[]' from generate_series(0, 19) as n;
 insert into quel_credit_holds (job_id, quel_member_id, amount, released_at)
   select pg_temp.id(n), md5('member' || n % 200)::uuid, 200, case when n % 5000 <> 1 then now() end
   from generate_series(1, 50001) as n;
@@ -44,6 +53,10 @@ insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run
   started_at)
   select pg_temp.id(n), pg_temp.id(n / 10), 0, n % 10, 'run-' || n / 10, 0, 'offline',
     case when n % 10 > 0 then 'generated' end, now() from generate_series(10, 200009) as n;
+insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, outcome,
+  started_at)
+  select md5('watched' || n)::uuid, pg_temp.id(195001), n / 500, n % 500, 'run-195001', 0, 'offline',
+    case when n % 100 > 0 then 'generated' end, now() from generate_series(0, 9999) as n;
 insert into quel_attach (job_id, stage_index, ordinal, quel_member_id, sha256, attach_file_path, delivered_at)
   select pg_temp.id(n / 10), 0, n % 10, md5('member' || n / 10 % 200)::uuid, md5(n::text), 'path',
     case when n % 10 > 1 then now() end from generate_series(10, 80009) as n;
@@ -51,6 +64,9 @@ insert into quel_attach (job_id, stage_index, ordinal, quel_member_id, attach_fi
   select pg_temp.id(199999), 0, n, md5('member199')::uuid, 'path', now() from generate_series(1, 20000) as n;
 insert into quel_attach (quel_member_id, sha256, attach_file_path)
   select md5('member' || n % 200)::uuid, md5(n::text), 'upload' || n from generate_series(1, 100000) as n;
+insert into quel_attach (job_id, stage_index, ordinal, attach_file_path, delivered_at)
+  select pg_temp.id(195001), n / 500, n % 500, 'path', case when n % 100 > 1 then now() + n * interval '1 ms' end
+  from generate_series(0, 9999) as n;
 insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, job_id,
   idempotency_key)
   select md5('member' || n % 200)::uuid, 'DEDUCT', -20, 100, n, pg_temp.id(n / 10), 'key-' || n
@@ -58,7 +74,7 @@ insert into quel_credits (quel_member_id, transaction_type, amount, balance_afte
 analyze;
 """
 
-JOB, MEMBER = "pg_temp.id(5001)", "md5('member1')::uuid"
+JOB, MEMBER, WATCHED = "pg_temp.id(5001)", "md5('member1')::uuid", "pg_temp.id(195001)"
 ORDER = """'{"job_type": "x", "total_images": 1, "unit_price": 20, "max_top_ups": 5, "priority": 3, "stages":
   [{"stage_index": 0, "label": "l", "prompt": "p", "quantity": 1, "target": 1, "aspect_ratio": "1:1",
     "references": []}]}'"""
@@ -77,7 +93,7 @@ CALLS = [
     f"darkroom_set_control({JOB}, 'run-5001', {CONTROL})",
     "darkroom_cancel_pending(pg_temp.id(5000), 'changed my mind')",
     f"darkroom_next_ordinals({JOB}, 0, 500)",
-    f"darkroom_begin_attempt({JOB}, 0, 11, 'run-5001', gen_random_uuid(), 0, 'offline', 1, true)",
+    f"darkroom_begin_attempt({JOB}, 0, 11, 'run-5001', gen_random_uuid(), 0, 'offline', 1, true, 'model')",
     f"darkroom_unsettled_attempts({JOB}, 0, -1, 500)",
     "darkroom_finish_attempt(pg_temp.id(50010), 'missed', 'reason', false, 1)",
     f"darkroom_attach({JOB}, 0, 0, 'run-5001', pg_temp.id(50010), 1, 'a/b', 5, 'sha')",
@@ -102,12 +118,27 @@ CALLS = [
     "darkroom_jobs('processing', 50)",
     "darkroom_jobs('completed', 50)",
     "darkroom_jobs('failed', 50)",
+    "darkroom_jobs('cancelled', 50)",
+    "darkroom_job_page(50, null, null, null, null)",
+    "darkroom_job_page(50, 'failed', null, null, null)",
+    "darkroom_job_page(50, 'cancelled', null, null, null)",
+    f"darkroom_job_page(50, null, {MEMBER}, null, null)",
+    f"darkroom_job_page(50, 'cancelled', {MEMBER}, null, null)",
+    f"darkroom_job_page(50, null, null, now(), {JOB})",
+    f"darkroom_job_page(50, 'completed', null, now(), {JOB})",
+    f"darkroom_job_page(50, null, {MEMBER}, now(), {JOB})",
+    f"darkroom_job_page(50, 'cancelled', {MEMBER}, now(), {JOB})",
+    f"darkroom_progress({WATCHED}, -1)",
+    f"darkroom_look({WATCHED}, null, null, 500, 500)",
+    f"darkroom_look({WATCHED}, now() + interval '5 s', 1, 500, 500)",
+    f"darkroom_look({WATCHED}, now() + interval '1 day', 1, 500, 500)",
     f"darkroom_jobs_beginning(left({JOB}::text, 8), 2)",
     f"darkroom_jobs_beginning({JOB}::text, 2)",
     "darkroom_unfinished_jobs(true, null, null, 200)",
     "darkroom_unfinished_jobs(false, null, null, 200)",
     f"darkroom_unfinished_jobs(true, now() + interval '100 s', {JOB}, 200)",
     f"darkroom_stage({JOB}, 0)",
+    f"darkroom_stages({WATCHED})",
     f"darkroom_delivered_images({JOB}, 0, 1000)",
     "darkroom_delivered_images(pg_temp.id(199999), 90000, 500)",
     "darkroom_delivered_pairs(pg_temp.id(199999), 0, 10000, 500)",
@@ -121,10 +152,15 @@ CALLS = [
     "darkroom_production_owner(md5('production5')::uuid)",
     "darkroom_stored_file(150000)",
     f"darkroom_add_reference({REFERENCE})",
+    f"darkroom_add_api_key(gen_random_uuid(), {MEMBER}, 'front end', false, 'hash')",
+    "darkroom_api_key('hash')",
+    "darkroom_api_keys()",
+    "darkroom_revoke_api_key(gen_random_uuid())",
     "darkroom_state()",
 ]
 
 INSIDE = {
+    "darkroom_api_key_json",
     "darkroom_book_json",
     "darkroom_charge",
     "darkroom_close_functions",
@@ -145,6 +181,7 @@ INSIDE = {
     "darkroom_take_over",
     "darkroom_tally",
     "darkroom_turn_away",
+    "darkroom_undelivered",
     "darkroom_update_production",
 }
 """Called by the others; and the audit may read everything."""

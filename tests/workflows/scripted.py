@@ -52,6 +52,7 @@ class ScriptedProvider:
     """Answers by its script; calls can be held at a gate."""
 
     capabilities = Capabilities(name="offline", aspect_ratios=("16:9", "1:1"), max_references=14)
+    model = None
 
     def __init__(self, script: Script | None = None) -> None:
         self.script = dict(script or {})

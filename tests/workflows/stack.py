@@ -19,6 +19,7 @@ from darkroom.domain.receipts import Receipt
 from darkroom.providers import ImageProvider
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
+from darkroom.webhooks.guard import Resolver
 from darkroom.workers import running_workers
 from tests.workflows.scripted import ScriptedProvider
 from workflows.pipeline_job import PipelineJobWorkflow
@@ -89,6 +90,7 @@ async def running_stack(
     providers: Mapping[str, ImageProvider] | None = None,
     interceptors: Sequence[Interceptor] = (),
     opening_balance: int = OPENING_BALANCE,
+    resolver: Resolver | None = None,
     **settings: Any,
 ) -> AsyncIterator[Stack]:
     """Records in memory, files in `home`, workers of all roles.
@@ -99,7 +101,9 @@ async def running_stack(
     provider = provider or ScriptedProvider()
     chosen = Settings(_env_file=None, darkroom_home=home, **{"image_provider": "offline", **settings})
     records = SqliteRecords(":memory:")
-    async with open_parts(chosen, records=records, providers=providers or {"offline": provider}) as parts:
+    async with open_parts(
+        chosen, records=records, providers=providers or {"offline": provider}, resolver=resolver
+    ) as parts:
         await records.ensure_member(LOCAL_USER, opening_balance)
         async with running_workers(parts, client, interceptors=interceptors):
             yield Stack(parts=parts, provider=provider, client=client, desk=parts.desk(client))

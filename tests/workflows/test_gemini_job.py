@@ -38,10 +38,14 @@ async def test_gemini_draws_a_job(skipping_client: Client, home: Path) -> None:
         FakeGemini("png", "finish:NO_IMAGE", "503", then="jpeg") as fake,
         gemini_stack(skipping_client, home, fake) as stack,
     ):
-        receipt = await stack.desk.result(await stack.order(4))
+        job_id = await stack.order(4)
+        receipt = await stack.desk.result(job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 4)
         assert (receipt.total.misses, receipt.total.faults) == (1, 1)
         assert fake.count == receipt.total.provider_calls == 6
+        look = await stack.parts.records.look(job_id, None, 10)
+        assert look is not None
+        assert [(one.provider, one.model) for one in look.pictures] == [("gemini", "gemini-nano-banana-2.1")] * 4
 
 
 async def test_a_wrong_key_stops_the_job_with_the_setting_to_mend(skipping_client: Client, home: Path) -> None:

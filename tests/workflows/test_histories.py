@@ -87,6 +87,7 @@ class Crowd:
     """One provider for many jobs: the first word of a prompt says whose script is followed."""
 
     capabilities = ScriptedProvider.capabilities
+    model = None
 
     def __init__(self) -> None:
         self.members: dict[str, ScriptedProvider] = {}

@@ -9,6 +9,7 @@ from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
 from darkroom.domain.books import Book, BookResult, Page
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
+from darkroom.domain.keys import ApiKey, NewApiKey
 from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
 from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
@@ -16,7 +17,9 @@ from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import StageCounts
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
-from darkroom.records.sqlite import auditing, books, closing, images, members, opening, reading, rows
+from darkroom.domain.watching import DeliveryMark, JobCursor, JobSummary, Look
+from darkroom.domain.webhooks import Ending
+from darkroom.records.sqlite import auditing, books, closing, images, keys, members, opening, reading, rows, watching
 from darkroom.records.sqlite.database import Database
 from darkroom.records.sqlite.refreshing import refresh
 from darkroom.records.sqlite.statistics import statistics
@@ -64,6 +67,16 @@ class SqliteRecords:
     async def jobs(self, status: JobStatus | None, limit: int) -> Sequence[JobRow]:
         return await self._db.read(reading.jobs, status, limit)
 
+    async def job_page(
+        self,
+        limit: int,
+        *,
+        status: JobStatus | None = None,
+        user_id: UUID | None = None,
+        before: JobCursor | None = None,
+    ) -> Sequence[JobSummary]:
+        return await self._db.read(watching.job_page, limit, status, user_id, before)
+
     async def jobs_beginning(self, prefix: str, limit: int) -> Sequence[JobRow]:
         return await self._db.read(reading.jobs_beginning, prefix, limit)
 
@@ -80,6 +93,9 @@ class SqliteRecords:
 
     async def stage(self, job_id: UUID, stage_index: int) -> Stage:
         return await self._db.read(reading.stage, job_id, stage_index)
+
+    async def stages(self, job_id: UUID) -> Sequence[Stage]:
+        return await self._db.read(reading.stages, job_id)
 
     async def set_control(self, job_id: UUID, run_id: str, control: Control) -> bool:
         return await self._db.write(opening.set_control, job_id, run_id, control)
@@ -121,6 +137,12 @@ class SqliteRecords:
     async def close_run(self, close: CloseRun) -> Receipt:
         return await self._db.write(closing.close_run, close)
 
+    async def keep_webhook(self, job_id: UUID, url: str) -> None:
+        await self._db.write(opening.keep_webhook, job_id, url)
+
+    async def ending(self, job_id: UUID, run_id: str | None) -> Ending | None:
+        return await self._db.read(reading.ending, job_id, run_id)
+
     async def may_remove_leftovers(self, job_id: UUID, run_id: str, failed_before: datetime | None = None) -> bool:
         return await self._db.read(closing.may_remove_leftovers, job_id, run_id, failed_before)
 
@@ -132,6 +154,9 @@ class SqliteRecords:
 
     async def progress(self, job_id: UUID) -> Progress | None:
         return await self._db.read(reading.progress, job_id)
+
+    async def look(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> Look | None:
+        return await self._db.read(watching.look, job_id, after, limit)
 
     async def delivered_images(self, job_id: UUID | None, after: int, limit: int) -> Sequence[DeliveredImage]:
         return await self._db.read(reading.delivered_images, job_id, after, limit)
@@ -156,6 +181,18 @@ class SqliteRecords:
 
     async def release_ended_holds(self) -> Sequence[UUID]:
         return await self._db.write(closing.release_ended_holds)
+
+    async def add_api_key(self, key: NewApiKey) -> None:
+        await self._db.write(keys.add_api_key, key)
+
+    async def api_key(self, key_hash: str) -> ApiKey | None:
+        return await self._db.read(keys.api_key, key_hash)
+
+    async def api_keys(self) -> Sequence[ApiKey]:
+        return await self._db.read(keys.api_keys)
+
+    async def revoke_api_key(self, key_id: UUID) -> bool:
+        return await self._db.write(keys.revoke_api_key, key_id)
 
     async def audit(self) -> Sequence[str]:
         return await self._db.read(auditing.audit)

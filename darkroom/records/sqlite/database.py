@@ -16,11 +16,14 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 4
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
-_ADDED_TO_JOBS = {"book_id": "text"}
-"""Columns that files of version 1 lack."""
+_ADDED = {
+    "quel_production_jobs": {"book_id": "text", "webhook_url": "text"},
+    "quel_generation_attempts": {"model": "text"},
+}
+"""By table, columns that files of older versions lack."""
 
 
 class Database:
@@ -141,10 +144,11 @@ def _bring_up_to_date(db: sqlite3.Connection) -> None:
     """Make what is missing: all of it in a new file, a few columns in one of an older Darkroom."""
     db.execute("begin immediate")
     try:
-        there = {row["name"] for row in db.execute("pragma table_info(quel_production_jobs)")}
-        for column, kind in _ADDED_TO_JOBS.items():
-            if there and column not in there:
-                db.execute(f"alter table quel_production_jobs add column {column} {kind}")
+        for table, columns in _ADDED.items():
+            there = {row["name"] for row in db.execute(f"pragma table_info({table})")}
+            for column, kind in columns.items():
+                if there and column not in there:
+                    db.execute(f"alter table {table} add column {column} {kind}")
         for statement in _statements(files(__package__).joinpath("schema.sql").read_text("utf-8")):
             db.execute(statement)
         db.execute(f"pragma user_version = {SCHEMA_VERSION}")

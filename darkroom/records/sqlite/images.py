@@ -1,6 +1,7 @@
 """One image's way through the records: attempt, attachment, settlement."""
 
 import sqlite3
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from darkroom.domain import rounds
@@ -8,7 +9,7 @@ from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Outcome, Settlement
 from darkroom.domain.money import SettledImage, Transaction
 from darkroom.records.sqlite import rows
-from darkroom.records.sqlite.database import now
+from darkroom.records.sqlite.database import now, stamp
 from darkroom.records.sqlite.refreshing import refresh_if_due
 
 
@@ -58,8 +59,17 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
         return BegunAttempt(begin=Begin.LOOK, call_id=may_be_staged[0]["call_id"])
     db.execute(
         "insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, "
-        "attempt, started_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
-        (str(attempt.call_id), *key, attempt.run_id, attempt.round, attempt.provider, attempt.attempt, now()),
+        "model, attempt, started_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
+        (
+            str(attempt.call_id),
+            *key,
+            attempt.run_id,
+            attempt.round,
+            attempt.provider,
+            attempt.model,
+            attempt.attempt,
+            now(),
+        ),
     )
     return BegunAttempt(begin=Begin.BEGUN, call_id=attempt.call_id)
 
@@ -155,7 +165,7 @@ def settle(db: sqlite3.Connection, key: ImageKey, run_id: str) -> SettledImage:
             return SettledImage(settlement=Settlement.INSUFFICIENT, reason=shortfall)
     db.execute(
         "update quel_attach set delivered_at = ?, delivered_run = ? where attach_id = ?",
-        (now(), run_id, image["attach_id"]),
+        (_next_moment(db, key.job_id), run_id, image["attach_id"]),
     )
     db.execute(
         "update quel_job_stages set delivered_images = delivered_images + 1 where job_id = ? and stage_index = ?",
@@ -166,6 +176,17 @@ def settle(db: sqlite3.Connection, key: ImageKey, run_id: str) -> SettledImage:
         attach_id=image["attach_id"],
         row_trails=not refresh_if_due(db, job),
     )
+
+
+def _next_moment(db: sqlite3.Connection, job_id: UUID) -> str:
+    """The time, or what follows the job's last delivery when the clock was set back: who watches goes by this order."""
+    last = db.execute(
+        "select max(delivered_at) from quel_attach where job_id = ? and delivered_at is not null", (str(job_id),)
+    ).fetchone()[0]
+    moment = now()
+    if last is None or moment > last:
+        return moment
+    return stamp(datetime.fromisoformat(last) + timedelta(microseconds=1))
 
 
 def _charge(db: sqlite3.Connection, job: sqlite3.Row, key: ImageKey, attach_id: int) -> str | None:

@@ -21,7 +21,7 @@ def create_job(db: sqlite3.Connection, job: NewJob) -> bool:
     moment = now()
     cursor = db.execute(
         "insert into quel_production_jobs (job_id, job_type, quel_member_id, production_id, job_input_data, "
-        "total_images, priority, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "total_images, priority, webhook_url, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "on conflict (job_id) do nothing",
         (
             str(job.job_id),
@@ -31,6 +31,7 @@ def create_job(db: sqlite3.Connection, job: NewJob) -> bool:
             json.dumps(job.document),
             job.total_images,
             job.priority,
+            job.webhook_url,
             moment,
             moment,
         ),
@@ -110,7 +111,8 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
         )
     db.execute(
         "update quel_production_jobs set job_type = ?, quel_member_id = ?, production_id = ?, total_images = ?, "
-        "unit_price = ?, max_top_ups = ?, max_credits = ?, provider = ?, priority = ?, book_id = ? where job_id = ?",
+        "unit_price = ?, max_top_ups = ?, max_credits = ?, provider = ?, priority = ?, book_id = ?, webhook_url = ? "
+        "where job_id = ?",
         (
             order.job_type,
             rows.text_or_none(order.user_id),
@@ -122,6 +124,7 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
             ",".join(order.providers) or None,
             order.priority,
             rows.text_or_none(order.book_id),
+            order.webhook_url,
             str(job_id),
         ),
     )
@@ -198,6 +201,16 @@ def _plan(db: sqlite3.Connection, job_id: UUID, failure: str | None, terms: Term
         providers=tuple(job["provider"].split(",")) if job["provider"] else terms.providers,
         control=rows.to_control(job),
         started_at=job["started_at"],
+        webhook=job["webhook_url"] is not None,
+    )
+
+
+def keep_webhook(db: sqlite3.Connection, job_id: UUID, url: str) -> None:
+    """Keep who is told of the end, unless an order was stored; the order says it then."""
+    db.execute(
+        "update quel_production_jobs set webhook_url = ? where job_id = ? "
+        "and not exists (select 1 from quel_job_stages as stage where stage.job_id = quel_production_jobs.job_id)",
+        (url, str(job_id)),
     )
 
 

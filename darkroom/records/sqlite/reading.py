@@ -1,5 +1,6 @@
-"""What clients read: rows, progress, receipts, delivered pictures, and the audit."""
+"""What clients read: rows, progress, receipts, delivered pictures."""
 
+import json
 import sqlite3
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from darkroom.domain.progress import JobStatus, Progress, StageProgress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, StageStatus
 from darkroom.domain.stored import DeliveredImage
+from darkroom.domain.webhooks import Ending
 from darkroom.records.sqlite import rows
 
 
@@ -66,6 +68,11 @@ def stage(db: sqlite3.Connection, job_id: UUID, stage_index: int) -> Stage:
     return rows.to_stage(row)
 
 
+def stages(db: sqlite3.Connection, job_id: UUID) -> list[Stage]:
+    """All stored stages in order."""
+    return [rows.to_stage(row) for row in rows.stage_rows(db, job_id)]
+
+
 def delivered_pairs(
     db: sqlite3.Connection, job_id: UUID, stage_index: int, after: int, limit: int
 ) -> list[tuple[int, int]]:
@@ -89,44 +96,96 @@ def receipt(db: sqlite3.Connection, job_id: UUID) -> Receipt | None:
     return None if row is None else Receipt.model_validate_json(row["receipt"])
 
 
+def ending(db: sqlite3.Connection, job_id: UUID, run_id: str | None) -> Ending | None:
+    """How a closed run ended; without a run, how a job ended that was cancelled before any opened it."""
+    job = db.execute(
+        "select job_type, job_status, quel_member_id, production_id, total_images, completed_at, current_run_id, "
+        "webhook_url from quel_production_jobs where job_id = ?",
+        (str(job_id),),
+    ).fetchone()
+    if job is None:
+        return None
+    if run_id is None:
+        if job["job_status"] != JobStatus.CANCELLED or job["current_run_id"] is not None:
+            return None
+        ended_at = job["completed_at"]
+        account = Receipt(
+            job_id=job_id,
+            job_type=job["job_type"] or "",
+            status=JobStatus.CANCELLED,
+            ordered=job["total_images"],
+            delivered=0,
+        )
+    else:
+        run = db.execute(
+            "select closed_at, receipt from quel_job_runs where run_id = ? and job_id = ? and receipt is not null",
+            (run_id, str(job_id)),
+        ).fetchone()
+        if run is None:
+            return None
+        ended_at, account = run["closed_at"], Receipt.model_validate_json(run["receipt"])
+    return Ending(
+        job_id=job_id,
+        run_id=run_id,
+        user_id=rows.uuid_or_none(job["quel_member_id"]),
+        production_id=rows.uuid_or_none(job["production_id"]),
+        webhook_url=job["webhook_url"],
+        ended_at=ended_at,
+        receipt=account,
+    )
+
+
 def progress(db: sqlite3.Connection, job_id: UUID) -> Progress | None:
     """Progress as the records know it: calls without an outcome count as in flight while the job runs."""
     row = rows.job_or_none(db, job_id)
     if row is None:
         return None
-    shown = rows.to_job(row)
-    with_ids = shown.total_images <= MAX_IMAGES_WITH_IDS
+    with_ids = row["total_images"] <= MAX_IMAGES_WITH_IDS
+    found = progress_of(db, row, with_ids=with_ids)
+    ids = tuple(json.loads(row["generated_attach_ids"])) if with_ids else None
+    return found.model_copy(update={"generated_attach_ids": ids})
+
+
+def progress_of(db: sqlite3.Connection, job: sqlite3.Row, *, with_ids: bool) -> Progress:
+    """Progress of a row; the job's own list of ids is left to those who read it."""
+    job_id = UUID(job["job_id"])
     return Progress(
         job_id=job_id,
-        job_type=shown.job_type or "",
-        status=shown.status,
-        paused=shown.paused,
-        pause_reason=shown.pause_reason,
-        cancel_requested=shown.cancel_requested,
-        total_images=shown.total_images,
-        completed_images=shown.completed_images,
-        failed_images=shown.failed_images,
-        generated_attach_ids=shown.generated_attach_ids if with_ids else None,
-        stages=tuple(_stage_progress(db, row, stage, with_ids) for stage in rows.stage_rows(db, job_id)),
-        started_at=shown.started_at,
-        error_message=shown.error_message,
+        job_type=job["job_type"] or "",
+        status=job["job_status"],
+        paused=bool(job["paused"]),
+        pause_reason=job["pause_reason"],
+        cancel_requested=bool(job["cancel_requested"]),
+        total_images=job["total_images"],
+        completed_images=job["completed_images"],
+        failed_images=job["failed_images"],
+        generated_attach_ids=None,
+        stages=tuple(_stage_progress(db, job, stage, with_ids) for stage in rows.stage_rows(db, job_id)),
+        started_at=job["started_at"],
+        error_message=job["error_message"],
     )
 
 
 def _stage_progress(db: sqlite3.Connection, job: sqlite3.Row, stage: sqlite3.Row, with_ids: bool) -> StageProgress:
     job_id, index = UUID(job["job_id"]), stage["stage_index"]
     counts = rows.stage_counts(db, job_id, index)
-    run = db.execute(
-        "select coalesce(max(round), 0) as round, count(*) - count(outcome) as open from "
-        "quel_generation_attempts where job_id = ? and stage_index = ? and run_id = ?",
-        (str(job_id), index, job["current_run_id"]),
+    run = job["current_run_id"]
+    # Two statements, each served by an index of its own: together they would walk over every call of the stage.
+    (round_,) = db.execute(
+        "select coalesce(max(round), 0) from quel_generation_attempts where run_id = ? and stage_index = ?",
+        (run, index),
+    ).fetchone()
+    (under_way,) = db.execute(
+        "select count(*) from quel_generation_attempts "
+        "where job_id = ? and stage_index = ? and run_id = ? and outcome is null",
+        (str(job_id), index, run),
     ).fetchone()
     running = job["job_status"] == JobStatus.PROCESSING
     status = StageStatus(stage["stage_status"])
     if running and counts.delivered >= stage["quantity"]:
         status = StageStatus.COMPLETE
-    elif running and status is StageStatus.WAITING and (run["open"] or counts != type(counts)()):
-        status = StageStatus.TOPPING_UP if run["round"] else StageStatus.DELIVERING
+    elif running and status is StageStatus.WAITING and (under_way or counts != type(counts)()):
+        status = StageStatus.TOPPING_UP if round_ else StageStatus.DELIVERING
     ids: list[int] = []
     if with_ids:
         ids = [attach_id for _, attach_id in delivered_pairs(db, job_id, index, -1, MAX_IMAGES_WITH_IDS)]
@@ -135,8 +194,8 @@ def _stage_progress(db: sqlite3.Connection, job: sqlite3.Row, stage: sqlite3.Row
         label=stage["label"],
         quantity=stage["quantity"],
         completed=counts.delivered,
-        in_flight=run["open"] if running else 0,
-        round=run["round"],
+        in_flight=under_way if running else 0,
+        round=round_,
         status=status,
         reason=stage["reason"],
         missed=counts.missed,

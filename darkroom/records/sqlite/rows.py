@@ -130,6 +130,8 @@ def stage_counts(db: sqlite3.Connection, job_id: UUID, stage_index: int) -> Stag
         db.execute(
             "select outcome, count(distinct ordinal) from quel_generation_attempts as attempt "
             "where job_id = ? and stage_index = ? and outcome in ('missed', 'refused') "
+            # Said once more as the index has it, or SQLite walks over every call of the stage.
+            "and (outcome is null or outcome <> 'generated') "
             "and not exists (select 1 from quel_attach as image where image.job_id = attempt.job_id "
             "and image.stage_index = attempt.stage_index and image.ordinal = attempt.ordinal "
             "and delivered_at is not null) group by outcome",

@@ -47,12 +47,16 @@ create table if not exists quel_production_jobs (
   failing integer not null default 0,
   control_version integer not null default 0,
   refreshed_at real not null default 0,
+  webhook_url text,
   -- Last, because they are long: SQLite walks over what stands before a column to reach it.
   job_input_data text not null,
   generated_attach_ids text not null default '[]'
 );
 create index if not exists quel_production_jobs_status on quel_production_jobs (job_status, created_at);
 create index if not exists quel_production_jobs_created on quel_production_jobs (created_at);
+create index if not exists quel_production_jobs_member on quel_production_jobs (quel_member_id, created_at);
+create index if not exists quel_production_jobs_member_status
+  on quel_production_jobs (quel_member_id, job_status, created_at);
 
 create table if not exists quel_books (
   book_id text primary key,
@@ -101,6 +105,10 @@ create table if not exists quel_attach (
 create unique index if not exists quel_attach_image on quel_attach (job_id, stage_index, ordinal)
   where job_id is not null;
 create index if not exists quel_attach_delivered on quel_attach (job_id, attach_id) where delivered_at is not null;
+create index if not exists quel_attach_arrival on quel_attach (job_id, delivered_at, attach_id)
+  where delivered_at is not null;
+create index if not exists quel_attach_waiting on quel_attach (job_id, stage_index, ordinal)
+  where job_id is not null and delivered_at is null;
 create index if not exists quel_attach_content on quel_attach (sha256) where job_id is null;
 
 create table if not exists quel_credits (
@@ -147,6 +155,7 @@ create table if not exists quel_generation_attempts (
   round integer not null,
   attempt integer not null default 1,
   provider text not null,
+  model text,
   outcome text,
   reason text,
   final integer not null default 0,
@@ -155,3 +164,17 @@ create table if not exists quel_generation_attempts (
 );
 create index if not exists quel_generation_attempts_image
   on quel_generation_attempts (job_id, stage_index, ordinal);
+create index if not exists quel_generation_attempts_round on quel_generation_attempts (run_id, stage_index, round);
+-- Few, and asked for again and again while a job is watched.
+create index if not exists quel_generation_attempts_without_picture
+  on quel_generation_attempts (job_id, stage_index, ordinal) where outcome is null or outcome <> 'generated';
+
+create table if not exists quel_api_keys (
+  key_id text primary key,
+  quel_member_id text not null,
+  name text not null,
+  operator integer not null default 0,
+  key_hash text not null unique,
+  created_at text not null,
+  revoked_at text
+);

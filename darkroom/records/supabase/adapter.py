@@ -18,21 +18,22 @@ from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import PAGE, StageCounts
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
+from darkroom.domain.webhooks import Ending
 from darkroom.records.supabase.functions import Functions, keepable
+from darkroom.records.supabase.watching import SupabaseWatching
 from darkroom.supabase import Supabase
 
 UNFINISHED_PAGE = 200
 
 
-class SupabaseRecords:
+class SupabaseRecords(SupabaseWatching):
     """Records in a Supabase project, reached with the service role's key.
 
     What each method promises is said once, in `darkroom.records.Records`.
     """
 
     def __init__(self, supabase: Supabase) -> None:
-        self._functions = Functions(supabase)
-        self._call = self._functions.call
+        super().__init__(Functions(supabase))
 
     async def ensure_member(self, user_id: UUID, opening_balance: int) -> None:
         await self._call("ensure_member", user_id=str(user_id), opening_balance=opening_balance)
@@ -110,6 +111,9 @@ class SupabaseRecords:
             raise JobNotFound(f"job {job_id} has no stage {stage_index}")
         return Stage.model_validate(stage)
 
+    async def stages(self, job_id: UUID) -> Sequence[Stage]:
+        return [Stage.model_validate(stage) for stage in await self._call("stages", job_id=str(job_id))]
+
     async def set_control(self, job_id: UUID, run_id: str, control: Control) -> bool:
         asked = control.model_dump(mode="json") | {"reason": keepable(control.reason)}
         return bool(await self._call("set_control", job_id=str(job_id), run_id=run_id, control=asked))
@@ -170,6 +174,13 @@ class SupabaseRecords:
         for stage in ended["stages"]:
             stage["reason"] = keepable(stage["reason"])
         return Receipt.model_validate(await self._call("close_run", **ended))
+
+    async def keep_webhook(self, job_id: UUID, url: str) -> None:
+        await self._call("keep_webhook", job_id=str(job_id), url=url)
+
+    async def ending(self, job_id: UUID, run_id: str | None) -> Ending | None:
+        ending = await self._call("ending", job_id=str(job_id), run_id=run_id)
+        return None if ending is None else Ending.model_validate(ending)
 
     async def may_remove_leftovers(self, job_id: UUID, run_id: str, failed_before: datetime | None = None) -> bool:
         return bool(await self._call("may_remove_leftovers", **_leftovers(job_id, run_id, failed_before)))

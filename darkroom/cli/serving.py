@@ -1,0 +1,66 @@
+"""The API's process beside the worker: what it does, or how it ends, is no matter to the jobs."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from darkroom import processes
+from darkroom.embedded import usable_port
+from darkroom.settings import Settings
+
+log = structlog.get_logger("darkroom.up")
+
+ROOT = Path(__file__).parents[2]
+STOP_PATIENCE = 15.0
+"""Above the API's own grace for answers under way."""
+START_AGAIN_AFTER = 1.0
+START_AGAIN_AT_MOST = 30.0
+
+
+@asynccontextmanager
+async def running_api(settings: Settings, port: int) -> AsyncIterator[None]:
+    """Run `python -m api` while the context lasts; one that ends by itself is started again.
+
+    Raises:
+        PortTaken: the port is in use.
+    """
+    usable_port(port, "--api-port", any_port=False)
+    child = _Child(settings, port)
+    await child.start()
+    watching = asyncio.create_task(child.start_again_when_it_ends())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await child.stop()
+
+
+class _Child:
+    def __init__(self, settings: Settings, port: int) -> None:
+        # The folder we were started from may be another one than the program's.
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+        home = str(settings.darkroom_home.absolute())
+        self._environment = {**os.environ, "API_PORT": str(port), "DARKROOM_HOME": home, "PYTHONPATH": path}
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self._process = await processes.start_tied([sys.executable, "-m", "api"], environment=self._environment)
+
+    async def start_again_when_it_ends(self) -> None:
+        delay = START_AGAIN_AFTER
+        while self._process is not None:
+            status = await self._process.wait()
+            log.warning("the API ended and is started again", status=status)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, START_AGAIN_AT_MOST)
+            await self.start()
+
+    async def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            await processes.stop(process, STOP_PATIENCE)

@@ -1,0 +1,46 @@
+"""Keys to the HTTP API: one belongs to a user, and only its hash is kept."""
+
+import hashlib
+import secrets
+from datetime import datetime
+from uuid import UUID
+
+from darkroom.domain.model import Value
+
+PREFIX = "dk_"
+"""What every key begins with, so that one is recognised where it does not belong."""
+
+
+class NewApiKey(Value):
+    """A key to be kept."""
+
+    key_id: UUID
+    user_id: UUID
+    name: str
+    operator: bool
+    """Whether it sees the jobs of all users, and statistics."""
+    key_hash: str
+
+
+class ApiKey(Value):
+    """A key as it is kept."""
+
+    key_id: UUID
+    user_id: UUID
+    name: str
+    operator: bool
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+def new_secret() -> str:
+    """A key that nobody guesses: 256 random bits."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def hash_of(secret: str) -> str:
+    """What is kept of a key (SHA-256, hex): enough to know it again, and nothing to sign in with.
+
+    No slow hash is needed: 256 random bits are not found by trying.
+    """
+    return hashlib.sha256(secret.encode()).hexdigest()

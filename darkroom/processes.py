@@ -1,0 +1,60 @@
+"""Child processes that end with their parent, whatever ends it."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+# The launcher asks Linux to end the program with its parent, then becomes the program. It asks whether the
+# parent is still there, because it may have died before the question was put.
+_LAUNCHER = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+async def start_tied(
+    program: Sequence[str], log_file: Path | None = None, environment: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    """Start a program as a child that outlives neither us nor, by Ctrl-C, the work we still wait for.
+
+    Args:
+        program: an absolute path, and its arguments.
+        log_file: where its output is appended; None for our own standard error.
+        environment: instead of ours.
+    """
+    log = None if log_file is None else log_file.open("ab")
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            _LAUNCHER,
+            str(os.getpid()),
+            *program,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log or sys.stderr.fileno(),
+            stderr=log or sys.stderr.fileno(),
+            env=environment,
+            # Ctrl-C goes to the whole process group of the terminal; a child of ours must outlive the drain.
+            start_new_session=True,
+        )
+    finally:
+        if log is not None:
+            log.close()
+
+
+async def stop(process: asyncio.subprocess.Process, patience: float) -> None:
+    """End a process: by SIGTERM, and if it does not listen, by SIGKILL."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), patience)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

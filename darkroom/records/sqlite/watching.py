@@ -1,0 +1,188 @@
+"""What those read who watch: pages of jobs, and one job in one consistent look."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from darkroom.domain.images import Outcome
+from darkroom.domain.progress import JobStatus
+from darkroom.domain.watching import (
+    MOST_FRAMES,
+    DeliveryMark,
+    FrameState,
+    JobCursor,
+    JobSummary,
+    Look,
+    Picture,
+    Undelivered,
+)
+from darkroom.records.sqlite import rows
+from darkroom.records.sqlite.database import stamp
+from darkroom.records.sqlite.reading import progress_of
+
+FIRST_IDS = 6
+TITLE = 200
+
+# Of the list of ids only its beginning, which holds the first six however long their numbers are.
+_SUMMARY = f"""
+select job_id, job_type, job_status, paused, cancel_requested, total_images, completed_images, failed_images,
+  error_message, created_at, started_at, completed_at, substr(generated_attach_ids, 1, 150) as beginning_of_ids,
+  (select substr(prompt, 1, {TITLE}) from quel_job_stages as stage where stage.job_id = job.job_id
+   order by stage_index limit 1) as title
+from quel_production_jobs as job
+"""  # noqa: S608 - our own constants
+
+
+def job_page(
+    db: sqlite3.Connection, limit: int, status: JobStatus | None, user_id: UUID | None, before: JobCursor | None
+) -> list[JobSummary]:
+    """A page of jobs, newest first. Only the conditions that are asked for, so that an index serves each choice."""
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    if status is not None:
+        asked.append(("job_status = ?", (status,)))
+    if user_id is not None:
+        asked.append(("quel_member_id = ?", (str(user_id),)))
+    if before is not None:
+        asked.append(("(created_at, job_id) < (?, ?)", (stamp(before.created_at), str(before.job_id))))
+    where = " and ".join(condition for condition, _ in asked) or "true"
+    found = db.execute(
+        f"{_SUMMARY} where {where} order by created_at desc, job_id desc limit ?",
+        (*(value for _, values in asked for value in values), limit),
+    )
+    return [_summary(row) for row in found]
+
+
+def _summary(row: sqlite3.Row) -> JobSummary:
+    ids = row["beginning_of_ids"].strip("[]").split(",")[:FIRST_IDS]
+    return JobSummary(
+        job_id=row["job_id"],
+        job_type=row["job_type"],
+        status=row["job_status"],
+        paused=bool(row["paused"]),
+        cancel_requested=bool(row["cancel_requested"]),
+        total_images=row["total_images"],
+        completed_images=row["completed_images"],
+        failed_images=row["failed_images"],
+        error_message=row["error_message"],
+        title=row["title"],
+        first_attach_ids=tuple(json.loads(f"[{','.join(ids)}]")),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+    )
+
+
+# Not the order document and not the ids, which are long.
+_LOOKED_AT = """
+select job_id, job_type, job_status, quel_member_id, total_images, completed_images, failed_images, error_message,
+  created_at, started_at, completed_at, unit_price, current_run_id, paused, pause_reason, cancel_requested, failing,
+  (select sum(delivered_images) from quel_job_stages as stage where stage.job_id = job.job_id) as delivered,
+  (select amount from quel_credit_holds as hold where hold.job_id = job.job_id and released_at is null) as held
+from quel_production_jobs as job where job_id = ?
+"""
+
+
+def look(db: sqlite3.Connection, job_id: UUID, after: DeliveryMark | None, limit: int) -> Look | None:
+    """A job as it stands, with what was delivered behind the mark."""
+    job = db.execute(_LOOKED_AT, (str(job_id),)).fetchone()
+    if job is None:
+        return None
+    return Look(
+        user_id=rows.uuid_or_none(job["quel_member_id"]),
+        progress=progress_of(db, job, with_ids=False),
+        created_at=job["created_at"],
+        completed_at=job["completed_at"],
+        unit_price=job["unit_price"],
+        # Each delivered picture is charged once, at the price of the job, which is 0 for one without a user.
+        spent=(job["unit_price"] or 0) * (job["delivered"] or 0),
+        held=job["held"] or 0,
+        pictures=tuple(_pictures(db, job_id, after, limit)),
+        undelivered=tuple(_undelivered(db, job)),
+    )
+
+
+# A delivered picture is that of the newest call that was generated for it.
+_PICTURES = """
+select image.attach_id, image.stage_index, image.ordinal, attach_file_path as path, attach_file_size as size, sha256,
+  delivered_at, coalesce(call.round, 0) as round, call.provider, call.model, call.seconds
+from quel_attach as image left join quel_generation_attempts as call on call.rowid = (
+  select max(made.rowid) from quel_generation_attempts as made where made.job_id = image.job_id
+  and made.stage_index = image.stage_index and made.ordinal = image.ordinal and made.outcome = 'generated')
+where image.job_id = ? and delivered_at is not null and (delivered_at, image.attach_id) > (?, ?)
+order by delivered_at, image.attach_id limit ?
+"""
+
+
+def _pictures(db: sqlite3.Connection, job_id: UUID, after: DeliveryMark | None, limit: int) -> Iterator[Picture]:
+    mark = ("", 0) if after is None else (stamp(after.delivered_at), after.attach_id)
+    for row in db.execute(_PICTURES, (str(job_id), *mark, limit)):
+        yield Picture(**row)
+
+
+_SMALL_STAGES = "(select stage_index from quel_job_stages where job_id = :job and quantity <= :frames)"
+
+_WITHOUT_PICTURE = f"""
+select stage_index, ordinal, run_id, round, outcome, reason, seconds, started_at from quel_generation_attempts as call
+where job_id = :job and stage_index in {_SMALL_STAGES} and (outcome is null or outcome <> 'generated')
+  and not exists (select 1 from quel_attach as image where image.job_id = call.job_id
+    and image.stage_index = call.stage_index and image.ordinal = call.ordinal and delivered_at is not null)
+order by call.rowid
+"""  # noqa: S608 - our own constant
+
+_WAITING = f"""
+select stage_index, ordinal, coalesce((
+  select round from quel_generation_attempts as call where call.job_id = image.job_id
+  and call.stage_index = image.stage_index and call.ordinal = image.ordinal and outcome = 'generated'
+  order by call.rowid desc limit 1), 0) as round
+from quel_attach as image
+where job_id = :job and stage_index in {_SMALL_STAGES} and delivered_at is null
+"""  # noqa: S608 - our own constant
+
+
+def _undelivered(db: sqlite3.Connection, job: sqlite3.Row) -> list[Undelivered]:
+    """The last word on each ordinal that was tried: what is decided stands, whatever else was tried beside it."""
+    asked = {"job": job["job_id"], "frames": MOST_FRAMES}
+    running = job["job_status"] == JobStatus.PROCESSING
+    making: dict[tuple[int, int], Undelivered] = {}
+    lost: dict[tuple[int, int], Undelivered] = {}
+    for call in db.execute(_WITHOUT_PICTURE, asked):
+        key = (call["stage_index"], call["ordinal"])
+        if call["outcome"] in (Outcome.MISSED, Outcome.REFUSED):
+            lost.setdefault(key, _lost(call))
+        elif running and _under_way(job, call):
+            making[key] = _making(call)
+        else:
+            making.pop(key, None)
+    if running:
+        for image in db.execute(_WAITING, asked):
+            making[image["stage_index"], image["ordinal"]] = _making(image)
+    return [word for _, word in sorted((making | lost).items())]
+
+
+def _under_way(job: sqlite3.Row, call: sqlite3.Row) -> bool:
+    """Whether a picture may still come of this call, or of the next try after its passing fault."""
+    if call["run_id"] != job["current_run_id"]:
+        return False
+    # Whoever pauses, cancels or fails a job drops what waits for its next try.
+    dropped = job["paused"] or job["cancel_requested"] or job["failing"]
+    return call["outcome"] is None or (call["outcome"] == Outcome.FAULT and not dropped)
+
+
+def _making(row: sqlite3.Row) -> Undelivered:
+    return Undelivered(
+        stage_index=row["stage_index"], ordinal=row["ordinal"], state=FrameState.MAKING, round=row["round"]
+    )
+
+
+def _lost(call: sqlite3.Row) -> Undelivered:
+    began = datetime.fromisoformat(call["started_at"])
+    return Undelivered(
+        stage_index=call["stage_index"],
+        ordinal=call["ordinal"],
+        state=call["outcome"],
+        round=call["round"],
+        reason=call["reason"],
+        lost_at=began + timedelta(seconds=call["seconds"] or 0),
+    )

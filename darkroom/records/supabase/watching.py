@@ -1,0 +1,59 @@
+"""The port's methods for those who watch, and for the keys they come with."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from darkroom.domain.keys import ApiKey, NewApiKey
+from darkroom.domain.progress import JobStatus
+from darkroom.domain.watching import MOST_FRAMES, DeliveryMark, JobCursor, JobSummary, Look
+from darkroom.records.supabase.functions import Functions
+
+
+class SupabaseWatching:
+    """A part of `SupabaseRecords`."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+        self._call = functions.call
+
+    async def job_page(
+        self,
+        limit: int,
+        *,
+        status: JobStatus | None = None,
+        user_id: UUID | None = None,
+        before: JobCursor | None = None,
+    ) -> Sequence[JobSummary]:
+        rows = await self._call(
+            "job_page",
+            limit=limit,
+            status=status,
+            user_id=None if user_id is None else str(user_id),
+            before_created=None if before is None else before.created_at.isoformat(),
+            before_id=None if before is None else str(before.job_id),
+        )
+        return [JobSummary.model_validate(row) for row in rows]
+
+    async def look(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> Look | None:
+        look = await self._call(
+            "look",
+            job_id=str(job_id),
+            after_at=None if after is None else after.delivered_at.isoformat(),
+            after_id=None if after is None else after.attach_id,
+            limit=limit,
+            most_frames=MOST_FRAMES,
+        )
+        return None if look is None else Look.model_validate(look)
+
+    async def add_api_key(self, key: NewApiKey) -> None:
+        await self._call("add_api_key", **key.model_dump(mode="json"))
+
+    async def api_key(self, key_hash: str) -> ApiKey | None:
+        key = await self._call("api_key", key_hash=key_hash)
+        return None if key is None else ApiKey.model_validate(key)
+
+    async def api_keys(self) -> Sequence[ApiKey]:
+        return [ApiKey.model_validate(key) for key in await self._call("api_keys")]
+
+    async def revoke_api_key(self, key_id: UUID) -> bool:
+        return bool(await self._call("revoke_api_key", key_id=str(key_id)))
