@@ -1,0 +1,131 @@
+/**
+ * An order while it is being written: what is kept over a reload, what is wrong with it, what it costs. Pure.
+ *
+ * @typedef {{attach_id: number, thumbnail_url: string, name: string, type?: string}} Reference
+ * @typedef {{prompt: string, quantity: string, aspect_ratio: string, references: Reference[]}} DraftStage
+ * @typedef {{key: string, stages: DraftStage[]}} Draft
+ * @typedef {{stages: number, images_per_stage: number, images_per_job: number, prompt_characters: number}} Limits
+ * @typedef {{stage: number|null, field: string|null, words: string}} Wrong
+ */
+
+import { count, number } from "./words.js";
+
+const FIRST_QUANTITY = "4";
+const FIRST_SHAPE = "16:9";
+
+/** @param {DraftStage} [like] the stage before, whose shape and number it takes over @returns {DraftStage} */
+export function newStage(like) {
+  return { prompt: "", quantity: like?.quantity ?? FIRST_QUANTITY, aspect_ratio: like?.aspect_ratio ?? FIRST_SHAPE, references: [] };
+}
+
+/** @param {string} key @returns {Draft} */
+export const newDraft = (key) => ({ key, stages: [newStage()] });
+
+/** Whether nothing was written yet. @param {Draft} draft */
+export const isBlank = (draft) => draft.stages.every((stage) => !stage.prompt.trim() && !stage.references.length);
+
+/** A draft as it was kept; null when there is none, or it is none of ours. @param {string|null} kept @returns {Draft|null} */
+export function readDraft(kept) {
+  let found;
+  try {
+    found = JSON.parse(kept ?? "null");
+  } catch {
+    return null;
+  }
+  if (typeof found?.key !== "string" || !Array.isArray(found.stages) || !found.stages.length) return null;
+  return { key: found.key, stages: found.stages.map(readStage) };
+}
+
+function readStage(stage) {
+  const blank = newStage();
+  const references = Array.isArray(stage?.references) ? stage.references : [];
+  return {
+    prompt: typeof stage?.prompt === "string" ? stage.prompt : blank.prompt,
+    quantity: typeof stage?.quantity === "string" ? stage.quantity : blank.quantity,
+    aspect_ratio: typeof stage?.aspect_ratio === "string" ? stage.aspect_ratio : blank.aspect_ratio,
+    references: references
+      .filter((one) => Number.isInteger(one?.attach_id))
+      .map(({ attach_id, thumbnail_url, name, type }) => ({
+        attach_id, thumbnail_url: String(thumbnail_url ?? ""), name: String(name ?? ""), ...(type ? { type: String(type) } : {}),
+      })),
+  };
+}
+
+/** The draft of an order that was made before. @returns {Draft} */
+export function fromOrdered({ document, references }, key) {
+  return {
+    key,
+    stages: document.stages.map((stage) => ({
+      prompt: stage.prompt,
+      quantity: String(stage.quantity),
+      aspect_ratio: stage.aspect_ratio,
+      references: stage.individual_image_attach_ids.map(({ attach_id, type }) => ({
+        attach_id, thumbnail_url: references[attach_id]?.thumbnail_url ?? "", name: `Picture ${attach_id}`, ...(type ? { type } : {}),
+      })),
+    })),
+  };
+}
+
+/** The order document. @param {Draft} draft */
+export function toDocument({ stages }) {
+  return {
+    job_type: "pipeline_stage",
+    stages: stages.map((stage) => ({
+      prompt: stage.prompt,
+      quantity: Number(stage.quantity),
+      aspect_ratio: stage.aspect_ratio,
+      individual_image_attach_ids: stage.references.map(({ attach_id, type }) => (type ? { attach_id, type } : { attach_id })),
+    })),
+  };
+}
+
+/** A quantity as a number; null where it is none. @param {string} text */
+export const quantityOf = (text) => (/^\s*\d{1,9}\s*$/.test(text) ? Number(text) : null);
+
+/** How many pictures, as far as it can be told. @param {Draft} draft */
+export const pictures = (draft) => draft.stages.reduce((sum, stage) => sum + (quantityOf(stage.quantity) ?? 0), 0);
+
+/** What is wrong, in the order of the form. @param {Draft} draft @param {Limits} limits @returns {Wrong[]} */
+export function mistakes(draft, limits) {
+  const found = [];
+  draft.stages.forEach((stage, index) => {
+    const wrong = (field, words) => found.push({ stage: index, field, words });
+    const length = [...stage.prompt].length;
+    if (!stage.prompt.trim()) wrong("prompt", "Say what to draw.");
+    else if (length > limits.prompt_characters) {
+      wrong("prompt", `${number(length)} characters are above the maximum of ${number(limits.prompt_characters)}.`);
+    }
+    const quantity = quantityOf(stage.quantity);
+    if (quantity === null) wrong("quantity", "How many? Give a whole number.");
+    else if (quantity < 1 || quantity > limits.images_per_stage) {
+      wrong("quantity", `Between 1 and ${number(limits.images_per_stage)}, please.`);
+    }
+  });
+  const all = pictures(draft);
+  if (all > limits.images_per_job) {
+    found.push({ stage: null, field: null, words: `${number(all)} pictures are above the maximum of ${number(limits.images_per_job)} a job.` });
+  }
+  return found;
+}
+
+/** A problem of the API, at the field that it names. @param {{field: string|null, message: string}} problem @returns {Wrong} */
+export function wrongOf({ field, message }) {
+  const named = /^stages\[(\d+)\]\.(\w+)/.exec(field ?? "");
+  const words = field && message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message;
+  const sentence = `${words.slice(0, 1).toUpperCase()}${words.slice(1)}${/[.!?]$/.test(words) ? "" : "."}`;
+  return named ? { stage: Number(named[1]), field: named[2], words: sentence } : { stage: null, field: null, words: sentence };
+}
+
+/** What it all comes to. @param {Draft} draft @param {number} price */
+export function sum(draft, price) {
+  const all = pictures(draft);
+  return `${count(all, "picture", "pictures")}, ${count(all * price, "credit", "credits")}`;
+}
+
+/** What is left afterwards, or what is missing. @returns {{words: string, enough: boolean}} */
+export function afterwards(credits, available) {
+  const rest = available - credits;
+  return rest >= 0
+    ? { words: `${number(available)} available, ${number(rest)} afterwards`, enough: true }
+    : { words: `${number(available)} available: ${number(-rest)} credits are missing`, enough: false };
+}

@@ -1,0 +1,211 @@
+/** The page of a job: it takes over what the server drew, and follows the job from there. */
+
+import { announce } from "./announce.js";
+import { ask } from "./ask.js";
+import { CancelDialog } from "./cancel.js";
+import { say } from "./dom.js";
+import { drawHead } from "./head.js";
+import { moveByKeys } from "./keys.js";
+import { LightTable } from "./lighttable.js";
+import { Job } from "./model.js";
+import { fetchPictures } from "./pictures.js";
+import { Stream } from "./stream.js";
+import { Strip } from "./strip.js";
+import { showTips } from "./tip.js";
+import { cancelSentence, isEnded, number, spoken } from "./words.js";
+
+/** Milliseconds that a picture may be on its way before it is fetched. */
+const ON_ITS_WAY = 2000;
+
+class JobPage {
+  /** Stages that are to be drawn. @type {Set<import("./model.js").Stage>} */
+  #changed = new Set();
+  #drawing = false;
+  #healing = null;
+  #fetchingEarlier = null;
+  #learning = null;
+
+  constructor() {
+    this.head = document.querySelector("[data-head]");
+    this.message = document.querySelector("[data-message]");
+    this.main = document.getElementById("main");
+    this.#adopt(document);
+    this.cancelDialog = new CancelDialog(
+      () => cancelSentence(this.job.view, this.job.underWay),
+      () => this.#wish("cancel"),
+    );
+    this.lightTable = new LightTable({
+      sequence: () => this.job.sequence(),
+      fetchEarlier: () => (this.job.earlier ? this.#fetchEarlier() : null),
+      elementOf: (stage, picture) => this.strips.get(stage.index)?.elementOf(picture) ?? null,
+    });
+    this.main.addEventListener("click", (event) => this.#click(event));
+    this.head.addEventListener("submit", (event) => this.#submit(event));
+    document.addEventListener("visibilitychange", () => document.hidden || this.#lookAgain());
+    this.stream = new Stream(this.job.view.urls, {
+      progress: (view) => this.#progress(view),
+      stage: (view) => this.#stage(view),
+      image: (picture) => this.#picture(picture),
+      end: (view) => this.#end(view),
+      gone: () => this.#say("This job is not there any more, or not yours."),
+      known: () => this.job.known,
+    });
+    if (!this.job.over) this.stream.open();
+    this.#draw();
+  }
+
+  /** Take over strips as the server drew them, into the page. @param {Document} from */
+  #adopt(from) {
+    this.job = new Job(JSON.parse(from.getElementById("state").textContent));
+    const drawn = from.getElementById("strips");
+    if (from !== document) document.getElementById("strips").replaceWith(document.adoptNode(drawn));
+    this.strips = new Map();
+    for (const root of drawn.querySelectorAll("[data-stage]")) {
+      const stage = this.job.stages.get(Number(root.dataset.stage));
+      this.strips.set(stage.index, new Strip(root, stage, this.job, () => this.#fetchEarlier()));
+      this.#changed.add(stage);
+    }
+    showTips(drawn);
+    moveByKeys(drawn);
+  }
+
+  #progress(view) {
+    this.job.take(view);
+    this.#soon();
+    announce(spoken(view));
+    if (this.job.behind) this.#healing ??= setTimeout(() => this.#heal(), ON_ITS_WAY);
+  }
+
+  #stage(view) {
+    const stage = this.job.takeStage(view);
+    if (!stage) return this.#learnStages();
+    this.#changed.add(stage);
+    this.#soon();
+  }
+
+  #picture(picture) {
+    if (!this.job.stages.has(picture.stage_index)) return this.#learnStages();
+    const stage = this.job.takePicture(picture);
+    if (!stage) return;
+    this.#changed.add(stage);
+    this.#soon();
+  }
+
+  #end(view) {
+    this.job.take(view);
+    for (const stage of this.job.stages.values()) this.#changed.add(stage);
+    this.cancelDialog.close();
+    this.#soon();
+    announce(spoken(view), true);
+    this.#tellBalance();
+  }
+
+  /** What was held for the job and not spent has gone back. */
+  async #tellBalance() {
+    const account = await ask("/api/account").catch(() => null);
+    if (account) say(document.querySelector("[data-available]"), number(account.available));
+  }
+
+  /** Draw before the next frame; also while the tab is hidden, for its title. */
+  #soon() {
+    if (this.#drawing) return;
+    this.#drawing = true;
+    const draw = () => this.#draw();
+    if (document.hidden) setTimeout(draw, 500);
+    else requestAnimationFrame(draw);
+  }
+
+  #draw() {
+    this.#drawing = false;
+    drawHead(this.head, this.job);
+    this.cancelDialog.draw();
+    const stopping = `${this.job.over} ${this.job.stopping}`;
+    const stages = stopping === this.stopping ? this.#changed : this.job.stages.values();
+    this.stopping = stopping;
+    for (const stage of stages) this.strips.get(stage.index)?.draw(!document.hidden);
+    this.#changed.clear();
+    this.lightTable.refresh();
+  }
+
+  /** Fetch what was delivered without our being told. */
+  async #heal() {
+    try {
+      if (this.job.behind) await fetchPictures(this.job.view.urls.images, this.job.known, (pictures) => pictures.forEach((one) => this.#picture(one)));
+    } catch {
+      // The line at the top says so; the next progress tries again.
+    } finally {
+      this.#healing = null;
+    }
+  }
+
+  /** Fetch the pictures that came before those the server rendered, once. */
+  #fetchEarlier() {
+    if (!this.job.earlier) return Promise.resolve();
+    this.#fetchingEarlier ??= fetchPictures(
+      this.job.view.urls.images, 0, (pictures) => pictures.forEach((one) => this.job.takePicture(one)), this.job.known + 1,
+    ).finally(() => (this.#fetchingEarlier = null));
+    return this.#fetchingEarlier;
+  }
+
+  /** A job that was not opened yet has no stages: take them as the server draws them now. */
+  #learnStages() {
+    this.#learning ??= this.#learn().finally(() => (this.#learning = null));
+  }
+
+  async #learn() {
+    const answer = await fetch(location.pathname);
+    if (!answer.ok) return;
+    this.#adopt(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    this.#draw();
+    if (!this.job.over) this.stream.open();
+  }
+
+  /** Another tab may have restarted a job that has ended here. */
+  async #lookAgain() {
+    if (!this.job.over) return;
+    const view = await ask(this.job.view.urls.self).catch(() => null);
+    if (view && !isEnded(view.status)) this.stream.open();
+  }
+
+  #click(event) {
+    const link = event.target.closest("[data-frame] > a");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    const strip = this.strips.get(Number(link.closest("[data-stage]").dataset.stage));
+    const picture = strip?.pictureOf(link);
+    if (!picture) return;
+    event.preventDefault();
+    this.lightTable.open(strip.stage, picture);
+  }
+
+  #submit(event) {
+    const wish = event.target.dataset.action;
+    if (!["pause", "resume", "cancel", "restart"].includes(wish)) return;
+    event.preventDefault();
+    if (wish === "cancel") this.cancelDialog.open();
+    else this.#wish(wish);
+  }
+
+  async #wish(wish) {
+    const form = this.head.querySelector(`[data-action="${wish}"]`);
+    if (form.getAttribute("aria-busy") === "true") return;
+    form.setAttribute("aria-busy", "true");
+    this.#say("");
+    try {
+      const answer = await ask(this.job.view.urls[wish], { method: "POST" });
+      if (answer.success) announce(answer.message, true);
+      else this.#say(answer.message);
+      if (wish === "restart" && answer.success) this.stream.open();
+    } catch (error) {
+      this.#say(`${error.message}.`);
+    } finally {
+      form.removeAttribute("aria-busy");
+    }
+  }
+
+  #say(text) {
+    this.message.textContent = text;
+    this.message.hidden = !text;
+  }
+}
+
+new JobPage();

@@ -1,0 +1,221 @@
+/** The order form: a card a stage, the price while one writes, and what is wrong at its field. */
+
+import { announce } from "./announce.js";
+import { ask, isOffline } from "./ask.js";
+import { el, say } from "./dom.js";
+import { afterwards, fromOrdered, isBlank, mistakes, newDraft, newStage, pictures, sum, toDocument, wrongOf } from "./draft.js";
+import { keepDraft, keptDraft, newKey } from "./keeping.js";
+import { Quoting } from "./quoting.js";
+import { StageCard } from "./stagecard.js";
+import { count } from "./words.js";
+
+class OrderPage {
+  #cards = [];
+  /** What the server said last of the order as it stands. */
+  #answer = { quote: null, problem: null };
+  #tried = false;
+  #ordering = false;
+
+  constructor() {
+    this.account = JSON.parse(document.getElementById("account").textContent);
+    const provider = this.account.providers.find((one) => one.default) ?? this.account.providers[0];
+    this.can = {
+      shapes: provider.aspect_ratios, most: provider.max_references, limits: this.account.limits, price: this.account.price,
+    };
+    this.form = document.getElementById("order");
+    this.stages = this.form.querySelector("[data-stages]");
+    this.message = this.form.querySelector("[data-message]");
+    this.loaded = document.querySelector("[data-loaded]");
+    this.quoting = new Quoting((answer) => {
+      this.#answer = answer;
+      this.#draw();
+    });
+    this.#listen();
+    this.form.hidden = false;
+    const again = new URLSearchParams(location.search).get("again");
+    this.#show(keptDraft());
+    if (again) this.#again(again);
+    else if (isBlank(this.draft)) this.#cards[0].prompt.focus();
+  }
+
+  #listen() {
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#order();
+    });
+    this.form.querySelector("[data-add]").addEventListener("click", () => this.#add());
+    this.form.addEventListener("keydown", (event) => this.#key(event));
+    window.addEventListener("pagehide", () => this.#keep());
+    if (/Mac|iP(hone|ad)/.test(navigator.userAgent)) this.form.querySelector("[data-modifier]").textContent = "⌘";
+  }
+
+  /** Enter adds a stage; in a prompt it breaks the line, and takes the other key beside it. */
+  #key(event) {
+    if (event.key !== "Enter" || event.isComposing || event.altKey || event.shiftKey) return;
+    const writes = event.target.matches("textarea");
+    const fills = event.target.matches("input:not([type=file])");
+    if (!(writes && (event.ctrlKey || event.metaKey)) && !fills) return;
+    event.preventDefault();
+    this.#add();
+  }
+
+  /** @param {import("./draft.js").Draft} draft */
+  #show(draft) {
+    this.draft = draft;
+    this.#tried = false;
+    this.#cards = draft.stages.map((stage) => this.#card(stage));
+    this.stages.replaceChildren(...this.#cards.map((card) => card.root));
+    this.#changed();
+  }
+
+  #card(stage) {
+    return new StageCard(stage, this.can, { changed: () => this.#changed(), remove: (card) => this.#remove(card) });
+  }
+
+  #add() {
+    if (this.draft.stages.length >= this.can.limits.stages) {
+      return this.#say(`An order has ${this.can.limits.stages} stages at most.`);
+    }
+    this.#insert(newStage(this.draft.stages.at(-1)), this.draft.stages.length);
+    announce(`Stage ${this.draft.stages.length - 1} was added`, true);
+  }
+
+  #insert(stage, at) {
+    const card = this.#card(stage);
+    this.draft.stages.splice(at, 0, stage);
+    this.#cards.splice(at, 0, card);
+    this.stages.insertBefore(card.root, this.stages.children[at] ?? null);
+    this.#changed();
+    card.focus();
+  }
+
+  #remove(card) {
+    const at = this.#cards.indexOf(card);
+    const [stage] = this.draft.stages.splice(at, 1);
+    this.#cards.splice(at, 1);
+    card.root.remove();
+    this.#changed();
+    this.#cards[Math.min(at, this.#cards.length - 1)].focus();
+    this.#sayAbove(`Stage ${at} was removed.`, "Bring it back", () => this.#insert(stage, Math.min(at, this.draft.stages.length)));
+  }
+
+  #changed() {
+    this.#say("");
+    const wrongs = mistakes(this.draft, this.can.limits);
+    this.quoting.ask(wrongs.length ? null : this.draft);
+    this.#draw();
+    clearTimeout(this.keeping);
+    this.keeping = setTimeout(() => this.#keep(), 300);
+  }
+
+  #keep() {
+    clearTimeout(this.keeping);
+    keepDraft(isBlank(this.draft) ? null : this.draft);
+  }
+
+  #draw() {
+    const wrongs = this.#wrongs();
+    this.#cards.forEach((card, index) => {
+      card.number(index, this.#cards.length === 1);
+      card.draw();
+      card.say(wrongs.filter((wrong) => wrong.stage === index), this.#tried);
+    });
+    const { quote } = this.#answer;
+    say(this.form.querySelector("[data-sum]"), sum(this.draft, this.account.price));
+    const rest = afterwards(quote?.credits ?? pictures(this.draft) * this.account.price, quote?.available ?? this.account.available);
+    const balance = this.form.querySelector("[data-balance]");
+    say(balance, [rest.words, ...(quote?.warnings ?? [])].join("; "));
+    balance.classList.toggle("wrong", !rest.enough);
+    const whole = wrongs.find((wrong) => wrong.stage === null);
+    if (whole) this.#say(whole.words);
+  }
+
+  #wrongs() {
+    const { problem } = this.#answer;
+    const wrongs = mistakes(this.draft, this.can.limits);
+    return problem ? [...wrongs, { ...wrongOf(problem), fromServer: true }] : wrongs;
+  }
+
+  async #order() {
+    if (this.#ordering) return;
+    this.#tried = true;
+    this.#draw();
+    const [first] = this.#wrongs();
+    if (first) return this.#lead(first);
+    this.#setOrdering(true);
+    try {
+      await Promise.all(this.#cards.map((card) => card.references.sent()));
+      const headers = { "Idempotency-Key": this.draft.key };
+      const { urls } = await ask("/api/jobs", { method: "POST", json: toDocument(this.draft), headers });
+      // A page that the browser keeps for "back" must not order under the same key again.
+      this.#show(newDraft(newKey()));
+      this.#keep();
+      location.assign(urls.page);
+    } catch (error) {
+      this.#refused(error);
+    } finally {
+      this.#setOrdering(false);
+    }
+  }
+
+  #setOrdering(ordering) {
+    this.#ordering = ordering;
+    const button = this.form.querySelector("[data-order]");
+    button.setAttribute("aria-disabled", String(ordering));
+    button.textContent = ordering ? "Ordering …" : "Order";
+  }
+
+  #refused(error) {
+    if (isOffline(error)) return this.#say("Darkroom cannot be reached. Order again when it answers: it will be ordered once.");
+    if (error.code === "idempotency_key_reused") {
+      this.draft.key = newKey();
+      this.#keep();
+      this.#say("An order from this form went through before you changed it: ");
+      this.message.append(el("a", { href: "/jobs" }, "see your jobs"), ". Press Order to order this, too.");
+      return;
+    }
+    const wrong = wrongOf(error);
+    if (wrong.stage === null) return this.#say(wrong.words);
+    this.#answer = { quote: null, problem: error };
+    this.#draw();
+    this.#lead(wrong);
+  }
+
+  /** Put the cursor where something is wrong. */
+  #lead({ stage, field, words }) {
+    if (stage === null) return this.#say(words);
+    this.#cards[stage]?.focus(field);
+    announce(`Stage ${stage}: ${words}`, true);
+  }
+
+  async #again(job) {
+    history.replaceState(null, "", "/");
+    try {
+      const ordered = await ask(`/api/jobs/${encodeURIComponent(job)}/order`);
+      const before = this.draft;
+      this.#show(fromOrdered(ordered, newKey()));
+      const said = `As job ${job.slice(0, 8)} was ordered: ${count(this.draft.stages.length, "stage", "stages")}.`;
+      if (isBlank(before)) this.#sayAbove(said);
+      else this.#sayAbove(said, "Back to what I was writing", () => this.#show(before));
+    } catch (error) {
+      this.#say(error.status === 404 ? "The job to order again was not found, or is not yours." : `${error.message}.`);
+    }
+  }
+
+  #say(words) {
+    this.message.textContent = words;
+    this.message.hidden = !words;
+  }
+
+  #sayAbove(words, offer, accept) {
+    const taken = () => {
+      this.loaded.hidden = true;
+      accept();
+    };
+    this.loaded.replaceChildren(words);
+    if (offer) this.loaded.append(" ", el("button", { class: "as-link", type: "button", onclick: taken }, offer));
+    this.loaded.hidden = false;
+  }
+}
+
+new OrderPage();

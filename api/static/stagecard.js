@@ -1,0 +1,144 @@
+/** One stage of the order form. */
+
+import { el, ratioClass, say } from "./dom.js";
+import { quantityOf } from "./draft.js";
+import { References } from "./references.js";
+import { count } from "./words.js";
+
+let made = 0;
+
+export class StageCard {
+  /** Fields whose mistakes are said: those that were left, and all once somebody has tried to order. */
+  #said = new Set();
+
+  /**
+   * @param {import("./draft.js").DraftStage} stage kept up to date
+   * @param {{shapes: string[], most: number, limits: import("./draft.js").Limits, price: number}} can
+   * @param {{changed: () => void, remove: (card: StageCard) => void}} tell
+   */
+  constructor(stage, can, tell) {
+    this.stage = stage;
+    this.can = can;
+    this.tell = tell;
+    this.id = `card-${(made += 1)}`;
+    this.root = document.getElementById("stage-card").content.cloneNode(true).firstElementChild;
+    this.prompt = this.#field("prompt");
+    this.quantity = this.#field("quantity");
+    this.quantity.max = String(can.limits.images_per_stage);
+    this.prompt.value = stage.prompt;
+    this.quantity.value = stage.quantity;
+    this.#shapes();
+    this.references = new References(this.root.querySelector("[data-references]"), stage, {
+      most: can.most, id: this.id, changed: () => tell.changed(),
+    });
+    this.root.querySelector("[data-remove]").addEventListener("click", () => tell.remove(this));
+    this.root.querySelector("[data-less]").addEventListener("click", () => this.#step(-1));
+    this.root.querySelector("[data-more]").addEventListener("click", () => this.#step(1));
+    this.#takeFiles();
+  }
+
+  /** @param {number} index @param {boolean} alone whether it is the only one */
+  number(index, alone) {
+    const title = this.root.querySelector("h2");
+    title.id = `${this.id}-title`;
+    title.textContent = `Stage ${index}`;
+    this.root.setAttribute("aria-labelledby", title.id);
+    const remove = this.root.querySelector("[data-remove]");
+    remove.hidden = alone;
+    remove.setAttribute("aria-label", `Remove stage ${index}`);
+  }
+
+  /** Show the price. */
+  draw() {
+    const quantity = quantityOf(this.stage.quantity);
+    const price = quantity ? count(quantity * this.can.price, "credit", "credits") : "";
+    say(this.root.querySelector("[data-stage-price]"), price);
+  }
+
+  /**
+   * Say what is wrong at its field.
+   * @param {import("./draft.js").Wrong[]} wrongs of this stage
+   * @param {boolean} all also of fields that nobody has left yet
+   */
+  say(wrongs, all) {
+    for (const line of this.root.querySelectorAll("[data-wrong]")) {
+      const field = line.dataset.wrong;
+      if (field === "references" && !wrongs.some((wrong) => wrong.field === field)) continue;
+      if (all) this.#said.add(field);
+      const wrong = wrongs.find((one) => one.field === field);
+      const words = wrong && (this.#said.has(field) || wrong.fromServer) ? wrong.words : "";
+      say(line, words);
+      line.hidden = !words;
+      this.root.querySelector(`[data-field="${field}"]`)?.setAttribute("aria-invalid", String(Boolean(words)));
+    }
+  }
+
+  /** Put the cursor into a field. @param {string} [field] */
+  focus(field = "prompt") {
+    const target = this.root.querySelector(`[data-field="${field}"]`) ?? this.root.querySelector(":checked, input[type=file]");
+    target.focus();
+    this.root.scrollIntoView({ block: "nearest" });
+  }
+
+  #field(name) {
+    const field = this.root.querySelector(`[data-field="${name}"]`);
+    const wrong = this.root.querySelector(`[data-wrong="${name}"]`);
+    field.id = `${this.id}-${name}`;
+    wrong.id = `${field.id}-wrong`;
+    field.setAttribute("aria-describedby", wrong.id);
+    this.root.querySelector(`[data-for="${name}"]`).htmlFor = field.id;
+    field.addEventListener("input", () => {
+      this.stage[name] = field.value;
+      // An empty prompt is no mistake until somebody orders; a number that cannot be is one at once.
+      if (field.value) this.#said.add(name);
+      this.tell.changed();
+    });
+    return field;
+  }
+
+  #step(by) {
+    const now = quantityOf(this.stage.quantity) ?? 0;
+    const next = Math.min(Math.max(1, now + by), this.can.limits.images_per_stage);
+    this.quantity.value = this.stage.quantity = String(next);
+    this.#said.add("quantity");
+    this.tell.changed();
+  }
+
+  #shapes() {
+    const shapes = this.root.querySelector("[data-shapes]");
+    if (!this.can.shapes.includes(this.stage.aspect_ratio)) this.stage.aspect_ratio = this.can.shapes[0];
+    for (const ratio of this.can.shapes) {
+      const input = el("input", { type: "radio", name: `${this.id}-shape`, value: ratio, checked: ratio === this.stage.aspect_ratio });
+      input.addEventListener("change", () => {
+        this.stage.aspect_ratio = ratio;
+        this.tell.changed();
+      });
+      shapes.append(el("label", { class: ratioClass(ratio) }, input, el("span", { class: "outline", "aria-hidden": "true" }), ratio));
+    }
+  }
+
+  /** Pictures may be dropped anywhere on the card, and pasted into it. */
+  #takeFiles() {
+    const { root } = this;
+    const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+    root.addEventListener("dragover", (event) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      event.dataTransfer.dropEffect = "copy";
+      root.classList.add("over");
+    });
+    root.addEventListener("dragleave", (event) => root.contains(event.relatedTarget) || root.classList.remove("over"));
+    root.addEventListener("drop", (event) => {
+      root.classList.remove("over");
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      this.references.add([...event.dataTransfer.files]);
+    });
+    root.addEventListener("paste", (event) => {
+      const files = [...(event.clipboardData?.files ?? [])];
+      if (!files.length) return;
+      event.preventDefault();
+      this.references.add(files);
+    });
+  }
+}
