@@ -1,0 +1,69 @@
+"""All pictures of a job as one zip, written while it is read: nothing is kept but one picture at a time."""
+
+import io
+import zipfile
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+from darkroom.domain.names import download_name
+from darkroom.domain.stored import DeliveredImage
+from darkroom.records import Records
+from darkroom.storage import Storage
+
+PAGE = 200
+MISSING = "missing.txt"
+
+
+class _Pipe(io.RawIOBase):
+    """What zipfile writes, until somebody takes it. It cannot seek, so that zipfile writes sizes behind the data."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object, /) -> int:
+        part = bytes(data)  # type: ignore[call-overload]  # any buffer, as the base class has it
+        self._written += part
+        return len(part)
+
+    def take(self) -> bytes:
+        taken, self._written = bytes(self._written), bytearray()
+        return taken
+
+
+async def archive(records: Records, storage: Storage, job_id: UUID) -> AsyncIterator[bytes]:
+    """The zip in parts. Pictures are stored as they are: WebP cannot be made smaller.
+
+    A picture whose file is gone is named in `missing.txt`, so that nobody takes the archive for whole.
+    """
+    pipe = _Pipe()
+    missing: list[str] = []
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as package:
+        async for image in _images(records, job_id):
+            name = download_name(image.stage_index, image.ordinal)
+            data = await storage.get(image.path)
+            if data is None:
+                missing.append(name)
+                continue
+            made = image.delivered_at
+            info = zipfile.ZipInfo(name, (made.year, made.month, made.day, made.hour, made.minute, made.second))
+            info.external_attr = 0o644 << 16
+            package.writestr(info, data)
+            yield pipe.take()
+        if missing:
+            package.writestr(MISSING, "Their files are gone from the storage:\n" + "\n".join(missing) + "\n")
+    yield pipe.take()
+
+
+async def _images(records: Records, job_id: UUID) -> AsyncIterator[DeliveredImage]:
+    after = 0
+    while page := await _page(records, job_id, after):
+        for image in page:
+            yield image
+        after = page[-1].attach_id
+
+
+async def _page(records: Records, job_id: UUID, after: int) -> Sequence[DeliveredImage]:
+    return await records.delivered_images(job_id, after, PAGE)

@@ -1,0 +1,103 @@
+"""What every request passes first: an id, who may call from where, and the headers that keep browsers in bounds."""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import Problem, answer
+from api.sign_in import is_loopback
+
+log = structlog.get_logger("darkroom.api")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_BODIES = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+DOCS_POLICY = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+"""Swagger UI writes style attributes."""
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class Guard:
+    """Gives each request an id, refuses other sites' pages, and sets the headers of every answer.
+
+    Args:
+        app: what is guarded.
+        local: whether requests need no sign-in; then only this machine's own names are served, so that no page of
+            another site reaches us by a name that it lets point here.
+        origins: front ends elsewhere that may call.
+    """
+
+    def __init__(self, app: ASGIApp, *, local: bool, origins: Iterable[str] = ()) -> None:
+        self._app = app
+        self._local = local
+        self._origins = frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid4())
+        scope.setdefault("state", {})["request_id"] = request_id
+        policy = DOCS_POLICY if scope["path"] == "/docs" else CONTENT_SECURITY_POLICY
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                out = MutableHeaders(scope=message)
+                out["X-Request-ID"] = request_id
+                out.setdefault("Content-Security-Policy", policy)
+                for name, value in _HEADERS.items():
+                    out.setdefault(name, value)
+                log.debug("request", method=scope["method"], path=scope["path"], status=message["status"])
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            refusal = self._refusal(scope, headers)
+            if refusal is None:
+                await self._app(scope, receive, send_guarded)
+            else:
+                await answer(refusal, Request(scope))(scope, receive, send_guarded)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
+        host = headers.get("host", "")
+        if self._local and not is_loopback(_name(host)):
+            return Problem(403, f"{host[:80]} is not a name of this machine; use http://127.0.0.1")
+        if scope["method"] in _SAFE:
+            return None
+        if "authorization" not in headers and not self._from_here(headers, host):
+            return Problem(403, "this was asked by another site's page; call with `Authorization: Bearer` instead")
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        if has_body and kind not in _BODIES:
+            return Problem(415, f"{kind[:60] or 'a body without Content-Type'} is not read here; send application/json")
+        return None
+
+    def _from_here(self, headers: Headers, host: str) -> bool:
+        origin = headers.get("origin")
+        if origin is not None:
+            return origin in self._origins or urlsplit(origin).netloc == host
+        return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+
+
+def _name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

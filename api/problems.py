@@ -1,0 +1,196 @@
+"""Errors as `application/problem+json` (RFC 9457): one line that names the thing, the reason and the remedy."""
+
+import http
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
+from fastapi.templating import Jinja2Templates
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from temporalio.service import RPCError, RPCStatusCode
+
+from darkroom.domain.errors import (
+    DarkroomError,
+    JobNotFound,
+    OrderRejected,
+    Retryable,
+    ServerNotReachable,
+)
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+templates = Jinja2Templates(Path(__file__).parent / "templates")
+
+AWAY_FOR = 5
+"""Seconds after which a client may try again what an outage prevented."""
+
+_CODES = {
+    400: "bad_request",
+    401: "not_signed_in",
+    402: "insufficient_credits",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    409: "not_possible_now",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "order_rejected",
+    429: "too_many_requests",
+    503: "unavailable",
+}
+
+
+class ProblemDocument(BaseModel):
+    """What every error looks like."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str = Field(description="Stable, for programs.")
+    detail: str = Field(description="For people: what is wrong, and what to do.")
+    field: str | None = Field(default=None, description="The field of the order that is wrong.")
+    retryable: bool = Field(description="Whether the same request may work later.")
+    request_id: str
+
+
+class Problem(Exception):
+    """A request that cannot be served."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        code: str | None = None,
+        field: str | None = None,
+        retryable: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.code = code or _CODES.get(status, "error")
+        self.field = field
+        self.retryable = retryable
+        self.headers = dict(headers or {})
+
+    def document(self, request_id: str) -> ProblemDocument:
+        """As it goes over the wire."""
+        return ProblemDocument(
+            title=self.code.replace("_", " ").capitalize(),
+            status=self.status,
+            code=self.code,
+            detail=self.detail,
+            field=self.field,
+            retryable=self.retryable,
+            request_id=request_id,
+        )
+
+
+def unavailable(detail: str) -> Problem:
+    """Something that this needs is away for a while."""
+    return Problem(503, detail, retryable=True, headers={"Retry-After": str(AWAY_FOR)})
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that an error is to a client."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, RPCError):
+        return _of_temporal(error)
+    if isinstance(error, HTTPException):
+        return Problem(error.status_code, str(error.detail), headers=error.headers)
+    if isinstance(error, DarkroomError):
+        return _of_darkroom(error)
+    return Problem(500, "something went wrong on our side; the log has it under this request_id", code="internal")
+
+
+def _of_darkroom(error: DarkroomError) -> Problem:
+    match error:
+        case OrderRejected():
+            return Problem(422, str(error), field=error.field)
+        case JobNotFound():
+            return Problem(404, "there is no such job, or it is not yours")
+        case ServerNotReachable() | Retryable():
+            return unavailable(str(error))
+        case _:
+            return Problem(409, str(error))
+
+
+def _of_temporal(error: RPCError) -> Problem:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return Problem(409, "the job's workflow is not there: it has just ended, or was removed")
+    return unavailable(f"the Temporal server answers: {error.message or error.status.name}")
+
+
+def of_validation(error: RequestValidationError) -> Problem:
+    """The first thing that is wrong with a request's parameters or body."""
+    first = error.errors()[0]
+    where = ".".join(str(step) for step in first["loc"][1:]) or str(first["loc"][0])
+    detail = f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+    return Problem(400, detail, field=where)
+
+
+def answer(problem: Problem, request: Request) -> Response:
+    """The response that carries a problem: a document for programs, a page for who looks at pages."""
+    document = problem.document(request.scope.get("state", {}).get("request_id", "-"))
+    content = document.model_dump(exclude_none=True)
+    if _looks_at_a_page(request) and problem.status >= 400:
+        context = {"problem": content, "account": None, "path": request.url.path}
+        headers = {**problem.headers, "Cache-Control": "no-store"}
+        return templates.TemplateResponse(request, "problem.html", context, problem.status, headers=headers)
+    return JSONResponse(content, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+def _looks_at_a_page(request: Request) -> bool:
+    for_programs = request.url.path.startswith(("/api/", "/openapi.json", "/healthz", "/readyz"))
+    return not for_programs and "text/html" in request.headers.get("accept", "")
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the API leave as a problem document."""
+
+    async def known(request: Request, error: Exception) -> Response:
+        problem = problem_of(error)
+        if problem.status == 405:
+            problem.headers["Allow"] = ", ".join(sorted(_allowed(app, request.scope["path"])))
+        return answer(problem, request)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(of_validation(error), request)
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        log.error("request failed", path=request.url.path, exc_info=error)
+        return answer(problem_of(error), request)
+
+    for kind in (Problem, DarkroomError, RPCError, HTTPException):
+        app.add_exception_handler(kind, known)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(Exception, unknown)
+
+
+def _allowed(app: FastAPI, path: str) -> set[str]:
+    """The methods of a path. Each method is a route of its own, and only the first one is asked when none fits."""
+    return {
+        method
+        for route in iter_route_contexts(app.routes)
+        if route.methods and route.path_regex.match(path)
+        for method in route.methods
+    }
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """The problems that a route may answer with, for its OpenAPI description."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+    return {
+        status: {"model": ProblemDocument, "description": http.HTTPStatus(status).phrase, "content": content}
+        for status in sorted({400, 401, 403, 503, *statuses})
+    }

@@ -1,0 +1,90 @@
+"""Following a job: server-sent events."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT
+from starlette.types import Receive, Scope, Send
+
+from api.feeds import Feeds
+from api.job_feed import JobFeed
+from api.problems import documented
+from api.routes.jobs import JobId
+from api.services import SignedIn, Use
+
+router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+
+SILENCE = 15.0
+"""Seconds after which a comment says that the line is open."""
+_COME_BACK = b"retry: 1000\n\n"
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        **documented(404),
+        200: {
+            "description": "`progress`, `stage`, `image` and `end`; the id is the number of pictures told so far.",
+            "content": {"text/event-stream": {}},
+        },
+    },
+)
+async def events(
+    job_id: JobId,
+    caller: SignedIn,
+    use: Use,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", max_length=40, description="The id of the last event you were told.")
+    ] = None,
+) -> StreamingResponse:
+    """Be told of every picture as it arrives, once, and of every change, until the job ends."""
+    await use.look(job_id, caller)
+    return _Followed(use.feeds, job_id, last_event_id)
+
+
+class _Followed(StreamingResponse):
+    """A job's events for one client. It follows for as long as it is being sent, and no longer."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, feeds: Feeds, job_id: UUID, last_event_id: str | None) -> None:
+        super().__init__(self._parts(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._feeds = feeds
+        self._job_id = job_id
+        self._last_event_id = last_event_id
+        self._feed: JobFeed | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Entered before the answer begins, so that a job that cannot be looked at is a problem and no broken stream.
+        async with self._feeds.following(self._job_id) as self._feed:
+            await super().__call__(scope, receive, send)
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        assert self._feed is not None
+        async for part in _tell(self._feed, self._last_event_id):
+            yield part
+
+
+async def _tell(feed: JobFeed, last_event_id: str | None) -> AsyncIterator[bytes]:
+    told, since = _told(last_event_id, feed.known), -1
+    yield _COME_BACK
+    while True:
+        known, version, ended = feed.known, feed.version, feed.ended
+        yield b"".join(feed.events(told, since))
+        told, since = known, version
+        if ended or feed.closed:
+            return
+        while not await feed.changed(since, SILENCE):
+            yield KEEPALIVE_COMMENT
+
+
+def _told(last_event_id: str | None, known: int) -> int:
+    """How many pictures a client has been told; one that says what cannot be is told all."""
+    if last_event_id is None or not last_event_id.isascii() or not last_event_id.isdigit():
+        return 0
+    number = int(last_event_id)
+    return number if number <= known else 0

@@ -1,0 +1,142 @@
+"""The page: rendered with what the server knows, so that it says something before any script runs."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import TypeAdapter
+
+from api.problems import Problem, templates
+from api.routes import jobs as job_routes
+from api.routes.deployment import account_of, statistics_for
+from api.routes.jobs import JobId, steer, view_of
+from api.routes.waiting import until_opened_again
+from api.services import Services, Use
+from api.sign_in import COOKIE, Caller, presented
+from api.strips import strips_of
+from darkroom.desk import Desk
+from darkroom.domain.answers import Answer
+from darkroom.domain.progress import JobStatus
+from darkroom.domain.sentences import how_it_stands
+
+router = APIRouter(include_in_schema=False)
+_JSON = TypeAdapter(Any)
+LISTED = 50
+
+
+async def visitor(request: Request, use: Use) -> Caller:
+    """Who looks at a page; a stranger is shown the way to sign in.
+
+    Raises:
+        Problem: 303 to the sign-in page.
+    """
+    try:
+        return await use.sign_in.caller(presented(request))
+    except Problem as problem:
+        if problem.status != 401:
+            raise
+        wanted = quote(request.url.path, safe="/")
+        raise Problem(303, problem.detail, headers={"Location": f"/sign-in?next={wanted}"}) from problem
+
+
+Visitor = Annotated[Caller, Depends(visitor)]
+
+
+async def _page(request: Request, use: Services, caller: Caller | None, name: str, **context: Any) -> HTMLResponse:
+    account = None if caller is None else (await account_of(use, caller)).model_dump(mode="json")
+    shown = {"account": account, "path": request.url.path, **context}
+    return templates.TemplateResponse(request, name, shown, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/")
+async def order_page(request: Request, caller: Visitor, use: Use) -> HTMLResponse:
+    return await _page(request, use, caller, "order.html")
+
+
+@router.get("/jobs")
+async def jobs_page(
+    request: Request, caller: Visitor, use: Use, status: JobStatus | None = None, cursor: str | None = None
+) -> HTMLResponse:
+    page = await job_routes.jobs(caller, use, status, LISTED, cursor)
+    return await _page(request, use, caller, "jobs.html", page=page.model_dump(mode="json"), status=status)
+
+
+@router.get("/jobs/{job_id}")
+async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use) -> HTMLResponse:
+    view = await view_of(use, caller, job_id)
+    ordered = await job_routes.ordered(job_id, caller, use)
+    feed = await use.feeds.once(job_id)
+    job: dict[str, Any] = view.model_copy(update={"generated_attach_ids": None}).model_dump(mode="json")
+    strips: Any = _JSON.dump_python(strips_of(feed, ordered), mode="json")
+    return await _page(
+        request, use, caller, "job.html",
+        job=job, strips=strips, sentence=how_it_stands(view), state={"job": job, "strips": strips},
+    )  # fmt: skip
+
+
+@router.post("/jobs/{job_id}/{action}")
+async def steer_by_form(job_id: JobId, action: str, caller: Visitor, use: Use) -> Response:
+    """What the buttons do where no script runs."""
+    wishes: dict[str, Callable[[Desk], Awaitable[Answer]]] = {
+        "cancel": lambda desk: desk.cancel(job_id, "cancelled on the page"),
+        "pause": lambda desk: desk.pause(job_id, None),
+        "resume": lambda desk: desk.resume(job_id),
+        "restart": lambda desk: desk.restart(job_id),
+    }
+    if action not in wishes:
+        raise Problem(404, f"a job cannot be asked to {action[:40]}")
+    await use.allowance.spend(caller)
+    await steer(use, caller, job_id, wishes[action])
+    if action == "restart":
+        await until_opened_again(use, job_id, job_routes.OPENING_PATIENCE)
+    return RedirectResponse(f"/jobs/{job_id}", 303)
+
+
+@router.get("/stats")
+async def stats_page(
+    request: Request, caller: Visitor, use: Use, days: Annotated[int, Query(ge=1, le=365)] = 14
+) -> HTMLResponse:
+    found = await statistics_for(use, caller, days)
+    return await _page(request, use, caller, "stats.html", statistics=found.model_dump(mode="json"), days=days)
+
+
+@router.get("/sign-in")
+async def sign_in_page(request: Request, use: Use, next: str = "/") -> HTMLResponse:  # noqa: A002 - the usual name
+    return await _page(request, use, None, "sign_in.html", next=_inside(next), failed=False)
+
+
+@router.post("/sign-in")
+async def sign_in(
+    request: Request,
+    use: Use,
+    token: Annotated[str, Form(max_length=10_000)] = "",
+    next: Annotated[str, Form(max_length=2_000)] = "/",  # noqa: A002
+) -> Response:
+    """Exchange a key or token for a cookie that no script can read."""
+    try:
+        await use.sign_in.caller(token.strip() or "-")
+    except Problem as problem:
+        if problem.status != 401:
+            raise
+        page = await _page(request, use, None, "sign_in.html", next=_inside(next), failed=True)
+        page.status_code = 401
+        return page
+    response = RedirectResponse(_inside(next), 303)
+    secure = request.url.scheme == "https"
+    response.set_cookie(COOKIE, token.strip(), httponly=True, samesite="strict", secure=secure, path="/")
+    return response
+
+
+@router.post("/sign-out")
+async def sign_out() -> Response:
+    response = RedirectResponse("/sign-in", 303)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict", path="/")
+    return response
+
+
+def _inside(wanted: str) -> str:
+    """A path of ours, wherever a link wanted to lead."""
+    inside = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
+    return wanted if inside and wanted.isprintable() and "\\" not in wanted else "/"

@@ -1,0 +1,127 @@
+"""Pictures by signed address, and references that users bring."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, File, Path, Query, UploadFile
+from fastapi.responses import Response
+
+from api.addresses import View
+from api.problems import Problem, documented
+from api.services import Changing, Services, SignedIn, Use
+from api.shapes import AttachmentView
+from darkroom.domain.errors import OrderRejected
+from darkroom.domain.stored import StoredFile
+from darkroom.uploads import LARGEST_UPLOAD
+
+router = APIRouter()
+
+KEEP = timedelta(hours=24)
+MULTIPART_OVERHEAD = 64 * 1024
+AttachId = Annotated[int, Path(ge=1, lt=2**31, description="The attachment's id.")]
+Expires = Annotated[int, Query(ge=0, lt=2**40)]
+Signature = Annotated[str, Query(max_length=64)]
+
+_PICTURE: dict[str, dict[str, str]] = {"image/webp": {}, "image/png": {}, "image/jpeg": {}}
+
+
+@router.get(
+    "/pictures/{attach_id}",
+    tags=["pictures"],
+    response_class=Response,
+    responses={**documented(404), 200: {"content": _PICTURE, "description": "The picture."}},
+)
+async def picture(
+    attach_id: AttachId,
+    use: Use,
+    expires: Expires,
+    signature: Signature,
+    download: Annotated[bool, Query(description="Whether to save it rather than to show it.")] = False,
+) -> Response:
+    """A picture as it is stored. The address is its own permission, for a day."""
+    stored = await _signed(use, View.FILE, attach_id, expires, signature)
+    data = await use.parts.storage.get(stored.path)
+    if data is None:
+        raise Problem(404, f"the file of picture {attach_id} is gone from the storage")
+    name = stored.path.rpartition("/")[2]
+    disposition = f'{"attachment" if download else "inline"}; filename="{name}"'
+    return Response(data, media_type=stored.media_type, headers={**_kept(), "Content-Disposition": disposition})
+
+
+@router.get(
+    "/pictures/{attach_id}/thumbnail",
+    tags=["pictures"],
+    response_class=Response,
+    responses={**documented(404), 200: {"content": {"image/webp": {}}, "description": "A small picture."}},
+)
+async def thumbnail(attach_id: AttachId, use: Use, expires: Expires, signature: Signature) -> Response:
+    """A small picture, 192 pixels high at most."""
+    stored = await _signed(use, View.THUMBNAIL, attach_id, expires, signature)
+    small = await use.thumbnails.get(stored.path)
+    if small is None:
+        raise Problem(404, f"the file of picture {attach_id} is gone from the storage")
+    return Response(small, media_type="image/webp", headers=_kept())
+
+
+@router.post(
+    "/api/attachments",
+    status_code=201,
+    tags=["orders"],
+    max_body_size=LARGEST_UPLOAD + MULTIPART_OVERHEAD,
+    responses=documented(413, 415, 422, 429),
+)
+async def attach(
+    file: Annotated[UploadFile, File(description="PNG, JPEG or WebP.")], caller: Changing, use: Use
+) -> AttachmentView:
+    """Upload a reference to draw after. It is written anew without metadata; the same picture is stored once."""
+    name = (file.filename or "picture").replace("\\", "/").rpartition("/")[2][:200] or "picture"
+    data = await file.read()
+    if len(data) > LARGEST_UPLOAD:
+        raise Problem(413, f"{name} has {len(data):,} bytes, above the maximum of {LARGEST_UPLOAD:,}")
+    try:
+        upload, facts = await use.parts.uploads.clean(name, data)
+    except OrderRejected as error:
+        raise Problem(415, error.reason, field="file") from error
+    attach_id = await use.parts.uploads.store(upload, caller.user_id)
+    return AttachmentView(
+        attach_id=attach_id,
+        name=name,
+        media_type=facts.media_type,
+        width=facts.width,
+        height=facts.height,
+        size=len(upload.data),
+        url=use.addresses.file(attach_id),
+        thumbnail_url=use.addresses.thumbnail(attach_id),
+    )
+
+
+@router.get("/api/attachments/{attach_id}", tags=["orders"], responses=documented(404))
+async def attachment(attach_id: AttachId, caller: SignedIn, use: Use) -> AttachmentView:
+    """An attachment of yours, an upload or a delivered picture, with signed addresses."""
+    stored = await use.parts.records.stored_file(attach_id)
+    # One without an owner, as old rows are, may be used by anyone (spec §1).
+    if stored is None or not (stored.user_id is None or caller.may_see(stored.user_id)):
+        raise Problem(404, f"there is no attachment {attach_id}, or it is not yours")
+    return AttachmentView(
+        attach_id=attach_id,
+        media_type=stored.media_type,
+        url=use.addresses.file(attach_id),
+        thumbnail_url=use.addresses.thumbnail(attach_id),
+    )
+
+
+async def _signed(use: Services, view: View, attach_id: int, expires: int, signature: str) -> StoredFile:
+    """The file that an address shows.
+
+    Raises:
+        Problem: 404 for an address that is not ours or too old, as for a picture that is not there.
+    """
+    if use.addresses.holds(view, attach_id, expires, signature):
+        stored = await use.parts.records.stored_file(attach_id)
+        if stored is not None:
+            return stored
+    raise Problem(404, "there is no such picture, or its address is too old; ask for a new one")
+
+
+def _kept() -> dict[str, str]:
+    return {"Cache-Control": f"private, max-age={int(KEEP.total_seconds())}, immutable"}

@@ -1,0 +1,112 @@
+"""Server-sent events: every picture once, in order, for whoever follows, whenever they come."""
+
+import asyncio
+from collections import Counter
+from uuid import UUID
+
+from tests.api.stack import Api, Event
+from tests.workflows.scripted import Act
+
+
+async def all_events(api: Api, job_id: UUID, last_event_id: str | None = None) -> list[Event]:
+    return [event async for event in api.events(job_id, last_event_id)]
+
+
+def numbers(events: list[Event]) -> list[int]:
+    return [event.data["number"] for event in events if event.name == "image"]
+
+
+async def test_every_picture_is_told_once_and_then_the_end(api: Api) -> None:
+    job_id = await api.order(12, 8)
+    events = await all_events(api, job_id)
+    assert numbers(events) == list(range(1, 21))
+    assert len({event.data["attach_id"] for event in events if event.name == "image"}) == 20
+    assert events[-1].name == "end"
+    assert events[-1].data["status"] == "completed"
+    assert events[-1].data["completed_images"] == 20
+    assert [event.name for event in events].count("end") == 1
+
+
+async def test_pictures_carry_addresses_that_show_them(api: Api) -> None:
+    job_id = await api.order(2)
+    images = [event.data for event in await all_events(api, job_id) if event.name == "image"]
+    for image in images:
+        for address in (image["url"], image["thumbnail_url"]):
+            answer = await api.http.get(address)
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
+            assert answer.content[8:12] == b"WEBP"
+
+
+async def test_who_comes_back_is_told_the_next_one_first(api: Api) -> None:
+    api.provider.gate.clear()
+    job_id = await api.order(30)
+    following = asyncio.create_task(_until(api, job_id, 10))
+    api.provider.gate.set()
+    first = await following
+    rest = await all_events(api, job_id, first[-1].id)
+    assert numbers(first) + numbers(rest) == list(range(1, 31))
+
+
+async def _until(api: Api, job_id: UUID, count: int) -> list[Event]:
+    """The first events, up to so many pictures; then the connection is cut."""
+    found: list[Event] = []
+    async for event in api.events(job_id):
+        found.append(event)
+        if len(numbers(found)) == count:
+            break
+    return found
+
+
+async def test_who_comes_back_to_another_process_is_told_the_rest(api: Api) -> None:
+    job_id = await api.order(10)
+    first = await all_events(api, job_id)
+    fourth = next(event for event in first if event.name == "image" and event.data["number"] == 4)
+    api.services.feeds._feeds.clear()  # what a new process knows
+    rest = await all_events(api, job_id, fourth.id)
+    assert numbers(rest) == [5, 6, 7, 8, 9, 10]
+    told = {event.data["number"]: event.data["attach_id"] for event in first if event.name == "image"}
+    assert all(told[event.data["number"]] == event.data["attach_id"] for event in rest if event.name == "image")
+
+
+async def test_a_client_that_says_what_cannot_be_is_told_everything(api: Api) -> None:
+    job_id = await api.order(3)
+    await api.ended(job_id)
+    for said in ("99", "-1", "x", "1e3", ""):
+        assert numbers(await all_events(api, job_id, said)) == [1, 2, 3]
+
+
+async def test_fifty_followers_are_told_the_same(api: Api) -> None:
+    api.provider.gate.clear()
+    job_id = await api.order(25)
+    followers = [asyncio.create_task(all_events(api, job_id)) for _ in range(50)]
+    await api.provider.until_calls(25)
+    api.provider.gate.set()
+    for events in await asyncio.gather(*followers):
+        assert Counter(numbers(events)) == Counter(range(1, 26))
+        assert events[-1].name == "end"
+    assert len(api.services.feeds._feeds) == 1
+
+
+async def test_stages_tell_which_frames_are_being_made_and_which_were_missed(api: Api) -> None:
+    api.provider.script = {(0, 1): [Act.MISS]}
+    api.provider.gate.clear()
+    job_id = await api.order(3)
+    seen: list[list[tuple[int, str]]] = []
+    async for event in api.events(job_id):
+        if event.name == "stage":
+            seen.append([(frame["position"], frame["state"]) for frame in event.data["frames"]])
+            if seen[-1] == [(0, "making"), (1, "making"), (2, "making")]:
+                api.provider.gate.set()
+        if event.name == "image" and event.data["ordinal"] == 3:
+            assert event.data["position"] == 1
+            assert event.data["round"] == 1
+    assert [(1, "missed")] in seen
+    assert seen[-1] == []
+
+
+async def test_the_feed_goes_when_nobody_follows(api: Api, monkeypatch: object) -> None:
+    job_id = await api.order(1)
+    await api.ended(job_id)
+    await all_events(api, job_id)
+    [feed] = api.services.feeds._feeds.values()
+    assert feed.followers == 0

@@ -1,0 +1,173 @@
+"""Orders over HTTP: created once, priced before, and refused with one line that names the field."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from temporalio.client import Client
+
+from darkroom.domain.names import LOCAL_USER
+from tests.api.stack import Api, running_api
+
+LEMON = {"stages": [{"prompt": "a lemon", "quantity": 2}]}
+
+
+async def test_an_order_is_accepted_with_its_place(api: Api) -> None:
+    answer = await api.http.post("/api/jobs", json=LEMON)
+    assert answer.status_code == 202
+    body = answer.json()
+    assert answer.headers["location"] == body["urls"]["self"] == f"/api/jobs/{body['job_id']}"
+    assert (body["found"], body["total_images"]) == (False, 2)
+    job = await api.ended(UUID(body["job_id"]))
+    assert (job["status"], job["completed_images"]) == ("completed", 2)
+
+
+async def test_one_key_and_body_is_one_job_and_another_body_is_refused(api: Api) -> None:
+    headers = {"Idempotency-Key": "spring-1"}
+    first, second = [await api.http.post("/api/jobs", json=LEMON, headers=headers) for _ in range(2)]
+    assert first.json()["job_id"] == second.json()["job_id"]
+    assert (first.json()["found"], second.json()["found"]) == (False, True)
+    other = {"stages": [{"prompt": "a lime", "quantity": 2}]}
+    answer = await api.http.post("/api/jobs", json=other, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+    await api.ended(UUID(first.json()["job_id"]))
+    # Long after, too: when the job has ended and its stages are stored.
+    late = await api.http.post("/api/jobs", json=LEMON, headers=headers)
+    assert (late.status_code, late.json()["job_id"], late.json()["status"]) == (
+        202,
+        first.json()["job_id"],
+        "completed",
+    )
+    assert len(await api.parts.records.job_page(10)) == 1
+
+
+async def test_fifty_at_once_with_one_key_are_one_job(api: Api) -> None:
+    headers = {"Idempotency-Key": str(uuid4())}
+    answers = await asyncio.gather(*(api.http.post("/api/jobs", json=LEMON, headers=headers) for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["job_id"] for answer in answers}) == 1
+    assert [answer.json()["found"] for answer in answers].count(False) == 1
+    assert len(await api.parts.records.job_page(10)) == 1
+
+
+async def test_two_users_may_use_the_same_key(signed: Api) -> None:
+    found = set()
+    for _ in range(2):
+        headers = {**signed.as_user(await signed.key(uuid4())), "Idempotency-Key": "spring-1"}
+        found.add((await signed.http.post("/api/jobs", json=LEMON, headers=headers)).json()["job_id"])
+    assert len(found) == 2
+
+
+async def test_prefer_wait_waits_for_the_end(api: Api) -> None:
+    answer = await api.http.post("/api/jobs", json=LEMON, headers={"Prefer": "wait=20"})
+    assert (answer.json()["status"], answer.json()["completed_images"]) == ("completed", 2)
+    assert answer.headers["preference-applied"] == "wait=20"
+
+
+async def test_prefer_wait_does_not_wait_longer_than_asked(api: Api) -> None:
+    api.provider.gate.clear()
+    answer = await api.http.post("/api/jobs", json=LEMON, headers={"Prefer": "respond-async, wait=1"})
+    assert (answer.status_code, answer.json()["status"]) in {(202, "processing"), (202, "pending")}
+
+
+async def test_a_quote_says_the_price_and_creates_nothing(quiet: Api) -> None:
+    document = {"stages": [{"prompt": "a", "quantity": 3}, {"prompt": "b", "quantity": 2}], "colour": "red"}
+    quote = (await quiet.http.post("/api/jobs/quote", json=document)).json()
+    assert (quote["images"], quote["price"], quote["credits"], quote["enough"]) == (5, 20, 100, True)
+    assert [stage["credits"] for stage in quote["stages"]] == [60, 40]
+    assert quote["warnings"] == ["colour: is not a known key, ignored"]
+    capped = (await quiet.http.post("/api/jobs/quote", json={**document, "max_credits": 70})).json()
+    assert (capped["credits"], [stage["credits"] for stage in capped["stages"]]) == (60, [60, 0])
+    assert await quiet.parts.records.job_page(10) == []
+
+
+async def test_an_order_that_the_balance_does_not_cover_is_402_and_creates_nothing(quiet: Api) -> None:
+    document = {"stages": [{"prompt": "a", "quantity": 5001}]}
+    answer = await quiet.http.post("/api/jobs", json=document)
+    assert (answer.status_code, answer.json()["code"]) == (402, "insufficient_credits")
+    assert "need 100020, available 100000" in answer.json()["detail"]
+    assert await quiet.parts.records.job_page(10) == []
+    assert (await quiet.http.post("/api/jobs/quote", json=document)).json()["enough"] is False
+
+
+REFUSED: list[tuple[Any, str]] = [
+    ({"stages": []}, "stages"),
+    ({"stages": [{"prompt": "a", "quantity": 0}]}, "stages[0].quantity"),
+    ({"stages": [{"prompt": " ", "quantity": 1}]}, "stages[0].prompt"),
+    ({"stages": [{"prompt": "a", "quantity": 1, "aspect-ratio": "7:5"}]}, "stages[0].aspect_ratio"),
+    ({"stages": [{"prompt": "a", "quantity": 1, "mergedImageAttachId": 99}]}, "stages[0].references"),
+    ({"stages": [{"prompt": "a", "quantity": 1}], "job_type": "poster"}, "job_type"),
+    ({"stages": [{"prompt": "a", "quantity": 1}], "userId": str(uuid4())}, "user_id"),
+    ({}, "job_type"),
+    ({"stages": [{"prompt": "\ud800", "quantity": 1}]}, "document"),
+    ({"stages": [{"prompt": "a", "quantity": float("nan")}]}, "document"),
+    ({"stages": [{"prompt": "a", "quantity": 1}], "note": float("inf")}, "document"),
+]
+
+
+@pytest.mark.parametrize("route", ["/api/jobs", "/api/jobs/quote"])
+@pytest.mark.parametrize(("document", "field"), REFUSED)
+async def test_a_rejected_order_names_the_field_and_leaves_nothing(
+    quiet: Api, route: str, document: Any, field: str
+) -> None:
+    content = json.dumps(document)  # httpx refuses to write what is no JSON
+    answer = await quiet.http.post(route, content=content, headers={"Content-Type": "application/json"})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["field"]) == (422, "order_rejected", field), problem
+    assert problem["detail"].startswith(f"{field}: ")
+    assert problem["retryable"] is False
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert await quiet.parts.records.job_page(10) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"", "application/json", 400),
+        (b"{", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"null", "application/json", 400),
+        (b'"x"', "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b'{"stages": ' + b"[" * 5_000 + b"]" * 5_000 + b"}", "application/json", 400),
+        (b'{"stages": ' + b"[" * 50 + b"]" * 50 + b"}", "application/json", 422),
+        (b"{}", "text/plain", 415),
+        (b"{}", "", 415),
+    ],
+)
+async def test_what_is_no_document_is_refused_in_one_line(quiet: Api, content: bytes, kind: str, status: int) -> None:
+    answer = await quiet.http.post("/api/jobs", content=content, headers={"Content-Type": kind})
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"]
+
+
+async def test_too_many_changes_are_told_when_to_come_back(temporal: Client, tmp_path: Path) -> None:
+    async with running_api(temporal, tmp_path, workers=False, settings={"api_changes_per_minute": 3}) as api:
+        answers = [await api.http.post("/api/jobs", json=LEMON) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+        assert answers[-1].json()["retryable"] is True
+        assert (await api.http.get("/api/jobs")).status_code == 200
+
+
+async def test_the_order_of_a_job_can_be_ordered_again(api: Api) -> None:
+    document = {"stages": [{"prompt": "a", "quantity": 1, "aspect-ratio": "1:1"}, {"prompt": "b", "quantity": 2}]}
+    job_id = (await api.http.post("/api/jobs", json=document)).json()["job_id"]
+    await api.ended(UUID(job_id))
+    again = (await api.http.get(f"/api/jobs/{job_id}/order")).json()["document"]
+    assert [(stage["prompt"], stage["quantity"], stage["aspect_ratio"]) for stage in again["stages"]] == [
+        ("a", 1, "1:1"),
+        ("b", 2, "16:9"),
+    ]
+    answer = await api.http.post("/api/jobs", json=again)
+    assert (answer.status_code, answer.json()["warnings"], answer.json()["total_images"]) == (202, [], 3)
+    job = await api.ended(UUID(answer.json()["job_id"]))
+    assert job["completed_images"] == 3
+    account = await api.parts.records.account(LOCAL_USER)
+    assert account is not None
+    assert account.balance == 100_000 - 6 * 20
