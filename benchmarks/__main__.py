@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.api import following, ordering
 from benchmarks.encoding import webp
 from benchmarks.figures import Figure, Machine, Report, show
 from benchmarks.measurements import Bench, Measurement, memory, overhead, size, throughput
@@ -24,6 +25,8 @@ MEASUREMENTS: dict[str, Measurement] = {
     "memory": memory,
     "size": size,
     "supabase": supabase,
+    "following": following,
+    "ordering": ordering,
 }
 
 

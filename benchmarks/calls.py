@@ -33,6 +33,8 @@ class Calls:
 class BenchProvider:
     """An ImageProvider that answers with prebuilt pictures; the prompt of a job is its label."""
 
+    model = None
+
     def __init__(self, work: Work, folder: Path) -> None:
         self.capabilities = Capabilities(name="offline", aspect_ratios=("16:9",), max_references=0)
         self._calls = Calls(work, folder)

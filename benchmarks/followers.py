@@ -1,0 +1,61 @@
+"""Many clients of one job's events, in a process of their own: `python -m benchmarks.followers PORT JOB COUNT`.
+
+Prints a line of JSON when all are connected, and one when all have seen the end.
+"""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+
+from darkroom.domain.model import Value
+
+HOST = "127.0.0.1"
+
+
+class Followed(Value):
+    """What the clients saw together."""
+
+    clients: int
+    exact: int
+    """Those that were told every picture once, in order, and the end."""
+    pictures: int
+    """The most that one was told."""
+
+
+async def follow(port: int, job: str, connected: "asyncio.Queue[None]") -> tuple[list[int], int]:
+    """The numbers of the pictures that one client was told, and how often it was told the end."""
+    reader, writer = await asyncio.open_connection(HOST, port, limit=2**20)
+    request = f"GET /api/jobs/{job}/events HTTP/1.1\r\nHost: {HOST}:{port}\r\nAccept: text/event-stream\r\n\r\n"
+    writer.write(request.encode())
+    told: list[int] = []
+    names: Counter[bytes] = Counter()
+    event = b""
+    while line := await reader.readline():
+        if line.startswith(b"retry:"):
+            await connected.put(None)
+        elif line.startswith(b"event: "):
+            event = line[7:].strip()
+            names[event] += 1
+        elif line.startswith(b"data: ") and event == b"image":
+            told.append(json.loads(line[6:])["number"])
+        elif line == b"0\r\n":
+            break
+    writer.close()
+    return told, names[b"end"]
+
+
+async def main(port: int, job: str, count: int) -> None:
+    connected: asyncio.Queue[None] = asyncio.Queue()
+    clients = [asyncio.create_task(follow(port, job, connected)) for _ in range(count)]
+    for _ in range(count):
+        await connected.get()
+    print(json.dumps({"connected": count}), flush=True)
+    seen = await asyncio.gather(*clients)
+    most = max(len(told) for told, _ in seen)
+    exact = sum(told == list(range(1, most + 1)) and ends == 1 for told, ends in seen)
+    print(Followed(clients=count, exact=exact, pictures=most).model_dump_json(), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
