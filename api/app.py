@@ -8,6 +8,7 @@ import fastapi_offline
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 
 from api import document, problems
@@ -55,7 +56,6 @@ def make_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        max_body_size=LARGEST_DOCUMENT,
         separate_input_output_schemas=False,
     )
     app.state.services = services
@@ -70,6 +70,8 @@ def make_app(services: Services) -> FastAPI:
 
     app.mount("/static/swagger", StaticFiles(directory=_SWAGGER), name="swagger")
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    # Inside the guard, so that what is too large is a problem like any other; routes may raise their own limit.
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_DOCUMENT)
     app.add_middleware(Guard, local=not services.sign_in.needed, origins=settings.api_cors_origins)
     if settings.api_cors_origins:
         app.add_middleware(

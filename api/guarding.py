@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import Problem, answer
+from api.problems import Problem, answer, problem_of
 from api.sign_in import is_loopback
 
 log = structlog.get_logger("darkroom.api")
@@ -31,6 +31,44 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+
+
+class _Sender:
+    """Sends an answer with the headers that every answer has."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._request_id = request_id
+        self._replaced = False
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if self._replaced:
+            return
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            if message["status"] == 413 and headers.get("content-type", "").startswith("text/plain"):
+                await self._say_too_large()
+                return
+            self._complete(headers)
+            self.started = True
+            log.debug("request", method=self._scope["method"], path=self._scope["path"], status=message["status"])
+        await self._send(message)
+
+    def _complete(self, headers: MutableHeaders) -> None:
+        headers["X-Request-ID"] = self._request_id
+        docs = self._scope["path"] == "/docs"
+        headers.setdefault("Content-Security-Policy", DOCS_POLICY if docs else CONTENT_SECURITY_POLICY)
+        for name, value in _HEADERS.items():
+            headers.setdefault(name, value)
+
+    async def _say_too_large(self) -> None:
+        """The framework counts bytes below our error handlers, and says it in plain text."""
+        problem = Problem(413, "the body is larger than what is read here")
+        await answer(problem, Request(self._scope))(self._scope, self._receive, self)
+        self._replaced = True
 
 
 class Guard:
@@ -56,24 +94,21 @@ class Guard:
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid4())
         scope.setdefault("state", {})["request_id"] = request_id
-        policy = DOCS_POLICY if scope["path"] == "/docs" else CONTENT_SECURITY_POLICY
-
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                out = MutableHeaders(scope=message)
-                out["X-Request-ID"] = request_id
-                out.setdefault("Content-Security-Policy", policy)
-                for name, value in _HEADERS.items():
-                    out.setdefault(name, value)
-                log.debug("request", method=scope["method"], path=scope["path"], status=message["status"])
-            await send(message)
-
+        sender = _Sender(scope, receive, send, request_id)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            refusal = self._refusal(scope, headers)
-            if refusal is None:
-                await self._app(scope, receive, send_guarded)
-            else:
-                await answer(refusal, Request(scope))(scope, receive, send_guarded)
+            problem = self._refusal(scope, headers)
+            if problem is None:
+                try:
+                    await self._app(scope, receive, sender)
+                except Exception as error:
+                    # Here and not in the framework's outermost layer, where the answer would lack its headers and
+                    # the log line the request's id.
+                    if sender.started:
+                        raise
+                    log.exception("request failed", method=scope["method"], path=scope["path"])
+                    problem = problem_of(error)
+            if problem is not None:
+                await answer(problem, Request(scope))(scope, receive, sender)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
         host = headers.get("host", "")
@@ -92,7 +127,7 @@ class Guard:
     def _from_here(self, headers: Headers, host: str) -> bool:
         origin = headers.get("origin")
         if origin is not None:
-            return origin in self._origins or urlsplit(origin).netloc == host
+            return origin in self._origins or (host != "" and origin.partition("://")[2] == host)
         return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
 
 

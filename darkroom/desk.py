@@ -148,8 +148,7 @@ class Desk:
         """Ask a job to stop; answers at once, the calls under way are still delivered."""
         row = await self.job(job_id)
         if row.status is JobStatus.PENDING and await self._records.cancel_pending(job_id, reason):
-            if self._client is not None:
-                await announce(self._records, self._client, job_id, None)
+            await self._tell_unopened(job_id)
             return _answer(await self.job(job_id), success=True, message="Job cancelled successfully")
         row = await self.job(job_id)
         if row.status.ended:
@@ -159,6 +158,15 @@ class Desk:
         if not await self._signal(row, "cancel", CancelRequest(reason=reason)):
             return _answer(await self.job(job_id), success=False, message="Job has just ended")
         return _answer(row, success=True, message="Job cancelled successfully")
+
+    async def _tell_unopened(self, job_id: UUID) -> None:
+        """No workflow tells this end. A front end's row names nobody before its order is read, so it is read."""
+        source = await self._records.order_source(job_id)
+        url = await self._intake.webhook_of(source.document)
+        if url is not None:
+            await self._records.keep_webhook(job_id, url)
+        if self._client is not None:
+            await announce(self._records, self._client, job_id, None)
 
     async def pause(self, job_id: UUID, reason: str | None = None) -> Answer:
         """Ask a job to begin nothing more until `resume`."""

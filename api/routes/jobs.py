@@ -210,7 +210,12 @@ def _write_cursor(cursor: JobCursor) -> str:
 
 
 def _read_cursor(text: str) -> JobCursor:
+    wrong = Problem(400, "cursor: is not one that a page of jobs gave", field="cursor")
     try:
-        return JobCursor.model_validate_json(urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)))
+        cursor = JobCursor.model_validate_json(urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)))
     except (ValueError, ValidationError):
-        raise Problem(400, "cursor: is not one that a page of jobs gave", field="cursor") from None
+        raise wrong from None
+    # Times that no job has: without a zone, or at an end of the calendar, where another zone is out of it.
+    if cursor.created_at.tzinfo is None or not 2000 <= cursor.created_at.year < 9999:
+        raise wrong
+    return cursor

@@ -74,7 +74,7 @@ async def attach(
     file: Annotated[UploadFile, File(description="PNG, JPEG or WebP.")], caller: Changing, use: Use
 ) -> AttachmentView:
     """Upload a reference to draw after. It is written anew without metadata; the same picture is stored once."""
-    name = (file.filename or "picture").replace("\\", "/").rpartition("/")[2][:200] or "picture"
+    name = _plain(file.filename)
     data = await file.read()
     if len(data) > LARGEST_UPLOAD:
         raise Problem(413, f"{name} has {len(data):,} bytes, above the maximum of {LARGEST_UPLOAD:,}")
@@ -108,6 +108,12 @@ async def attachment(attach_id: AttachId, caller: SignedIn, use: Use) -> Attachm
         url=use.addresses.file(attach_id),
         thumbnail_url=use.addresses.thumbnail(attach_id),
     )
+
+
+def _plain(given: str | None) -> str:
+    """A file's name, without folders and without what cannot be seen: that may make the rest read backwards."""
+    last = (given or "").replace("\\", "/").rpartition("/")[2]
+    return "".join(sign for sign in last if sign.isprintable())[:200].strip() or "picture"
 
 
 async def _signed(use: Services, view: View, attach_id: int, expires: int, signature: str) -> StoredFile:

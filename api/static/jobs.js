@@ -7,9 +7,19 @@ import { isEnded, number, standing } from "./words.js";
 
 const EVERY = 3000;
 const list = document.querySelector("[data-jobs]");
+const empty = document.querySelector("[data-empty]");
 
 /** Only the newest page is alive; an older one is looked at as it was. */
 if (list && !new URLSearchParams(location.search).has("cursor")) follow();
+if (empty) wait();
+
+/** Nothing is listed yet: once there is something, the server draws the list. */
+async function wait() {
+  const status = empty.dataset.empty ? `&status=${empty.dataset.empty}` : "";
+  const { jobs } = document.hidden ? { jobs: [] } : await ask(`/api/jobs?limit=1${status}`).catch(() => ({ jobs: [] }));
+  if (jobs.length) location.reload();
+  else setTimeout(wait, EVERY);
+}
 
 function follow() {
   let timer = setTimeout(look, EVERY);

@@ -5,6 +5,9 @@ import { quantityOf } from "./draft.js";
 import { References } from "./references.js";
 import { count } from "./words.js";
 
+/** Browsers that do not let a field grow with its text are helped. */
+const GROWS = CSS.supports("field-sizing", "content");
+
 let made = 0;
 
 export class StageCard {
@@ -43,6 +46,7 @@ export class StageCard {
     title.id = `${this.id}-title`;
     title.textContent = `Stage ${index}`;
     this.root.setAttribute("aria-labelledby", title.id);
+    this.#grow();
     const remove = this.root.querySelector("[data-remove]");
     remove.hidden = alone;
     remove.setAttribute("aria-label", `Remove stage ${index}`);
@@ -91,9 +95,16 @@ export class StageCard {
       this.stage[name] = field.value;
       // An empty prompt is no mistake until somebody orders; a number that cannot be is one at once.
       if (field.value) this.#said.add(name);
+      this.#grow();
       this.tell.changed();
     });
     return field;
+  }
+
+  #grow() {
+    if (GROWS) return;
+    this.prompt.style.height = "auto";
+    this.prompt.style.height = `${this.prompt.scrollHeight + 2}px`;
   }
 
   #step(by) {

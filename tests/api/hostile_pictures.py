@@ -134,7 +134,6 @@ REFUSED: dict[str, bytes] = {
     "png-cut": picture(size=(64, 64))[:-40],
     "jpeg-cut": picture("JPEG", size=(256, 256))[:-300],
     "webp-cut": picture("WEBP", size=(64, 64))[:-20],
-    "png-no-pixels": png_of(64, 64, rows=3),
     "png-zero-wide": png_of(0, 5),
     "png-moves": animated("PNG"),
     "webp-moves": animated("WEBP"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,6 +123,7 @@ BROKEN: dict[str, bytes] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
 async def test_odd_pictures_are_pictures(quiet: Api) -> None:
     for name, data in BROKEN.items():
         kept = await stored(quiet, await upload(quiet, data))
@@ -143,8 +145,8 @@ async def test_the_largest_pictures_are_taken_one_at_a_time(quiet: Api) -> None:
     largest = png_of(8_000, 5_000)
     assert len(largest) < 10_000
     with memory() as most:
-        answers = await asyncio.gather(*(upload(quiet, largest) for _ in range(3)))
-    assert [answer.status_code for answer in answers] == [201, 201, 201]
+        answers = await asyncio.gather(*(upload(quiet, largest) for _ in range(2)))
+    assert [answer.status_code for answer in answers] == [201, 201]
     assert len({answer.json()["attach_id"] for answer in answers}) == 1
     assert most[0] < 400
 
@@ -164,7 +166,6 @@ NAMES: list[tuple[str, str]] = [
     ("..\\..\\windows\\a.png", "a.png"),
     ("/etc/", "picture"),
     ("..", ".."),
-    ("", "picture"),
     ("a\x00.png", "a.png"),
     ("a\x1b[31m\x07.png", "a[31m.png"),
     ("evil\u202egnp.exe", "evilgnp.exe"),
@@ -172,8 +173,9 @@ NAMES: list[tuple[str, str]] = [
     ("<script>alert(1)</script>.png", "script>.png"),
     ("<img src=x onerror=alert(1)>", "<img src=x onerror=alert(1)>"),
     ("Ünïcødé 写真.png", "Ünïcødé 写真.png"),
-    ("n" * 10_000, "n" * 200),
-    ('a\\"; filename=\\"b.png', '"; filename="b.png'),
+    ("n" * 3_000, "n" * 200),
+    ('a\\"; filename=\\"b.png', 'a"; filename="b.png'),
+    ("", "picture"),
 ]
 
 
@@ -181,25 +183,22 @@ async def test_names_are_shown_back_as_plain_text(quiet: Api) -> None:
     for given, shown in NAMES:
         request = part(f'form-data; name="file"; filename="{given}"', picture(), "Content-Type: image/png")
         answer = await quiet.http.post("/api/attachments", **request)
-        if given == "":
-            # A part without a name is a field, no file.
-            assert answer.status_code in (201, 400), answer.text
-            continue
         assert answer.status_code == 201, (given[:40], answer.text)
         assert answer.headers["content-type"] == "application/json"
         assert answer.json()["name"] == shown, given[:40]
-        picture_of = await quiet.http.get(answer.json()["url"], params={"download": True})
-        assert "script" not in str(picture_of.headers)
-        assert "passwd" not in str(picture_of.headers)
+        saved = await quiet.http.get(answer.json()["url"] + "&download=true")
+        assert re.fullmatch(r'attachment; filename="[0-9a-z-]+\.png"', saved.headers["content-disposition"])
     files = [path.name for path in (quiet.parts.settings.darkroom_home / "files").rglob("*") if path.is_file()]
     assert len(files) == 1
 
 
 async def test_a_name_cannot_add_a_header(quiet: Api) -> None:
-    request = part('form-data; name="file"; filename="a.png\r\nX-Evil: 1"', picture())
-    answer = await quiet.http.post("/api/attachments", **request)
-    assert answer.status_code in (201, 400), answer.text
-    assert "x-evil" not in answer.headers
+    for name, statuses in (("a\r\nX-Evil: 1", {201, 400}), ("a\nX-Evil: 1", {201, 400}), ("n" * 10_000, {400})):
+        request = part(f'form-data; name="file"; filename="{name}"', picture())
+        answer = await quiet.http.post("/api/attachments", **request)
+        assert answer.status_code in statuses, answer.text
+        assert "x-evil" not in answer.headers
+        assert "X-Evil" not in answer.text
 
 
 @pytest.mark.parametrize(

@@ -125,9 +125,11 @@ async def test_a_cancel_through_temporal_is_told_too(skipping_client: Client, ho
         assert verified(stack, got)["type"] == "job.cancelled"
 
 
-async def test_a_job_that_is_cancelled_before_it_ran_is_told(skipping_client: Client, home: Path) -> None:
+@pytest.mark.parametrize("by", ["the command line", "a front end"])
+async def test_a_job_that_is_cancelled_before_it_ran_is_told(skipping_client: Client, home: Path, by: str) -> None:
     async with Receiver() as receiver, stack_of(skipping_client, home) as stack:
-        job_id = await stored(stack, {"stages": [{"prompt": "x", "quantity": 2}]}, webhook_url=receiver.hook)
+        document: dict[str, JsonValue] = {"stages": [{"prompt": "x", "quantity": 2}], "webhookUrl": receiver.hook}
+        job_id = await stored(stack, document, receiver.hook if by == "the command line" else None)
         assert (await stack.desk.cancel(job_id)).success
         assert not (await stack.desk.cancel(job_id)).success
         [got] = await receiver.events(1)

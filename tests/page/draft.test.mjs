@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import {
+  afterwards, fromOrdered, isBlank, mistakes, newDraft, newStage, pictures, quantityOf, readDraft, sum, toDocument, wrongOf,
+} from "../../api/static/draft.js";
+
+const LIMITS = { stages: 100, images_per_stage: 10_000, images_per_job: 30_000, prompt_characters: 20_000 };
+const stage = (more = {}) => ({ prompt: "a lemon", quantity: "50", aspect_ratio: "1:1", references: [], ...more });
+const draft = (...stages) => ({ key: "k", stages });
+
+test("an order half written is the same after a reload", () => {
+  const half = draft(stage({ prompt: "a lem", references: [{ attach_id: 7, thumbnail_url: "/t", name: "a.png", type: "model" }] }), newStage());
+  assert.deepEqual(readDraft(JSON.stringify(half)), half);
+});
+
+test("what is kept and is no draft of ours is left alone", () => {
+  for (const kept of [null, "", "{", "[]", "{}", '{"key": 1, "stages": [{}]}', '{"key": "k", "stages": []}']) {
+    assert.equal(readDraft(kept), null);
+  }
+  const repaired = readDraft('{"key": "k", "stages": [{"prompt": 3, "references": [{"attach_id": "x"}, null]}]}');
+  assert.deepEqual(repaired.stages, [newStage()]);
+});
+
+test("a new stage takes over shape and number, and nothing else", () => {
+  assert.deepEqual(newStage(stage({ quantity: "7" })), { prompt: "", quantity: "7", aspect_ratio: "1:1", references: [] });
+});
+
+test("a draft is blank until something is written or added", () => {
+  assert.equal(isBlank(newDraft("k")), true);
+  assert.equal(isBlank(draft(stage({ prompt: " " }))), true);
+  assert.equal(isBlank(draft(stage())), false);
+});
+
+test("the document is what the API reads", () => {
+  const references = [{ attach_id: 8, thumbnail_url: "", name: "b" }, { attach_id: 7, thumbnail_url: "", name: "a", type: "model" }];
+  assert.deepEqual(toDocument(draft(stage({ references }))), {
+    job_type: "pipeline_stage",
+    stages: [{
+      prompt: "a lemon", quantity: 50, aspect_ratio: "1:1",
+      individual_image_attach_ids: [{ attach_id: 8 }, { attach_id: 7, type: "model" }],
+    }],
+  });
+});
+
+test("an order that was made before can be made again as it was", () => {
+  const document = toDocument(draft(stage({ references: [{ attach_id: 7, thumbnail_url: "", name: "a", type: "top" }] })));
+  const again = fromOrdered({ document, references: { 7: { thumbnail_url: "/t7" } } }, "new");
+  assert.equal(again.key, "new");
+  assert.equal(again.stages[0].references[0].thumbnail_url, "/t7");
+  assert.deepEqual(toDocument(again), document);
+});
+
+test("quantities are whole numbers", () => {
+  assert.deepEqual(["5", " 12 ", "0", "1.5", "-3", "1e3", "", "many"].map(quantityOf), [5, 12, 0, null, null, null, null, null]);
+});
+
+test("mistakes are said in words, at their field, in the order of the form", () => {
+  const wrongs = mistakes(draft(stage({ prompt: " ", quantity: "" }), stage({ prompt: "x".repeat(20_001), quantity: "10001" })), LIMITS);
+  assert.deepEqual(wrongs, [
+    { stage: 0, field: "prompt", words: "Say what to draw." },
+    { stage: 0, field: "quantity", words: "How many? Give a whole number." },
+    { stage: 1, field: "prompt", words: "20,001 characters are above the maximum of 20,000." },
+    { stage: 1, field: "quantity", words: "Between 1 and 10,000, please." },
+  ]);
+  assert.deepEqual(mistakes(draft(stage()), LIMITS), []);
+});
+
+test("characters are counted as the server counts them, not in halves", () => {
+  assert.deepEqual(mistakes(draft(stage({ prompt: "🍋".repeat(20_000) })), LIMITS), []);
+});
+
+test("too many pictures are a mistake of the whole order", () => {
+  const four = Array.from({ length: 4 }, () => stage({ quantity: "10000" }));
+  assert.deepEqual(mistakes(draft(...four), LIMITS), [
+    { stage: null, field: null, words: "40,000 pictures are above the maximum of 30,000 a job." },
+  ]);
+});
+
+test("what the server finds wrong goes to the field that it names", () => {
+  assert.deepEqual(wrongOf({ field: "stages[1].references", message: "stages[1].references: attachment 9 does not exist" }), {
+    stage: 1, field: "references", words: "Attachment 9 does not exist.",
+  });
+  assert.deepEqual(wrongOf({ field: null, message: "insufficient credits: need 40, available 20" }), {
+    stage: null, field: null, words: "Insufficient credits: need 40, available 20.",
+  });
+});
+
+test("the price follows while one types", () => {
+  const order = draft(stage(), stage({ quantity: "1" }), stage({ quantity: "x" }));
+  assert.equal(pictures(order), 51);
+  assert.equal(sum(order, 20), "51 pictures, 1,020 credits");
+  assert.equal(sum(draft(stage({ quantity: "1" })), 1), "1 picture, 1 credit");
+  assert.deepEqual(afterwards(1020, 98_920), { words: "98,920 available, 97,900 afterwards", enough: true });
+  assert.deepEqual(afterwards(1020, 20), { words: "20 available: 1,000 credits are missing", enough: false });
+});
