@@ -1,5 +1,6 @@
 """Pictures by signed address, and references that users bring."""
 
+import re
 from datetime import timedelta
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from api.services import Changing, Services, SignedIn, Use
 from api.shapes import AttachmentView
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.stored import StoredFile
+from darkroom.pictures import NotAPicture
 from darkroom.uploads import LARGEST_UPLOAD
 
 router = APIRouter()
@@ -22,6 +24,7 @@ AttachId = Annotated[int, Path(ge=1, lt=2**31, description="The attachment's id.
 Expires = Annotated[int, Query(ge=0, lt=2**40)]
 Signature = Annotated[str, Query(max_length=64)]
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _PICTURE: dict[str, dict[str, str]] = {"image/webp": {}, "image/png": {}, "image/jpeg": {}}
 
 
@@ -43,9 +46,15 @@ async def picture(
     data = await use.parts.storage.get(stored.path)
     if data is None:
         raise Problem(404, f"the file of picture {attach_id} is gone from the storage")
-    name = stored.path.rpartition("/")[2]
-    disposition = f'{"attachment" if download else "inline"}; filename="{name}"'
-    return Response(data, media_type=stored.media_type, headers={**_kept(), "Content-Disposition": disposition})
+    # Old rows may say anything of their files; what is no picture is saved and never shown.
+    known = stored.media_type in _PICTURE
+    name = _UNSAFE.sub("_", stored.path.rpartition("/")[2])
+    disposition = f'{"attachment" if download or not known else "inline"}; filename="{name}"'
+    return Response(
+        data,
+        media_type=stored.media_type if known else "application/octet-stream",
+        headers={**_kept(), "Content-Disposition": disposition},
+    )
 
 
 @router.get(
@@ -57,9 +66,12 @@ async def picture(
 async def thumbnail(attach_id: AttachId, use: Use, expires: Expires, signature: Signature) -> Response:
     """A small picture, 192 pixels high at most."""
     stored = await _signed(use, View.THUMBNAIL, attach_id, expires, signature)
-    small = await use.thumbnails.get(stored.path)
+    try:
+        small = await use.thumbnails.get(stored.path)
+    except NotAPicture:
+        small = None
     if small is None:
-        raise Problem(404, f"the file of picture {attach_id} is gone from the storage")
+        raise Problem(404, f"the file of picture {attach_id} is gone from the storage, or is no picture")
     return Response(small, media_type="image/webp", headers=_kept())
 
 

@@ -34,6 +34,8 @@ export class LightTable {
     this.#opener = document.activeElement;
     this.#show(stage, picture);
     this.dialog.showModal();
+    // Arrows work from the first moment, and no button is lit up.
+    this.dialog.focus();
     // A strip that shows its newest pictures leads back to all of them.
     this.job.fetchEarlier()?.then(() => this.refresh()).catch(() => {});
   }
@@ -56,19 +58,20 @@ export class LightTable {
     this.image = el("img", { alt: "", draggable: "false" });
     this.gone = el("p", { class: "gone", hidden: true }, "This picture cannot be loaded.");
     this.view = el("div", { class: "view" }, this.earlier, el("div", { class: "picture" }, this.image, this.gone), this.later);
-    this.name = el("strong");
+    this.name = el("h2", { id: "lighttable-name", "aria-live": "polite" });
     this.place = el("span", { class: "quiet number" });
-    this.prompt = el("p", { class: "its-prompt", tabindex: "0", role: "group", "aria-label": "Prompt" });
+    this.prompt = el("p", { class: "its-prompt", tabindex: "0", role: "region", "aria-label": "Prompt" });
     this.facts = el("dl", { class: "facts" });
     this.copyPicture = el("button", { class: "button", type: "button", onclick: () => this.#copyPicture() }, "Copy picture");
     this.copyPrompt = el("button", { class: "button", type: "button", onclick: () => this.#copyPrompt() }, "Copy prompt");
     this.download = el("a", { class: "button", download: true }, "Download");
     this.said = el("p", { class: "quiet", role: "status" });
-    const words = el("div", { class: "words" }, el("p", { class: "name" }, this.name, this.place), this.prompt, this.facts);
+    const words = el("div", { class: "words" }, el("div", { class: "name" }, this.name, this.place), this.prompt, this.facts);
     const doings = el("div", { class: "doings" }, this.said, this.copyPicture, this.copyPrompt, this.download);
     const below = el("div", { class: "below" }, words, doings);
     const close = button("Close", "M6 6l12 12M18 6L6 18", () => this.dialog.close(), "close");
-    this.dialog = el("dialog", { class: "lighttable dark", "data-lighttable": true, "aria-label": "Light table" }, this.view, below, close);
+    const attributes = { class: "lighttable dark", "data-lighttable": true, tabindex: -1, "aria-labelledby": this.name.id };
+    this.dialog = el("dialog", attributes, this.view, below, close);
     document.body.append(this.dialog);
   }
 

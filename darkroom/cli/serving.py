@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from darkroom import processes
+from darkroom.cli.statuses import Status
 from darkroom.embedded import usable_port
 from darkroom.settings import Settings
 
@@ -20,6 +21,8 @@ STOP_PATIENCE = 15.0
 """Above the API's own grace for answers under way."""
 START_AGAIN_AFTER = 1.0
 START_AGAIN_AT_MOST = 30.0
+_MUST_BE_MENDED = (Status.WRONG_INPUT, Status.NOT_NOW)
+"""Wrong settings, or a port that is taken: starting it again would say the same again."""
 
 
 @asynccontextmanager
@@ -55,6 +58,9 @@ class _Child:
         delay = START_AGAIN_AFTER
         while self._process is not None:
             status = await self._process.wait()
+            if status in _MUST_BE_MENDED:
+                log.error("the API stays off: it said why above; jobs run without it", status=status)
+                return
             log.warning("the API ended and is started again", status=status)
             await asyncio.sleep(delay)
             delay = min(2 * delay, START_AGAIN_AT_MOST)

@@ -31,10 +31,13 @@ _UI_PORT = Annotated[int, typer.Option("--ui-port", min=1, max=65535, help="The 
 _API_PORT = Annotated[
     int | None,
     typer.Option(
-        "--api-port", min=1, max=65535, help="The port of the page and the HTTP API. [default: API_PORT, 8400]",
+        "--api-port",
+        min=1,
+        max=65535,
+        help="The port of the page and the HTTP API; else API_PORT says it (8400).",
         show_default=False,
     ),
-]  # fmt: skip
+]
 _API = Annotated[bool, typer.Option("--api/--no-api", help="Serve the page and the HTTP API.")]
 
 
