@@ -5,9 +5,13 @@ import shutil
 import subprocess
 from itertools import product
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from jinja2 import Environment, FileSystemLoader
+
+from darkroom.domain.progress import Progress
+from darkroom.domain.sentences import how_it_stands
 
 ROOT = Path(__file__).parents[2]
 NODE = shutil.which("node")
@@ -68,42 +72,37 @@ def said() -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def page() -> Environment:
-    return Environment(loader=FileSystemLoader(ROOT / "api" / "templates"), autoescape=False)  # noqa: S701 - compared as text
+def templates() -> Environment:
+    return Environment(loader=FileSystemLoader(ROOT / "api" / "templates"), autoescape=False)
 
 
-def _rendered(page: Environment, call: str, values: list[dict[str, object]]) -> list[str]:
+def _rendered(templates: Environment, call: str, values: list[dict[str, object]]) -> list[str]:
     names = "number, count, duration, standing, stands_now, stage_standing, stage_reason"
-    template = page.from_string(f"{{% from 'words.html' import {names} %}}{{{{ {call} }}}}")
+    template = templates.from_string(f"{{% from 'words.html' import {names} %}}{{{{ {call} }}}}")
     return [template.render(value) for value in values]
 
 
-def test_lists_say_the_same_of_a_job(page: Environment, said: dict[str, list[str]]) -> None:
-    assert _rendered(page, "standing(job)", [{"job": job} for job in JOBS]) == said["standing"]
+def test_lists_say_the_same_of_a_job(templates: Environment, said: dict[str, list[str]]) -> None:
+    assert _rendered(templates, "standing(job)", [{"job": job} for job in JOBS]) == said["standing"]
 
 
-def test_a_job_stands_in_the_same_words(page: Environment, said: dict[str, list[str]]) -> None:
+def test_a_job_stands_in_the_same_words(templates: Environment, said: dict[str, list[str]]) -> None:
     values: list[dict[str, object]] = [
         {"job": job, "sentence": plain} for job, plain in zip(JOBS, said["plain"], strict=True)
     ]
-    assert _rendered(page, "stands_now(job, sentence)", values) == said["sentence"]
+    assert _rendered(templates, "stands_now(job, sentence)", values) == said["sentence"]
 
 
-def test_a_stage_stands_in_the_same_words(page: Environment, said: dict[str, list[str]]) -> None:
+def test_a_stage_stands_in_the_same_words(templates: Environment, said: dict[str, list[str]]) -> None:
     values: list[dict[str, object]] = [{"stage": stage} for stage in STAGES]
-    assert _rendered(page, "stage_standing(stage)", values) == said["stageStanding"]
-    assert _rendered(page, "stage_reason(stage)", values) == said["stageReason"]
+    assert _rendered(templates, "stage_standing(stage)", values) == said["stageStanding"]
+    assert _rendered(templates, "stage_reason(stage)", values) == said["stageReason"]
 
 
-def test_durations_are_written_the_same(page: Environment, said: dict[str, list[str]]) -> None:
-    assert _rendered(page, "duration(seconds)", [{"seconds": seconds} for seconds in SECONDS]) == said["duration"]
+def test_durations_are_written_the_same(templates: Environment, said: dict[str, list[str]]) -> None:
+    assert _rendered(templates, "duration(seconds)", [{"seconds": seconds} for seconds in SECONDS]) == said["duration"]
 
 
 def test_the_plain_sentence_is_the_command_lines(said: dict[str, list[str]]) -> None:
-    from uuid import UUID
-
-    from darkroom.domain.progress import Progress
-    from darkroom.domain.sentences import how_it_stands
-
     jobs = [Progress.model_validate({"job_id": UUID(int=1), "job_type": "pipeline_stage", **job}) for job in JOBS]
     assert [how_it_stands(job) for job in jobs] == said["plain"]
