@@ -34,6 +34,7 @@ with the embedded default nothing is needed. Errors are `application/problem+jso
 _DOCS = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Darkroom API</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="/static/icon.svg">
 <link rel="stylesheet" href="/static/swagger/swagger-ui.css"></head>
 <body><div id="swagger-ui"></div>
 <script src="/static/swagger/swagger-ui-bundle.js"></script><script src="/static/docs.js"></script></body></html>

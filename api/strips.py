@@ -6,6 +6,7 @@ from api.job_feed import JobFeed
 from api.shapes import ImageView, OrderedDocument, Preview, StageView
 from darkroom.domain.model import Value
 from darkroom.domain.rounds import StageStatus
+from darkroom.domain.watching import MOST_FRAMES
 
 MOST_SHOWN = 200
 """Frames of a strip that are all shown; above it the newest ones."""
@@ -55,7 +56,20 @@ def strips_of(feed: JobFeed, ordered: OrderedDocument) -> list[Strip]:
         pictures.setdefault(image.stage_index, []).append(image)
     return [
         _strip(stage, documents.get(stage.stage_index, {}), pictures.get(stage.stage_index, []), ordered, feed.ended)
-        for stage in feed.stages()
+        for stage in feed.stages() or _ordered_only(ordered)
+    ]
+
+
+def _ordered_only(ordered: OrderedDocument) -> list[StageView]:
+    """The stages of a job that no run has opened: every ordered picture has its frame all the same."""
+    return [
+        StageView(
+            stage_index=stage["stage_index"],
+            label=f"stage {stage['stage_index']}",
+            quantity=stage["quantity"],
+            frames=() if stage["quantity"] <= MOST_FRAMES else None,
+        )
+        for stage in ordered.document["stages"]
     ]
 
 

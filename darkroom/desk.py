@@ -194,16 +194,20 @@ class Desk:
         Raises:
             NotPossibleNow: it is still running, or nothing is missing.
         """
-        row = await self.job(job_id)
-        if row.status is JobStatus.COMPLETED and row.failed_images == 0:
-            raise NotPossibleNow(f"job {job_id} delivered all {row.total_images} images; nothing is left to restart")
         deadline = monotonic() + RESTART_PATIENCE
-        while not await self._start(row, restart=True):
-            # The row is closed a moment before the workflow that closed it.
+        while True:
+            row = await self.job(job_id)
+            if row.status is JobStatus.COMPLETED and row.failed_images == 0:
+                raise NotPossibleNow(
+                    f"job {job_id} delivered all {row.total_images} images; nothing is left to restart"
+                )
+            if await self._start(row, restart=True):
+                return _answer(row, success=True, message="Job restarted")
+            # The row is closed a moment before the workflow that closed it, and opened a moment after another
+            # restart has started one.
             if not row.status.ended or monotonic() > deadline:
                 raise NotPossibleNow(f"job {job_id} is still {row.status}; cancel it first, or wait for its end")
             await asyncio.sleep(0.1)
-        return _answer(row, success=True, message="Job restarted")
 
     async def progress(self, job_id: UUID) -> Seen:
         """The job as it stands: from its workflow within 2 s, else from the records."""
@@ -213,8 +217,10 @@ class Desk:
         if self._client is None or recorded.status.ended:
             return Seen(progress=recorded, source="records")
         try:
-            told = await self._handle(job_id).query(PipelineJobWorkflow.progress, rpc_timeout=QUERY_DEADLINE)
-        except RPCError:
+            # The client tries again after a deadline that the server was the first to notice, with as long a one.
+            async with asyncio.timeout(QUERY_DEADLINE.total_seconds()):
+                told = await self._handle(job_id).query(PipelineJobWorkflow.progress, rpc_timeout=QUERY_DEADLINE)
+        except (RPCError, TimeoutError):
             # No worker, no such workflow, or no server: the records know what is settled.
             return Seen(progress=recorded, source="records")
         if told.status is JobStatus.PENDING:

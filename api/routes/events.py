@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT
 from starlette.types import Receive, Scope, Send
@@ -40,10 +40,13 @@ async def events(
     last_event_id: Annotated[
         str | None, Header(alias="Last-Event-ID", max_length=40, description="The id of the last event you were told.")
     ] = None,
+    after: Annotated[
+        int, Query(ge=0, le=10**9, description="The number of the last picture you have; Last-Event-ID goes before it.")
+    ] = 0,
 ) -> StreamingResponse:
     """Be told of every picture as it arrives, once, and of every change, until the job ends."""
     await use.look(job_id, caller)
-    return _Followed(use.feeds, job_id, last_event_id)
+    return _Followed(use.feeds, job_id, last_event_id or str(after))
 
 
 class _Followed(StreamingResponse):
@@ -51,7 +54,7 @@ class _Followed(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, feeds: Feeds, job_id: UUID, last_event_id: str | None) -> None:
+    def __init__(self, feeds: Feeds, job_id: UUID, last_event_id: str) -> None:
         super().__init__(self._parts(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._feeds = feeds
         self._job_id = job_id
@@ -69,7 +72,7 @@ class _Followed(StreamingResponse):
             yield part
 
 
-async def _tell(feed: JobFeed, last_event_id: str | None) -> AsyncIterator[bytes]:
+async def _tell(feed: JobFeed, last_event_id: str) -> AsyncIterator[bytes]:
     told, since = _told(last_event_id, feed.known), -1
     yield _COME_BACK
     while True:
@@ -82,9 +85,9 @@ async def _tell(feed: JobFeed, last_event_id: str | None) -> AsyncIterator[bytes
             yield KEEPALIVE_COMMENT
 
 
-def _told(last_event_id: str | None, known: int) -> int:
+def _told(last_event_id: str, known: int) -> int:
     """How many pictures a client has been told; one that says what cannot be is told all."""
-    if last_event_id is None or not last_event_id.isascii() or not last_event_id.isdigit():
+    if not last_event_id.isascii() or not last_event_id.isdigit():
         return 0
     number = int(last_event_id)
     return number if number <= known else 0

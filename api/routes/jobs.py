@@ -189,9 +189,16 @@ async def resume(job_id: JobId, caller: Changing, use: Use) -> SteerAnswer:
 @router.post("/{job_id}/restart", responses=documented(404, 409, 413, 415, 429))
 async def restart(job_id: JobId, caller: Changing, use: Use) -> SteerAnswer:
     """Open a cancelled, failed or short job again: only what is missing is made and charged."""
+    return await restarted(use, caller, job_id)
+
+
+async def restarted(use: Services, caller: Caller, job_id: UUID) -> SteerAnswer:
+    """Restart a job that the caller may see; the answer is of the new run, if it opens in time."""
+    ended_at = (await use.look(job_id, caller)).completed_at
     answer = await steer(use, caller, job_id, lambda desk: desk.restart(job_id))
-    await until_opened_again(use, job_id, OPENING_PATIENCE)
-    return answer
+    await until_opened_again(use, job_id, ended_at, OPENING_PATIENCE)
+    now = (await use.look(job_id, caller)).progress
+    return answer.model_copy(update={"status": now.status, "completed_images": now.completed_images})
 
 
 async def _cancel(use: Services, caller: Caller, job_id: UUID, reason: str | None) -> SteerAnswer:

@@ -11,8 +11,7 @@ from pydantic import TypeAdapter
 from api.problems import Problem, templates
 from api.routes import jobs as job_routes
 from api.routes.deployment import account_of, statistics_for
-from api.routes.jobs import JobId, steer, view_of
-from api.routes.waiting import until_opened_again
+from api.routes.jobs import JobId, restarted, steer
 from api.services import Services, Use
 from api.sign_in import COOKIE, Caller, presented
 from api.strips import strips_of
@@ -65,15 +64,15 @@ async def jobs_page(
 
 @router.get("/jobs/{job_id}")
 async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use) -> HTMLResponse:
-    view = await view_of(use, caller, job_id)
+    await use.look(job_id, caller)
     ordered = await job_routes.ordered(job_id, caller, use)
+    # One look for all of it: numbers and frames that agree.
     feed = await use.feeds.once(job_id)
-    job: dict[str, Any] = view.model_copy(update={"generated_attach_ids": None}).model_dump(mode="json")
+    view = feed.job()
+    job: dict[str, Any] = view.model_dump(mode="json")
     strips: Any = _JSON.dump_python(strips_of(feed, ordered), mode="json")
-    return await _page(
-        request, use, caller, "job.html",
-        job=job, strips=strips, sentence=how_it_stands(view), state={"job": job, "strips": strips},
-    )  # fmt: skip
+    shown = {"job": job, "strips": strips}
+    return await _page(request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=shown)
 
 
 @router.post("/jobs/{job_id}/{action}")
@@ -83,14 +82,14 @@ async def steer_by_form(job_id: JobId, action: str, caller: Visitor, use: Use) -
         "cancel": lambda desk: desk.cancel(job_id, "cancelled on the page"),
         "pause": lambda desk: desk.pause(job_id, None),
         "resume": lambda desk: desk.resume(job_id),
-        "restart": lambda desk: desk.restart(job_id),
     }
-    if action not in wishes:
+    if action != "restart" and action not in wishes:
         raise Problem(404, f"a job cannot be asked to {action[:40]}")
     await use.allowance.spend(caller)
-    await steer(use, caller, job_id, wishes[action])
     if action == "restart":
-        await until_opened_again(use, job_id, job_routes.OPENING_PATIENCE)
+        await restarted(use, caller, job_id)
+    else:
+        await steer(use, caller, job_id, wishes[action])
     return RedirectResponse(f"/jobs/{job_id}", 303)
 
 

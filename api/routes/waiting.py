@@ -1,5 +1,6 @@
 """Answers that wait for something to happen to a job."""
 
+from datetime import datetime
 from time import monotonic
 from uuid import UUID
 
@@ -24,11 +25,14 @@ async def until_changed(use: Services, job_id: UUID, seconds: float) -> bool:
         return feed.ended or await feed.changed(feed.version, seconds)
 
 
-async def until_opened_again(use: Services, job_id: UUID, seconds: float) -> None:
-    """Wait until a restarted job runs, so long at most: who looks next must not be told the end of the run before."""
+async def until_opened_again(use: Services, job_id: UUID, ended_at: datetime | None, seconds: float) -> None:
+    """Wait until a restarted job runs, so long at most: who looks next must not be told the end of the run before.
+
+    One that has ended again meanwhile has run.
+    """
     deadline = monotonic() + seconds
     async with use.feeds.following(job_id) as feed:
-        while feed.ended and not feed.closed:
+        while feed.ended and feed.job().completed_at == ended_at and not feed.closed:
             left = deadline - monotonic()
             if left <= 0 or not await feed.changed(feed.version, left):
                 break

@@ -81,7 +81,7 @@ class Api:
         async with self.http.stream("GET", f"/api/jobs/{job_id}/events", headers=headers, timeout=30) as answer:
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith("text/event-stream")
-            async for event in parsed(answer.aiter_lines()):
+            async for event in parsed(lines_of(answer)):
                 yield event
 
     async def key(self, user_id: UUID, *, operator: bool = False) -> str:
@@ -115,6 +115,25 @@ class Api:
             return row is not None and row.status.ended
 
         await until(so, f"the end of job {job_id}")
+
+
+def is_a_problem(answer: httpx.Response) -> None:
+    """Hold an error to what every error must be."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    problem = answer.json()
+    assert {"type", "title", "code", "detail", "retryable"} <= problem.keys()
+    assert problem["status"] == answer.status_code
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def lines_of(answer: httpx.Response) -> AsyncIterator[str]:
+    """The lines of a stream as a browser finds them: httpx takes other signs for line breaks too."""
+    rest = ""
+    async for text in answer.aiter_text():
+        *lines, rest = (rest + text).split("\n")
+        for line in lines:
+            yield line
 
 
 async def parsed(lines: AsyncIterator[str]) -> AsyncIterator[Event]:

@@ -4,8 +4,12 @@ import asyncio
 from collections import Counter
 from uuid import UUID
 
-from tests.api.stack import Api, Event
+import pytest
+
+from api import feeds
+from tests.api.stack import Api, Event, parsed
 from tests.workflows.scripted import Act
+from tests.workflows.stack import until
 
 
 async def all_events(api: Api, job_id: UUID, last_event_id: str | None = None) -> list[Event]:
@@ -75,6 +79,15 @@ async def test_a_client_that_says_what_cannot_be_is_told_everything(api: Api) ->
         assert numbers(await all_events(api, job_id, said)) == [1, 2, 3]
 
 
+async def test_a_page_that_shows_some_is_told_the_rest_and_its_last_event_goes_first(api: Api) -> None:
+    job_id = await api.order(5)
+    await api.ended(job_id)
+    for headers, expected in (({}, [4, 5]), ({"Last-Event-ID": "4"}, [5])):
+        path = f"/api/jobs/{job_id}/events?after=3"
+        async with api.http.stream("GET", path, headers=headers) as answer:
+            assert numbers([event async for event in parsed(answer.aiter_lines())]) == expected
+
+
 async def test_fifty_followers_are_told_the_same(api: Api) -> None:
     api.provider.gate.clear()
     job_id = await api.order(25)
@@ -104,9 +117,13 @@ async def test_stages_tell_which_frames_are_being_made_and_which_were_missed(api
     assert seen[-1] == []
 
 
-async def test_the_feed_goes_when_nobody_follows(api: Api, monkeypatch: object) -> None:
+async def test_the_feed_goes_when_nobody_follows(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "LINGER", 0.0)
     job_id = await api.order(1)
-    await api.ended(job_id)
     await all_events(api, job_id)
-    [feed] = api.services.feeds._feeds.values()
-    assert feed.followers == 0
+
+    async def gone() -> bool:
+        return not api.services.feeds._feeds and not api.services.feeds._tasks
+
+    await until(gone, "the feed to go")
+    assert numbers(await all_events(api, job_id)) == [1]

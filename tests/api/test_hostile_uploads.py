@@ -15,7 +15,7 @@ from PIL import Image
 
 from darkroom.uploads import LARGEST_UPLOAD
 from tests.api.hostile_pictures import BOMBS, CARRIERS, REFUSED, SVG, exif, picture, png_of
-from tests.api.stack import Api
+from tests.api.stack import Api, is_a_problem
 
 BOUNDARY = "a-boundary"
 
@@ -157,8 +157,7 @@ async def test_20_mb_are_the_most(quiet: Api) -> None:
     for data in (whole + bytes(LARGEST_UPLOAD - len(whole) + 1), bytes(LARGEST_UPLOAD + 500_000)):
         answer = await upload(quiet, data)
         assert (answer.status_code, answer.json()["code"]) == (413, "too_large"), answer.text
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["request_id"] == answer.headers["x-request-id"]
+        is_a_problem(answer)
 
 
 NAMES: list[tuple[str, str]] = [
@@ -198,31 +197,30 @@ async def test_a_name_cannot_add_a_header(quiet: Api) -> None:
         answer = await quiet.http.post("/api/attachments", **request)
         assert answer.status_code in statuses, answer.text
         assert "x-evil" not in answer.headers
-        assert "X-Evil" not in answer.text
+        assert answer.json().get("name", "a").isprintable()
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        part('form-data; name="file"', picture()),
-        part('form-data; name="other"; filename="a.png"', picture()),
-        part("attachment", picture()),
-        part("form-data", picture()),
-        {"content": b"", "headers": {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}},
-        {"content": b"x" * 1000, "headers": {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}},
-        {"content": picture(), "headers": {"Content-Type": "multipart/form-data"}},
-        {"content": b"--\r\n", "headers": {"Content-Type": "multipart/form-data; boundary=" + "b" * 5_000}},
-        {"json": {"file": "a.png"}},
-        {"data": {"file": "a.png"}},
-        {"files": [("file", (f"{n}.png", b"x")) for n in range(1_001)]},
-        {"data": {f"field-{n}": "x" for n in range(1_001)}, "files": {"file": ("a.png", picture())}},
-    ],
-)
-async def test_a_form_that_is_none_is_refused_in_one_line(quiet: Api, request_: dict[str, Any]) -> None:
-    answer = await quiet.http.post("/api/attachments", **request_)
-    assert answer.status_code == 400, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+FORMS: list[dict[str, Any]] = [
+    part('form-data; name="file"', picture()),
+    part('form-data; name="other"; filename="a.png"', picture()),
+    part("attachment", picture()),
+    part("form-data", picture()),
+    {"content": b"", "headers": {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}},
+    {"content": b"x" * 1000, "headers": {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}},
+    {"content": picture(), "headers": {"Content-Type": "multipart/form-data"}},
+    {"content": b"--\r\n", "headers": {"Content-Type": "multipart/form-data; boundary=" + "b" * 5_000}},
+    {"json": {"file": "a.png"}},
+    {"data": {"file": "a.png"}},
+    {"files": [("file", (f"{n}.png", b"x")) for n in range(1_001)]},
+    {"data": {f"field-{n}": "x" for n in range(1_001)}, "files": {"file": ("a.png", picture())}},
+]
+
+
+async def test_a_form_that_is_none_is_refused_in_one_line(quiet: Api) -> None:
+    for request in FORMS:
+        answer = await quiet.http.post("/api/attachments", **request)
+        assert answer.status_code == 400, (str(request)[:200], answer.text)
+        is_a_problem(answer)
     assert nothing_stored(quiet)
 
 

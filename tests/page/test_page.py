@@ -4,11 +4,14 @@ import asyncio
 import io
 import zipfile
 from collections import Counter
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
+from pydantic import JsonValue
 
+from darkroom.domain.jobs import NewJob
+from darkroom.domain.names import LOCAL_USER
 from tests.api.stack import Api
 from tests.page.browser import violations
 from tests.page.line import running_line
@@ -223,6 +226,27 @@ async def test_the_first_paint_needs_no_script(context: BrowserContext, api: Api
     await expect(page.locator("[data-count]")).to_have_text("3 of 3")
     await expect(page.locator("[data-frame][data-state='delivered'] img")).to_have_count(3)
     await quiet.close()
+
+
+async def test_a_job_that_waits_has_all_its_frames(page: Page, api: Api) -> None:
+    job_id = uuid4()
+    stages: list[JsonValue] = [{"prompt": "a lemon", "quantity": 3}, {"prompt": "a vase", "quantity": 2}]
+    await api.parts.records.create_job(
+        NewJob(
+            job_id=job_id,
+            job_type="pipeline_stage",
+            user_id=LOCAL_USER,
+            production_id=None,
+            document={"stages": stages},
+            total_images=5,
+            priority=3,
+        )
+    )
+    await page.goto(f"/jobs/{job_id}")
+    await until_states(page, waiting=5)
+    await expect(page.locator("[data-count]")).to_have_text("0 of 5")
+    await api.parts.desk(api.client).start_waiting_jobs()
+    await until_states(page, delivered=5)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,0 +1,252 @@
+"""Reading jobs: waiting answers, lists, receipts and archives, with a worker, without one, and without Temporal."""
+
+import asyncio
+import io
+import json
+import socket
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from time import monotonic
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from temporalio.client import Client
+
+from api.server import listening
+from darkroom.temporal import ADDRESS_FILE
+from darkroom.workers import running_workers
+from tests.api.hostile_pictures import picture
+from tests.api.stack import Api, is_a_problem, running_api
+from tests.workflows.stack import until
+
+LEMON = {"stages": [{"prompt": "a lemon", "quantity": 2}]}
+
+
+def test_no_answer_waits_for_the_client_to_acknowledge_its_head() -> None:
+    with listening("127.0.0.1", 0) as server, socket.create_connection(server.getsockname()) as client:
+        connection, _ = server.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert client.getpeername() == connection.getsockname()
+
+
+async def followed(api: Api) -> bool:
+    return any(feed.followers for feed in api.services.feeds._feeds.values())
+
+
+@pytest.mark.parametrize("wish", ["until=change", "until=end", ""])
+async def test_an_answer_is_held_back_until_something_happens(quiet: Api, wish: str) -> None:
+    job_id = await quiet.order(3)
+    waiting = asyncio.create_task(quiet.http.get(f"/api/jobs/{job_id}?wait=20&{wish}"))
+    await until(lambda: followed(quiet), "somebody to follow")
+    assert not waiting.done()
+    await quiet.http.post(f"/api/jobs/{job_id}/cancel")
+    async with asyncio.timeout(3):
+        assert (await waiting).json()["status"] == "cancelled"
+
+
+async def test_an_answer_is_not_held_back_longer_than_asked(quiet: Api) -> None:
+    job_id = await quiet.order(3)
+    started = monotonic()
+    wishes = [quiet.http.get(f"/api/jobs/{job_id}?wait=1&until={wish}") for wish in ("change", "end")]
+    assert [answer.json()["status"] for answer in await asyncio.gather(*wishes)] == ["pending", "pending"]
+    # No worker answers the query either, for which 2 s are given.
+    assert 1 <= monotonic() - started < 5
+
+
+async def test_a_job_that_has_ended_is_not_waited_for(quiet: Api) -> None:
+    job_id = await quiet.order(3)
+    await quiet.http.post(f"/api/jobs/{job_id}/cancel")
+    for wish in ("until=change", "until=end"):
+        async with asyncio.timeout(2):
+            answer = await quiet.http.get(f"/api/jobs/{job_id}?wait=30&{wish}")
+        assert answer.json()["status"] == "cancelled"
+
+
+async def test_a_wish_to_wait_that_is_none_is_refused(quiet: Api) -> None:
+    job_id = await quiet.order(1)
+    for wish in ("wait=61", "wait=-1", "wait=1.5", "until=never", "wait=5&until="):
+        answer = await quiet.http.get(f"/api/jobs/{job_id}?{wish}")
+        assert answer.status_code == 400, wish
+        is_a_problem(answer)
+
+
+async def test_without_a_worker_the_records_answer(quiet: Api) -> None:
+    job_id = await quiet.order(2)
+    started = monotonic()
+    job = await quiet.job(job_id)
+    assert monotonic() - started < 3
+    assert (job["source"], job["status"], job["total_images"]) == ("records", "pending", 2)
+
+
+async def test_a_job_whose_worker_has_gone_is_told_and_cancelled_at_once(temporal: Client, tmp_path: Path) -> None:
+    async with running_api(temporal, tmp_path, workers=False, settings={"stage_concurrency": 1}) as api:
+        async with running_workers(api.parts, temporal):
+            job_id = await api.order(400)
+            await api.provider.until_calls(2)
+            assert (await api.job(job_id))["source"] == "workflow"
+            await api.http.post(f"/api/jobs/{job_id}/pause")
+
+            async def paused() -> bool:
+                return bool((await api.job(job_id))["paused"])
+
+            await until(paused, "the pause")
+        job = await api.job(job_id)
+        assert (job["source"], job["status"], job["paused"]) == ("records", "processing", True)
+        started = monotonic()
+        answer = await api.http.post(f"/api/jobs/{job_id}/cancel")
+        assert answer.json()["success"] is True
+        assert monotonic() - started < 3
+        async with running_workers(api.parts, temporal):
+            assert (await api.ended(job_id))["status"] == "cancelled"
+        assert await api.parts.records.audit() == []
+
+
+async def walked(api: Api, query: str = "", *, ordering: bool = False) -> list[str]:
+    """The ids of all pages, one after another; while others order, if so wished."""
+    ids: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await api.http.get(f"/api/jobs?limit=7{query}" + (f"&cursor={cursor}" if cursor else ""))).json()
+        ids += [job["job_id"] for job in page["jobs"]]
+        assert len(page["jobs"]) <= 7
+        cursor = page["next_cursor"]
+        if ordering:
+            await api.order(1)
+    return ids
+
+
+async def test_a_walk_through_the_list_misses_none_and_meets_none_twice_while_others_order(quiet: Api) -> None:
+    await asyncio.gather(*(quiet.order(1) for _ in range(15)))
+    for _ in range(15):
+        await quiet.order(1)
+    thirty = [str(job_id) for job_id in quiet.jobs]
+    ids = await walked(quiet, ordering=True)
+    assert len(ids) == len(set(ids))
+    assert set(thirty) == set(ids)
+    assert ids[:15] == thirty[:14:-1]
+    assert len(await walked(quiet)) == len(quiet.jobs)
+
+
+async def test_the_list_can_be_of_one_status(quiet: Api) -> None:
+    for number in range(16):
+        job_id = await quiet.order(1)
+        if number % 2:
+            await quiet.http.post(f"/api/jobs/{job_id}/cancel")
+    assert len(await walked(quiet, "&status=cancelled")) == 8
+    assert len(await walked(quiet, "&status=pending")) == 8
+    assert await walked(quiet, "&status=completed") == []
+    for status in ("paused", "CANCELLED", "", "pending,cancelled"):
+        assert (await quiet.http.get(f"/api/jobs?status={status}")).status_code == 400
+
+
+async def test_a_receipt_comes_when_a_job_has_ended(api: Api) -> None:
+    api.provider.gate.clear()
+    job_id = await api.order(2)
+    await api.provider.until_calls(2)
+    early = await api.http.get(f"/api/jobs/{job_id}/receipt")
+    assert (early.status_code, early.json()["retryable"]) == (409, True)
+    is_a_problem(early)
+    api.provider.gate.set()
+    await api.ended(job_id)
+    receipt = (await api.http.get(f"/api/jobs/{job_id}/receipt")).json()
+    assert (receipt["ordered"], receipt["delivered"], receipt["total"]["charged"]) == (2, 2, 40)
+
+
+async def test_a_job_that_never_began_has_no_receipt(quiet: Api) -> None:
+    job_id = await quiet.order(2)
+    await quiet.http.post(f"/api/jobs/{job_id}/cancel")
+    answer = await quiet.http.get(f"/api/jobs/{job_id}/receipt")
+    assert (answer.status_code, answer.json()["retryable"]) == (409, False)
+    is_a_problem(answer)
+
+
+async def archived(api: Api, job_id: UUID) -> zipfile.ZipFile:
+    answer = await api.http.get(f"/api/jobs/{job_id}/archive.zip")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+    assert answer.headers["content-disposition"] == f'attachment; filename="darkroom-{str(job_id)[:8]}.zip"'
+    package = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert package.testzip() is None
+    return package
+
+
+async def test_an_archive_has_what_was_delivered_so_far_and_says_what_is_gone(temporal: Client, tmp_path: Path) -> None:
+    async with running_api(temporal, tmp_path, settings={"stage_concurrency": 2}) as api:
+        api.provider.gate.clear()
+        job_id = await api.order(2, 3)
+        assert (await archived(api, job_id)).namelist() == []
+        api.provider.gate.set()
+        await api.ended(job_id)
+        whole = await archived(api, job_id)
+        assert sorted(whole.namelist()) == [
+            "stage-0-0.webp", "stage-0-1.webp", "stage-1-0.webp", "stage-1-1.webp", "stage-1-2.webp",
+        ]  # fmt: skip
+        assert all(whole.read(name)[8:12] == b"WEBP" for name in whole.namelist())
+        images = await api.parts.records.delivered_images(job_id, 0, 10)
+        gone = next(image for image in images if (image.stage_index, image.ordinal) == (1, 1))
+        await api.parts.storage.delete([gone.path])
+        rest = await archived(api, job_id)
+        assert len(rest.namelist()) == 5
+        assert "stage-1-1.webp" not in rest.namelist()
+        assert "stage-1-1.webp" in rest.read("missing.txt").decode()
+        listed = (await api.http.get(f"/api/jobs/{job_id}/images")).json()["images"]
+        for image in listed:
+            for address in (image["url"], image["thumbnail_url"]):
+                answer = await api.http.get(address)
+                assert answer.status_code == (404 if image["attach_id"] == gone.attach_id else 200)
+
+
+@pytest.fixture
+async def alone(temporal: Client, tmp_path: Path) -> AsyncIterator[tuple[Api, UUID]]:
+    """The API after its Temporal server went away, and a job that was ordered before."""
+    async with running_api(temporal, tmp_path) as before:
+        job_id = await before.order(2)
+        await before.ended(job_id)
+    async with running_api(temporal, tmp_path, workers=False) as api:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        left = {"address": f"127.0.0.1:{port}", "ui_url": "http://127.0.0.1:8233", "pid": 1}
+        (tmp_path / ADDRESS_FILE).write_text(json.dumps(left))
+        yield api, job_id
+
+
+async def test_without_temporal_everything_can_be_read(alone: tuple[Api, UUID]) -> None:
+    api, job_id = alone
+    started = monotonic()
+    for path in (
+        "",
+        "/order",
+        "/images",
+        "/receipt",
+        "/archive.zip",
+        "/events",
+        "?wait=5&until=end",
+    ):
+        answer = await api.http.get(f"/api/jobs/{job_id}{path}")
+        assert answer.status_code == 200, (path, answer.text)
+    for path in ("/api/jobs", "/api/account", "/api/stats", "/healthz", "/docs", "/openapi.json"):
+        assert (await api.http.get(path)).status_code == 200, path
+    assert (await api.http.post("/api/jobs/quote", json=LEMON)).status_code == 200
+    assert (await api.http.post("/api/attachments", files={"file": ("a.png", picture())})).status_code == 201
+    assert monotonic() - started < 6
+
+
+async def test_without_temporal_nothing_is_ordered_or_steered(alone: tuple[Api, UUID]) -> None:
+    api, job_id = alone
+
+    async def refused(answer: httpx.Response) -> None:
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.json()["retryable"] is True
+        is_a_problem(answer)
+
+    await refused(await api.http.get("/readyz"))
+    await refused(await api.http.post("/api/jobs", json=LEMON))
+    await refused(await api.http.post("/api/jobs", json=LEMON, headers={"Idempotency-Key": "later"}))
+    for wish in ("pause", "resume", "restart", "cancel"):
+        await refused(await api.http.post(f"/api/jobs/{job_id}/{wish}"))
+    assert (await api.http.post(f"/api/jobs/{uuid4()}/cancel")).status_code == 404
+    assert len(await api.parts.records.job_page(10)) == 1
+    assert await api.parts.records.unfinished_jobs() == []
