@@ -2,15 +2,14 @@
 
 import io
 import zipfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 from darkroom.domain.names import download_name
-from darkroom.domain.stored import DeliveredImage
 from darkroom.records import Records
+from darkroom.records.paging import delivered_pages
 from darkroom.storage import Storage
 
-PAGE = 200
 MISSING = "missing.txt"
 
 
@@ -41,7 +40,8 @@ async def archive(records: Records, storage: Storage, job_id: UUID) -> AsyncIter
     pipe = _Pipe()
     missing: list[str] = []
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as package:
-        async for image in _images(records, job_id):
+        images = (image async for page in delivered_pages(records, job_id) for image in page)
+        async for image in images:
             name = download_name(image.stage_index, image.ordinal)
             data = await storage.get(image.path)
             if data is None:
@@ -55,15 +55,3 @@ async def archive(records: Records, storage: Storage, job_id: UUID) -> AsyncIter
         if missing:
             package.writestr(MISSING, "Their files are gone from the storage:\n" + "\n".join(missing) + "\n")
     yield pipe.take()
-
-
-async def _images(records: Records, job_id: UUID) -> AsyncIterator[DeliveredImage]:
-    after = 0
-    while page := await _page(records, job_id, after):
-        for image in page:
-            yield image
-        after = page[-1].attach_id
-
-
-async def _page(records: Records, job_id: UUID, after: int) -> Sequence[DeliveredImage]:
-    return await records.delivered_images(job_id, after, PAGE)

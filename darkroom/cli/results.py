@@ -1,7 +1,7 @@
 """What came of jobs: download, receipt, audit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -22,9 +22,9 @@ from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.model import Value
 from darkroom.domain.stored import DeliveredImage
 from darkroom.pictures import digest
+from darkroom.records.paging import delivered_pages
 from darkroom.settings import Settings
 
-PAGE = 500
 AT_ONCE = 16
 """Files looked at or fetched at the same time."""
 
@@ -96,7 +96,7 @@ async def _write_addresses(settings: Settings, job: str, lifetime: timedelta, ou
         if not settings.on_supabase:
             raise NotPossibleNow("pictures in a folder have no addresses: give DIR to copy them")
         found: list[Address] = []
-        async for page in _pages(parts, row.job_id):
+        async for page in delivered_pages(parts.records, row.job_id):
             signed = await asyncio.gather(*(parts.storage.url(image.path, lifetime) for image in page))
             for image, url in zip(page, signed, strict=True):
                 if url is None:
@@ -120,7 +120,7 @@ async def export(parts: Parts, job_id: UUID, folder: Path) -> Download:
     gate = asyncio.Semaphore(AT_ONCE)
     try:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        async for page in _pages(parts, job_id):
+        async for page in delivered_pages(parts.records, job_id):
             ends += await asyncio.gather(*(_copy(parts, image, folder, gate) for image in page))
     except OSError as error:
         raise InputRejected("DIR", f"{folder} cannot be written: {error.strerror or error}") from None
@@ -168,13 +168,6 @@ def _write(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-async def _pages(parts: Parts, job_id: UUID | None) -> AsyncIterator[Sequence[DeliveredImage]]:
-    after = 0
-    while page := await parts.records.delivered_images(job_id, after, PAGE):
-        yield page
-        after = page[-1].attach_id
-
-
 def receipt(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
     """Show what an ended job ordered, delivered, missed and charged; answers from the records."""
     output = Output(as_json=as_json)
@@ -210,7 +203,7 @@ def audit(as_json: arguments.AsJson = False) -> None:
         async with open_parts(settings) as parts:
             findings = list(await parts.records.audit())
             pictures = 0
-            async for page in _pages(parts, None):
+            async for page in delivered_pages(parts.records, None):
                 pictures += len(page)
                 findings += await _without_file(parts, page)
         for finding in findings:
