@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import fastapi_offline
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
@@ -62,6 +63,7 @@ def make_app(services: Services) -> FastAPI:
     app.state.services = services
     problems.install(app)
     for routes in (orders, jobs, events, pictures, deployment, pages):
+        _summarise(routes.router)
         app.include_router(routes.router)
     document.install(app, local=not services.sign_in.needed)
 
@@ -83,3 +85,11 @@ def make_app(services: Services) -> FastAPI:
             expose_headers=["Location", "X-Request-ID", "Retry-After"],
         )
     return app
+
+
+def _summarise(router: APIRouter) -> None:
+    """The first sentence of each route's docstring is its summary, in words rather than a function's name."""
+    for route in router.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            words = " ".join((route.endpoint.__doc__ or "").split())
+            route.summary = words.partition(". ")[0].rstrip(".")
