@@ -1,7 +1,5 @@
 """The application: routes, errors, and what passes before them."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import fastapi_offline
@@ -44,12 +42,6 @@ _DOCS = """<!doctype html>
 
 def make_app(services: Services) -> FastAPI:
     """The application over the services; they are closed by whoever made them."""
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
-        await services.feeds.close()
-
     settings = services.parts.settings
     app = FastAPI(
         title="Darkroom",
@@ -57,7 +49,6 @@ def make_app(services: Services) -> FastAPI:
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        lifespan=lifespan,
         separate_input_output_schemas=False,
     )
     app.state.services = services

@@ -17,6 +17,7 @@ log = structlog.get_logger("darkroom.api")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_FORWARDED = ("forwarded", "x-forwarded-for")
 _BODIES = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")
 
 CONTENT_SECURITY_POLICY = (
@@ -90,6 +91,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD" and not scope["path"].startswith("/api/"):
+            # Who asks whether we are up asks like this. The server sends no body then, whatever it is given.
+            scope = {**scope, "method": "GET"}
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid4())
@@ -114,6 +118,12 @@ class Guard:
         host = headers.get("host", "")
         if self._local and not is_loopback(_name(host)):
             return Problem(403, f"{host[:80]} is not a name of this machine; use http://127.0.0.1")
+        if self._local and any(name in headers for name in _FORWARDED):
+            return Problem(
+                403,
+                "this came through a proxy, which would make everybody behind it the local user; "
+                "listen on another address (API_HOST), where sign-in is needed",
+            )
         if scope["method"] in _SAFE:
             return None
         if "authorization" not in headers and not self._from_here(headers, host):

@@ -97,6 +97,7 @@ class JobFeed:
     def job(self) -> JobView:
         """The job as it was when somebody looked last, without ids."""
         assert self._look is not None, "refresh() comes first"
+        self._forget_long_ago()
         progress = self._look.progress
         shown = progress.model_copy(
             update={
@@ -130,10 +131,14 @@ class JobFeed:
             return False
         return True
 
+    def image_events(self, told: int, limit: int) -> list[bytes]:
+        """The next pictures for a follower who knows `told` of them."""
+        return [self._image_event(index) for index in range(told, min(self.known, told + limit))]
+
     def events(self, told: int, since: int) -> list[bytes]:
         """What a follower is to be told who knows `told` pictures and what was told at version `since`."""
         number = str(self.known)
-        events = [self._image_event(index) for index in range(told, self.known)]
+        events = self.image_events(told, self.known)
         events += [
             format_sse_event(data_str=data.decode(), event="stage", id=number)
             for version, _, data in self._stages.values()
@@ -199,13 +204,16 @@ class JobFeed:
             self._encoded[index] = event
         return event
 
-    def _per_minute(self) -> float | None:
+    def _forget_long_ago(self) -> None:
+        """Pace and time left are those of now: a job may have been paused for days."""
         now = datetime.now(UTC)
         while self._recent and now - self._recent[0] > PACE_OVER:
             self._recent.popleft()
+
+    def _per_minute(self) -> float | None:
         if not self._recent or self.ended:
             return None
-        over = max((now - self._recent[0]).total_seconds(), 1.0)
+        over = max((datetime.now(UTC) - self._recent[0]).total_seconds(), 1.0)
         return round(len(self._recent) * 60 / over, 1)
 
     def _eta(self) -> float | None:

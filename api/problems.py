@@ -20,6 +20,7 @@ from darkroom.domain.errors import (
     OrderRejected,
     Retryable,
     ServerNotReachable,
+    StorageUnavailable,
 )
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,6 @@ _CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
-    406: "not_acceptable",
     409: "not_possible_now",
     413: "too_large",
     415: "unsupported_media_type",
@@ -118,8 +118,13 @@ def _of_darkroom(error: DarkroomError) -> Problem:
             return Problem(422, str(error), field=error.field)
         case JobNotFound():
             return Problem(404, "there is no such job, or it is not yours")
-        case ServerNotReachable() | Retryable():
+        case ServerNotReachable():
             return unavailable(str(error))
+        case Retryable():
+            # Where they are kept is in the log, and no stranger's business.
+            log.warning("records or storage are away", reason=str(error)[:300])
+            what = "the storage" if isinstance(error, StorageUnavailable) else "the records"
+            return unavailable(f"{what} cannot be read or written just now; try again in a few seconds")
         case _:
             return Problem(409, str(error))
 
@@ -159,6 +164,9 @@ def install(app: FastAPI) -> None:
 
     async def known(request: Request, error: Exception) -> Response:
         problem = problem_of(error)
+        if problem.status == 503:
+            # A full disk or an outage is the operator's to know, not only the client's.
+            log.warning("request not served", path=request.url.path, reason=problem.detail[:300])
         if problem.status == 405:
             problem.headers["Allow"] = ", ".join(sorted(_allowed(app, request.scope["path"])))
         return answer(problem, request)

@@ -65,17 +65,12 @@ async def serve(settings: Settings) -> None:
                 timeout_graceful_shutdown=GRACE,
                 timeout_keep_alive=15,
                 server_header=False,
-                lifespan="on",
+                # Nothing to begin or to end that is not ended here; when the second signal came, it left a traceback.
+                lifespan="off",
             )
-            log.info("api started", address=address(settings), uses=parts.describe())
+            log.info("api started", address=settings.api_address(), uses=parts.describe())
             await _Server(config, services).serve([sock])
     log.info("api stopped")
-
-
-def address(settings: Settings) -> str:
-    """Where the page is."""
-    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
-    return f"http://{host}:{settings.api_port}"
 
 
 def listening(host: str, port: int) -> socket.socket:

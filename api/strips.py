@@ -84,7 +84,11 @@ def _strip(
         stage=stage,
         prompt=str(document.get("prompt", "")),
         aspect_ratio=str(document.get("aspect_ratio", "16:9")),
-        references=tuple(Preview(attach_id=i, thumbnail_url=ordered.references[i].thumbnail_url) for i in ids),
+        references=tuple(
+            Preview(attach_id=i, thumbnail_url=ordered.references[i].thumbnail_url)
+            for i in ids
+            if i in ordered.references
+        ),
         frames=frames,
         hidden=stage.quantity - len(frames),
     )

@@ -38,6 +38,8 @@ from workflows.pipeline_job import PipelineJobWorkflow
 log = structlog.get_logger(__name__)
 
 QUERY_DEADLINE = timedelta(seconds=2)
+CALL_DEADLINE = timedelta(seconds=10)
+"""For what changes something: a server that hangs is an answer too, and soon."""
 HIGHEST_ATTACH_ID = 2**31 - 1
 """References that are not stored yet stand under ids counted down from here."""
 RESTART_PATIENCE = 10.0
@@ -256,6 +258,7 @@ class Desk:
                 search_attributes=TypedSearchAttributes(attributes),
                 static_summary=f"{job.job_type or 'order'} · {job.total_images} images",
                 priority=Priority(priority_key=job.priority, fairness_key=str(job.user_id or job.job_id)),
+                rpc_timeout=CALL_DEADLINE,
             )
         except WorkflowAlreadyStartedError:
             return False
@@ -268,7 +271,7 @@ class Desk:
             NotPossibleNow: the records say that it runs, and Temporal does not know it.
         """
         try:
-            await self._handle(job.job_id).signal(name, *payload)
+            await self._handle(job.job_id).signal(name, *payload, rpc_timeout=CALL_DEADLINE)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise

@@ -1,5 +1,6 @@
 """The door: an order document is checked against everything that is known, before anything is written."""
 
+import asyncio
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -48,7 +49,8 @@ class Intake:
         Raises:
             OrderRejected: with the field and the reason.
         """
-        read = read_order(document, job_type=job_type, limits=self._limits)
+        # A large document takes a second to read, in which this process serves others.
+        read = await asyncio.to_thread(read_order, document, job_type=job_type, limits=self._limits)
         if read.order.user_id is not None and read.order.user_id != user_id:
             raise OrderRejected("user_id", f"{read.order.user_id} is not {user_id or 'nobody'}, who pays for the job")
         production_id = production_id or read.order.production_id

@@ -176,6 +176,12 @@ class Settings(BaseSettings):
             longest = max(longest, self.runware_timeout)
         return timedelta(seconds=longest)
 
+    def api_address(self, port: int | None = None) -> str:
+        """Where the page and the HTTP API are, on another port where one is given."""
+        plain = self.api_host.strip("[]")
+        host = f"[{plain}]" if ":" in plain else plain
+        return f"http://{host}:{port or self.api_port}"
+
     @property
     def limits(self) -> Limits:
         """How large an order may be."""

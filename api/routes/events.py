@@ -1,5 +1,6 @@
 """Following a job: server-sent events."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
@@ -19,6 +20,8 @@ router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
 SILENCE = 15.0
 """Seconds after which a comment says that the line is open."""
+AT_ONCE = 500
+"""Pictures told in one part to who has many to catch up on: the rest waits for the reader, and not in our memory."""
 _COME_BACK = b"retry: 1000\n\n"
 
 
@@ -76,6 +79,11 @@ async def _tell(feed: JobFeed, last_event_id: str) -> AsyncIterator[bytes]:
     told, since = _told(last_event_id, feed.known), -1
     yield _COME_BACK
     while True:
+        while feed.known - told > AT_ONCE:
+            yield b"".join(feed.image_events(told, AT_ONCE))
+            told += AT_ONCE
+            # A reader who keeps up would never let the others have a turn.
+            await asyncio.sleep(0)
         known, version, ended = feed.known, feed.version, feed.ended
         yield b"".join(feed.events(told, since))
         told, since = known, version

@@ -18,6 +18,7 @@ from api.sign_in import Caller
 from api.views import job_view, listed
 from darkroom.desk import Desk
 from darkroom.domain.answers import Answer
+from darkroom.domain.errors import OrderRejected
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.watching import JobCursor
@@ -89,15 +90,20 @@ async def view_of(use: Services, caller: Caller, job_id: UUID) -> JobView:
     return job_view(progress, await use.look(job_id, caller), source, use.temporal_ui(job_id))
 
 
-@router.get("/{job_id}/order", responses=documented(404))
+@router.get("/{job_id}/order", responses=documented(404, 409))
 async def ordered(job_id: JobId, caller: SignedIn, use: Use) -> OrderedDocument:
     """The stages of a job, as a document that can be ordered again."""
     await use.look(job_id, caller)
     stages = await use.parts.records.stages(job_id)
     if not stages:
         source = await use.parts.records.order_source(job_id)
-        stages = read_order(source.document, job_type=source.job_type).order.stages
-    references = {ref.attach_id for stage in stages for ref in stage.references}
+        try:
+            stages = read_order(source.document, job_type=source.job_type).order.stages
+        except OrderRejected as error:
+            raise Problem(409, f"job {job_id} was never a valid order: {error}") from None
+    # A document that no run has opened may name what is not its user's.
+    owners = await use.parts.records.reference_owners({ref.attach_id for stage in stages for ref in stage.references})
+    references = [attach_id for attach_id, known in owners.items() if caller.may_draw_after(known.user_id)]
     return OrderedDocument(
         document={
             "stages": [

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from urllib.parse import quote
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -13,6 +14,7 @@ from api.routes import jobs as job_routes
 from api.routes.deployment import account_of, statistics_for
 from api.routes.jobs import JobId, restarted, steer
 from api.services import Services, Use
+from api.shapes import OrderedDocument
 from api.sign_in import COOKIE, Caller, presented
 from api.strips import strips_of
 from darkroom.desk import Desk
@@ -36,7 +38,9 @@ async def visitor(request: Request, use: Use) -> Caller:
     except Problem as problem:
         if problem.status != 401:
             raise
-        wanted = quote(request.url.path, safe="/")
+        query = f"?{request.url.query}" if request.url.query else ""
+        # What a button asked for is not asked again by a link.
+        wanted = quote(request.url.path + query if request.method == "GET" else "/", safe="/")
         raise Problem(303, problem.detail, headers={"Location": f"/sign-in?next={wanted}"}) from problem
 
 
@@ -65,7 +69,7 @@ async def jobs_page(
 @router.get("/jobs/{job_id}")
 async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use) -> HTMLResponse:
     await use.look(job_id, caller)
-    ordered = await job_routes.ordered(job_id, caller, use)
+    ordered = await _ordered(job_id, caller, use)
     # One look for all of it: numbers and frames that agree.
     feed = await use.feeds.once(job_id)
     view = feed.job()
@@ -73,6 +77,16 @@ async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use) -
     strips: Any = _JSON.dump_python(strips_of(feed, ordered), mode="json")
     shown = {"job": job, "strips": strips}
     return await _page(request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=shown)
+
+
+async def _ordered(job_id: UUID, caller: Caller, use: Services) -> OrderedDocument:
+    """What was ordered; nothing, where a front end wrote down what is no order: such a job has failed and says why."""
+    try:
+        return await job_routes.ordered(job_id, caller, use)
+    except Problem as problem:
+        if problem.status != 409:
+            raise
+        return OrderedDocument(document={"stages": []}, references={})
 
 
 @router.post("/jobs/{job_id}/{action}")
@@ -102,7 +116,10 @@ async def stats_page(
 
 
 @router.get("/sign-in")
-async def sign_in_page(request: Request, use: Use, next: str = "/") -> HTMLResponse:  # noqa: A002 - the usual name
+async def sign_in_page(request: Request, use: Use, next: str = "/") -> Response:  # noqa: A002 - the usual name
+    # Browsers keep one cookie for all ports of a machine: one of another deployment must not lock the local user out.
+    if not use.sign_in.needed and COOKIE in request.cookies and not await _opens(use, request.cookies[COOKIE]):
+        return _without_cookie(_inside(next))
     return await _page(request, use, None, "sign_in.html", next=_inside(next), failed=False)
 
 
@@ -114,25 +131,37 @@ async def sign_in(
     next: Annotated[str, Form(max_length=2_000)] = "/",  # noqa: A002
 ) -> Response:
     """Exchange a key or token for a cookie that no script can read."""
-    try:
-        await use.sign_in.caller(token.strip() or "-")
-    except Problem as problem:
-        if problem.status != 401:
-            raise
+    if not await _opens(use, token.strip() or "-"):
         page = await _page(request, use, None, "sign_in.html", next=_inside(next), failed=True)
         page.status_code = 401
         return page
     response = RedirectResponse(_inside(next), 303)
-    secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, token.strip(), httponly=True, samesite="strict", secure=secure, path="/")
+    # What the browser says: a proxy that ends TLS may be one that uvicorn does not take the scheme from.
+    secure = "https" in (request.url.scheme, request.headers.get("origin", "").partition(":")[0])
+    response.set_cookie(COOKIE, token.strip(), httponly=True, samesite="lax", secure=secure, path="/")
     return response
 
 
 @router.post("/sign-out")
 async def sign_out() -> Response:
-    response = RedirectResponse("/sign-in", 303)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict", path="/")
+    return _without_cookie("/sign-in")
+
+
+def _without_cookie(where: str) -> Response:
+    response = RedirectResponse(where, 303)
+    response.delete_cookie(COOKIE, httponly=True, samesite="lax", path="/")
     return response
+
+
+async def _opens(use: Services, secret: str) -> bool:
+    """Whether a key or token is valid."""
+    try:
+        await use.sign_in.caller(secret)
+    except Problem as problem:
+        if problem.status != 401:
+            raise
+        return False
+    return True
 
 
 def _inside(wanted: str) -> str:

@@ -111,8 +111,7 @@ async def attach(
 async def attachment(attach_id: AttachId, caller: SignedIn, use: Use) -> AttachmentView:
     """An attachment of yours, an upload or a delivered picture, with signed addresses."""
     stored = await use.parts.records.stored_file(attach_id)
-    # One without an owner, as old rows are, may be used by anyone (spec §1).
-    if stored is None or not (stored.user_id is None or caller.may_see(stored.user_id)):
+    if stored is None or not caller.may_draw_after(stored.user_id):
         raise Problem(404, f"there is no attachment {attach_id}, or it is not yours")
     return AttachmentView(
         attach_id=attach_id,

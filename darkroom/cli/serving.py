@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 
 import structlog
 
@@ -21,6 +22,8 @@ STOP_PATIENCE = 15.0
 """Above the API's own grace for answers under way."""
 START_AGAIN_AFTER = 1.0
 START_AGAIN_AT_MOST = 30.0
+RAN_WELL_AFTER = 60.0
+"""Seconds after which an end is no more of the trouble before it."""
 _MUST_BE_MENDED = (Status.WRONG_INPUT, Status.NOT_NOW)
 """Wrong settings, or a port that is taken: starting it again would say the same again."""
 
@@ -57,11 +60,14 @@ class _Child:
     async def start_again_when_it_ends(self) -> None:
         delay = START_AGAIN_AFTER
         while self._process is not None:
+            started = monotonic()
             status = await self._process.wait()
             if status in _MUST_BE_MENDED:
                 log.error("the API stays off: it said why above; jobs run without it", status=status)
                 return
             log.warning("the API ended and is started again", status=status)
+            if monotonic() - started > RAN_WELL_AFTER:
+                delay = START_AGAIN_AFTER
             await asyncio.sleep(delay)
             delay = min(2 * delay, START_AGAIN_AT_MOST)
             await self.start()

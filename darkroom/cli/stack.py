@@ -107,7 +107,7 @@ def _introduce(
 ) -> None:
     address = client.service_client.config.target_host
     home = parts.settings.darkroom_home
-    page = None if api_port is None else f"http://{parts.settings.api_host}:{api_port}"
+    page = None if api_port is None else parts.settings.api_address(api_port)
     output.say(f"uses      {parts.describe()}")
     if page:
         output.say(f"page      {page}, and the HTTP API: {page}/docs")

@@ -47,12 +47,22 @@ def read_order(document: Any, *, job_type: str | None = None, limits: Limits | N
     if not isinstance(document, dict):
         raise OrderRejected("document", f"must be an object with keys, not {_kind(document)}")
     content = snake_keys(document)
+    limits = limits or Limits()
+    _check_entries(content, limits)
     reader = Reader()
     parse = _PARSERS[_job_type(content, job_type)]
     order = parse(reader, content)
-    check_size(order, limits or Limits())  # before sorting: a rejection names the entry as it was sent
+    check_size(order, limits)  # before sorting: a rejection names the entry as it was sent
     order = order.model_copy(update={"stages": tuple(sorted(order.stages, key=lambda s: s.stage_index))})
     return ReadOrder(order=order, unknown_keys=tuple(reader.unknown))
+
+
+def _check_entries(content: Document, limits: Limits) -> None:
+    """Reject what would take long to read, before it is."""
+    for key in ("stages", "merged_images", "pages"):
+        entries = content.get(key)
+        if isinstance(entries, list) and len(entries) > limits.stages:
+            raise OrderRejected("stages", f"{len(entries)} are above the maximum of {limits.stages}")
 
 
 def owner_of(document: Any) -> UUID | None:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from itertools import islice
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -13,6 +14,9 @@ from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, DEFAULT_PRIORITY, JobTy
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _DEEPEST = 20
+_MOST_UNKNOWN = 100
+"""Keys that are named in warnings; a document may hold a million of them."""
+_LONGEST_UNKNOWN = 100
 M = TypeVar("M", bound="Part")
 
 
@@ -134,7 +138,8 @@ class Reader:
         return part
 
     def _collect(self, part: Part, where: str) -> None:
-        self.unknown += [f"{where}{key}" for key in part.model_extra or {}]
+        more = islice(part.model_extra or {}, max(0, _MOST_UNKNOWN - len(self.unknown)))
+        self.unknown += [f"{where}{key[:_LONGEST_UNKNOWN]}" for key in more]
         for name in type(part).model_fields:
             value = getattr(part, name)
             if isinstance(value, Part):

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from api import feeds
+from api import feeds, job_feed
+from api.routes import events as events_route
 from tests.api.stack import Api, Event, parsed
 from tests.workflows.scripted import Act
 from tests.workflows.stack import until
@@ -72,6 +74,17 @@ async def test_who_comes_back_to_another_process_is_told_the_rest(api: Api) -> N
     assert all(told[event.data["number"]] == event.data["attach_id"] for event in rest if event.name == "image")
 
 
+async def test_who_has_much_to_catch_up_on_is_told_it_in_parts(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events_route, "AT_ONCE", 3)
+    job_id = await api.order(10)
+    await api.ended(job_id)
+    async with api.services.feeds.following(job_id) as feed:
+        parts = [part async for part in events_route._tell(feed, "1")]
+    assert [part.count(b"event: image") for part in parts] == [0, 3, 3, 3]
+    assert parts[-1].count(b"event: end") == 1
+    assert numbers(await all_events(api, job_id)) == list(range(1, 11))
+
+
 async def test_a_client_that_says_what_cannot_be_is_told_everything(api: Api) -> None:
     job_id = await api.order(3)
     await api.ended(job_id)
@@ -115,6 +128,20 @@ async def test_stages_tell_which_frames_are_being_made_and_which_were_missed(api
             assert event.data["round"] == 1
     assert [(1, "missed")] in seen
     assert seen[-1] == []
+
+
+async def test_the_time_left_is_told_by_the_pace_of_now(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.provider.script = {(0, 1): [Act.FAULT] * 10}
+    job_id = await api.order(2)
+    async with api.services.feeds.following(job_id) as feed:
+
+        async def one_came() -> bool:
+            return feed.known == 1
+
+        await until(one_came, "the first picture")
+        assert feed.job().eta_seconds is not None
+        monkeypatch.setattr(job_feed, "PACE_OVER", timedelta(0))
+        assert feed.job().eta_seconds is None
 
 
 async def test_the_feed_goes_when_nobody_follows(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

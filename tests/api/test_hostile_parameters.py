@@ -219,12 +219,21 @@ async def test_methods_that_a_path_lacks_are_answered_with_those_it_has(quiet: A
     paths = {"/api/jobs": "GET, POST", f"/api/jobs/{uuid4()}/cancel": "PATCH, POST", "/healthz": "GET"}
     for path, allowed in paths.items():
         for method in {"HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "PROPFIND", "GETT", "POST"} - {
-            *allowed.split(", ")
+            *allowed.split(", "),
+            *(() if path.startswith("/api/") else ("HEAD",)),
         }:
             answer = await quiet.http.request(method, path)
             assert (answer.status_code, answer.headers["allow"]) == (405, allowed), (method, path)
             if method != "HEAD":
                 is_a_problem(answer)
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/docs", "/static/page.css", "/jobs"])
+async def test_who_asks_for_the_head_alone_is_answered_without_a_body(quiet: Api, path: str) -> None:
+    head, whole = await quiet.http.head(path), await quiet.http.get(path)
+    assert (head.status_code, head.headers["content-type"]) == (200, whole.headers["content-type"])
+    assert head.content == b""
+    assert (await quiet.http.get("/healthz")).status_code == 200  # on the same connection
 
 
 async def test_what_goes_wrong_on_our_side_is_a_problem_too_and_logged_under_its_id(

@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import pytest
+
 from api.app import LARGEST_DOCUMENT
+from darkroom.orders import ReadOrder, read_order
 from tests.api.stack import Api, is_a_problem
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -190,3 +194,23 @@ async def test_an_origin_that_is_none_is_a_stranger(quiet: Api) -> None:
         answer = await quiet.http.post("/api/jobs/quote", json={}, headers={"Origin": origin})
         assert answer.status_code == 403, (origin, answer.text)
         is_a_problem(answer)
+
+
+async def test_a_document_that_takes_long_to_read_is_cut_short_and_keeps_nobody_waiting(
+    quiet: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: set[int] = set()
+
+    def reading(*args: Any, **options: Any) -> ReadOrder:
+        readers.add(threading.get_ident())
+        return read_order(*args, **options)
+
+    monkeypatch.setattr("darkroom.intake.read_order", reading)
+    stage = {"prompt": "a", "quantity": 1, **{f"unknown-{n}": n for n in range(100_000)}}
+    answer = await quiet.http.post("/api/jobs/quote", json={"stages": [stage]})
+    assert len(answer.json()["warnings"]) == 100
+    many = {"style": "cartoon", "pages": [{"dialogues": ["a"]}] * 50_000}
+    answer = await quiet.http.post("/api/jobs/quote", json=many)
+    assert answer.json()["detail"] == "stages: 50000 are above the maximum of 100"
+    assert readers
+    assert threading.get_ident() not in readers

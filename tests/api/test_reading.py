@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 from temporalio.client import Client
 
 from api.server import listening
@@ -163,6 +164,15 @@ async def test_a_job_that_never_began_has_no_receipt(quiet: Api) -> None:
     is_a_problem(answer)
 
 
+async def test_a_job_that_was_never_a_valid_order_has_its_page_all_the_same(quiet: Api) -> None:
+    job_id = await quiet.written({"stages": [{"prompt": "a lemon", "quantity": 0}]})
+    answer = await quiet.http.get(f"/api/jobs/{job_id}/order")
+    assert (answer.status_code, "stages[0].quantity" in answer.json()["detail"]) == (409, True)
+    is_a_problem(answer)
+    page = await quiet.http.get(f"/jobs/{job_id}")
+    assert (page.status_code, str(job_id) in page.text) == (200, True)
+
+
 async def archived(api: Api, job_id: UUID) -> zipfile.ZipFile:
     answer = await api.http.get(f"/api/jobs/{job_id}/archive.zip")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
@@ -231,6 +241,15 @@ async def test_without_temporal_everything_can_be_read(alone: tuple[Api, UUID]) 
     assert (await api.http.post("/api/jobs/quote", json=LEMON)).status_code == 200
     assert (await api.http.post("/api/attachments", files={"file": ("a.png", picture())})).status_code == 201
     assert monotonic() - started < 6
+
+
+async def test_an_outage_is_in_the_log_too(alone: tuple[Api, UUID]) -> None:
+    api, _ = alone
+    with capture_logs() as lines:
+        assert (await api.http.post("/api/jobs", json=LEMON)).status_code == 503
+    [line] = [line for line in lines if line["event"] == "request not served"]
+    assert (line["path"], line["log_level"]) == ("/api/jobs", "warning")
+    assert "Temporal" in line["reason"]
 
 
 async def test_without_temporal_nothing_is_ordered_or_steered(alone: tuple[Api, UUID]) -> None:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
 import jwt
@@ -133,6 +134,21 @@ async def test_another_users_attachment_is_not_there(with_tokens: Api, tmp_path:
     assert (answer.status_code, answer.json()["field"]) == (422, "stages[0].references")
 
 
+async def test_a_document_that_no_run_has_opened_shows_nobody_elses_pictures(with_tokens: Api) -> None:
+    owner, other = uuid4(), uuid4()
+    mine, theirs = [with_tokens.as_user(await with_tokens.key(user)) for user in (owner, other)]
+    picture = {"file": ("a.png", tiny_picture(), "image/png")}
+    attach_id = (await with_tokens.http.post("/api/attachments", files=picture, headers=mine)).json()["attach_id"]
+    stage = {"prompt": "x", "quantity": 1, "mergedImageAttachId": attach_id}
+    for user, headers, shown in ((owner, mine, [str(attach_id)]), (other, theirs, [])):
+        job_id = await with_tokens.written({"stages": [stage]}, user)
+        answer = await with_tokens.http.get(f"/api/jobs/{job_id}/order", headers=headers)
+        assert list(answer.json()["references"]) == shown, answer.text
+        page = await with_tokens.http.get(f"/jobs/{job_id}", headers=headers)
+        assert page.status_code == 200
+        assert (f"/pictures/{attach_id}/" in page.text) == bool(shown)
+
+
 async def test_lists_show_ones_own_jobs_and_operators_all(with_tokens: Api) -> None:
     document = {"stages": [{"prompt": "a lemon", "quantity": 1}]}
     users = [uuid4(), uuid4()]
@@ -164,8 +180,30 @@ async def test_the_page_exchanges_a_key_for_a_cookie_that_no_script_reads(with_t
     assert (answer.status_code, answer.headers["location"]) == (303, "/jobs")
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie
-    assert "samesite=strict" in cookie
+    assert "samesite=lax" in cookie  # links from mail lead to the page; changes are held to our own origin
     assert (await with_tokens.http.get("/api/jobs")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "after"),
+    [
+        ("GET", "/jobs?status=failed&cursor=a", "/jobs?status=failed&cursor=a"),
+        ("POST", "/jobs/2babfb87-c163-4cce-aa62-34553e45d242/cancel", "/"),
+    ],
+)
+async def test_signing_in_leads_back_to_a_page_that_can_be_looked_at(
+    with_tokens: Api, method: str, path: str, after: str
+) -> None:
+    answer = await with_tokens.http.request(method, path)
+    assert parse_qs(urlsplit(answer.headers["location"]).query)["next"] == [after]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_the_cookie_of_a_page_behind_tls_stays_there(with_tokens: Api, scheme: str) -> None:
+    origin = {"Origin": with_tokens.url.replace("http", scheme)}
+    answer = await with_tokens.http.post("/sign-in", data={"token": await with_tokens.key(uuid4())}, headers=origin)
+    assert answer.status_code == 303
+    assert ("; secure" in answer.headers["set-cookie"].lower()) == (scheme == "https")
 
 
 @pytest.mark.parametrize(
@@ -259,6 +297,13 @@ async def test_on_this_machine_the_local_user_needs_no_token_but_a_wrong_one_is_
     assert (await quiet.http.get("/api/jobs", headers=quiet.as_user("dk_wrong"))).status_code == 401
 
 
+async def test_a_cookie_of_another_deployment_does_not_lock_the_local_user_out(quiet: Api) -> None:
+    quiet.http.cookies.set(COOKIE, "dk_of_another_home", domain="127.0.0.1", path="/")
+    answer = await quiet.http.get("/jobs", follow_redirects=True)
+    assert (answer.status_code, answer.url.path) == (200, "/jobs")
+    assert (await quiet.http.get("/api/jobs")).status_code == 200
+
+
 async def test_it_refuses_to_listen_elsewhere_unless_there_is_something_to_sign_in_with(
     temporal: Client, tmp_path: Path
 ) -> None:
@@ -287,6 +332,16 @@ async def test_without_sign_in_only_this_machines_names_are_served(
     quiet: Api, headers: dict[str, str], status: int
 ) -> None:
     assert (await quiet.http.get("/api/jobs", headers=headers)).status_code == status
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded"])
+async def test_behind_a_proxy_nobody_is_the_local_user(quiet: Api, signed: Api, header: str) -> None:
+    forwarded = {header: "203.0.113.7"}
+    answer = await quiet.http.get("/api/account", headers=forwarded)
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert "API_HOST" in answer.json()["detail"]
+    mine = signed.as_user(await signed.key(uuid4()))
+    assert (await signed.http.get("/api/account", headers={**forwarded, **mine})).status_code == 200
 
 
 @pytest.mark.parametrize(

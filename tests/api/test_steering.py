@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from temporalio.client import Client
 
+from api.routes.waiting import until_opened_again
 from darkroom.domain.names import LOCAL_USER
 from tests.api.stack import OPENING_BALANCE, Api, is_a_problem, running_api
 from tests.workflows.scripted import Act
@@ -189,14 +191,15 @@ async def test_a_short_job_can_be_restarted(api: Api) -> None:
     await paid(api, 2)
 
 
-async def test_a_run_that_is_over_at_once_does_not_keep_a_restart_waiting(api: Api) -> None:
-    api.provider.script = {(0, 0): [Act.MISS]}
-    job_id = await api.order(1, max_top_ups=0)
-    await api.ended(job_id)
-    started = monotonic()
-    answer = await steer(api, job_id, "restart")
-    assert monotonic() - started < 3
-    assert answer.json()["status"] in ("processing", "completed")
+async def test_a_run_that_is_over_at_once_does_not_keep_a_restart_waiting(quiet: Api) -> None:
+    job_id = await quiet.order(1)
+    await steer(quiet, job_id, "cancel")
+    ended_at = datetime.fromisoformat((await quiet.job(job_id))["completed_at"])
+    async with asyncio.timeout(5):
+        await until_opened_again(quiet.services, job_id, ended_at - timedelta(seconds=1), 60)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await until_opened_again(quiet.services, job_id, ended_at, 60)
 
 
 async def test_twenty_cancels_at_once_are_one(slow: Api) -> None:

@@ -115,6 +115,19 @@ async def test_it_ends_streams_and_leaves_in_order_when_it_is_told_to(tmp_path: 
         assert "end" not in [event.name for event in told]
 
 
+async def test_told_twice_it_leaves_without_a_traceback(tmp_path: Path) -> None:
+    async with running_darkroom(tmp_path) as darkroom:
+        [port] = free_ports(1)
+        async with api_process(darkroom, port) as api:
+            # Two kinds, because two of one kind may arrive as one.
+            api.send_signal(signal.SIGTERM)
+            api.send_signal(signal.SIGINT)
+            assert await asyncio.wait_for(api.wait(), 5) == 0
+        said = (darkroom.home / "api.log").read_text()
+        assert "api stopped" in said
+        assert "Traceback" not in said
+
+
 async def test_wrong_settings_stop_it_with_one_line(tmp_path: Path) -> None:
     home = tmp_path / "home"
     base = {"PATH": os.environ["PATH"], "DARKROOM_HOME": str(home), "PYTHONPATH": str(ROOT)}
