@@ -103,6 +103,13 @@ async def following(bench: Bench) -> list[Figure]:
             asked=Asked(side=Side.AT_LEAST, bound=clients),
         ),
         Figure(
+            name="following-wait",
+            what=f"{what}: longest from delivery to told",
+            unit="s",
+            value=max(one.slowest for one in seen if one.clients == clients),
+            asked=Asked(side=Side.AT_MOST, bound=2),
+        ),
+        Figure(
             name="following-memory",
             what=f"{what}: the API grows by",
             unit="MB",

@@ -6,7 +6,9 @@ Prints a line of JSON when all are connected, and one when all have seen the end
 import asyncio
 import json
 import sys
+import time
 from collections import Counter
+from datetime import datetime
 
 from darkroom.domain.model import Value
 
@@ -21,14 +23,17 @@ class Followed(Value):
     """Those that were told every picture once, in order, and the end."""
     pictures: int
     """The most that one was told."""
+    slowest: float
+    """Seconds from a picture's delivery to the moment a client was told of it, the longest of all."""
 
 
-async def follow(port: int, job: str, connected: "asyncio.Queue[None]") -> tuple[list[int], int]:
-    """The numbers of the pictures that one client was told, and how often it was told the end."""
+async def follow(port: int, job: str, connected: "asyncio.Queue[None]") -> tuple[list[int], int, float]:
+    """The numbers of the pictures that one client was told, how often it was told the end, and its longest wait."""
     reader, writer = await asyncio.open_connection(HOST, port, limit=2**20)
     request = f"GET /api/jobs/{job}/events HTTP/1.1\r\nHost: {HOST}:{port}\r\nAccept: text/event-stream\r\n\r\n"
     writer.write(request.encode())
     told: list[int] = []
+    slowest = 0.0
     names: Counter[bytes] = Counter()
     event = b""
     while line := await reader.readline():
@@ -38,11 +43,13 @@ async def follow(port: int, job: str, connected: "asyncio.Queue[None]") -> tuple
             event = line[7:].strip()
             names[event] += 1
         elif line.startswith(b"data: ") and event == b"image":
-            told.append(json.loads(line[6:])["number"])
+            image = json.loads(line[6:])
+            told.append(image["number"])
+            slowest = max(slowest, time.time() - datetime.fromisoformat(image["delivered_at"]).timestamp())
         elif line == b"0\r\n":
             break
     writer.close()
-    return told, names[b"end"]
+    return told, names[b"end"], slowest
 
 
 async def main(port: int, job: str, count: int) -> None:
@@ -52,9 +59,10 @@ async def main(port: int, job: str, count: int) -> None:
         await connected.get()
     print(json.dumps({"connected": count}), flush=True)
     seen = await asyncio.gather(*clients)
-    most = max(len(told) for told, _ in seen)
-    exact = sum(told == list(range(1, most + 1)) and ends == 1 for told, ends in seen)
-    print(Followed(clients=count, exact=exact, pictures=most).model_dump_json(), flush=True)
+    most = max(len(told) for told, _, _ in seen)
+    exact = sum(told == list(range(1, most + 1)) and ends == 1 for told, ends, _ in seen)
+    slowest = max(waited for _, _, waited in seen)
+    print(Followed(clients=count, exact=exact, pictures=most, slowest=slowest).model_dump_json(), flush=True)
 
 
 if __name__ == "__main__":

@@ -144,6 +144,20 @@ async def test_the_time_left_is_told_by_the_pace_of_now(api: Api, monkeypatch: p
         assert feed.job().eta_seconds is None
 
 
+async def test_in_silence_a_comment_says_that_the_line_is_open(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert events_route.SILENCE == 15
+    monkeypatch.setattr(events_route, "SILENCE", 0.05)
+    api.provider.gate.clear()
+    job_id = await api.order(1)
+    comments = 0
+    async with api.http.stream("GET", f"/api/jobs/{job_id}/events") as answer:
+        async for line in answer.aiter_lines():
+            comments += line.startswith(":")
+            if comments == 3:
+                break
+    api.provider.gate.set()
+
+
 async def test_the_feed_goes_when_nobody_follows(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "LINGER", 0.0)
     job_id = await api.order(1)
