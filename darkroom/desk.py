@@ -236,15 +236,12 @@ class Desk:
 
     async def _start(self, job: JobRow, *, restart: bool) -> bool:
         """Start the workflow; False when it is running, or, without `restart`, has run before."""
-        attributes: list[SearchAttributePair[Any]] = [
-            SearchAttributePair(SearchAttributeKey.for_keyword(SearchAttribute.JOB_STATUS), JobStatus.PENDING.value)
-        ]
+        known = {SearchAttribute.JOB_STATUS: JobStatus.PENDING.value}
         if job.job_type:
-            key = SearchAttributeKey.for_keyword(SearchAttribute.JOB_TYPE)
-            attributes.append(SearchAttributePair(key, job.job_type))
+            known[SearchAttribute.JOB_TYPE] = job.job_type
         if job.user_id:
-            key = SearchAttributeKey.for_keyword(SearchAttribute.USER_ID)
-            attributes.append(SearchAttributePair(key, str(job.user_id)))
+            known[SearchAttribute.USER_ID] = str(job.user_id)
+        attributes = [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in known.items()]
         reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if restart else WorkflowIDReusePolicy.REJECT_DUPLICATE
         try:
             await self._temporal().start_workflow(
