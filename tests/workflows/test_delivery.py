@@ -105,7 +105,19 @@ async def test_three_refusals_without_a_delivery_stop_a_stage(skipping_client: C
 async def test_refusals_after_a_delivery_are_misses(skipping_client: Client, home: Path) -> None:
     provider = ScriptedProvider({(0, n): [Act.REFUSE] for n in range(1, 5)})
     async with running_stack(skipping_client, home, provider, stage_concurrency=1) as stack:
-        receipt = await stack.desk.result(await stack.order(5))
+        provider.gate.clear()
+        job_id = await stack.order(5)
+        await provider.until_calls(1)
+        provider.gate.set()
+        provider.gate.clear()  # the first call is through; the next one waits until its picture counts
+
+        async def the_workflow_knows() -> bool:
+            seen = await stack.desk.progress(job_id)
+            return (seen.source, seen.progress.completed_images) == ("workflow", 1)
+
+        await until(the_workflow_knows, "the first delivery")
+        provider.gate.set()
+        receipt = await stack.desk.result(job_id)
         assert (receipt.delivered, receipt.total.refusals) == (5, 4)
         await stack.check_invariants()
 
