@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all a newcomer needs; both set up .venv from the lock file first.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint screenshots bench lock record-histories clean
+.PHONY: help demo up test test-again lint screenshots bench lock record-histories clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -34,6 +34,9 @@ up: $(READY) ## run the embedded stack until Ctrl-C
 
 test: $(READY) $(POSTGREST) ## run all tests
 	@$(PY) -m pytest -n 3 --dist loadgroup
+
+test-again: $(READY) ## run the tests that failed last, one at a time
+	@$(PY) -m pytest --last-failed --last-failed-no-failures none
 
 lint: $(READY) ## ruff and mypy
 	@$(PY) -m ruff check .
