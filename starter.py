@@ -1,6 +1,6 @@
 """Darkroom's command line: `python starter.py --help`."""
 
-from darkroom.cli.app import leave, main
+from cli.app import leave, main
 
 if __name__ == "__main__":
     leave(main())

@@ -1,47 +1,74 @@
-"""Errors at the edge: what Temporal should try again, how soon, and how loudly."""
+"""Our errors as Temporal's: what is retried, how soon, and how loudly."""
 
 import random
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from temporalio import activity
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from darkroom.domain.errors import DarkroomError, ProviderUnavailable, ReceiverUnavailable, Retryable
 
-FIRST_DELAY = timedelta(seconds=2)
-LONGEST_DELAY = timedelta(seconds=60)
+JITTER = 0.25
+"""Delays vary by this share, so that a hundred calls refused together do not come back together."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
 
 
-def to_application_error(
-    error: DarkroomError, attempt: int, *, unlimited: bool = False, policy: RetryPolicy | None = None
-) -> ApplicationError:
+def at_the_edge(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
+    """Our errors leave an activity as Temporal's."""
+
+    @wraps(method)
+    async def translated(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await method(self, *args, **kwargs)
+        except DarkroomError as error:
+            # An expected retry needs no chain of causes in the history.
+            cause = None if isinstance(error, Retryable) else error
+            info = activity.info()
+            raise to_application_error(error, info.attempt, info.retry_policy) from cause
+
+    return cast("Callable[Concatenate[S, P], Coroutine[Any, Any, R]]", translated)
+
+
+def to_application_error(error: DarkroomError, attempt: int, policy: RetryPolicy | None) -> ApplicationError:
     """The error as Temporal understands it.
 
-    An expected retry is benign (no traceback, no error metric). The delay doubles from 2 s to 60 s with
-    jitter, so that a hundred calls refused together do not come back together; a longer delay that the
-    server named wins. An activity of unlimited attempts need not spare them: from 1 s to 15 s, so that a
-    cancel or a settlement comes soon after records or storage are back. A webhook's receiver is not ours to
-    hurry: for it the activity's own policy counts.
+    An expected retry is benign: no traceback, no error metric.
+
+    Args:
+        error: what happened.
+        attempt: which attempt failed, from 1.
+        policy: the activity's own, from `workflows/policies.py`; without one, Temporal's default applies.
     """
     retryable = isinstance(error, Retryable)
-    first, longest = (FIRST_DELAY / 2, LONGEST_DELAY / 4) if unlimited else (FIRST_DELAY, LONGEST_DELAY)
-    delay = min(first * 2 ** min(attempt - 1, 10), longest) * random.uniform(0.75, 1.25)  # noqa: S311
-    if isinstance(error, ProviderUnavailable) and error.retry_after is not None:
-        delay = max(delay, error.retry_after)
-    if isinstance(error, ReceiverUnavailable) and policy is not None:
-        delay = _delay_of_webhook(error, attempt, policy)
     return ApplicationError(
         str(error),
         type=type(error).__name__,
         non_retryable=not retryable,
-        next_retry_delay=delay if retryable else None,
+        next_retry_delay=retry_delay(error, attempt, policy) if retryable and policy is not None else None,
         category=ApplicationErrorCategory.BENIGN if retryable else ApplicationErrorCategory.UNSPECIFIED,
     )
 
 
-def _delay_of_webhook(error: ReceiverUnavailable, attempt: int, policy: RetryPolicy) -> timedelta:
-    """As the policy says, or longer where the receiver asks for it, yet never longer than the policy's longest."""
+def retry_delay(error: DarkroomError, attempt: int, policy: RetryPolicy) -> timedelta:
+    """What the policy says, with the jitter that a server's back-off lacks; longer where the other side asks for it.
+
+    A provider may ask for any delay. A webhook's receiver is a stranger: it is granted the policy's longest at most.
+    """
     longest = policy.maximum_interval or policy.initial_interval * 100
+    # The exponent is capped because a timedelta overflows; every policy of ours reaches its longest well before.
     backed_off = policy.initial_interval * policy.backoff_coefficient ** min(attempt - 1, 30)
-    delay = min(backed_off, longest) * random.uniform(0.75, 1.25)  # noqa: S311
-    return max(delay, min(error.retry_after or timedelta(0), longest))
+    delay = min(backed_off, longest) * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+    if isinstance(error, ProviderUnavailable):
+        return max(delay, error.retry_after or timedelta(0))
+    if isinstance(error, ReceiverUnavailable):
+        return max(delay, min(error.retry_after or timedelta(0), longest))
+    return delay

@@ -6,7 +6,7 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.images import at_the_edge
+from activities.errors import at_the_edge
 from activities.liveness import finish_despite_cancel
 from darkroom.domain.housekeeping import Tidied
 

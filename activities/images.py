@@ -1,19 +1,16 @@
 """The four activities of an image: generate, upload, attach, credit (spec §3)."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import structlog
 from temporalio import activity
 
 from activities.calls import ProviderCalls, SharedCalls, Unwanted
-from activities.errors import to_application_error
+from activities.errors import at_the_edge
 from activities.liveness import finish_despite_cancel
 from activities.refreshing import RowRefresher
 from darkroom.domain.attempts import AttemptEnd
-from darkroom.domain.errors import DarkroomError, ProviderUnavailable, Retryable, StorageRefused
+from darkroom.domain.errors import ProviderUnavailable, StorageRefused
 from darkroom.domain.images import (
     AttachInput,
     AttachResult,
@@ -40,29 +37,6 @@ STAGED_PAGE = 100
 MOST_UNSETTLED = 1_000
 LOOK_EVERY = 0.1
 """Seconds between looks whether the last pictures are settled, while the worker stops."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
-S = TypeVar("S")
-
-
-def at_the_edge(
-    method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
-) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
-    """Our errors leave an activity as Temporal's."""
-
-    @wraps(method)
-    async def translated(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return await method(self, *args, **kwargs)
-        except DarkroomError as error:
-            # An expected retry needs no chain of causes in the history.
-            cause = None if isinstance(error, Retryable) else error
-            info = activity.info()
-            unlimited = info.retry_policy is not None and info.retry_policy.maximum_attempts == 0
-            raise to_application_error(error, info.attempt, unlimited=unlimited, policy=info.retry_policy) from cause
-
-    return cast("Callable[Concatenate[S, P], Coroutine[Any, Any, R]]", translated)
 
 
 class ImageActivities:

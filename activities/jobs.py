@@ -4,7 +4,7 @@ import asyncio
 
 from temporalio import activity
 
-from activities.images import at_the_edge
+from activities.errors import at_the_edge
 from activities.liveness import finish_despite_cancel
 from darkroom.domain.batches import DeliveredPageInput, NextOrdinalsInput, RunRef, SetControlInput, StageRef
 from darkroom.domain.errors import OrderRejected
@@ -14,8 +14,8 @@ from darkroom.domain.money import Terms
 from darkroom.domain.orders import Order
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import PAGE, StageCounts
-from darkroom.intake import Intake
-from darkroom.leftovers import remove_leftovers
+from darkroom.housekeeping.leftovers import remove_leftovers
+from darkroom.orders.intake import Intake
 from darkroom.records import Records
 from darkroom.storage import Storage
 

@@ -9,11 +9,11 @@ import structlog
 from standardwebhooks import Webhook
 from temporalio import activity
 
-from activities.images import at_the_edge
+from activities.errors import at_the_edge
 from darkroom.domain.errors import DarkroomError, NotPossibleNow, ReceiverUnavailable
 from darkroom.domain.webhooks import Ending, WebhookDelivered, WebhookInput, event_id, event_of
 from darkroom.records import Records
-from darkroom.webhooks.guard import Destination, Guard
+from darkroom.webhooks.egress_policy import Destination, EgressPolicy
 
 log = structlog.get_logger("darkroom.webhook")
 
@@ -39,10 +39,10 @@ class WebhookActivities:
     """
 
     def __init__(
-        self, records: Records, guard: Guard, sender: Sender, secret_of: Callable[[UUID | None], bytes]
+        self, records: Records, egress_policy: EgressPolicy, sender: Sender, secret_of: Callable[[UUID | None], bytes]
     ) -> None:
         self._records = records
-        self._guard = guard
+        self._egress_policy = egress_policy
         self._sender = sender
         self._secret_of = secret_of
 
@@ -59,7 +59,7 @@ class WebhookActivities:
         body = event.model_dump_json().encode()
         try:
             # Looked up and checked each time: where a name leads may have changed since the order.
-            destination = await self._guard.destination(ending.webhook_url)
+            destination = await self._egress_policy.destination(ending.webhook_url)
             status = await self._sender.post(destination, self._headers(ending, body), body)
         except DarkroomError as error:
             tried_again = isinstance(error, ReceiverUnavailable)

@@ -14,9 +14,9 @@ from uuid import UUID, uuid4
 import httpx
 import psutil
 
+from benchmarks.bench_server import BenchServer
 from benchmarks.figures import Asked, Figure, Side, median, over
 from benchmarks.followers import HOST, Followed
-from benchmarks.ground import Ground
 from benchmarks.measurements import MB, Bench
 from benchmarks.work import Sample, Work
 from benchmarks.worker_process import Kind
@@ -27,7 +27,7 @@ START_PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class ApiProcess:
-    """`python -m api` on the ground's records and server."""
+    """`python -m darkroom.api` on the ground's records and server."""
 
     port: int
     pid: int
@@ -39,7 +39,7 @@ class ApiProcess:
 
 
 @asynccontextmanager
-async def running_api(ground: Ground) -> AsyncIterator[ApiProcess]:
+async def running_api(ground: BenchServer) -> AsyncIterator[ApiProcess]:
     """The API in a process of its own."""
     with closing(socket.create_server((HOST, 0))) as probe:
         port = int(probe.getsockname()[1])
@@ -52,7 +52,7 @@ async def running_api(ground: Ground) -> AsyncIterator[ApiProcess]:
         "API_CHANGES_PER_MINUTE": "100000",
         "LOG_LEVEL": "warning",
     }
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "api", env=environment)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "darkroom.api", env=environment)
     try:
         async with asyncio.timeout(START_PATIENCE), httpx.AsyncClient(trust_env=False) as http:
             while not await _ready(http, port):  # noqa: ASYNC110 - another process comes up
@@ -129,19 +129,19 @@ async def following(bench: Bench) -> list[Figure]:
     ]
 
 
-async def _job(ground: Ground, work: Work, api: ApiProcess, clients: int) -> tuple[float, list[Followed]]:
+async def _job(ground: BenchServer, work: Work, api: ApiProcess, clients: int) -> tuple[float, list[Followed]]:
     """One job with so many followers: the seconds that it took, and what they saw."""
     job_id = uuid4()
-    desk = ground.parts.desk(ground.client)
+    client = ground.parts.client(ground.temporal)
     stage = {"prompt": f"job-{job_id}", "quantity": work.images}
     began = time.perf_counter()
-    await desk.submit({"stages": [stage] * work.stages}, job_id=job_id, user_id=LOCAL_USER)
+    await client.submit({"stages": [stage] * work.stages}, job_id=job_id, user_id=LOCAL_USER)
     if not clients:
-        await desk.result(job_id)
+        await client.result(job_id)
         return time.perf_counter() - began, []
     arguments = (sys.executable, "-m", "benchmarks.followers", str(api.port), str(job_id), str(clients))
     process = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
-    await desk.result(job_id)
+    await client.result(job_id)
     seconds = time.perf_counter() - began
     output, _ = await process.communicate()
     return seconds, [Followed.model_validate_json(output.splitlines()[-1])]
@@ -164,7 +164,7 @@ async def ordering(bench: Bench) -> list[Figure]:
             jobs += [job for _, job in answers]
         same = {job for _, job in await _order(api, [str(uuid4())] * at_once)}
         for job in jobs:
-            await ground.parts.desk(ground.client).result(job)
+            await ground.parts.client(ground.temporal).result(job)
         stored = [await ground.parts.records.job(job) for job in set(jobs)]
         findings = await ground.parts.records.audit()
     once = len(set(jobs)) == len(jobs) and all(row is not None and row.completed_images == 1 for row in stored)

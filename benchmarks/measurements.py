@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.bench_server import BenchServer, Run, WorkerProcess, prepared_ground
 from benchmarks.figures import Asked, Figure, Side, median, over
-from benchmarks.ground import Ground, Run, WorkerProcess, prepared_ground
 from benchmarks.plain_loop import LoopResult, measure_plain
 from benchmarks.projects import ProjectKey
 from benchmarks.work import Sample, Work
@@ -29,7 +29,7 @@ class Bench:
         return quick if self.quick else full
 
     @asynccontextmanager
-    async def ground(self, name: str, project: ProjectKey | None = None) -> AsyncIterator[Ground]:
+    async def ground(self, name: str, project: ProjectKey | None = None) -> AsyncIterator[BenchServer]:
         """A fresh server in a folder of its own; the records there too, or in a project."""
         async with prepared_ground(self.folder / name, project) as ground:
             yield ground
@@ -39,7 +39,7 @@ class Bench:
         return await measure_plain(work, self.folder / f"plain-{name}")
 
     @asynccontextmanager
-    async def warm_worker(self, ground: Ground, kind: Kind, work: Work) -> AsyncIterator[WorkerProcess]:
+    async def warm_worker(self, ground: BenchServer, kind: Kind, work: Work) -> AsyncIterator[WorkerProcess]:
         """A worker that has done a small job before."""
         async with ground.worker(kind, work) as worker:
             await ground.run(worker, Work(stages=1, images=min(ENOUGH_TO_WARM_UP, work.images)), warm_up=True)
@@ -236,6 +236,6 @@ async def size(bench: Bench) -> list[Figure]:
     ]
 
 
-async def _sized(bench: Bench, ground: Ground, kind: Kind, work: Work) -> Sized:
+async def _sized(bench: Bench, ground: BenchServer, kind: Kind, work: Work) -> Sized:
     async with bench.warm_worker(ground, kind, work) as worker:
         return Sized(run=await ground.run(worker, work), peak=worker.peak_bytes)

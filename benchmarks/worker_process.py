@@ -22,7 +22,7 @@ from darkroom import logs
 from darkroom.bootstrap import open_parts
 from darkroom.domain.model import Value
 from darkroom.settings import Settings
-from darkroom.workers import PUBLISH_SLOTS_A_CORE, running_workers
+from worker import PUBLISH_SLOTS_A_CORE, running_workers
 
 
 class Kind(StrEnum):

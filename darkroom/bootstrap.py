@@ -7,13 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import SecretStr
-from temporalio.client import Client
+from temporalio.client import Client as TemporalClient
 
-from darkroom.desk import Desk
+from darkroom.client.jobs import Client
 from darkroom.doctor import check_provider, check_temporal, check_writable
 from darkroom.domain.findings import Finding, State
 from darkroom.domain.names import OPENING_CREDITS
-from darkroom.intake import Intake
+from darkroom.orders.intake import Intake
+from darkroom.orders.references import Uploads
 from darkroom.pictures import PictureWork
 from darkroom.providers import ImageProvider
 from darkroom.records import Records
@@ -21,8 +22,7 @@ from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings, make_home
 from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
-from darkroom.uploads import Uploads
-from darkroom.webhooks.guard import Guard, Resolver, SystemResolver
+from darkroom.webhooks.egress_policy import EgressPolicy, Resolver, SystemResolver
 
 RECORDS_FILE = "records.db"
 
@@ -38,11 +38,11 @@ class Parts:
     pictures: PictureWork
     intake: Intake
     uploads: Uploads
-    guard: Guard
+    egress_policy: EgressPolicy
 
-    def desk(self, client: Client | None) -> Desk:
+    def client(self, temporal: TemporalClient | None) -> Client:
         """The front desk over these parts."""
-        return Desk(self.records, self.intake, self.uploads, client, pick_up_pending=self.settings.pick_up_pending)
+        return Client(self.records, self.intake, self.uploads, temporal, pick_up_pending=self.settings.pick_up_pending)
 
     def describe(self) -> str:
         """Which parts are used, for the first line of every command that does work."""
@@ -72,7 +72,7 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
         for provider in providers.values():
             stack.push_async_callback(provider.close)
         resolver: Resolver = replaced.get("resolver") or stack.enter_context(closing(SystemResolver()))
-        guard = Guard(resolver, settings.webhook_allowed_networks)
+        egress_policy = EgressPolicy(resolver, settings.webhook_allowed_networks)
         pictures = PictureWork(settings.webp_quality, settings.webp_method)
         capabilities = {name: provider.capabilities for name, provider in providers.items()}
         yield Parts(
@@ -81,9 +81,9 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
             storage=storage,
             providers=providers,
             pictures=pictures,
-            intake=Intake(records, capabilities, settings.providers, settings.limits, guard),
+            intake=Intake(records, capabilities, settings.providers, settings.limits, egress_policy),
             uploads=Uploads(records, storage, pictures),
-            guard=guard,
+            egress_policy=egress_policy,
         )
 
 

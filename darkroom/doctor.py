@@ -9,13 +9,13 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from darkroom.client.connection import connect
 from darkroom.domain.errors import ProviderUnavailable, ServerNotReachable, StorageRefused, StorageUnavailable
 from darkroom.domain.findings import Finding
 from darkroom.domain.names import SearchAttribute
 from darkroom.providers import ImageProvider, KeyedProvider
 from darkroom.settings import Settings
 from darkroom.storage import Storage
-from darkroom.temporal import connect
 
 SERVER, NAMESPACE, ATTRIBUTES = "Temporal", "namespace", "search attributes"
 PATIENCE = timedelta(seconds=5)

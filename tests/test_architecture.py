@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-PACKAGES = ("darkroom", "workflows", "activities", "api")
+PACKAGES = ("darkroom", "workflows", "activities", "cli")
 PROGRAMS = ("starter", "worker")
 LONGEST_FILE = 300
 MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
@@ -17,34 +17,42 @@ STANDARD = frozenset(sys.stdlib_module_names)
 OURS = (*PACKAGES, *PROGRAMS)
 """What belongs to the project; of it, a module imports only what its layer lists."""
 
-PORTS = ("darkroom.orders", "darkroom.providers", "darkroom.records", "darkroom.storage")
-BELOW_BOOTSTRAP = ("darkroom.domain", *PORTS, "darkroom.settings", "darkroom.logs")
+DOMAIN = ("darkroom.domain",)
+PORTS = ("darkroom.orders", "darkroom.providers", "darkroom.records", "darkroom.storage", "darkroom.webhooks")
+EDGES = ("darkroom.settings", "darkroom.logs", "darkroom.pictures", "darkroom.signing")
+"""What belongs to no port, and knows the domain alone."""
+BELOW_CLIENT = ("darkroom.contract", *DOMAIN, *PORTS, *EDGES)
+CLIENT = ("darkroom.client", "darkroom.housekeeping", "darkroom.embedded", "darkroom.doctor", "darkroom.bootstrap")
 
 LAYERS: dict[str, tuple[str, ...]] = {
-    "darkroom.domain": ("darkroom.domain",),
-    "darkroom.orders": ("darkroom.domain", "darkroom.orders"),
+    "darkroom.domain": DOMAIN,
+    "darkroom.contract": DOMAIN,
+    "darkroom.settings": DOMAIN,
+    "darkroom.logs": ("darkroom.settings",),
+    "darkroom.pictures": DOMAIN,
+    "darkroom.signing": (*DOMAIN, "darkroom.settings"),
     "darkroom.supabase": (),
-    "darkroom.records": ("darkroom.domain", "darkroom.records", "darkroom.supabase"),
-    "darkroom.storage": ("darkroom.domain", "darkroom.storage", "darkroom.supabase"),
-    "darkroom.providers": ("darkroom.domain", "darkroom.providers", "darkroom.settings"),
-    "darkroom.settings": ("darkroom.domain",),
-    "darkroom.pictures": ("darkroom.domain",),
-    "darkroom.webhooks": ("darkroom.domain", "darkroom.webhooks"),
-    "darkroom.intake": ("darkroom.domain", "darkroom.orders", "darkroom.records", "darkroom.webhooks"),
-    "api": (
-        *BELOW_BOOTSTRAP,
-        *("darkroom.bootstrap", "darkroom.desk", "darkroom.pictures", "darkroom.signing", "darkroom.temporal"),
-        *("darkroom.uploads", "api"),
-    ),
-    "workflows": ("darkroom.domain", "workflows", "activities"),
-    "darkroom.leftovers": ("darkroom.domain", "darkroom.records", "darkroom.storage"),
-    "activities": (
-        *BELOW_BOOTSTRAP,
-        *("darkroom.intake", "darkroom.leftovers", "darkroom.pictures", "darkroom.webhooks"),
-        "activities",
-    ),
+    "darkroom.webhooks": (*DOMAIN, "darkroom.webhooks"),
+    "darkroom.records": (*DOMAIN, "darkroom.records", "darkroom.supabase"),
+    "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase"),
+    "darkroom.providers": (*DOMAIN, "darkroom.providers"),
+    "darkroom.orders": (*DOMAIN, "darkroom.orders"),
+    "darkroom.orders.intake": (*DOMAIN, "darkroom.orders", "darkroom.records", "darkroom.webhooks"),
+    "darkroom.orders.references": (*DOMAIN, "darkroom.orders", "darkroom.records", "darkroom.storage", *EDGES),
+    "darkroom.embedded": (*DOMAIN, *EDGES, "darkroom.embedded"),
+    "darkroom.client": (*BELOW_CLIENT, "darkroom.embedded.address", "darkroom.client"),
+    "darkroom.housekeeping": (*BELOW_CLIENT, "darkroom.client.webhooks", "darkroom.housekeeping"),
+    "darkroom.doctor": (*BELOW_CLIENT, "darkroom.client"),
+    "darkroom.bootstrap": (*BELOW_CLIENT, *CLIENT, "darkroom.supabase"),
+    "darkroom.api": (*BELOW_CLIENT, *CLIENT, "darkroom.api"),
+    "activities": (*DOMAIN, *PORTS, *EDGES, "darkroom.housekeeping.leftovers", "activities"),
+    "workflows": (*DOMAIN, "darkroom.contract", "activities", "workflows"),
+    "cli": (*BELOW_CLIENT, *CLIENT, "worker", "cli"),
+    "worker": (*BELOW_CLIENT, *CLIENT, "activities", "workflows"),
+    "starter": ("cli",),
+    "darkroom": ("darkroom",),
 }
-"""A module's layer, and of what is ours, the only prefixes it may import."""
+"""A module's layer (the longest name that fits), and of what is ours, the only prefixes it may import."""
 
 
 def module_name(path: Path) -> str:
@@ -54,6 +62,10 @@ def module_name(path: Path) -> str:
 
 def sources(*packages: str) -> list[Path]:
     return sorted(path for package in packages for path in (REPOSITORY / package).rglob("*.py"))
+
+
+def shipped() -> list[Path]:
+    return [*sources(*PACKAGES), *(REPOSITORY / f"{program}.py" for program in PROGRAMS)]
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -74,14 +86,34 @@ def within(name: str, prefixes: tuple[str, ...]) -> bool:
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
+def layer_of(module: str) -> str | None:
+    """The layer with the longest name that the module is in; the package `darkroom` alone is one of its own."""
+    fitting = [layer for layer in LAYERS if within(module, (layer,)) and (layer != "darkroom" or module == layer)]
+    return max(fitting, key=len, default=None)
+
+
+def test_every_module_has_a_layer() -> None:
+    assert [module_name(path) for path in shipped() if layer_of(module_name(path)) is None] == []
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer_imports_only_what_lies_below_it(layer: str) -> None:
     wrong = [
         f"{module_name(path)} imports {name}"
-        for path in sources(*PACKAGES)
-        if within(module_name(path), (layer,))
+        for path in shipped()
+        if layer_of(module_name(path)) == layer
         for name in imports(path)
         if within(name, OURS) and not within(name, LAYERS[layer])
+    ]
+    assert wrong == []
+
+
+def test_the_library_never_looks_up() -> None:
+    wrong = [
+        f"{module_name(path)} imports {name}"
+        for path in sources("darkroom")
+        for name in imports(path)
+        if within(name, ("workflows", "activities", "cli", "worker", "starter"))
     ]
     assert wrong == []
 
@@ -105,7 +137,7 @@ def test_no_adapter_is_known_outside_the_bootstrap() -> None:
     )
     wrong = [
         f"{module_name(path)} imports {name}"
-        for path in sources(*PACKAGES)
+        for path in shipped()
         if module_name(path) != "darkroom.bootstrap" and not within(module_name(path), adapters)
         for name in imports(path)
         if within(name, adapters)
@@ -113,19 +145,8 @@ def test_no_adapter_is_known_outside_the_bootstrap() -> None:
     assert wrong == []
 
 
-def test_no_port_knows_another_port() -> None:
-    wrong = [
-        f"{module_name(path)} imports {name}"
-        for port in PORTS
-        for path in sources(port.replace(".", "/"))
-        for name in imports(path)
-        if within(name, tuple(other for other in PORTS if other != port))
-    ]
-    assert wrong == []
-
-
 def test_workflows_reach_no_clock_network_or_database() -> None:
-    allowed = ("temporalio", "structlog", "pydantic", "darkroom.domain", "workflows", "activities")
+    allowed = ("temporalio", "structlog", "pydantic", "darkroom.domain", "darkroom.contract", "workflows", "activities")
     forbidden = {"random", "time", "threading", "socket", "sqlite3", "subprocess", "os", "requests"}
     wrong = [
         f"{module_name(path)} imports {name}"
@@ -136,20 +157,10 @@ def test_workflows_reach_no_clock_network_or_database() -> None:
     assert wrong == []
 
 
-def test_programs_are_imported_by_nobody_and_the_api_by_itself_alone() -> None:
-    wrong = [
-        f"{module_name(path)} imports {name}"
-        for path in sources(*PACKAGES)
-        for name in imports(path)
-        if within(name, PROGRAMS) or (within(name, ("api",)) and not within(module_name(path), ("api",)))
-    ]
-    assert wrong == []
-
-
 def test_no_file_is_longer_than_a_reader_likes() -> None:
     long = {
         str(path.relative_to(REPOSITORY)): length
-        for path in sources(*PACKAGES)
+        for path in shipped()
         if (length := len(path.read_text("utf-8").splitlines())) > LONGEST_FILE
     }
     assert long == {}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from darkroom import contact_sheet as module
-from darkroom.contact_sheet import MOST_HIGH, MOST_SHOWN, SAFE_LIGHT, Frame, contact_sheet
+from cli import contact_sheet as module
+from cli.contact_sheet import MOST_HIGH, MOST_SHOWN, SAFE_LIGHT, Frame, contact_sheet
 
 
 def jpeg(colour: str, size: tuple[int, int] = (160, 90)) -> bytes:

@@ -20,12 +20,12 @@ import pytest
 import yaml
 
 from darkroom.settings import Settings
-from darkroom.workers import DELIVER_PATIENCE, GRACE_ABOVE_PROVIDER
 from tests.end_to_end.stack import running_darkroom, until
 from tests.parts import required
 from tests.supabase.postgres import postgres_programs
 from tests.supabase.processes import free_port
 from tests.supabase.project import Project
+from worker import DELIVER_PATIENCE, GRACE_ABOVE_PROVIDER
 
 ROOT = Path(__file__).parents[1]
 COMPOSE_FILE = ROOT / "docker-compose.yml"

@@ -4,12 +4,13 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.housekeeping import HousekeepingActivities
+    from darkroom.contract import Housekeeping
     from darkroom.domain.housekeeping import Tidied
     from workflows import policies
 
 
-@workflow.defn
-class HousekeepingWorkflow:
+@workflow.defn(name="HousekeepingWorkflow")
+class HousekeepingWorkflow(Housekeeping):
     """Mends what crashes and terminated workflows leave behind."""
 
     @workflow.run

@@ -7,8 +7,9 @@ from temporalio import exceptions, workflow
 from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
-    from activities.books import BookActivities
     from activities.jobs import JobActivities
+    from activities.storybook import BookActivities
+    from darkroom.contract import PipelineJob
     from darkroom.domain import progress
     from darkroom.domain.batches import BatchReport, RunRef, SetControlInput
     from darkroom.domain.fallback import Quotas
@@ -23,14 +24,14 @@ with workflow.unsafe.imports_passed_through():
         PauseRequest,
         StartRun,
     )
-    from darkroom.domain.ledger import StageLedger
     from darkroom.domain.names import SearchAttribute
     from darkroom.domain.orders import JobType
     from darkroom.domain.progress import JobStatus, Progress
     from darkroom.domain.receipts import Receipt
     from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS
+    from darkroom.domain.stage_state import StageState
     from darkroom.domain.webhooks import WebhookInput
-    from workflows.children import Children, run_of_records
+    from workflows.batches import Batches, run_of_records
     from workflows.events import log
     from workflows.policies import BOOK_WRITE, CLEANING, RECORD_WRITE, SETTLEMENT
     from workflows.stage_delivery import StageDelivery
@@ -41,8 +42,8 @@ JOB_TYPE = SearchAttributeKey.for_keyword(SearchAttribute.JOB_TYPE)
 USER_ID = SearchAttributeKey.for_keyword(SearchAttribute.USER_ID)
 
 
-@workflow.defn
-class PipelineJobWorkflow:
+@workflow.defn(name="PipelineJobWorkflow")
+class PipelineJobWorkflow(PipelineJob):
     """Delivers exactly what was ordered, or says why not, and always completes with the receipt."""
 
     @workflow.init
@@ -51,8 +52,8 @@ class PipelineJobWorkflow:
         self._run = OpenedRun()
         self._status = JobStatus.PENDING
         self._began: datetime = workflow.now()
-        self._ledgers: dict[int, StageLedger] = {}
-        self._children = Children(job.job_id)
+        self._states: dict[int, StageState] = {}
+        self._batches = Batches(job.job_id)
         self._receipt: Receipt | None = None
 
     @workflow.run
@@ -67,7 +68,7 @@ class PipelineJobWorkflow:
 
     async def _work(self) -> Receipt:
         await self._open()
-        if self._children.turned_away is None:
+        if self._batches.superseded is None:
             delivering = asyncio.create_task(self._deliver())
             serving = [asyncio.create_task(self._relay()), asyncio.create_task(self._lift_spent_quotas())]
             await workflow.wait([delivering, *serving], return_when=asyncio.FIRST_COMPLETED)
@@ -81,50 +82,50 @@ class PipelineJobWorkflow:
     @workflow.signal
     def cancel(self, request: CancelRequest | None = None) -> None:
         """Begin nothing more; what is under way is delivered and charged."""
-        if not self._children.wanted.cancel_requested:
-            self._children.want(cancel_requested=True, reason=request.reason if request else None)
+        if not self._batches.requested.cancel_requested:
+            self._batches.request(cancel_requested=True, reason=request.reason if request else None)
 
     @workflow.signal
     def pause(self, request: PauseRequest | None = None) -> None:
         """Begin nothing more until `resume`."""
-        if not self._children.wanted.paused and not self._children.wanted.ending:
-            self._children.want(paused=True, reason=(request and request.reason) or "paused by the user")
+        if not self._batches.requested.paused and not self._batches.requested.ending:
+            self._batches.request(paused=True, reason=(request and request.reason) or "paused by the user")
 
     @workflow.signal
     def resume(self) -> None:
         """Lift a pause, whoever made it."""
-        if self._children.wanted.on_hold and not self._children.wanted.ending:
-            self._children.quotas.forget()
-            self._children.want(paused=False, quota_until=None, reason=None)
+        if self._batches.requested.on_hold and not self._batches.requested.ending:
+            self._batches.quotas.forget()
+            self._batches.request(paused=False, quota_until=None, reason=None)
 
     @workflow.signal
     def report(self, report: BatchReport) -> None:
         """What a child has to tell."""
-        if report.stage_index in self._ledgers:
-            self._ledgers[report.stage_index].merge(report)
-        self._children.heed(report)
+        if report.stage_index in self._states:
+            self._states[report.stage_index].merge(report)
+        self._batches.on_batch_report(report)
         self._show()
 
     @workflow.query
     def progress(self) -> Progress:
         """The job as it stands (spec §6)."""
-        stages = tuple(ledger.progress() for ledger in self._ledgers.values())
+        stages = tuple(state.progress() for state in self._states.values())
         with_ids = self._run.total_images <= MAX_IMAGES_WITH_IDS
         ids = tuple(attach_id for stage in stages for attach_id in stage.attach_ids or ())
         completed = sum(stage.completed for stage in stages)
-        missing = sum(ledger.missing for ledger in self._ledgers.values())
-        in_run = sum(ledger.delivered_in_run for ledger in self._ledgers.values())
+        missing = sum(state.missing for state in self._states.values())
+        in_run = sum(state.delivered_in_run for state in self._states.values())
         elapsed = (workflow.now() - self._began).total_seconds()
-        running = self._status is JobStatus.PROCESSING and not self._children.wanted.holds
+        running = self._status is JobStatus.PROCESSING and not self._batches.requested.holds
         return Progress(
             job_id=self._job.job_id,
             job_type=self._run.job_type,
             status=self._status,
-            paused=self._children.wanted.on_hold and not self._status.ended,
-            pause_reason=self._children.wanted.reason
-            if self._children.wanted.on_hold and not self._status.ended
+            paused=self._batches.requested.on_hold and not self._status.ended,
+            pause_reason=self._batches.requested.reason
+            if self._batches.requested.on_hold and not self._status.ended
             else None,
-            cancel_requested=self._children.wanted.cancel_requested,
+            cancel_requested=self._batches.requested.cancel_requested,
             total_images=self._run.total_images,
             completed_images=completed,
             failed_images=self._run.total_images - completed
@@ -134,7 +135,7 @@ class PipelineJobWorkflow:
             stages=stages,
             started_at=self._run.started_at,
             eta_seconds=progress.eta_seconds(in_run, missing, elapsed) if running else None,
-            error_message=self._receipt.error_message if self._receipt else self._children.failure,
+            error_message=self._receipt.error_message if self._receipt else self._batches.failure,
         )
 
     async def _open(self) -> None:
@@ -146,16 +147,16 @@ class PipelineJobWorkflow:
             JobActivities.open_job, start, summary="open", **RECORD_WRITE
         )
         self._began = workflow.now()
-        self._children.turned_away = self._run.turned_away
-        if self._children.turned_away is not None:
+        self._batches.superseded = self._run.superseded
+        if self._batches.superseded is not None:
             return
         self._status = JobStatus.PROCESSING
-        self._children.failure = self._run.failure
-        self._children.quotas = Quotas(self._run.providers)
+        self._batches.failure = self._run.failure
+        self._batches.quotas = Quotas(self._run.providers)
         self._adopt(self._run.control)
         with_ids = self._run.total_images <= MAX_IMAGES_WITH_IDS
-        self._ledgers = {
-            plan.stage_index: StageLedger(plan, self._run.providers, with_ids=with_ids) for plan in self._run.stages
+        self._states = {
+            plan.stage_index: StageState(plan, self._run.providers, with_ids=with_ids) for plan in self._run.stages
         }
         attributes = [JOB_STATUS.value_set(self._status), JOB_TYPE.value_set(self._run.job_type)]
         if self._run.user_id is not None:
@@ -165,51 +166,51 @@ class PipelineJobWorkflow:
 
     def _adopt(self, found: Control) -> None:
         """A run that takes over after a crash finds a pause or a cancel on the row; signals add to it."""
-        self._children.wanted = Control(
-            version=self._children.wanted.version,
-            paused=self._children.wanted.paused or found.paused,
+        self._batches.requested = Control(
+            version=self._batches.requested.version,
+            paused=self._batches.requested.paused or found.paused,
             quota_until=found.quota_until,
-            reason=self._children.wanted.reason or found.reason,
-            cancel_requested=self._children.wanted.cancel_requested or found.cancel_requested,
+            reason=self._batches.requested.reason or found.reason,
+            cancel_requested=self._batches.requested.cancel_requested or found.cancel_requested,
         )
-        if self._children.wanted.holds:
-            self._children.want()
+        if self._batches.requested.holds:
+            self._batches.request()
 
     async def _deliver(self) -> None:
-        if self._children.failure is not None:
+        if self._batches.failure is not None:
             return
         # A wish that came before the job was open holds from the first image on.
-        await workflow.wait_condition(lambda: self._children.control.version == self._children.wanted.version)
-        self._children.undecided = set(self._ledgers)
+        await workflow.wait_condition(lambda: self._batches.control.version == self._batches.requested.version)
+        self._batches.undecided = set(self._states)
         await asyncio.gather(
             *(
                 StageDelivery(
-                    ledger,
+                    state,
                     self._run,
                     self._job.job_id,
-                    self._children,
-                    on_report=self._children.heed,
+                    self._batches,
+                    on_report=self._batches.on_batch_report,
                     on_change=self._show,
                 ).deliver()
-                for ledger in self._ledgers.values()
+                for state in self._states.values()
             )
         )
 
     async def _close(self) -> Receipt:
-        if self._children.turned_away is not None:
-            log("job turned away", job_id=str(self._job.job_id), reason=self._children.turned_away)
-            return Receipt.nothing(self._job.job_id, self._children.turned_away)
-        cancelled = self._children.wanted.cancel_requested
-        for ledger in self._ledgers.values():
-            ledger.end(cancelled=cancelled, failure=self._children.failure)
-        end = End.FAILED if self._children.failure else End.CANCELLED if cancelled else End.DELIVERED
+        if self._batches.superseded is not None:
+            log("job turned away", job_id=str(self._job.job_id), reason=self._batches.superseded)
+            return Receipt.nothing(self._job.job_id, self._batches.superseded)
+        cancelled = self._batches.requested.cancel_requested
+        for state in self._states.values():
+            state.end(cancelled=cancelled, failure=self._batches.failure)
+        end = End.FAILED if self._batches.failure else End.CANCELLED if cancelled else End.DELIVERED
         await self._finish_book(end)
         close = CloseRun(
             job_id=self._job.job_id,
             run_id=run_of_records(),
             end=end,
-            error_message=self._children.failure,
-            stages=tuple(ledger.ending() for ledger in self._ledgers.values()),
+            error_message=self._batches.failure,
+            stages=tuple(state.ending() for state in self._states.values()),
         )
         receipt: Receipt = await workflow.execute_activity_method(
             JobActivities.close_job, close, summary="close", **SETTLEMENT
@@ -218,8 +219,8 @@ class PipelineJobWorkflow:
         workflow.upsert_search_attributes([JOB_STATUS.value_set(self._status)])
         self._show()
         if self._run.webhook:
-            told = WebhookInput(job_id=self._job.job_id, run_id=run_of_records())
-            await start_webhook(told, f"webhook · {self._status}")
+            known = WebhookInput(job_id=self._job.job_id, run_id=run_of_records())
+            await start_webhook(known, f"webhook · {self._status}")
         await self._clean_up()
         event = "job cancelled" if receipt.status is JobStatus.CANCELLED else "job finished"
         log(
@@ -252,32 +253,32 @@ class PipelineJobWorkflow:
     async def _relay(self) -> None:
         """Write each wish on the job's row first, then tell the children."""
         while True:
-            await workflow.wait_condition(lambda: self._children.wanted.version > self._children.control.version)
-            wanted = self._children.wanted
+            await workflow.wait_condition(lambda: self._batches.requested.version > self._batches.control.version)
+            requested = self._batches.requested
             await workflow.execute_activity_method(
                 JobActivities.set_control,
-                SetControlInput(job_id=self._job.job_id, run_id=run_of_records(), control=wanted),
+                SetControlInput(job_id=self._job.job_id, run_id=run_of_records(), control=requested),
                 summary="control",
                 **RECORD_WRITE,
             )
-            await self._children.tell(wanted)
+            await self._batches.broadcast(requested)
             self._show()
-            if wanted.on_hold and not wanted.ending:
-                log("job paused", job_id=str(self._job.job_id), reason=wanted.reason)
+            if requested.on_hold and not requested.ending:
+                log("job paused", job_id=str(self._job.job_id), reason=requested.reason)
 
     async def _lift_spent_quotas(self) -> None:
         """When a spent quota is back, lift the pause it made, and only that one."""
         while True:
-            await workflow.wait_condition(lambda: self._children.wanted.quota_until is not None)
-            until = self._children.wanted.quota_until
+            await workflow.wait_condition(lambda: self._batches.requested.quota_until is not None)
+            until = self._batches.requested.quota_until
             assert until is not None
             try:
                 await workflow.wait_condition(
-                    lambda until=until: self._children.wanted.quota_until != until,  # type: ignore[misc]  # a default binds it
+                    lambda until=until: self._batches.requested.quota_until != until,  # type: ignore[misc]  # a default binds it
                     timeout=max(until - workflow.now(), timedelta(seconds=1)),
                 )
             except TimeoutError:
-                self._children.lift_quota_pause()
+                self._batches.lift_quota_pause()
 
     def _show(self) -> None:
         """The job's page in the Temporal Web UI."""

@@ -1,6 +1,8 @@
 """Retry and timeout policies: one constant per thing that can fail, and why these numbers.
 
-The time-outs are also how long lost work waits after a worker dies, so they are as short as is safe.
+They are the only source of back-off: an activity that reports a failure asks for the delay of its policy, with jitter
+(`activities/errors.py`), and only a provider or a receiver that names a longer one (`Retry-After`) changes it. The
+time-outs are also how long lost work waits after a worker dies, so they are as short as is safe.
 """
 
 from datetime import timedelta
@@ -27,10 +29,9 @@ PROVIDER_GRACE = timedelta(seconds=30)
 HEARTBEAT = timedelta(seconds=10)
 """A dead worker is noticed after this; workers send one every 3 s."""
 
-# The activity names its own delay for every failure it expects (`activities.errors`). These numbers serve a worker
-# that dies: its work starts again 1 s after the heartbeat is missed, well within 15 s of the death.
+# 2 s, doubling to a minute (spec §5). What a dead worker held starts again 2 s after the heartbeat is missed.
 PROVIDER_CALL = RetryPolicy(
-    initial_interval=timedelta(seconds=1),
+    initial_interval=timedelta(seconds=2),
     backoff_coefficient=2.0,
     maximum_interval=timedelta(seconds=60),
     maximum_attempts=PROVIDER_ATTEMPTS,
@@ -46,11 +47,12 @@ def provider_call(provider_timeout_seconds: float) -> ActivityPolicy:
     )
 
 
-# The picture is paid for, so writing it is tried until it works. 60 s is a 20 MB picture on a slow line.
+# The picture is paid for, so writing it is tried until it works, at least every 15 s: a user waits for it when the
+# storage is back. 60 s is a 20 MB picture on a slow line.
 STORAGE_WRITE = ActivityPolicy(
     start_to_close_timeout=timedelta(seconds=60),
     heartbeat_timeout=HEARTBEAT,
-    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
+    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=15)),
 )
 
 # An hour of an outage. The pages are paid for and the job is to close: then without the book's cover.
@@ -63,13 +65,14 @@ BOOK_WRITE = ActivityPolicy(
 )
 
 # One short transaction; clients give up after 10 s, so 12 s means that the worker is gone. Longer, and what a
-# dead worker held would not be under way again within 15 s.
+# dead worker held would not be in progress again within 15 s. At least every 15 s, so that a cancel takes effect soon
+# after an outage.
 RECORD_WRITE = ActivityPolicy(
     start_to_close_timeout=timedelta(seconds=12),
-    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
+    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=15)),
 )
 
-# The same, but it moves money: tried sooner, because a user waits to see the picture counted.
+# The same, but it moves money: retried sooner at first, because a user waits to see the picture counted.
 SETTLEMENT = ActivityPolicy(
     start_to_close_timeout=timedelta(seconds=12),
     retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=15)),

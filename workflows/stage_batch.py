@@ -11,8 +11,9 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.images import ImageActivities
+    from darkroom.contract import PipelineJob
+    from darkroom.domain.batch_tally import BatchTally
     from darkroom.domain.batches import BatchInput, BatchResult
-    from darkroom.domain.book import BatchBook
     from darkroom.domain.images import (
         AttachInput,
         CreditInput,
@@ -47,7 +48,7 @@ class StageBatchWorkflow:
         self._queue = deque(batch.ordinals)
         self._calls: dict[int, workflow.ActivityHandle[GenerateResult]] = {}
         self._generating = asyncio.Semaphore(batch.concurrency)
-        self._book = BatchBook(batch)
+        self._tally = BatchTally(batch)
         self._ended = False
 
     @workflow.run
@@ -57,12 +58,12 @@ class StageBatchWorkflow:
         try:
             await asyncio.shield(delivering)
         except asyncio.CancelledError:
-            self._book.cancel()
+            self._tally.cancel()
             self._drop_what_waits()
             await delivering
         self._ended = True
         await reporting
-        return self._book.conclude()
+        return self._tally.conclude()
 
     @workflow.signal
     def control(self, control: Control) -> None:
@@ -75,7 +76,7 @@ class StageBatchWorkflow:
     @property
     def _draining(self) -> bool:
         """Whether nothing may be begun; what is under way finishes."""
-        return self._control.holds or self._book.over
+        return self._control.holds or self._tally.over
 
     async def _deliver(self) -> None:
         # Twice as many lanes as calls: while one image is encoded and settled the next is being drawn,
@@ -83,7 +84,7 @@ class StageBatchWorkflow:
         while self._queue and not self._draining:
             lanes = min(len(self._queue), 2 * self._batch.concurrency)
             await asyncio.gather(*(self._lane() for _ in range(lanes)))
-        if self._control.cancel_requested or self._book.ends_the_stage:
+        if self._control.cancel_requested or self._tally.ends_the_stage:
             await self._salvage()
 
     async def _lane(self) -> None:
@@ -113,7 +114,7 @@ class StageBatchWorkflow:
             )
             await asyncio.gather(*(self._publish(found.ordinal, found.call_id, None) for found in page.found))
             after = page.next_after
-        self._book.note_salvaged()
+        self._tally.note_salvaged()
 
     async def _generate(self, ordinal: int) -> GenerateResult | None:
         """The result of `generate`; None when it was not begun, or nobody waits for it any more."""
@@ -128,7 +129,7 @@ class StageBatchWorkflow:
         if result.outcome is not Outcome.HELD:
             return result
         if result.final:
-            self._book.turn_away(result.reason)
+            self._tally.supersede(result.reason)
         elif not self._draining:
             # The row says paused or cancelled before the signal is here, or the resume after it was
             # quicker than this answer.
@@ -165,7 +166,7 @@ class StageBatchWorkflow:
                 self._note_refused(ordinal, made)
             case Outcome.QUOTA_SPENT:
                 self._queue.append(ordinal)
-                self._book.note_spent_quota(made.until, made.reason)
+                self._tally.note_spent_quota(made.until, made.reason)
                 self._drop_what_waits()
             case Outcome.STOPPED:
                 self._queue.append(ordinal)
@@ -207,7 +208,7 @@ class StageBatchWorkflow:
             **RECORD_WRITE,
         )
         if attached.attach_id is None:
-            self._book.turn_away(attached.reason)
+            self._tally.supersede(attached.reason)
             return
         await self._settle(ordinal, key, label)
 
@@ -223,32 +224,32 @@ class StageBatchWorkflow:
             case Settlement.SETTLED:
                 self._note_delivered(ordinal, credited.attach_id)
             case Settlement.STAGE_FULL:
-                self._book.note_unneeded()
+                self._tally.note_unneeded()
                 self._log("image not needed", ordinal, reason=credited.reason)
             case Settlement.INSUFFICIENT:
                 self._stop(credited.reason)
             case Settlement.RUN_REFUSED:
-                self._book.turn_away(credited.reason)
+                self._tally.supersede(credited.reason)
 
     def _note_delivered(self, ordinal: int, attach_id: int | None) -> None:
-        self._book.note_delivered(ordinal, attach_id)
-        n, quantity = self._book.delivered_of_stage, self._batch.quantity
+        self._tally.note_delivered(ordinal, attach_id)
+        n, quantity = self._tally.delivered_of_stage, self._batch.quantity
         self._log("image delivered", ordinal, n=n, quantity=quantity, attach_id=attach_id)
 
     def _note_missed(self, ordinal: int, reason: str | None, *, gave_up: bool = False) -> None:
-        self._book.note_missed(reason, gave_up=gave_up)
+        self._tally.note_missed(reason, gave_up=gave_up)
         self._log("image missed", ordinal, reason=reason)
-        if self._book.over:
+        if self._tally.over:
             self._drop_what_waits()
 
     def _note_refused(self, ordinal: int, made: GenerateResult) -> None:
-        self._book.note_refused(made.reason, final=made.final)
+        self._tally.note_refused(made.reason, final=made.final)
         self._log("image refused", ordinal, reason=made.reason, final=made.final)
-        if self._book.over:
+        if self._tally.over:
             self._drop_what_waits()
 
     def _stop(self, reason: str | None) -> None:
-        self._book.note_stopped(reason)
+        self._tally.note_stopped(reason)
         self._drop_what_waits()
 
     def _drop_what_waits(self) -> None:
@@ -261,18 +262,20 @@ class StageBatchWorkflow:
         info = workflow.info()
         if info.parent is None:
             return
-        parent = workflow.get_external_workflow_handle(info.parent.workflow_id, run_id=info.parent.run_id)
+        parent: workflow.ExternalWorkflowHandle[PipelineJob] = workflow.get_external_workflow_handle_for(
+            PipelineJob.run, info.parent.workflow_id, run_id=info.parent.run_id
+        )
         while True:
-            await workflow.wait_condition(lambda: self._ended or self._book.worth_a_report)
+            await workflow.wait_condition(lambda: self._ended or self._tally.worth_a_report)
             if self._ended:
                 return  # the result carries the rest
             try:
-                await parent.signal("report", self._book.take_news(in_flight=len(self._calls)))
+                await parent.signal(PipelineJob.report, self._tally.take_news(in_flight=len(self._calls)))
             except exceptions.ApplicationError as error:
                 # The parent reads the records when this batch ends; nothing depends on a report.
                 workflow.logger.warning("report not delivered: %s", error)
             with contextlib.suppress(TimeoutError):
-                await workflow.wait_condition(lambda: self._ended or self._book.urgent, timeout=REPORT_EVERY)
+                await workflow.wait_condition(lambda: self._ended or self._tally.urgent, timeout=REPORT_EVERY)
 
     def _key(self, ordinal: int) -> ImageKey:
         return ImageKey(job_id=self._batch.job_id, stage_index=self._batch.stage_index, ordinal=ordinal)

@@ -20,11 +20,11 @@ with workflow.unsafe.imports_passed_through():
     )
     from darkroom.domain.images import FindStagedInput
     from darkroom.domain.jobs import OpenedRun
-    from darkroom.domain.ledger import StageLedger
     from darkroom.domain.names import batch_workflow_id
     from darkroom.domain.receipts import shorten
     from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, PAGE, report_step, top_up_delay
-    from workflows.children import Children, run_of_records
+    from darkroom.domain.stage_state import StageState
+    from workflows.batches import Batches, run_of_records
     from workflows.events import log
     from workflows.policies import RECORD_WRITE
 
@@ -38,18 +38,18 @@ class StageDelivery:
 
     def __init__(
         self,
-        ledger: StageLedger,
+        state: StageState,
         run: OpenedRun,
         job_id: UUID,
-        children: Children,
+        batches: Batches,
         *,
         on_report: Callable[[BatchReport], None],
         on_change: Callable[[], None],
     ) -> None:
-        self._ledger = ledger
+        self._state = state
         self._run = run
         self._job_id = job_id
-        self._children = children
+        self._batches = batches
         self._on_report = on_report
         self._on_change = on_change
         self._with_ids = run.total_images <= MAX_IMAGES_WITH_IDS
@@ -58,26 +58,26 @@ class StageDelivery:
 
     async def deliver(self) -> None:
         """Round 0, then top-ups, until nothing is missing or no round is left."""
-        ledger = self._ledger
-        self._log("stage started", quantity=ledger.plan.quantity)
+        state = self._state
+        self._log("stage started", quantity=state.plan.quantity)
         await self._learn_ids()
         for round_ in range(self._run.max_top_ups + 1):
-            if ledger.missing == 0 or self._over() or not await self._wait_for_top_up(round_):
+            if state.missing == 0 or self._over() or not await self._wait_for_top_up(round_):
                 break
             await self._deliver_round(round_)
-        children = self._children
-        if children.wanted.cancel_requested and ledger.missing > 0 and not self._salvaged:
+        batches = self._batches
+        if batches.requested.cancel_requested and state.missing > 0 and not self._salvaged:
             await self._salvage()
-        ledger.end(cancelled=children.wanted.cancel_requested or ledger.cancelled, failure=children.failure)
-        children.end_stage(ledger.plan.stage_index)
+        state.end(cancelled=batches.requested.cancel_requested or state.cancelled, failure=batches.failure)
+        batches.end_stage(state.plan.stage_index)
         self._on_change()
-        if ledger.delivered < ledger.plan.quantity:
-            got, expected = ledger.delivered, ledger.plan.quantity
-            self._log("stage short", expected=expected, got=got, missing=expected - got, reason=ledger.reason)
-        self._log("stage finished", completed=ledger.delivered, quantity=ledger.plan.quantity)
+        if state.delivered < state.plan.quantity:
+            got, expected = state.delivered, state.plan.quantity
+            self._log("stage short", expected=expected, got=got, missing=expected - got, reason=state.reason)
+        self._log("stage finished", completed=state.delivered, quantity=state.plan.quantity)
 
     def _over(self) -> bool:
-        return self._ledger.stopped or self._children.over
+        return self._state.stopped or self._batches.over
 
     async def _wait_for_top_up(self, round_: int) -> bool:
         delay = top_up_delay(round_, timedelta(seconds=self._run.top_up_delay_seconds))
@@ -89,15 +89,15 @@ class StageDelivery:
         return not self._over()
 
     async def _deliver_round(self, round_: int) -> None:
-        ledger = self._ledger
-        budget = wanted = ledger.missing
-        before = ledger.delivered
-        ledger.begin_round(round_)
+        state = self._state
+        budget = requested = state.missing
+        before = state.delivered
+        state.begin_round(round_)
         if round_:
-            self._log("top-up started", round=round_, missing=wanted)
+            self._log("top-up started", round=round_, missing=requested)
         batch = 0
         while budget > 0 and not self._over():
-            await workflow.wait_condition(lambda: self._over() or not self._children.on_hold)
+            await workflow.wait_condition(lambda: self._over() or not self._batches.on_hold)
             if self._over():
                 break
             decided = await self._deliver_batch(round_, batch, budget)
@@ -106,25 +106,25 @@ class StageDelivery:
             budget -= decided
             batch += 1
         if round_:
-            self._log("top-up finished", round=round_, recovered=ledger.delivered - before, missing=wanted)
+            self._log("top-up finished", round=round_, recovered=state.delivered - before, missing=requested)
 
     async def _deliver_batch(self, round_: int, batch: int, budget: int) -> int | None:
         """Make up to 500 images; how many were decided, or None when the round cannot go on."""
-        ledger = self._ledger
-        asked = self._children.wanted.version
+        state = self._state
+        asked = self._batches.requested.version
         ordinals = await workflow.execute_activity_method(
             JobActivities.next_ordinals,
-            NextOrdinalsInput(job_id=self._job_id, stage_index=ledger.plan.stage_index, limit=min(budget, PAGE)),
-            summary=f"{ledger.plan.label} · ordinals",
+            NextOrdinalsInput(job_id=self._job_id, stage_index=state.plan.stage_index, limit=min(budget, PAGE)),
+            summary=f"{state.plan.label} · ordinals",
             **RECORD_WRITE,
         )
-        if self._over() or self._children.on_hold:
+        if self._over() or self._batches.on_hold:
             # The wish came while we asked for ordinals; the round goes on when it is lifted.
             return 0
         provider = await self._provider()
         if provider is None:
             return 0
-        ledger.in_flight = min(len(ordinals), self._run.stage_concurrency)
+        state.in_flight = min(len(ordinals), self._run.stage_concurrency)
         self._on_change()
         result: BatchResult | None = None
         self._salvaged = False
@@ -133,88 +133,88 @@ class StageDelivery:
         except exceptions.ChildWorkflowError as error:
             self._note_lost_child(error)
         else:
-            ledger.merge(result.report)
-            ledger.note_refusals(provider, result.refusals, result.refused, final=result.refused_final)
+            state.merge(result.report)
+            state.note_refusals(provider, result.refusals, result.refused, final=result.refused_final)
             if result.provider_down:
-                ledger.turns.note_down(provider)
+                state.turns.note_down(provider)
             self._salvaged = result.salvaged
             if result.cancelled:
-                ledger.cancelled = ledger.stopped = True
+                state.cancelled = state.stopped = True
             self._on_report(result.report)
-            self._children.turned_away = self._children.turned_away or result.turned_away
+            self._batches.superseded = self._batches.superseded or result.superseded
         await self._read_records()
         self._on_change()
         if result is None:
             return None
         # Nothing decided, nothing asked of us and the same provider again: the round would never end.
-        stuck = result.decided == 0 and self._children.wanted.version == asked and not result.quota_spent
+        stuck = result.decided == 0 and self._batches.requested.version == asked and not result.quota_spent
         return None if stuck else result.decided
 
     async def _provider(self) -> str | None:
         """Who makes the next pictures; waits for a quota when nobody else is left. None when it is all over."""
-        turns, quotas, stage_index = self._ledger.turns, self._children.quotas, self._ledger.plan.stage_index
-        told = self._ledger.reason
+        turns, quotas, stage_index = self._state.turns, self._batches.quotas, self._state.plan.stage_index
+        known = self._state.reason
         while (provider := turns.choose(quotas.free(workflow.now()))) is None and not self._halted():
             back = {name: until for name in turns.willing if (until := quotas.back_at(name)) is not None}
             first = min(back, key=lambda name: back[name])
-            self._ledger.reason = shorten(quotas.reason(first))
-            self._children.wait_for_quota(stage_index, first)
+            self._state.reason = shorten(quotas.reason(first))
+            self._batches.wait_for_quota(stage_index, first)
             self._on_change()
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(
                     lambda: self._halted() or turns.choose(quotas.free(workflow.now())) is not None,
                     timeout=max(back[first] - workflow.now(), timedelta(seconds=1)),
                 )
-        self._ledger.reason = told
-        self._children.go_on(stage_index)
+        self._state.reason = known
+        self._batches.go_on(stage_index)
         return None if self._halted() else provider
 
     def _halted(self) -> bool:
-        return self._over() or self._children.on_hold
+        return self._over() or self._batches.on_hold
 
     async def _salvage(self) -> None:
         """Deliver what is paid for and waits in staging, when the cancel found no batch that could do so."""
-        stage_index = self._ledger.plan.stage_index
+        stage_index = self._state.plan.stage_index
         waiting = await workflow.execute_activity_method(
             ImageActivities.find_staged,
             FindStagedInput(job_id=self._job_id, stage_index=stage_index, after=-1),
-            summary=f"{self._ledger.plan.label} · staged",
+            summary=f"{self._state.plan.label} · staged",
             **RECORD_WRITE,
         )
         if waiting.found:
             try:
-                result = await self._run_child(self._run.providers[0], self._ledger.round, SALVAGE_BATCH, ())
+                result = await self._run_child(self._run.providers[0], self._state.round, SALVAGE_BATCH, ())
             except exceptions.ChildWorkflowError as error:
                 self._note_lost_child(error)
             else:
-                self._ledger.merge(result.report)
+                self._state.merge(result.report)
             await self._read_records()
 
     async def _run_child(self, provider: str, round_: int, batch: int, ordinals: tuple[int, ...]) -> BatchResult:
-        ledger = self._ledger
+        state = self._state
         child = BatchInput(
             job_id=self._job_id,
             run_id=run_of_records(),
             user_id=self._run.user_id,
-            stage_index=ledger.plan.stage_index,
-            quantity=ledger.plan.quantity,
+            stage_index=state.plan.stage_index,
+            quantity=state.plan.quantity,
             round=round_,
             provider=provider,
-            has_fallback=ledger.turns.has_other(provider),
+            has_fallback=state.turns.has_other(provider),
             ordinals=ordinals,
-            control=self._children.control,
-            delivered_before=ledger.delivered,
-            delivered_in_run=ledger.delivered_in_run,
-            refusals_in_run=ledger.turns.refusals(provider),
+            control=self._batches.control,
+            delivered_before=state.delivered,
+            delivered_in_run=state.delivered_in_run,
+            refusals_in_run=state.turns.refusals(provider),
             concurrency=self._run.stage_concurrency,
             report_step=report_step(self._run.total_images),
             with_ids=self._with_ids,
             provider_timeout_seconds=self._run.provider_timeout_seconds,
         )
-        name = batch_workflow_id(self._job_id, ledger.plan.stage_index, round_, batch)
+        name = batch_workflow_id(self._job_id, state.plan.stage_index, round_, batch)
         while True:
             try:
-                return await self._children.run(child, name)
+                return await self._batches.run(child, name)
             except exceptions.WorkflowAlreadyStartedError:
                 # A restart can be quicker than the server is in ending the children of the run before.
                 await workflow.sleep(CHILD_IN_THE_WAY)
@@ -222,36 +222,36 @@ class StageDelivery:
     def _note_lost_child(self, error: exceptions.ChildWorkflowError) -> None:
         if isinstance(error.cause, exceptions.CancelledError):
             # It was cancelled before it could start; one that runs catches it and says so itself.
-            self._ledger.cancelled = self._ledger.stopped = True
-        self._ledger.reason = f"a batch was lost: {error.cause or error}"[:80]
+            self._state.cancelled = self._state.stopped = True
+        self._state.reason = f"a batch was lost: {error.cause or error}"[:80]
         self._log("batch lost", reason=str(error.cause or error))
 
     async def _read_records(self) -> None:
         """No batch is running: what the records say replaces what was reported."""
-        ledger = self._ledger
+        state = self._state
         counts = await workflow.execute_activity_method(
             JobActivities.record_progress,
-            StageRef(job_id=self._job_id, stage_index=ledger.plan.stage_index),
-            summary=f"{ledger.plan.label} · progress",
+            StageRef(job_id=self._job_id, stage_index=state.plan.stage_index),
+            summary=f"{state.plan.label} · progress",
             **RECORD_WRITE,
         )
-        ledger.correct(counts)
+        state.correct(counts)
         await self._learn_ids()
 
     async def _learn_ids(self) -> None:
         """Read the ids nobody told us: of an earlier run, or of a child that died."""
         after = -1
-        while self._ledger.lacks_ids:
+        while self._state.lacks_ids:
             page = await workflow.execute_activity_method(
                 JobActivities.delivered_page,
-                DeliveredPageInput(job_id=self._job_id, stage_index=self._ledger.plan.stage_index, after=after),
-                summary=f"{self._ledger.plan.label} · ids",
+                DeliveredPageInput(job_id=self._job_id, stage_index=self._state.plan.stage_index, after=after),
+                summary=f"{self._state.plan.label} · ids",
                 **RECORD_WRITE,
             )
             if not page:
                 return
-            self._ledger.learn(tuple(page))
+            self._state.learn(tuple(page))
             after = page[-1][0]
 
     def _log(self, event: str, **fields: object) -> None:
-        log(event, job_id=str(self._job_id), stage=self._ledger.plan.stage_index, **fields)
+        log(event, job_id=str(self._job_id), stage=self._state.plan.stage_index, **fields)

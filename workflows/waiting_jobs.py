@@ -4,11 +4,12 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.waiting import WaitingActivities
+    from darkroom.contract import StartWaitingJobs
     from workflows import policies
 
 
-@workflow.defn
-class StartWaitingJobsWorkflow:
+@workflow.defn(name="StartWaitingJobsWorkflow")
+class StartWaitingJobsWorkflow(StartWaitingJobs):
     """Starts every job that waits for its workflow."""
 
     @workflow.run

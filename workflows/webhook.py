@@ -5,33 +5,27 @@ from temporalio.common import WorkflowIDReusePolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.webhooks import WebhookActivities
+    from darkroom.contract import Webhook, innermost
     from darkroom.domain.names import TaskQueue, webhook_workflow_id
     from darkroom.domain.webhooks import WebhookDelivered, WebhookInput
     from workflows.events import log
     from workflows.policies import WEBHOOK
 
 
-@workflow.defn
-class WebhookWorkflow:
+@workflow.defn(name="WebhookWorkflow")
+class WebhookWorkflow(Webhook):
     """Fails when the receiver never took the event, so that such workflows are found by their status."""
 
     @workflow.run
-    async def run(self, told: WebhookInput) -> WebhookDelivered:
+    async def run(self, event: WebhookInput) -> WebhookDelivered:
         """Send until the event is taken; which attempt that was."""
         try:
             return await workflow.execute_activity_method(
-                WebhookActivities.send_webhook, told, task_queue=TaskQueue.WEBHOOKS, summary="send", **WEBHOOK
+                WebhookActivities.send_webhook, event, task_queue=TaskQueue.WEBHOOKS, summary="send", **WEBHOOK
             )
         except exceptions.ActivityError as error:
-            log("webhook given up", job_id=str(told.job_id), reason=str(innermost(error)))
+            log("webhook given up", job_id=str(event.job_id), reason=str(innermost(error)))
             raise
-
-
-def innermost(error: BaseException) -> BaseException:
-    """What the receiver did, under what Temporal says of the attempts."""
-    while isinstance(error, exceptions.ActivityError | exceptions.TimeoutError) and error.cause is not None:
-        error = error.cause
-    return error
 
 
 async def start_webhook(told: WebhookInput, summary: str) -> None:

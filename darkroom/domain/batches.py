@@ -3,6 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import Field
+
 from darkroom.domain.jobs import Control
 from darkroom.domain.model import Value
 
@@ -68,7 +70,7 @@ class BatchResult(Value):
     provider_down: bool = False
     """Whether a picture was given up because the provider did not answer."""
     quota_spent: bool = False
-    turned_away: str | None = None
+    superseded: str | None = Field(default=None, alias="turned_away")
     """The run may do nothing more: the job has ended, or another run has it."""
     salvaged: bool = False
     """Whether it looked, at its end, for pictures that a dead worker had staged."""

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus
@@ -104,7 +104,7 @@ class StartRun(Value):
 class OpenedRun(Value):
     """What a run needs to know, in numbers."""
 
-    turned_away: str | None = None
+    superseded: str | None = Field(default=None, alias="turned_away")
     """Why this run may do nothing at all; the job is left as it is."""
     failure: str | None = None
     """Why the job fails at once."""

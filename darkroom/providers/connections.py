@@ -1,17 +1,13 @@
 """How providers are reached over HTTP: one pool of connections a process, and settings that can belong to it."""
 
-import math
 import re
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 
 import httpx2
 
 from darkroom.domain.errors import SettingRejected
 
 CHECK_TIMEOUT = timedelta(seconds=10)
-
-LONGEST_WAIT = timedelta(days=1)
 
 SPARE_CONNECTIONS = 8
 """Above the calls that run at once: one that was cancelled may still be closing its connection."""
@@ -30,23 +26,6 @@ def open_client(max_concurrent: int, headers: dict[str, str] | None = None) -> h
         timeout=None,
         headers=headers,
     )
-
-
-def read_retry_after(header: str | None, now: datetime) -> timedelta | None:
-    """The wait that a Retry-After header names, in seconds or as a date; `now` has a time zone."""
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            date = parsedate_to_datetime(header)
-        except ValueError:
-            return None
-        seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
-    if math.isnan(seconds) or seconds <= 0:
-        return None
-    return timedelta(seconds=min(seconds, LONGEST_WAIT.total_seconds()))
 
 
 def describe(error: Exception) -> str:

@@ -15,13 +15,13 @@ import httpx2
 from darkroom.domain.errors import ProviderUnavailable, SettingRejected
 from darkroom.domain.images import ImageRequest, ProviderAnswer, ReferenceImage, Refused
 from darkroom.domain.orders import Capabilities
+from darkroom.domain.retry_after import read_retry_after
 from darkroom.providers.connections import (
     CHECK_TIMEOUT,
     checked_base_url,
     checked_key,
     describe,
     open_client,
-    read_retry_after,
 )
 from darkroom.providers.runware_answers import Asked, Reply, read_account, read_picture
 from darkroom.providers.wording import whole_prompt

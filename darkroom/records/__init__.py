@@ -10,7 +10,6 @@ from typing import Protocol
 from uuid import UUID
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
-from darkroom.domain.books import Book, BookResult, Page
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
 from darkroom.domain.keys import ApiKey, NewApiKey
@@ -19,9 +18,10 @@ from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import StageCounts
+from darkroom.domain.snapshots import DeliveryMark, JobCursor, JobSnapshot, JobSummary
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
-from darkroom.domain.watching import DeliveryMark, JobCursor, JobSummary, Look
+from darkroom.domain.storybook import Book, BookResult, Page
 from darkroom.domain.webhooks import Ending
 
 
@@ -212,7 +212,7 @@ class Records(Protocol):
         """Progress as the records know it."""
         ...
 
-    async def look(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> Look | None:
+    async def snapshot(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> JobSnapshot | None:
         """A job as those see it who watch it; with at most `limit` pictures behind the mark. None without a row."""
         ...
 

@@ -5,14 +5,14 @@ import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import httpx
 
 from darkroom.domain.errors import ReceiverGone, ReceiverUnavailable
-from darkroom.webhooks.addresses import IPAddress
-from darkroom.webhooks.guard import Destination
+from darkroom.domain.retry_after import read_retry_after
+from darkroom.webhooks.egress_policy import Destination
+from darkroom.webhooks.networks import IPAddress
 from darkroom.webhooks.target import Target
 
 STEP_PATIENCE = 10.0
@@ -97,17 +97,4 @@ async def _answer(client: httpx.AsyncClient, request: httpx.Request) -> tuple[in
                         break
     finally:
         await answer.aclose()
-    return answer.status_code, retry_after(answer.headers.get("Retry-After"))
-
-
-def retry_after(told: str | None) -> timedelta | None:
-    """Seconds or a date (RFC 9110); None for anything else."""
-    if told is None:
-        return None
-    try:
-        if told.strip().isdecimal():
-            return timedelta(seconds=int(told))
-        moment = parsedate_to_datetime(told)
-    except (ValueError, OverflowError):
-        return None
-    return max(moment.astimezone(UTC) - datetime.now(UTC), timedelta(0))
+    return answer.status_code, read_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))

@@ -21,7 +21,7 @@ from darkroom.domain.errors import (
     StorageUnavailable,
     WebhookRefused,
 )
-from workflows.policies import WEBHOOK
+from workflows.policies import PROVIDER_CALL, RECORD_WRITE, SETTLEMENT, STORAGE_WRITE, WEBHOOK, ActivityPolicy
 
 MANY = 200
 
@@ -41,15 +41,15 @@ FINAL = [
 ]
 
 
-def delays(error: DarkroomError, attempt: int) -> list[timedelta]:
+def delays(error: DarkroomError, attempt: int, policy: RetryPolicy = PROVIDER_CALL) -> list[timedelta]:
     """Many draws of the delay before the next attempt."""
-    drawn = [to_application_error(error, attempt).next_retry_delay for _ in range(MANY)]
+    drawn = [to_application_error(error, attempt, policy).next_retry_delay for _ in range(MANY)]
     return [delay for delay in drawn if delay is not None]
 
 
 @pytest.mark.parametrize("error", RETRYABLE, ids=lambda error: type(error).__name__)
 def test_a_passing_trouble_is_tried_again_quietly(error: DarkroomError) -> None:
-    told = to_application_error(error, 1)
+    told = to_application_error(error, 1, PROVIDER_CALL)
     assert not told.non_retryable
     assert told.next_retry_delay is not None
     assert told.category is ApplicationErrorCategory.BENIGN
@@ -58,7 +58,7 @@ def test_a_passing_trouble_is_tried_again_quietly(error: DarkroomError) -> None:
 
 @pytest.mark.parametrize("error", FINAL, ids=lambda error: type(error).__name__)
 def test_what_trying_again_cannot_mend_ends_the_activity_loudly(error: DarkroomError) -> None:
-    told = to_application_error(error, 1)
+    told = to_application_error(error, 1, PROVIDER_CALL)
     assert told.non_retryable
     assert told.next_retry_delay is None
     assert told.category is ApplicationErrorCategory.UNSPECIFIED
@@ -78,10 +78,24 @@ def test_the_delay_doubles_to_a_minute_give_or_take_a_quarter(error: DarkroomErr
     assert max(drawn) - min(drawn) > timedelta(seconds=seconds * 0.25)
 
 
-@pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (4, 8), (5, 15), (1_000_000, 15)])
-def test_unlimited_attempts_are_not_spared(attempt: int, seconds: int) -> None:
-    drawn = [to_application_error(RETRYABLE[1], attempt, unlimited=True).next_retry_delay for _ in range(MANY)]
-    assert all(delay is not None and seconds * 0.75 <= delay.total_seconds() <= seconds * 1.25 for delay in drawn)
+@pytest.mark.parametrize("policy", [STORAGE_WRITE, RECORD_WRITE, SETTLEMENT, WEBHOOK])
+@pytest.mark.parametrize("attempt", [1, 2, 5, 1_000])
+def test_the_policy_is_the_only_source_of_delays(policy: ActivityPolicy, attempt: int) -> None:
+    retry = policy["retry_policy"]
+    longest = retry.maximum_interval
+    assert longest is not None
+    expected = min(retry.initial_interval * 2 ** min(attempt - 1, 20), longest)
+    drawn = delays(RecordsUnavailable("the database is locked"), attempt, retry)
+    assert expected * 0.75 <= min(drawn) <= max(drawn) <= expected * 1.25
+
+
+def test_a_settlement_is_retried_sooner_than_other_records() -> None:
+    error = RecordsUnavailable("the database is locked")
+    assert max(delays(error, 1, SETTLEMENT["retry_policy"])) < min(delays(error, 1, RECORD_WRITE["retry_policy"]))
+
+
+def test_without_a_policy_temporal_decides() -> None:
+    assert to_application_error(RETRYABLE[0], 1, None).next_retry_delay is None
 
 
 def test_a_longer_delay_that_the_server_named_is_honoured() -> None:
@@ -99,7 +113,7 @@ def test_a_shorter_delay_that_the_server_named_does_not_hurry_us(named: timedelt
 
 def webhook_delays(attempt: int, retry_after: timedelta | None = None) -> list[timedelta]:
     error, policy = ReceiverUnavailable("answers 503", retry_after), WEBHOOK["retry_policy"]
-    drawn = [to_application_error(error, attempt, unlimited=True, policy=policy).next_retry_delay for _ in range(MANY)]
+    drawn = [to_application_error(error, attempt, policy).next_retry_delay for _ in range(MANY)]
     return [delay for delay in drawn if delay is not None]
 
 
@@ -130,6 +144,6 @@ def test_a_receiver_that_asks_for_time_gets_it_but_never_more_than_two_hours() -
 
 def test_a_policy_without_a_longest_delay_has_one_all_the_same() -> None:
     policy = RetryPolicy(initial_interval=timedelta(seconds=1))
-    told = to_application_error(ReceiverUnavailable("answers 503"), 40, policy=policy)
+    told = to_application_error(ReceiverUnavailable("answers 503"), 40, policy)
     assert told.next_retry_delay is not None
     assert told.next_retry_delay <= timedelta(seconds=125)

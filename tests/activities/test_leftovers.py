@@ -18,7 +18,7 @@ from darkroom.domain.names import image_prefix, staging_prefix
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
 from darkroom.storage.files import FileStorage
-from tests.contracts.scene import PRICE, Job, Scene
+from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
 from tests.contracts.tables import SqliteTables
 from tests.workflows.scripted import PICTURE, ScriptedProvider
 
@@ -29,7 +29,7 @@ class Studio:
 
     parts: Parts
     storage: "OvertakenStorage"
-    scene: Scene
+    scene: RecordsFixture
     job: Job
     user_id: UUID
 
@@ -94,7 +94,7 @@ async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
     storage = OvertakenStorage(tmp_path / "files")
     chosen = Settings(_env_file=None, darkroom_home=tmp_path, image_provider="offline")
     async with open_parts(chosen, records=records, storage=storage, providers={"offline": ScriptedProvider()}) as parts:
-        scene = Scene(records, SqliteTables(records))
+        scene = RecordsFixture(records, SqliteTables(records))
         user_id = await scene.member()
         yield Studio(parts, storage, scene, await scene.opened(user_id, (3,)), user_id)
 

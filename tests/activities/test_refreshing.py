@@ -9,7 +9,7 @@ import pytest
 from activities.refreshing import CATCH_UP_AFTER, RowRefresher
 from darkroom.domain.errors import RecordsUnavailable
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.scene import Job, Scene
+from tests.contracts.records_fixture import Job, RecordsFixture
 from tests.contracts.tables import SqliteTables
 from tests.workflows.stack import until
 
@@ -45,7 +45,7 @@ async def records() -> AsyncIterator[CountingRecords]:
 @pytest.fixture
 async def job(records: CountingRecords) -> Job:
     """A job of ten images whose row has just been refreshed."""
-    scene = Scene(records, SqliteTables(records))
+    scene = RecordsFixture(records, SqliteTables(records))
     return await scene.opened(await scene.member(), (10,))
 
 
@@ -109,7 +109,7 @@ async def test_a_refresh_that_fails_is_tried_again(job: Job, records: CountingRe
 
 async def test_each_job_is_refreshed(job: Job, records: CountingRecords) -> None:
     refresher = RowRefresher(records, after=SOON)
-    scene = Scene(records, SqliteTables(records))
+    scene = RecordsFixture(records, SqliteTables(records))
     other = await scene.opened(await scene.member(), (2,))
     await settle(job, refresher, 0)
     await settle(other, refresher, 0)

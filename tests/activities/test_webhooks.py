@@ -19,9 +19,9 @@ from darkroom.domain.jobs import End
 from darkroom.domain.webhooks import WebhookDelivered, WebhookInput
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.signing import webhook_key, webhook_secret
-from darkroom.webhooks.guard import Guard, Resolver
+from darkroom.webhooks.egress_policy import EgressPolicy, Resolver
 from darkroom.webhooks.sending import HttpSender
-from tests.contracts.scene import Job, Scene
+from tests.contracts.records_fixture import Job, RecordsFixture
 from tests.contracts.tables import SqliteTables
 from tests.webhooks.hostile import HOSTS, LEADING_THERE
 from tests.webhooks.names import NameServer
@@ -36,7 +36,7 @@ SENDER = HttpSender()
 class Post:
     """Records with a job that has ended, and the activity over them."""
 
-    scene: Scene
+    scene: RecordsFixture
 
     async def ended(self, url: str, *, anonymous: bool = False) -> Job:
         """A job that was cancelled after its first picture, whose order named this receiver, whatever it is."""
@@ -51,7 +51,7 @@ class Post:
     async def send(
         self, job: Job, *, names: Resolver = NOBODY, allowed: str | None = "127.0.0.0/8", attempt: int = 1
     ) -> WebhookDelivered:
-        guard = Guard(names, [ip_network(allowed)] if allowed else [])
+        guard = EgressPolicy(names, [ip_network(allowed)] if allowed else [])
         activities = WebhookActivities(self.scene.records, guard, SENDER, lambda user_id: webhook_key(SECRET, user_id))
         environment = ActivityEnvironment()
         policy = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_interval=timedelta(hours=2))
@@ -64,7 +64,7 @@ class Post:
 @pytest.fixture
 async def post() -> AsyncIterator[Post]:
     records = SqliteRecords(":memory:")
-    yield Post(Scene(records, SqliteTables(records)))
+    yield Post(RecordsFixture(records, SqliteTables(records)))
     await records.close()
 
 
@@ -148,7 +148,7 @@ async def test_a_name_that_led_elsewhere_when_it_was_ordered_is_not_connected_to
     async with Receiver() as receiver:
         url = f"https://shop.example:{receiver.port}/hook"
         names = NameServer({"shop.example": "93.184.216.34;127.0.0.1"})
-        await Guard(names).admit(url)
+        await EgressPolicy(names).admit(url)
         await refused(post, await post.ended(url), names)
         assert receiver.accepted == 0
 

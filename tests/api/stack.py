@@ -11,20 +11,20 @@ from uuid import UUID, uuid4
 
 import httpx
 import uvicorn
-from temporalio.client import Client
+from temporalio.client import Client as TemporalClient
 
-from api.app import make_app
-from api.server import listening
-from api.services import Services, put_together
+from darkroom.api.app import make_app
+from darkroom.api.server import listening
+from darkroom.api.services import Services, put_together
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.domain.jobs import NewJob
 from darkroom.domain.keys import NewApiKey, hash_of, new_secret
 from darkroom.domain.names import LOCAL_USER
+from darkroom.embedded.address import ADDRESS_FILE
 from darkroom.settings import Settings
-from darkroom.temporal import ADDRESS_FILE
-from darkroom.workers import running_workers
 from tests.workflows.scripted import ScriptedProvider
 from tests.workflows.stack import until
+from worker import running_workers
 
 OPENING_BALANCE = 100_000
 HOST = "127.0.0.1"
@@ -48,7 +48,7 @@ class Api:
     parts: Parts
     services: Services
     provider: ScriptedProvider
-    client: Client
+    temporal: TemporalClient
     jobs: list[UUID] = field(default_factory=list)
 
     async def order(self, *quantities: int, **more: Any) -> UUID:
@@ -116,10 +116,10 @@ class Api:
     async def finish(self) -> None:
         """Let every job end, so that the next test finds no work of this one."""
         self.provider.gate.set()
-        desk = self.parts.desk(self.client)
+        client = self.parts.client(self.temporal)
         rows = await self.parts.records.unfinished_jobs()
         for row in rows:
-            await desk.cancel(row.job_id)
+            await client.cancel(row.job_id)
         for row in rows:
             await self.ended_row(row.job_id)
 
@@ -189,7 +189,7 @@ async def serving(services: Services) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def running_api(
-    client: Client,
+    temporal: TemporalClient,
     home: Path,
     *,
     workers: bool = True,
@@ -197,7 +197,7 @@ async def running_api(
     settings: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Api]:
     """Everything, in this process; records and files in `home`."""
-    address = client.service_client.config.target_host
+    address = temporal.service_client.config.target_host
     (home / ADDRESS_FILE).write_text(json.dumps({"address": address, "ui_url": "http://127.0.0.1:8233", "pid": 1}))
     chosen = Settings(_env_file=None, darkroom_home=home, image_provider="offline", **(settings or {}))
     provider = provider or ScriptedProvider()
@@ -205,10 +205,10 @@ async def running_api(
         await parts.records.ensure_member(LOCAL_USER, OPENING_BALANCE)
         services = put_together(parts)
         async with serving(services) as url, httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
-            api = Api(url, http, parts, services, provider, client)
+            api = Api(url, http, parts, services, provider, temporal)
             if not workers:
                 yield api
                 return
-            async with running_workers(parts, client):
+            async with running_workers(parts, temporal):
                 yield api
                 await api.finish()

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from api import feeds, job_feed
-from api.routes import events as events_route
+from darkroom.api import feeds, job_feed
+from darkroom.api.routes import events as events_route
 from tests.api.stack import Api, Event, parsed
 from tests.workflows.scripted import Act
 from tests.workflows.stack import until

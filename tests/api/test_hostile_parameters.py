@@ -10,7 +10,7 @@ import pytest
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from api.addresses import Addresses, View
+from darkroom.api.signed_urls import Addresses, View
 from tests.api.hostile_pictures import picture
 from tests.api.stack import Api, is_a_problem
 from tests.workflows.scripted import Act

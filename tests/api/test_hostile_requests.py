@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.app import LARGEST_DOCUMENT
+from darkroom.api.app import LARGEST_DOCUMENT
 from darkroom.orders import ReadOrder, read_order
 from tests.api.stack import Api, is_a_problem
 
@@ -205,7 +205,7 @@ async def test_a_document_that_takes_long_to_read_is_cut_short_and_keeps_nobody_
         readers.add(threading.get_ident())
         return read_order(*args, **options)
 
-    monkeypatch.setattr("darkroom.intake.read_order", reading)
+    monkeypatch.setattr("darkroom.orders.intake.read_order", reading)
     stage = {"prompt": "a", "quantity": 1, **{f"unknown-{n}": n for n in range(100_000)}}
     answer = await quiet.http.post("/api/jobs/quote", json={"stages": [stage]})
     assert len(answer.json()["warnings"]) == 100

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from darkroom.uploads import LARGEST_UPLOAD
+from darkroom.orders.references import LARGEST_UPLOAD
 from tests.api.hostile_pictures import BOMBS, CARRIERS, REFUSED, SVG, exif, picture, png_of
 from tests.api.stack import Api, is_a_problem
 

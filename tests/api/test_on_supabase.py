@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-from api.services import put_together
+from darkroom.api.services import put_together
 from tests.api.stack import Event, parsed, serving
 from tests.end_to_end.stack import running_darkroom, until
 from tests.supabase.local import LocalSupabase

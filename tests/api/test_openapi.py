@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from temporalio.client import Client
 
-from api.app import make_app
+from darkroom.api.app import make_app
 from tests.api.stack import Api, running_api
 
 EXAMPLES = 5

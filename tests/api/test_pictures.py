@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from PIL import Image
 
-from api.addresses import LIFETIME, STEP, Addresses, View
-from api.thumbnails import HEIGHT, Thumbnails
+from darkroom.api.signed_urls import LIFETIME, STEP, Addresses, View
+from darkroom.api.thumbnails import HEIGHT, Thumbnails
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.stored import NewReference
 from tests.api.stack import Api

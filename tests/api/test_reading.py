@@ -15,12 +15,12 @@ import pytest
 from structlog.testing import capture_logs
 from temporalio.client import Client
 
-from api.server import listening
-from darkroom.temporal import ADDRESS_FILE
-from darkroom.workers import running_workers
+from darkroom.api.server import listening
+from darkroom.embedded.address import ADDRESS_FILE
 from tests.api.hostile_pictures import picture
 from tests.api.stack import Api, is_a_problem, running_api
 from tests.workflows.stack import until
+from worker import running_workers
 
 LEMON = {"stages": [{"prompt": "a lemon", "quantity": 2}]}
 

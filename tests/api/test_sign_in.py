@@ -20,8 +20,8 @@ from fastapi.routing import APIRoute
 from jwt.algorithms import ECAlgorithm
 from temporalio.client import Client
 
-from api.routes import deployment, events, jobs, orders, pages, pictures
-from api.sign_in import COOKIE
+from darkroom.api.routes import deployment, events, jobs, orders, pages, pictures
+from darkroom.api.sign_in import COOKIE
 from darkroom.domain.errors import SettingRejected
 from darkroom.domain.names import LOCAL_USER
 from tests.api.stack import Api, running_api

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from api.routes.waiting import until_opened_again
+from darkroom.api.routes.waiting import until_opened_again
 from darkroom.domain.names import LOCAL_USER
 from tests.api.stack import OPENING_BALANCE, Api, is_a_problem, running_api
 from tests.workflows.scripted import Act

@@ -14,7 +14,7 @@ from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from darkroom.cli.app import main
+from cli.app import main
 from darkroom.domain.names import SearchAttribute
 from tests.parts import temporal_binary
 

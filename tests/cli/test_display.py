@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 from rich.console import Console
 
-from darkroom.cli.display import Pace, Watched, chosen_stages
-from darkroom.cli.output import THEME, one_line, seconds_left
+from cli.display import Pace, Watched, chosen_stages
+from cli.output import THEME, one_line, seconds_left
 from darkroom.domain.progress import JobStatus, Progress, StageProgress
 from darkroom.domain.rounds import StageStatus
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from darkroom.cli.app import app
-from darkroom.cli.session import run as run_work
+from cli.app import app
+from cli.session import run as run_work
 from darkroom.domain.jobs import NewJob
 from darkroom.domain.names import LOCAL_USER
 from darkroom.records.sqlite import SqliteRecords

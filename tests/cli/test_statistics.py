@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from darkroom.cli.session import run as run_work
+from cli.session import run as run_work
 from darkroom.domain.jobs import End
 from darkroom.records.sqlite import SqliteRecords
 from tests.cli.conftest import Run
-from tests.contracts.scene import PRICE, Scene
+from tests.contracts.records_fixture import PRICE, RecordsFixture
 from tests.contracts.tables import SqliteTables
 from tests.contracts.test_records_statistics import made
 
@@ -22,7 +22,7 @@ def made_by_two(home: Path) -> UUID:
 
     async def settle() -> UUID:
         records = SqliteRecords(home / "records.db")
-        scene = Scene(records, SqliteTables(records))
+        scene = RecordsFixture(records, SqliteTables(records))
         job = await scene.opened(await scene.member(), (3,))
         for ordinal in range(2):
             await made(job, ordinal, "gemini", seconds=2.0)
@@ -76,7 +76,7 @@ def test_the_receipt_says_who_made_how_many(run: Run, made_by_two: UUID) -> None
 def test_jobs_that_called_nobody_are_told_all_the_same(run: Run, home: Path) -> None:
     async def settle() -> None:
         records = SqliteRecords(home / "records.db")
-        await (await Scene(records, SqliteTables(records)).opened(None, (1,))).close(End.CANCELLED)
+        await (await RecordsFixture(records, SqliteTables(records)).opened(None, (1,))).close(End.CANCELLED)
         await records.close()
 
     run_work(settle())

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from darkroom.cli import webhooks
-from darkroom.cli.session import run as run_work
+from cli import webhooks
+from cli.session import run as run_work
 from darkroom.domain.jobs import NewJob
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.orders import JobType

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from PIL import Image
 
-from darkroom.cli.session import run as run_work
+from cli.session import run as run_work
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.stored import NewReference
 from darkroom.records.sqlite import SqliteRecords

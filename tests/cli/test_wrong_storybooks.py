@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from darkroom.cli.session import run as run_work
-from darkroom.domain.books import Book
+from cli.session import run as run_work
 from darkroom.domain.names import LOCAL_USER
+from darkroom.domain.storybook import Book
 from darkroom.records.sqlite import SqliteRecords
 from tests.cli.conftest import Run, contents
 

@@ -14,25 +14,25 @@ from darkroom.storage.files import FileStorage
 from darkroom.storage.supabase import SupabaseStorage
 from darkroom.supabase import Supabase, open_supabase
 from tests.contracts.invariants import broken
-from tests.contracts.scene import Scene
+from tests.contracts.records_fixture import RecordsFixture
 from tests.contracts.tables import PostgresTables, SqliteTables
 from tests.supabase.project import Project
 from tests.supabase.storage_server import running_storage
 
 
 @asynccontextmanager
-async def sqlite_file(folder: Path) -> AsyncIterator[Scene]:
+async def sqlite_file(folder: Path) -> AsyncIterator[RecordsFixture]:
     path = folder / "records.db"
     records, other = SqliteRecords(path), SqliteRecords(path)
-    yield Scene(records, SqliteTables(records), [other])
+    yield RecordsFixture(records, SqliteTables(records), [other])
     await other.close()
     await records.close()
 
 
 @asynccontextmanager
-async def sqlite_memory(folder: Path) -> AsyncIterator[Scene]:
+async def sqlite_memory(folder: Path) -> AsyncIterator[RecordsFixture]:
     records = SqliteRecords(":memory:")
-    yield Scene(records, SqliteTables(records))
+    yield RecordsFixture(records, SqliteTables(records))
     await records.close()
 
 
@@ -54,9 +54,9 @@ async def supabase_storage(folder: Path) -> AsyncIterator[Storage]:
 
 
 @asynccontextmanager
-async def supabase_records(project: Project) -> AsyncIterator[Scene]:
+async def supabase_records(project: Project) -> AsyncIterator[RecordsFixture]:
     records, other = [SupabaseRecords(await open_project(project)) for _ in range(2)]
-    yield Scene(records, PostgresTables(project.database_uri), [other])
+    yield RecordsFixture(records, PostgresTables(project.database_uri), [other])
     await other.close()
     await records.close()
 
@@ -66,7 +66,7 @@ async def open_project(project: Project) -> Supabase:
     return await open_supabase(project.url, project.service_role_key, timeouts=httpx.Timeout(30))
 
 
-RecordsAdapter = Callable[[Path], AbstractAsyncContextManager[Scene]]
+RecordsAdapter = Callable[[Path], AbstractAsyncContextManager[RecordsFixture]]
 StorageAdapter = Callable[[Path], AbstractAsyncContextManager[Storage]]
 
 
@@ -77,7 +77,7 @@ StorageAdapter = Callable[[Path], AbstractAsyncContextManager[Storage]]
         pytest.param(None, id="supabase", marks=pytest.mark.xdist_group("supabase")),
     ]
 )
-async def planted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
+async def planted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RecordsFixture]:
     """Records that a test leaves broken, because it planted what `audit` must find."""
     adapter: RecordsAdapter | None = request.param
     opened = supabase_records(request.getfixturevalue("project")) if adapter is None else adapter(tmp_path)
@@ -86,7 +86,7 @@ async def planted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 @pytest.fixture
-async def scene(planted: Scene) -> AsyncIterator[Scene]:
+async def scene(planted: RecordsFixture) -> AsyncIterator[RecordsFixture]:
     """Records whose invariants hold after every test, whatever the test was about."""
     yield planted
     assert broken(await planted.dump()) == []

@@ -9,9 +9,9 @@ import pytest
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.orders import Capabilities, Limits, ReferenceOwner
 from darkroom.domain.stored import NewReference
-from darkroom.intake import Intake
-from darkroom.webhooks.guard import Guard
-from tests.contracts.scene import Scene
+from darkroom.orders.intake import Intake
+from darkroom.webhooks.egress_policy import EgressPolicy
+from tests.contracts.records_fixture import RecordsFixture
 from tests.webhooks.hostile import HOSTS
 from tests.webhooks.names import NameServer
 
@@ -26,11 +26,13 @@ def document(*references: int, **values: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def intake(scene: Scene) -> Intake:
-    return Intake(scene.records, CAN, ("offline",), Limits(), Guard(NAMES))
+def intake(scene: RecordsFixture) -> Intake:
+    return Intake(scene.records, CAN, ("offline",), Limits(), EgressPolicy(NAMES))
 
 
-async def rejected(scene: Scene, intake: Intake, order: dict[str, Any], user_id: UUID | None) -> tuple[str, str]:
+async def rejected(
+    scene: RecordsFixture, intake: Intake, order: dict[str, Any], user_id: UUID | None
+) -> tuple[str, str]:
     before = await scene.dump()
     with pytest.raises(OrderRejected) as caught:
         await intake.check(order, user_id)
@@ -38,7 +40,7 @@ async def rejected(scene: Scene, intake: Intake, order: dict[str, Any], user_id:
     return caught.value.field, caught.value.reason
 
 
-async def upload(scene: Scene, user_id: UUID | None) -> int:
+async def upload(scene: RecordsFixture, user_id: UUID | None) -> int:
     return await scene.records.add_reference(
         NewReference(
             user_id=user_id, original_name="a.png", path="a.png", size=1, media_type="image/png", sha256="ab" * 32
@@ -46,28 +48,28 @@ async def upload(scene: Scene, user_id: UUID | None) -> int:
     )
 
 
-async def test_an_order_gets_the_user_who_pays(scene: Scene, intake: Intake) -> None:
+async def test_an_order_gets_the_user_who_pays(scene: RecordsFixture, intake: Intake) -> None:
     user_id = await scene.member()
     assert (await intake.check(document(), user_id)).order.user_id == user_id
     assert (await intake.check(document(userId=str(user_id)), user_id)).order.user_id == user_id
     assert (await intake.check(document(), None)).order.user_id is None
 
 
-async def test_a_user_without_a_member_row_is_rejected(scene: Scene, intake: Intake) -> None:
+async def test_a_user_without_a_member_row_is_rejected(scene: RecordsFixture, intake: Intake) -> None:
     stranger = uuid4()
     field, reason = await rejected(scene, intake, document(userId=str(stranger)), stranger)
     assert field == "user_id"
     assert f"{stranger} has no member row" in reason
 
 
-async def test_an_order_in_another_users_name_is_rejected(scene: Scene, intake: Intake) -> None:
+async def test_an_order_in_another_users_name_is_rejected(scene: RecordsFixture, intake: Intake) -> None:
     one, other = await scene.member(), await scene.member()
     for payer in (other, None):
         field, _ = await rejected(scene, intake, document(userId=str(one)), payer)
         assert field == "user_id"
 
 
-async def test_references_are_the_users_own_or_nobodys(scene: Scene, intake: Intake) -> None:
+async def test_references_are_the_users_own_or_nobodys(scene: RecordsFixture, intake: Intake) -> None:
     one, other = await scene.member(), await scene.member()
     own, nobodys = await upload(scene, one), await upload(scene, None)
     await intake.check(document(own, nobodys), one)
@@ -79,7 +81,7 @@ async def test_references_are_the_users_own_or_nobodys(scene: Scene, intake: Int
     assert "4711 does not exist" in reason
 
 
-async def test_a_picture_that_is_not_delivered_is_no_reference(scene: Scene, intake: Intake) -> None:
+async def test_a_picture_that_is_not_delivered_is_no_reference(scene: RecordsFixture, intake: Intake) -> None:
     user_id = await scene.member()
     job = await scene.opened(user_id)
     attach_id = await job.make(0)
@@ -88,13 +90,13 @@ async def test_a_picture_that_is_not_delivered_is_no_reference(scene: Scene, int
     await intake.check(document(attach_id), user_id)
 
 
-async def test_a_promised_reference_counts_as_stored(scene: Scene, intake: Intake) -> None:
+async def test_a_promised_reference_counts_as_stored(scene: RecordsFixture, intake: Intake) -> None:
     user_id = await scene.member()
     promised: Mapping[int, ReferenceOwner] = {99: ReferenceOwner(attach_id=99, user_id=user_id)}
     assert (await intake.check(document(99), user_id, promised=promised)).order.reference_ids == {99}
 
 
-async def test_what_the_provider_lacks_is_rejected(scene: Scene, intake: Intake) -> None:
+async def test_what_the_provider_lacks_is_rejected(scene: RecordsFixture, intake: Intake) -> None:
     user_id = await scene.member()
     field, _ = await rejected(scene, intake, document(**{"aspect-ratio": "2:1"}), user_id)
     assert field == "stages[0].aspect_ratio"
@@ -102,7 +104,7 @@ async def test_what_the_provider_lacks_is_rejected(scene: Scene, intake: Intake)
     assert field == "provider"
 
 
-async def test_a_webhook_goes_to_the_public_internet_alone(scene: Scene, intake: Intake) -> None:
+async def test_a_webhook_goes_to_the_public_internet_alone(scene: RecordsFixture, intake: Intake) -> None:
     user_id = await scene.member()
     url = "https://shop.example/hooks?token=1"
     for key in ("webhook_url", "webhookUrl", "webhook-url"):
@@ -111,7 +113,7 @@ async def test_a_webhook_goes_to_the_public_internet_alone(scene: Scene, intake:
     assert (await intake.check(document(), user_id)).order.webhook_url is None
 
 
-async def test_an_order_with_a_hostile_webhook_is_rejected(scene: Scene, intake: Intake) -> None:
+async def test_an_order_with_a_hostile_webhook_is_rejected(scene: RecordsFixture, intake: Intake) -> None:
     for url in [*(f"https://{host}/" for host in HOSTS), "https://inside.example/", "no address", ""]:
         with pytest.raises(OrderRejected) as caught:
             await intake.check(document(webhook_url=url), None)

@@ -9,10 +9,10 @@ import pytest
 from darkroom.domain.images import Outcome, Settlement
 from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
-from tests.contracts.scene import Scene
+from tests.contracts.records_fixture import RecordsFixture
 
 
-async def test_opening_sets_the_hold_and_never_adds_to_it(scene: Scene) -> None:
+async def test_opening_sets_the_hold_and_never_adds_to_it(scene: RecordsFixture) -> None:
     user_id = await scene.member(100)
     job = await scene.opened(user_id, (3,))
     assert (await scene.account(user_id)).held == 60
@@ -25,7 +25,7 @@ async def test_opening_sets_the_hold_and_never_adds_to_it(scene: Scene) -> None:
     assert (account.balance, account.held, account.available) == (80, 40, 40)
 
 
-async def test_what_other_jobs_hold_is_not_available(scene: Scene) -> None:
+async def test_what_other_jobs_hold_is_not_available(scene: RecordsFixture) -> None:
     user_id = await scene.member(100)
     await scene.opened(user_id, (3,))
     job = await scene.pending(user_id, (3,))
@@ -34,7 +34,7 @@ async def test_what_other_jobs_hold_is_not_available(scene: Scene) -> None:
     assert (await scene.account(user_id)).held == 60
 
 
-async def test_a_job_without_cover_fails_at_once_and_is_charged_nothing(scene: Scene) -> None:
+async def test_a_job_without_cover_fails_at_once_and_is_charged_nothing(scene: RecordsFixture) -> None:
     user_id = await scene.member(59)
     job = await scene.pending(user_id, (3,))
     opened = await job.open()
@@ -47,7 +47,7 @@ async def test_a_job_without_cover_fails_at_once_and_is_charged_nothing(scene: S
     assert (await scene.account(user_id)).held == 0
 
 
-async def test_exact_cover_is_enough(scene: Scene) -> None:
+async def test_exact_cover_is_enough(scene: RecordsFixture) -> None:
     user_id = await scene.member(60)
     job = await scene.opened(user_id, (3,))
     await job.deliver([0, 1, 2])
@@ -56,13 +56,13 @@ async def test_exact_cover_is_enough(scene: Scene) -> None:
     assert (account.balance, account.held) == (0, 0)
 
 
-async def test_a_member_that_does_not_exist_has_nothing(scene: Scene) -> None:
+async def test_a_member_that_does_not_exist_has_nothing(scene: RecordsFixture) -> None:
     job = await scene.pending(uuid4(), (1,))
     assert (await job.open()).failure is not None
     await job.close(End.FAILED, error="no member")
 
 
-async def test_a_restart_holds_only_what_is_missing_and_can_lack_cover(scene: Scene) -> None:
+async def test_a_restart_holds_only_what_is_missing_and_can_lack_cover(scene: RecordsFixture) -> None:
     user_id = await scene.member(60)
     job = await scene.opened(user_id, (3,))
     await job.deliver([0])
@@ -78,7 +78,7 @@ async def test_a_restart_holds_only_what_is_missing_and_can_lack_cover(scene: Sc
     assert (await scene.account(user_id)).held == 40
 
 
-async def test_max_credits_are_allotted_to_the_stages_in_order(scene: Scene) -> None:
+async def test_max_credits_are_allotted_to_the_stages_in_order(scene: RecordsFixture) -> None:
     user_id = await scene.member(1_000)
     job = await scene.pending(user_id, (3, 3, 3), max_credits=90)
     opened = await job.open()
@@ -87,7 +87,7 @@ async def test_max_credits_are_allotted_to_the_stages_in_order(scene: Scene) -> 
     assert 80 <= held <= 90
 
 
-async def test_max_credits_hold_across_a_restart_less_what_was_charged(scene: Scene) -> None:
+async def test_max_credits_hold_across_a_restart_less_what_was_charged(scene: RecordsFixture) -> None:
     user_id = await scene.member(1_000)
     job = await scene.opened(user_id, (3, 3), max_credits=80)
     await job.deliver([0, 1])
@@ -102,7 +102,7 @@ async def test_max_credits_hold_across_a_restart_less_what_was_charged(scene: Sc
     assert (await job.close()).total.charged == 80
 
 
-async def test_a_part_of_max_credits_is_never_passed_on(scene: Scene) -> None:
+async def test_a_part_of_max_credits_is_never_passed_on(scene: RecordsFixture) -> None:
     user_id = await scene.member(1_000)
     job = await scene.opened(user_id, (2, 2), max_credits=40)
     await job.make(0, 1)
@@ -111,7 +111,7 @@ async def test_a_part_of_max_credits_is_never_passed_on(scene: Scene) -> None:
     assert (await scene.records.stage_counts(job.job_id, 0)).delivered == 2
 
 
-async def test_a_settlement_charges_lowers_the_hold_and_delivers(scene: Scene) -> None:
+async def test_a_settlement_charges_lowers_the_hold_and_delivers(scene: RecordsFixture) -> None:
     user_id = await scene.member(100)
     job = await scene.opened(user_id, (2,))
     attach_id = await job.make(0)
@@ -122,7 +122,7 @@ async def test_a_settlement_charges_lowers_the_hold_and_delivers(scene: Scene) -
     assert [image.attach_id for image in await scene.records.delivered_images(job.job_id, 0, 5)] == [attach_id]
 
 
-async def test_100_settlements_of_one_image_at_once_are_one_charge(scene: Scene) -> None:
+async def test_100_settlements_of_one_image_at_once_are_one_charge(scene: RecordsFixture) -> None:
     user_id = await scene.member(1_000)
     job = await scene.opened(user_id, (3,))
     await job.make(0)
@@ -135,7 +135,7 @@ async def test_100_settlements_of_one_image_at_once_are_one_charge(scene: Scene)
     assert len(await scene.records.journal(user_id, 200)) == 1
 
 
-async def test_100_settlements_at_once_with_credit_for_29_charge_29(scene: Scene) -> None:
+async def test_100_settlements_at_once_with_credit_for_29_charge_29(scene: RecordsFixture) -> None:
     user_id = await scene.member(2_000)
     job = await scene.opened(user_id, (100,))
     for ordinal in range(100):
@@ -161,7 +161,7 @@ async def test_100_settlements_at_once_with_credit_for_29_charge_29(scene: Scene
     assert (await scene.account(user_id)).balance == 0
 
 
-async def test_jobs_opened_at_once_never_hold_more_than_there_is(scene: Scene) -> None:
+async def test_jobs_opened_at_once_never_hold_more_than_there_is(scene: RecordsFixture) -> None:
     user_id = await scene.member(100)
     jobs = [await scene.pending(user_id, (2,)) for _ in range(6)]
     for position, job in enumerate(jobs):
@@ -171,7 +171,7 @@ async def test_jobs_opened_at_once_never_hold_more_than_there_is(scene: Scene) -
     assert (await scene.account(user_id)).held == 80
 
 
-async def test_a_full_stage_takes_no_image_that_comes_late(scene: Scene) -> None:
+async def test_a_full_stage_takes_no_image_that_comes_late(scene: RecordsFixture) -> None:
     user_id = await scene.member(1_000)
     job = await scene.opened(user_id, (2, 2))
     await job.deliver([0, 1])
@@ -183,7 +183,7 @@ async def test_a_full_stage_takes_no_image_that_comes_late(scene: Scene) -> None
     assert (await job.settle(0)).settlement is Settlement.SETTLED
 
 
-async def test_a_run_that_is_not_the_jobs_own_settles_nothing(scene: Scene) -> None:
+async def test_a_run_that_is_not_the_jobs_own_settles_nothing(scene: RecordsFixture) -> None:
     user_id = await scene.member(1_000)
     job = await scene.opened(user_id, (2,))
     await job.make(0)
@@ -192,7 +192,7 @@ async def test_a_run_that_is_not_the_jobs_own_settles_nothing(scene: Scene) -> N
     assert await scene.dump() == before
 
 
-async def test_the_open_run_of_another_job_settles_nothing(scene: Scene) -> None:
+async def test_the_open_run_of_another_job_settles_nothing(scene: RecordsFixture) -> None:
     user_id = await scene.member(1_000)
     job, other = await scene.opened(user_id, (2,)), await scene.opened(user_id, (2,))
     await job.make(0)
@@ -201,7 +201,7 @@ async def test_the_open_run_of_another_job_settles_nothing(scene: Scene) -> None
     assert await scene.dump() == before
 
 
-async def test_what_is_settled_is_answered_to_a_late_run_too(scene: Scene) -> None:
+async def test_what_is_settled_is_answered_to_a_late_run_too(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(1_000), (2,))
     [attach_id] = await job.deliver([0])
     await job.close(End.CANCELLED)
@@ -210,7 +210,7 @@ async def test_what_is_settled_is_answered_to_a_late_run_too(scene: Scene) -> No
 
 
 @pytest.mark.parametrize("end", list(End))
-async def test_what_is_left_of_the_hold_goes_back_however_the_job_ends(scene: Scene, end: End) -> None:
+async def test_what_is_left_of_the_hold_goes_back_however_the_job_ends(scene: RecordsFixture, end: End) -> None:
     user_id = await scene.member(1_000)
     job = await scene.opened(user_id, (5,))
     await job.deliver([0, 1])
@@ -220,7 +220,7 @@ async def test_what_is_left_of_the_hold_goes_back_however_the_job_ends(scene: Sc
     assert (receipt.total.charged, receipt.total.released) == (40, 60)
 
 
-async def test_a_delivered_image_is_not_refunded_by_a_cancel(scene: Scene) -> None:
+async def test_a_delivered_image_is_not_refunded_by_a_cancel(scene: RecordsFixture) -> None:
     user_id = await scene.member(1_000)
     job = await scene.opened(user_id, (2,))
     await job.deliver([0])
@@ -230,7 +230,7 @@ async def test_a_delivered_image_is_not_refunded_by_a_cancel(scene: Scene) -> No
     assert [row.amount for row in await scene.records.journal(user_id, 10)] == [-20]
 
 
-async def test_the_price_0_delivers_without_cover(scene: Scene) -> None:
+async def test_the_price_0_delivers_without_cover(scene: RecordsFixture) -> None:
     user_id = await scene.member(0)
     job = await scene.pending(user_id, (1,))
     assert (await job.open(price=0)).failure is None

@@ -21,7 +21,7 @@ from darkroom.records.sqlite import SqliteRecords
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.supabase import open_supabase
 from tests.contracts.invariants import broken
-from tests.contracts.scene import PRICE, Job, Scene
+from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
 from tests.contracts.tables import PostgresTables, SqliteTables
 from tests.supabase.project import Project
 
@@ -71,9 +71,9 @@ class Money(RuleBasedStateMachine):
         self.grants = 0
         self.user_id = UUID(int=1)
 
-    async def new_scene(self) -> Scene:
+    async def new_scene(self) -> RecordsFixture:
         records = SqliteRecords(":memory:")
-        return Scene(records, SqliteTables(records))
+        return RecordsFixture(records, SqliteTables(records))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -128,12 +128,12 @@ class Money(RuleBasedStateMachine):
         # The price of the settings counts once; the model's jobs all open at PRICE.
         opened = self.run(model.job.open(model.job.named(model.runs), price=PRICE if first else price, restart=restart))
         if again and model.open:
-            assert opened.turned_away is None
+            assert opened.superseded is None
             return
         if model.ended and (again or not restart or model.whole):
-            assert opened.turned_away is not None
+            assert opened.superseded is not None
             return
-        assert opened.turned_away is None
+        assert opened.superseded is None
         self._take_hold(model, opened.failure)
 
     def _take_hold(self, model: Model, failure: str | None) -> None:
@@ -258,9 +258,9 @@ test_money_rules_hold_in_any_order = Money.TestCase
 @pytest.mark.xdist_group("supabase")
 def test_money_rules_hold_in_any_order_on_supabase(project: Project) -> None:
     class MoneyOnSupabase(Money):
-        async def new_scene(self) -> Scene:
+        async def new_scene(self) -> RecordsFixture:
             project.reset()
             records = SupabaseRecords(await open_supabase(project.url, project.service_role_key))
-            return Scene(records, PostgresTables(project.database_uri))
+            return RecordsFixture(records, PostgresTables(project.database_uri))
 
     run_state_machine_as_test(MoneyOnSupabase, settings=settings(IN_ANY_ORDER, max_examples=15))

@@ -4,10 +4,10 @@ import pytest
 
 from darkroom.domain.jobs import End
 from tests.contracts.invariants import broken
-from tests.contracts.scene import Job, Scene
+from tests.contracts.records_fixture import Job, RecordsFixture
 
 
-async def ended_job(scene: Scene) -> Job:
+async def ended_job(scene: RecordsFixture) -> Job:
     job = await scene.opened(await scene.member(), (3,))
     await job.deliver([0, 1])
     await job.close(End.CANCELLED)
@@ -15,7 +15,7 @@ async def ended_job(scene: Scene) -> Job:
     return job
 
 
-async def test_whole_records_have_nothing_to_report(scene: Scene) -> None:
+async def test_whole_records_have_nothing_to_report(scene: RecordsFixture) -> None:
     await scene.pending(await scene.member())
     running = await scene.opened(await scene.member())
     await running.deliver([0])
@@ -48,7 +48,7 @@ async def test_whole_records_have_nothing_to_report(scene: Scene) -> None:
         pytest.param("update quel_credits set amount = -10 where idempotency_key like '%/0/1'", id="amount off"),
     ],
 )
-async def test_a_planted_corruption_is_found(planted: Scene, corruption: str) -> None:
+async def test_a_planted_corruption_is_found(planted: RecordsFixture, corruption: str) -> None:
     await ended_job(planted)
     await planted.tables.plant(corruption)
     assert broken(await planted.dump()) != []
@@ -57,7 +57,7 @@ async def test_a_planted_corruption_is_found(planted: Scene, corruption: str) ->
     assert all(isinstance(line, str) and line for line in found)
 
 
-async def test_what_is_found_names_the_job_or_the_member(planted: Scene) -> None:
+async def test_what_is_found_names_the_job_or_the_member(planted: RecordsFixture) -> None:
     job = await ended_job(planted)
     await planted.tables.plant("update quel_attach set delivered_at = null where ordinal = 1")
     found = " ".join(await planted.records.audit())

@@ -4,19 +4,19 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
-from darkroom.domain.books import Book, book_result
 from darkroom.domain.images import Outcome
 from darkroom.domain.jobs import End
-from tests.contracts.scene import Job, Scene
+from darkroom.domain.storybook import Book, book_result
+from tests.contracts.records_fixture import Job, RecordsFixture
 
 
-async def a_book(scene: Scene, user_id: UUID | None) -> Book:
+async def a_book(scene: RecordsFixture, user_id: UUID | None) -> Book:
     book = Book(book_id=uuid4(), user_id=user_id, base_path="books/one")
     await scene.records.ensure_book(book)
     return book
 
 
-async def opened(scene: Scene, book: Book | None, pages: int = 3) -> Job:
+async def opened(scene: RecordsFixture, book: Book | None, pages: int = 3) -> Job:
     job = scene.job(await scene.member(), [1] * pages)
     job.order = job.order.model_copy(update={"book_id": None if book is None else book.book_id})
     assert await job.create()
@@ -24,26 +24,26 @@ async def opened(scene: Scene, book: Book | None, pages: int = 3) -> Job:
     return job
 
 
-async def row(scene: Scene) -> dict[str, Any]:
+async def row(scene: RecordsFixture) -> dict[str, Any]:
     [found] = (await scene.dump())["quel_books"]
     metadata = found["task_metadata"]
     return {**found, "task_metadata": json.loads(metadata) if isinstance(metadata, str) else metadata}
 
 
-async def test_a_book_is_made_once(scene: Scene) -> None:
+async def test_a_book_is_made_once(scene: RecordsFixture) -> None:
     book = await a_book(scene, uuid4())
     await scene.records.ensure_book(book.model_copy(update={"base_path": "elsewhere", "user_id": None}))
     assert await scene.records.book(book.book_id) == book
     assert await scene.records.book(uuid4()) is None
 
 
-async def test_a_job_knows_its_book(scene: Scene) -> None:
+async def test_a_job_knows_its_book(scene: RecordsFixture) -> None:
     book = await a_book(scene, None)
     assert await scene.records.book_of((await opened(scene, book)).job_id) == book
     assert await scene.records.book_of((await opened(scene, None)).job_id) is None
 
 
-async def test_pages_are_told_in_order_with_their_picture_or_their_last_error(scene: Scene) -> None:
+async def test_pages_are_told_in_order_with_their_picture_or_their_last_error(scene: RecordsFixture) -> None:
     job = await opened(scene, await a_book(scene, None))
     await job.tried(0, Outcome.MISSED, stage=1)
     await job.tried(1, Outcome.FAULT, stage=1)
@@ -58,14 +58,14 @@ async def test_pages_are_told_in_order_with_their_picture_or_their_last_error(sc
     assert [page.last_error for page in pages] == [None, "the provider said fault", None]
 
 
-async def test_an_attached_picture_that_is_not_delivered_is_no_page(scene: Scene) -> None:
+async def test_an_attached_picture_that_is_not_delivered_is_no_page(scene: RecordsFixture) -> None:
     job = await opened(scene, None, pages=1)
     await job.make(0)
     [page] = await scene.records.book_pages(job.job_id)
     assert (page.attach_id, page.path) == (None, None)
 
 
-async def test_the_books_row_gets_the_result_and_moves_on(scene: Scene) -> None:
+async def test_the_books_row_gets_the_result_and_moves_on(scene: RecordsFixture) -> None:
     book = await a_book(scene, None)
     job = await opened(scene, book, pages=2)
     await job.deliver([0])
@@ -78,7 +78,7 @@ async def test_the_books_row_gets_the_result_and_moves_on(scene: Scene) -> None:
         assert found["task_metadata"]["failed_pages"] == [2]
 
 
-async def test_a_book_without_pictures_keeps_its_stage_and_its_cover(scene: Scene) -> None:
+async def test_a_book_without_pictures_keeps_its_stage_and_its_cover(scene: RecordsFixture) -> None:
     book = await a_book(scene, None)
     job = await opened(scene, book, pages=1)
     await scene.tables.plant("update quel_books set pipeline_stage = 'text', cover_image = 'old.png'")
@@ -88,7 +88,7 @@ async def test_a_book_without_pictures_keeps_its_stage_and_its_cover(scene: Scen
     assert found["task_metadata"]["page_count"] == 0
 
 
-async def test_a_run_that_is_over_writes_nothing_on_the_book(scene: Scene) -> None:
+async def test_a_run_that_is_over_writes_nothing_on_the_book(scene: RecordsFixture) -> None:
     book = await a_book(scene, None)
     job = await opened(scene, book, pages=1)
     first = job.run

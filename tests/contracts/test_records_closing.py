@@ -10,7 +10,7 @@ from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import StageEnd
 from darkroom.domain.rounds import StageStatus
-from tests.contracts.scene import Scene
+from tests.contracts.records_fixture import RecordsFixture
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from tests.contracts.scene import Scene
     ],
 )
 async def test_each_end_has_its_status_on_the_job_and_on_the_production(
-    scene: Scene, end: End, delivered: int, status: JobStatus, failed: int
+    scene: RecordsFixture, end: End, delivered: int, status: JobStatus, failed: int
 ) -> None:
     user_id = await scene.member()
     job = await scene.opened(user_id, (3,), production_id=await scene.production(user_id, "[5, 6]", 2))
@@ -47,7 +47,7 @@ async def test_each_end_has_its_status_on_the_job_and_on_the_production(
     assert (account.balance, account.held) == (1_000 - 20 * delivered, 0)
 
 
-async def test_a_restart_appends_only_its_own_images_to_the_production(scene: Scene) -> None:
+async def test_a_restart_appends_only_its_own_images_to_the_production(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     job = await scene.opened(user_id, (3,), production_id=await scene.production(user_id, "[5]", 1))
     first = await job.deliver([1])
@@ -62,7 +62,7 @@ async def test_a_restart_appends_only_its_own_images_to_the_production(scene: Sc
     assert production["production_status"] == "completed"
 
 
-async def test_two_jobs_of_one_production_keep_each_others_ids(scene: Scene) -> None:
+async def test_two_jobs_of_one_production_keep_each_others_ids(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     production_id = await scene.production(user_id)
     jobs = [await scene.opened(user_id, (1,), production_id=production_id) for _ in range(2)]
@@ -73,21 +73,21 @@ async def test_two_jobs_of_one_production_keep_each_others_ids(scene: Scene) -> 
     assert (production["attach_ids"], production["generated_image_count"]) == (ids, 2)
 
 
-async def test_a_production_without_a_row_does_not_stop_the_end(scene: Scene) -> None:
+async def test_a_production_without_a_row_does_not_stop_the_end(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     job = await scene.opened(user_id, (1,), production_id=uuid4())
     await job.deliver([0])
     assert (await job.close()).status is JobStatus.COMPLETED
 
 
-async def test_a_job_that_delivered_nothing_says_why(scene: Scene) -> None:
+async def test_a_job_that_delivered_nothing_says_why(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (2,))
     await job.tried(0, Outcome.REFUSED, final=True)
     await job.close(stages=(StageEnd(stage_index=0, status=StageStatus.SHORT, reason="blocked: blood"),))
     assert "blocked: blood" in ((await job.row()).error_message or "")
 
 
-async def test_the_receipt_counts_the_whole_job_and_its_last_run(scene: Scene) -> None:
+async def test_the_receipt_counts_the_whole_job_and_its_last_run(scene: RecordsFixture) -> None:
     user_id = await scene.member(1_000)
     job = await scene.opened(user_id, (3, 2))
     await job.deliver([0])
@@ -131,14 +131,14 @@ async def test_the_receipt_counts_the_whole_job_and_its_last_run(scene: Scene) -
     assert await scene.records.receipt(job.job_id) == second
 
 
-async def test_every_short_stage_of_a_receipt_has_a_reason(scene: Scene) -> None:
+async def test_every_short_stage_of_a_receipt_has_a_reason(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (1, 1))
     receipt = await job.close(End.CANCELLED)
     assert [gap.stage_index for gap in receipt.missing] == [0, 1]
     assert all(gap.reason for gap in receipt.missing)
 
 
-async def test_an_anonymous_job_is_free(scene: Scene) -> None:
+async def test_an_anonymous_job_is_free(scene: RecordsFixture) -> None:
     job = await scene.opened(None, (2,))
     await job.deliver([0, 1])
     receipt = await job.close()
@@ -149,7 +149,7 @@ async def test_an_anonymous_job_is_free(scene: Scene) -> None:
     assert [row["attach_file_path"].split("/")[1] for row in dump["quel_attach"]] == ["user-anonymous"] * 2
 
 
-async def test_a_failed_job_keeps_its_generated_pictures(scene: Scene) -> None:
+async def test_a_failed_job_keeps_its_generated_pictures(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     attach_id = await job.make(0)
     await job.close(End.FAILED, error="billing is off")
@@ -157,14 +157,14 @@ async def test_a_failed_job_keeps_its_generated_pictures(scene: Scene) -> None:
     assert [row["attach_id"] for row in (await scene.dump())["quel_attach"]] == [attach_id]
 
 
-async def test_a_run_that_never_opened_cannot_close(scene: Scene) -> None:
+async def test_a_run_that_never_opened_cannot_close(scene: RecordsFixture) -> None:
     job = await scene.pending(await scene.member())
     with pytest.raises(RunRefused):
         await job.close()
     assert (await job.row()).status is JobStatus.PENDING
 
 
-async def test_nothing_changes_an_ended_job(scene: Scene) -> None:
+async def test_nothing_changes_an_ended_job(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     job = await scene.opened(user_id, (2,))
     await job.deliver([0])
@@ -179,7 +179,7 @@ async def test_nothing_changes_an_ended_job(scene: Scene) -> None:
     assert await scene.dump() == before
 
 
-async def test_a_call_that_ends_after_the_job_is_still_written_down(scene: Scene) -> None:
+async def test_a_call_that_ends_after_the_job_is_still_written_down(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (1,))
     call = uuid4()
     await job.begin(0, call=call)
@@ -188,7 +188,7 @@ async def test_a_call_that_ends_after_the_job_is_still_written_down(scene: Scene
     assert [row["outcome"] for row in (await scene.dump())["quel_generation_attempts"]] == ["missed"]
 
 
-async def test_a_run_that_was_followed_by_another_may_remove_nothing(scene: Scene) -> None:
+async def test_a_run_that_was_followed_by_another_may_remove_nothing(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     await job.close(End.CANCELLED)
     first = job.run

@@ -8,10 +8,10 @@ from darkroom.domain.attempts import Begin
 from darkroom.domain.images import Outcome
 from darkroom.domain.jobs import Control, End
 from darkroom.domain.rounds import PAGE
-from tests.contracts.scene import Scene
+from tests.contracts.records_fixture import RecordsFixture
 
 
-async def test_the_first_call_for_a_key_begins_and_is_written_before_it(scene: Scene) -> None:
+async def test_the_first_call_for_a_key_begins_and_is_written_before_it(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     call = uuid4()
     assert (await job.begin(0, call=call, round_=2)).begin is Begin.BEGUN
@@ -19,7 +19,7 @@ async def test_the_first_call_for_a_key_begins_and_is_written_before_it(scene: S
     assert (row["call_id"], row["outcome"], row["round"], row["provider"]) == (str(call), None, 2, "offline")
 
 
-async def test_a_second_call_is_told_to_look_in_staging_first(scene: Scene) -> None:
+async def test_a_second_call_is_told_to_look_in_staging_first(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     first = uuid4()
     await job.begin(0, call=first)
@@ -29,14 +29,14 @@ async def test_a_second_call_is_told_to_look_in_staging_first(scene: Scene) -> N
     assert await scene.dump() == before
 
 
-async def test_when_nothing_was_staged_the_second_call_begins(scene: Scene) -> None:
+async def test_when_nothing_was_staged_the_second_call_begins(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     await job.begin(0)
     assert (await job.begin(0, looked=True)).begin is Begin.BEGUN
     assert len((await scene.dump())["quel_generation_attempts"]) == 2
 
 
-async def test_a_delivered_image_is_answered_with_its_attachment(scene: Scene) -> None:
+async def test_a_delivered_image_is_answered_with_its_attachment(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     [attach_id] = await job.deliver([0])
     await job.control(1, paused=True)
@@ -45,7 +45,7 @@ async def test_a_delivered_image_is_answered_with_its_attachment(scene: Scene) -
 
 
 @pytest.mark.parametrize("final", [False, True])
-async def test_a_refusal_is_answered_again_without_a_call(scene: Scene, final: bool) -> None:
+async def test_a_refusal_is_answered_again_without_a_call(scene: RecordsFixture, final: bool) -> None:
     job = await scene.opened(await scene.member())
     await job.tried(0, Outcome.REFUSED, final=final)
     begun = await job.begin(0, looked=True)
@@ -53,7 +53,7 @@ async def test_a_refusal_is_answered_again_without_a_call(scene: Scene, final: b
     assert begun.reason == "the provider said refused"
 
 
-async def test_a_miss_is_answered_again_without_a_call(scene: Scene) -> None:
+async def test_a_miss_is_answered_again_without_a_call(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     await job.tried(0, Outcome.MISSED)
     begun = await job.begin(0)
@@ -61,7 +61,7 @@ async def test_a_miss_is_answered_again_without_a_call(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAULT, Outcome.QUOTA_SPENT, Outcome.STOPPED])
-async def test_what_decided_nothing_is_asked_again(scene: Scene, outcome: Outcome) -> None:
+async def test_what_decided_nothing_is_asked_again(scene: RecordsFixture, outcome: Outcome) -> None:
     job = await scene.opened(await scene.member())
     await job.tried(0, outcome)
     assert (await job.begin(0)).begin in (Begin.BEGUN, Begin.LOOK)
@@ -70,7 +70,7 @@ async def test_what_decided_nothing_is_asked_again(scene: Scene, outcome: Outcom
 
 
 @pytest.mark.parametrize("asked", ["paused", "cancel_requested", "failing"])
-async def test_nothing_begins_from_the_moment_the_flag_is_written(scene: Scene, asked: str) -> None:
+async def test_nothing_begins_from_the_moment_the_flag_is_written(scene: RecordsFixture, asked: str) -> None:
     job = await scene.opened(await scene.member())
     first = uuid4()
     await job.begin(0, call=first)
@@ -81,7 +81,7 @@ async def test_nothing_begins_from_the_moment_the_flag_is_written(scene: Scene, 
     assert await scene.dump() == before
 
 
-async def test_a_pause_is_not_the_end_of_the_run(scene: Scene) -> None:
+async def test_a_pause_is_not_the_end_of_the_run(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     await job.control(1, paused=True)
     assert not (await job.begin(1)).final
@@ -90,7 +90,7 @@ async def test_a_pause_is_not_the_end_of_the_run(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("asked", ["paused", "cancel_requested", "failing"])
-async def test_calls_under_way_are_attached_and_charged_whatever_was_asked(scene: Scene, asked: str) -> None:
+async def test_calls_under_way_are_attached_and_charged_whatever_was_asked(scene: RecordsFixture, asked: str) -> None:
     user_id = await scene.member(100)
     job = await scene.opened(user_id)
     call = uuid4()
@@ -102,13 +102,13 @@ async def test_calls_under_way_are_attached_and_charged_whatever_was_asked(scene
     assert (await scene.account(user_id)).balance == 80
 
 
-async def test_a_job_that_no_run_opened_begins_nothing(scene: Scene) -> None:
+async def test_a_job_that_no_run_opened_begins_nothing(scene: RecordsFixture) -> None:
     job = await scene.pending(await scene.member())
     assert (await job.begin(0)).begin is Begin.HELD
     assert (await scene.dump())["quel_generation_attempts"] == []
 
 
-async def test_attaching_writes_that_the_call_generated(scene: Scene) -> None:
+async def test_attaching_writes_that_the_call_generated(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     await job.make(0)
     [row] = (await scene.dump())["quel_generation_attempts"]
@@ -119,14 +119,14 @@ async def test_attaching_writes_that_the_call_generated(scene: Scene) -> None:
     assert (row["attach_file_name"], row["attach_file_type"]) == ("0-0.webp", "image/webp")
 
 
-async def test_round_0_makes_the_first_ordinals(scene: Scene) -> None:
+async def test_round_0_makes_the_first_ordinals(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(100_000), (700,))
     assert list(await scene.records.next_ordinals(job.job_id, 0, 3)) == [0, 1, 2]
     assert list(await scene.records.next_ordinals(job.job_id, 0, 700)) == list(range(PAGE))
     assert list(await scene.records.next_ordinals(job.job_id, 0, 0)) == []
 
 
-async def test_a_round_takes_what_is_undecided_and_then_new_ordinals(scene: Scene) -> None:
+async def test_a_round_takes_what_is_undecided_and_then_new_ordinals(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (6,))
     await job.deliver([0])
     await job.tried(1, Outcome.MISSED)
@@ -135,13 +135,13 @@ async def test_a_round_takes_what_is_undecided_and_then_new_ordinals(scene: Scen
     assert list(await scene.records.next_ordinals(job.job_id, 0, 5)) == [3, 4, 5, 6, 7]
 
 
-async def test_a_picture_attached_and_not_settled_is_taken_again(scene: Scene) -> None:
+async def test_a_picture_attached_and_not_settled_is_taken_again(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (2,))
     await job.make(0)
     assert list(await scene.records.next_ordinals(job.job_id, 0, 2)) == [0, 1]
 
 
-async def test_a_miss_after_a_lost_call_decides_the_ordinal(scene: Scene) -> None:
+async def test_a_miss_after_a_lost_call_decides_the_ordinal(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (2,))
     await job.begin(0)
     call = uuid4()
@@ -150,13 +150,13 @@ async def test_a_miss_after_a_lost_call_decides_the_ordinal(scene: Scene) -> Non
     assert list(await scene.records.next_ordinals(job.job_id, 0, 2)) == [1, 2]
 
 
-async def test_ordinals_of_one_stage_do_not_depend_on_another(scene: Scene) -> None:
+async def test_ordinals_of_one_stage_do_not_depend_on_another(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (2, 2))
     await job.deliver([0, 1])
     assert list(await scene.records.next_ordinals(job.job_id, 1, 2)) == [0, 1]
 
 
-async def test_counts_of_a_stage_are_its_last_words(scene: Scene) -> None:
+async def test_counts_of_a_stage_are_its_last_words(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (4, 1))
     await job.deliver([0])
     await job.make(1)
@@ -168,7 +168,7 @@ async def test_counts_of_a_stage_are_its_last_words(scene: Scene) -> None:
     assert (await scene.records.stage_counts(job.job_id, 1)).delivered == 0
 
 
-async def test_a_picture_that_came_after_a_miss_is_no_miss_any_more(scene: Scene) -> None:
+async def test_a_picture_that_came_after_a_miss_is_no_miss_any_more(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (2,))
     lost, missed = uuid4(), uuid4()
     await job.begin(0, call=lost)
@@ -180,7 +180,7 @@ async def test_a_picture_that_came_after_a_miss_is_no_miss_any_more(scene: Scene
     assert (counts.delivered, counts.missed) == (1, 0)
 
 
-async def test_calls_that_may_have_left_a_picture_are_the_newest_of_each_ordinal(scene: Scene) -> None:
+async def test_calls_that_may_have_left_a_picture_are_the_newest_of_each_ordinal(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (6, 1))
     await job.deliver([0])
     await job.tried(1, Outcome.MISSED)
@@ -197,7 +197,7 @@ async def test_calls_that_may_have_left_a_picture_are_the_newest_of_each_ordinal
     assert list(await unsettled(job.job_id, 0, 4, 2)) == []
 
 
-async def test_delivered_pairs_are_paged_by_ordinal(scene: Scene) -> None:
+async def test_delivered_pairs_are_paged_by_ordinal(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (4,))
     late = await job.deliver([3])
     ids = await job.deliver([0, 1])
@@ -207,7 +207,7 @@ async def test_delivered_pairs_are_paged_by_ordinal(scene: Scene) -> None:
     assert list(await scene.records.delivered_pairs(job.job_id, 0, 3, 2)) == []
 
 
-async def test_leftovers_of_a_running_job_are_not_dropped(scene: Scene) -> None:
+async def test_leftovers_of_a_running_job_are_not_dropped(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     await job.make(0)
     before = await scene.dump()
@@ -215,7 +215,7 @@ async def test_leftovers_of_a_running_job_are_not_dropped(scene: Scene) -> None:
     assert await scene.dump() == before
 
 
-async def test_a_cancelled_job_keeps_no_attachment_that_was_not_delivered(scene: Scene) -> None:
+async def test_a_cancelled_job_keeps_no_attachment_that_was_not_delivered(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     [kept] = await job.deliver([0])
     await job.make(1)
@@ -224,7 +224,7 @@ async def test_a_cancelled_job_keeps_no_attachment_that_was_not_delivered(scene:
     assert [row["attach_id"] for row in (await scene.dump())["quel_attach"]] == [kept]
 
 
-async def test_a_dropped_picture_is_made_anew_by_a_restart(scene: Scene) -> None:
+async def test_a_dropped_picture_is_made_anew_by_a_restart(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (1,))
     await job.make(0)
     await job.close(End.CANCELLED)

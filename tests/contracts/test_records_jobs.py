@@ -10,10 +10,10 @@ from darkroom.domain.errors import JobNotFound, RunRefused
 from darkroom.domain.images import Outcome, Settlement
 from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
-from tests.contracts.scene import Scene
+from tests.contracts.records_fixture import RecordsFixture
 
 
-async def test_a_new_job_is_pending_as_it_was_given(scene: Scene) -> None:
+async def test_a_new_job_is_pending_as_it_was_given(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     job = await scene.pending(user_id, (2, 3))
     row = await job.row()
@@ -24,7 +24,7 @@ async def test_a_new_job_is_pending_as_it_was_given(scene: Scene) -> None:
     assert (source.document, source.opened) == ({"prompt": "as it came"}, False)
 
 
-async def test_a_job_that_is_not_there_is_said_to_be_missing(scene: Scene) -> None:
+async def test_a_job_that_is_not_there_is_said_to_be_missing(scene: RecordsFixture) -> None:
     assert await scene.records.job(uuid4()) is None
     assert await scene.records.receipt(uuid4()) is None
     assert await scene.records.progress(uuid4()) is None
@@ -34,7 +34,7 @@ async def test_a_job_that_is_not_there_is_said_to_be_missing(scene: Scene) -> No
         await scene.records.stage(uuid4(), 0)
 
 
-async def test_jobs_are_listed_newest_first_and_unfinished_ones_oldest_first(scene: Scene) -> None:
+async def test_jobs_are_listed_newest_first_and_unfinished_ones_oldest_first(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     jobs = [await scene.pending(user_id, (1,)) for _ in range(3)]
     ids = [job.job_id for job in jobs]
@@ -45,7 +45,7 @@ async def test_jobs_are_listed_newest_first_and_unfinished_ones_oldest_first(sce
     assert [row.job_id for row in await scene.records.jobs(JobStatus.CANCELLED, 10)] == [ids[1]]
 
 
-async def test_opening_stores_the_stages_and_reads_the_document_no_more(scene: Scene) -> None:
+async def test_opening_stores_the_stages_and_reads_the_document_no_more(scene: RecordsFixture) -> None:
     job = await scene.pending(await scene.member(), (2, 3))
     opened = await job.open()
     assert [(plan.stage_index, plan.quantity, plan.target) for plan in opened.stages] == [(0, 2, 2), (1, 3, 3)]
@@ -59,7 +59,7 @@ async def test_opening_stores_the_stages_and_reads_the_document_no_more(scene: S
     assert row.completed_at is None
 
 
-async def test_a_rejected_order_fails_with_its_reason(scene: Scene) -> None:
+async def test_a_rejected_order_fails_with_its_reason(scene: RecordsFixture) -> None:
     job = await scene.pending(await scene.member())
     opened = await job.open(rejection="stages[0].prompt: is empty")
     assert opened.failure == "stages[0].prompt: is empty"
@@ -69,7 +69,7 @@ async def test_a_rejected_order_fails_with_its_reason(scene: Scene) -> None:
     assert (row.status, row.error_message) == (JobStatus.FAILED, "stages[0].prompt: is empty")
 
 
-async def test_a_pending_job_is_cancelled_in_one_transaction(scene: Scene) -> None:
+async def test_a_pending_job_is_cancelled_in_one_transaction(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     job = await scene.pending(user_id, production_id=await scene.production(user_id))
     assert await scene.records.cancel_pending(job.job_id, "not wanted")
@@ -80,24 +80,24 @@ async def test_a_pending_job_is_cancelled_in_one_transaction(scene: Scene) -> No
     assert not await scene.records.cancel_pending(job.job_id, None)
 
 
-async def test_only_restart_opens_a_job_that_was_cancelled_while_pending(scene: Scene) -> None:
+async def test_only_restart_opens_a_job_that_was_cancelled_while_pending(scene: RecordsFixture) -> None:
     job = await scene.pending(await scene.member())
     await scene.records.cancel_pending(job.job_id, None)
-    assert (await job.open()).turned_away is not None
+    assert (await job.open()).superseded is not None
     assert (await job.row()).status is JobStatus.CANCELLED
     opened = await job.open(job.named(2), restart=True)
-    assert opened.turned_away is None
+    assert opened.superseded is None
     assert (await job.row()).status is JobStatus.PROCESSING
 
 
-async def test_a_job_under_a_run_is_not_cancelled_as_a_pending_one(scene: Scene) -> None:
+async def test_a_job_under_a_run_is_not_cancelled_as_a_pending_one(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     before = await scene.dump()
     assert not await scene.records.cancel_pending(job.job_id, "late")
     assert await scene.dump() == before
 
 
-async def test_an_older_control_never_replaces_a_newer_one(scene: Scene) -> None:
+async def test_an_older_control_never_replaces_a_newer_one(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     assert await job.control(2, paused=True, reason="lunch")
     before = await scene.dump()
@@ -110,7 +110,7 @@ async def test_an_older_control_never_replaces_a_newer_one(scene: Scene) -> None
     assert (row.paused, row.pause_reason) == (False, None)
 
 
-async def test_a_control_of_another_or_a_closed_run_changes_nothing(scene: Scene) -> None:
+async def test_a_control_of_another_or_a_closed_run_changes_nothing(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     before = await scene.dump()
     assert not await job.control(9, run=job.named(2), cancel_requested=True)
@@ -121,7 +121,7 @@ async def test_a_control_of_another_or_a_closed_run_changes_nothing(scene: Scene
     assert await scene.dump() == before
 
 
-async def test_a_spent_quota_pauses_and_shows_its_reason(scene: Scene) -> None:
+async def test_a_spent_quota_pauses_and_shows_its_reason(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     await job.control(1, quota_until=datetime(2026, 11, 2, 8, tzinfo=UTC), reason="daily quota of gemini spent")
     row = await job.row()
@@ -129,7 +129,7 @@ async def test_a_spent_quota_pauses_and_shows_its_reason(scene: Scene) -> None:
     assert (await job.begin(0)).begin is Begin.HELD
 
 
-async def test_a_cancel_that_was_asked_is_on_the_row_while_it_is_processing(scene: Scene) -> None:
+async def test_a_cancel_that_was_asked_is_on_the_row_while_it_is_processing(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     await job.control(1, cancel_requested=True, reason="too slow")
     row = await job.row()
@@ -137,13 +137,13 @@ async def test_a_cancel_that_was_asked_is_on_the_row_while_it_is_processing(scen
     assert (await job.begin(0)).begin is Begin.HELD
 
 
-async def test_a_new_run_takes_over_and_the_old_one_can_do_nothing_more(scene: Scene) -> None:
+async def test_a_new_run_takes_over_and_the_old_one_can_do_nothing_more(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     job = await scene.opened(user_id)
     await job.make(0)
     old = job.run
     opened = await job.open(job.named(2))
-    assert opened.turned_away is None
+    assert opened.superseded is None
     before = await scene.dump()
     begun = await job.begin(1, run=old)
     assert (begun.begin, begun.final) == (Begin.HELD, True)
@@ -151,51 +151,51 @@ async def test_a_new_run_takes_over_and_the_old_one_can_do_nothing_more(scene: S
     assert (await job.attach(2, run=old)).attach_id is None
     with pytest.raises(RunRefused):
         await job.close(run=old)
-    assert (await job.open(old)).turned_away is not None
+    assert (await job.open(old)).superseded is not None
     assert await scene.dump() == before
     job.run = job.named(2)
     assert (await job.settle(0)).settlement is Settlement.SETTLED
 
 
-async def test_an_older_run_never_takes_over_from_a_newer_one(scene: Scene) -> None:
+async def test_an_older_run_never_takes_over_from_a_newer_one(scene: RecordsFixture) -> None:
     job = await scene.pending(await scene.member())
     await job.open(job.named(2))
     before = await scene.dump()
-    assert (await job.open(job.named(1), restart=True)).turned_away is not None
+    assert (await job.open(job.named(1), restart=True)).superseded is not None
     assert await scene.dump() == before
 
 
-async def test_a_closed_run_stays_closed(scene: Scene) -> None:
+async def test_a_closed_run_stays_closed(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     await job.make(0)
     await job.close(End.FAILED, error="bad key")
     before = await scene.dump()
-    assert (await job.open()).turned_away is not None
-    assert (await job.open(restart=True)).turned_away is not None
+    assert (await job.open()).superseded is not None
+    assert (await job.open(restart=True)).superseded is not None
     begun = await job.begin(1)
     assert (begun.begin, begun.final) == (Begin.HELD, True)
     assert (await job.settle(0)).settlement is Settlement.RUN_REFUSED
     assert await scene.dump() == before
 
 
-async def test_an_ended_job_opens_only_for_a_restart(scene: Scene) -> None:
+async def test_an_ended_job_opens_only_for_a_restart(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     await job.close(End.CANCELLED)
     before = await scene.dump()
-    assert (await job.open(job.named(2))).turned_away is not None
+    assert (await job.open(job.named(2))).superseded is not None
     assert await scene.dump() == before
 
 
-async def test_a_job_that_delivered_everything_is_not_restarted(scene: Scene) -> None:
+async def test_a_job_that_delivered_everything_is_not_restarted(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (1,))
     await job.deliver([0])
     await job.close()
-    assert (await job.open(job.named(2), restart=True)).turned_away is not None
+    assert (await job.open(job.named(2), restart=True)).superseded is not None
     assert (await job.row()).status is JobStatus.COMPLETED
 
 
 @pytest.mark.parametrize("end", list(End))
-async def test_a_restart_delivers_only_what_is_missing_at_the_first_price(scene: Scene, end: End) -> None:
+async def test_a_restart_delivers_only_what_is_missing_at_the_first_price(scene: RecordsFixture, end: End) -> None:
     user_id = await scene.member(1_000)
     job = await scene.opened(user_id, (3,))
     ids = await job.deliver([0])
@@ -203,7 +203,7 @@ async def test_a_restart_delivers_only_what_is_missing_at_the_first_price(scene:
     await job.control(1, cancel_requested=end is End.CANCELLED, failing=end is End.FAILED)
     await job.close(end, error="bad key" if end is End.FAILED else None)
     opened = await job.open(job.named(2), price=99, restart=True)
-    assert opened.turned_away is None
+    assert opened.superseded is None
     assert opened.stages[0].counts.delivered == 1
     assert not opened.control.holds
     account = await scene.account(user_id)
@@ -219,7 +219,7 @@ async def test_a_restart_delivers_only_what_is_missing_at_the_first_price(scene:
     assert (await scene.account(user_id)).balance == 940
 
 
-async def test_a_picture_kept_by_a_failed_job_is_settled_by_its_restart(scene: Scene) -> None:
+async def test_a_picture_kept_by_a_failed_job_is_settled_by_its_restart(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (2,))
     attach_id = await job.make(0)
     await job.close(End.FAILED, error="billing is off")
@@ -231,7 +231,7 @@ async def test_a_picture_kept_by_a_failed_job_is_settled_by_its_restart(scene: S
     assert (settled.settlement, settled.attach_id) == (Settlement.SETTLED, attach_id)
 
 
-async def test_controls_of_a_new_run_start_anew(scene: Scene) -> None:
+async def test_controls_of_a_new_run_start_anew(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     await job.control(7, cancel_requested=True)
     await job.close(End.CANCELLED)
@@ -240,9 +240,9 @@ async def test_controls_of_a_new_run_start_anew(scene: Scene) -> None:
     assert (await job.row()).paused
 
 
-async def test_a_run_that_takes_over_a_paused_job_finds_it_paused(scene: Scene) -> None:
+async def test_a_run_that_takes_over_a_paused_job_finds_it_paused(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     await job.control(1, paused=True, reason="lunch")
     opened = await job.open(job.named(2))
-    assert opened.turned_away is None
+    assert opened.superseded is None
     assert opened.control.paused == (await job.row()).paused

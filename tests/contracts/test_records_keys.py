@@ -3,14 +3,14 @@
 from uuid import UUID, uuid4
 
 from darkroom.domain.keys import NewApiKey, hash_of, new_secret
-from tests.contracts.scene import Scene
+from tests.contracts.records_fixture import RecordsFixture
 
 
 def new_key(user_id: UUID, secret: str, name: str = "front end", *, operator: bool = False) -> NewApiKey:
     return NewApiKey(key_id=uuid4(), user_id=user_id, name=name, operator=operator, key_hash=hash_of(secret))
 
 
-async def test_a_key_is_found_by_its_secret_alone(scene: Scene) -> None:
+async def test_a_key_is_found_by_its_secret_alone(scene: RecordsFixture) -> None:
     user_id, secret = await scene.member(), new_secret()
     given = new_key(user_id, secret, operator=True)
     await scene.records.add_api_key(given)
@@ -24,7 +24,7 @@ async def test_a_key_is_found_by_its_secret_alone(scene: Scene) -> None:
     assert secret not in str(await scene.dump())
 
 
-async def test_a_key_is_kept_once(scene: Scene) -> None:
+async def test_a_key_is_kept_once(scene: RecordsFixture) -> None:
     given = new_key(await scene.member(), new_secret())
     await scene.records.add_api_key(given)
     before = await scene.dump()
@@ -32,7 +32,7 @@ async def test_a_key_is_kept_once(scene: Scene) -> None:
     assert await scene.dump() == before
 
 
-async def test_a_revoked_key_opens_nothing_and_is_still_listed(scene: Scene) -> None:
+async def test_a_revoked_key_opens_nothing_and_is_still_listed(scene: RecordsFixture) -> None:
     user_id, secret = await scene.member(), new_secret()
     given = new_key(user_id, secret)
     await scene.records.add_api_key(given)
@@ -46,11 +46,11 @@ async def test_a_revoked_key_opens_nothing_and_is_still_listed(scene: Scene) -> 
     assert await scene.records.api_key(hash_of(secret)) is None
 
 
-async def test_what_is_not_there_cannot_be_revoked(scene: Scene) -> None:
+async def test_what_is_not_there_cannot_be_revoked(scene: RecordsFixture) -> None:
     assert not await scene.records.revoke_api_key(uuid4())
 
 
-async def test_keys_are_listed_newest_first(scene: Scene) -> None:
+async def test_keys_are_listed_newest_first(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     for name in ("one", "two", "three"):
         await scene.records.add_api_key(new_key(user_id, new_secret(), name))

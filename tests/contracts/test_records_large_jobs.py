@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from darkroom.domain.jobs import End
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.scene import PRICE, Scene
+from tests.contracts.records_fixture import PRICE, RecordsFixture
 from tests.contracts.tables import SqliteTables
 
 IMAGES = 12_000
@@ -17,7 +17,7 @@ IMAGES = 12_000
 async def test_a_job_of_thousands_of_images_is_closed_and_counted_at_once(tmp_path: Path) -> None:
     path = tmp_path / "records.db"
     records = SqliteRecords(path)
-    scene = Scene(records, SqliteTables(records))
+    scene = RecordsFixture(records, SqliteTables(records))
     user_id = await scene.member(IMAGES * PRICE)
     job = await scene.opened(user_id, (IMAGES,))
     moment = datetime.now(UTC).isoformat(timespec="microseconds")

@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 from darkroom.domain.money import Transaction
 from darkroom.domain.stored import NewReference
-from tests.contracts.scene import Scene
+from tests.contracts.records_fixture import RecordsFixture
 
 
 def reference(user_id: UUID | None, sha256: str = "ab" * 32) -> NewReference:
@@ -18,11 +18,11 @@ def reference(user_id: UUID | None, sha256: str = "ab" * 32) -> NewReference:
     )
 
 
-async def test_nobody_has_an_account_without_a_member_row(scene: Scene) -> None:
+async def test_nobody_has_an_account_without_a_member_row(scene: RecordsFixture) -> None:
     assert await scene.records.account(uuid4()) is None
 
 
-async def test_a_grant_creates_the_member_and_a_journal_row(scene: Scene) -> None:
+async def test_a_grant_creates_the_member_and_a_journal_row(scene: RecordsFixture) -> None:
     user_id = uuid4()
     account = await scene.records.grant(user_id, 250, "first")
     assert (account.balance, account.held, account.available) == (250, 0, 250)
@@ -30,14 +30,14 @@ async def test_a_grant_creates_the_member_and_a_journal_row(scene: Scene) -> Non
     assert (row.transaction_type, row.amount, row.balance_after) == (Transaction.GRANT, 250, 250)
 
 
-async def test_a_journal_is_read_newest_first_up_to_the_limit(scene: Scene) -> None:
+async def test_a_journal_is_read_newest_first_up_to_the_limit(scene: RecordsFixture) -> None:
     user_id = await scene.member(0)
     for amount in (1, 2, 3):
         await scene.records.grant(user_id, amount, f"grant-{amount}-{user_id}")
     assert [row.amount for row in await scene.records.journal(user_id, 2)] == [3, 2]
 
 
-async def test_a_settlement_stands_in_the_journal_with_its_attachment_and_production(scene: Scene) -> None:
+async def test_a_settlement_stands_in_the_journal_with_its_attachment_and_production(scene: RecordsFixture) -> None:
     user_id = await scene.member(100)
     production_id = await scene.production(user_id)
     job = await scene.opened(user_id, (1,), production_id=production_id)
@@ -48,14 +48,14 @@ async def test_a_settlement_stands_in_the_journal_with_its_attachment_and_produc
     assert row.idempotency_key == f"{job.job_id}/0/0"
 
 
-async def test_a_settlement_without_a_production_has_none_in_the_journal(scene: Scene) -> None:
+async def test_a_settlement_without_a_production_has_none_in_the_journal(scene: RecordsFixture) -> None:
     user_id = await scene.member(100)
     job = await scene.opened(user_id, (1,))
     await job.deliver([0])
     assert [row.production_id for row in await scene.records.journal(user_id, 10)] == [None]
 
 
-async def test_an_uploaded_picture_is_found_with_its_owner_and_its_file(scene: Scene) -> None:
+async def test_an_uploaded_picture_is_found_with_its_owner_and_its_file(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     attach_id = await scene.records.add_reference(reference(user_id))
     owners = await scene.records.reference_owners([attach_id, attach_id + 1])
@@ -65,21 +65,21 @@ async def test_an_uploaded_picture_is_found_with_its_owner_and_its_file(scene: S
     assert (stored.path, stored.media_type, stored.user_id) == (reference(user_id).path, "image/png", user_id)
 
 
-async def test_the_same_picture_of_two_users_is_two_attachments(scene: Scene) -> None:
+async def test_the_same_picture_of_two_users_is_two_attachments(scene: RecordsFixture) -> None:
     one, other = await scene.member(), await scene.member()
     ids = [await scene.records.add_reference(reference(user_id)) for user_id in (one, other, None, None)]
     assert ids[2] == ids[3]
     assert len(set(ids)) == 3
 
 
-async def test_many_references_are_looked_up_at_once(scene: Scene) -> None:
+async def test_many_references_are_looked_up_at_once(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     attach_id = await scene.records.add_reference(reference(user_id))
     assert set(await scene.records.reference_owners(range(attach_id, attach_id + 2_000))) == {attach_id}
     assert dict(await scene.records.reference_owners([])) == {}
 
 
-async def test_rows_from_before_darkroom_are_references_without_an_owner(scene: Scene) -> None:
+async def test_rows_from_before_darkroom_are_references_without_an_owner(scene: RecordsFixture) -> None:
     await scene.tables.plant(
         "insert into quel_attach (attach_id, attach_file_name, attach_file_path, attach_file_size, attach_file_type,"
         " attach_directory, attach_storage_type, created_at)"
@@ -89,7 +89,7 @@ async def test_rows_from_before_darkroom_are_references_without_an_owner(scene: 
     assert owners[2109].user_id is None
 
 
-async def test_a_picture_that_is_not_delivered_is_shown_nowhere(scene: Scene) -> None:
+async def test_a_picture_that_is_not_delivered_is_shown_nowhere(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member())
     attach_id = await job.make(0)
     assert dict(await scene.records.reference_owners([attach_id])) == {}
@@ -101,7 +101,7 @@ async def test_a_picture_that_is_not_delivered_is_shown_nowhere(scene: Scene) ->
     assert await scene.records.stored_file(attach_id) is not None
 
 
-async def test_delivered_images_are_paged_by_their_ids(scene: Scene) -> None:
+async def test_delivered_images_are_paged_by_their_ids(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     job, other = await scene.opened(user_id, (2, 2)), await scene.opened(user_id, (1,))
     ids = await job.deliver([0, 1], 1) + await job.deliver([0])

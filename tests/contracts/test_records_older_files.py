@@ -5,18 +5,18 @@ import sqlite3
 from pathlib import Path
 from uuid import uuid4
 
-from darkroom.domain.books import Book, book_result
 from darkroom.domain.jobs import End
 from darkroom.domain.keys import NewApiKey
+from darkroom.domain.storybook import Book, book_result
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.scene import Job, Scene
+from tests.contracts.records_fixture import Job, RecordsFixture
 from tests.contracts.tables import SqliteTables
 
 
 async def file_of_version_1(path: Path) -> Job:
     """A job that was cancelled, in a file from before picture books; its records are closed."""
     records = SqliteRecords(path)
-    scene = Scene(records, SqliteTables(records))
+    scene = RecordsFixture(records, SqliteTables(records))
     job = await scene.opened(await scene.member(), (2,))
     await job.deliver([0])
     await job.close(End.CANCELLED)
@@ -50,7 +50,7 @@ def without_watching(db: sqlite3.Connection) -> None:
 async def file_of_version_2(path: Path) -> Job:
     """A running job with a picture, in a file from before jobs were watched; its records are closed."""
     records = SqliteRecords(path)
-    scene = Scene(records, SqliteTables(records))
+    scene = RecordsFixture(records, SqliteTables(records))
     job = await scene.opened(await scene.member(), (2,))
     await job.deliver([0])
     await records.close()
@@ -64,7 +64,7 @@ async def test_an_older_file_takes_picture_books_and_keeps_its_jobs(tmp_path: Pa
     path = tmp_path / "records.db"
     old = await file_of_version_1(path)
     records = SqliteRecords(path)
-    scene = Scene(records, SqliteTables(records))
+    scene = RecordsFixture(records, SqliteTables(records))
     receipt = await records.receipt(old.job_id)
     assert receipt is not None
     assert (receipt.delivered, await records.book_of(old.job_id)) == (1, None)
@@ -100,10 +100,10 @@ async def test_an_older_file_can_be_watched_and_its_running_job_goes_on(tmp_path
     records = SqliteRecords(path)
     job.records = records
     await job.begin(1, model="newer")
-    look = await records.look(job.job_id, None, 10)
-    assert look is not None
-    assert [(one.ordinal, one.model) for one in look.pictures] == [(0, None)]
-    assert [one.ordinal for one in look.undelivered] == [1]
+    snapshot = await records.snapshot(job.job_id, None, 10)
+    assert snapshot is not None
+    assert [(one.ordinal, one.model) for one in snapshot.pictures] == [(0, None)]
+    assert [one.ordinal for one in snapshot.undelivered] == [1]
     await records.add_api_key(
         NewApiKey(key_id=uuid4(), user_id=uuid4(), name="front end", operator=False, key_hash="hash")
     )

@@ -7,9 +7,9 @@ import pytest
 
 from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
-from darkroom.domain.watching import JobCursor, JobSummary
+from darkroom.domain.snapshots import JobCursor, JobSummary
 from darkroom.records import Records
-from tests.contracts.scene import Scene
+from tests.contracts.records_fixture import RecordsFixture
 
 
 async def pages(
@@ -28,7 +28,7 @@ def ids(found: list[Sequence[JobSummary]]) -> list[UUID]:
     return [job.job_id for page in found for job in page]
 
 
-async def test_pages_show_every_job_once_newest_first(scene: Scene) -> None:
+async def test_pages_show_every_job_once_newest_first(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     jobs = [(await scene.pending(user_id, (1,))).job_id for _ in range(5)]
     found = await pages(scene.records, 2)
@@ -36,7 +36,7 @@ async def test_pages_show_every_job_once_newest_first(scene: Scene) -> None:
     assert ids(found) == jobs[::-1]
 
 
-async def test_jobs_of_one_moment_are_told_apart_by_their_ids(scene: Scene) -> None:
+async def test_jobs_of_one_moment_are_told_apart_by_their_ids(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     jobs = [(await scene.pending(user_id, (1,))).job_id for _ in range(7)]
     await scene.tables.plant("update quel_production_jobs set created_at = :at", at="2026-11-01T10:00:00.000000+00:00")
@@ -44,7 +44,7 @@ async def test_jobs_of_one_moment_are_told_apart_by_their_ids(scene: Scene) -> N
         assert ids(await pages(scene.records, limit)) == sorted(jobs, reverse=True)
 
 
-async def test_a_job_that_is_added_meanwhile_moves_none_of_the_pages_behind_the_cursor(scene: Scene) -> None:
+async def test_a_job_that_is_added_meanwhile_moves_none_of_the_pages_behind_the_cursor(scene: RecordsFixture) -> None:
     user_id = await scene.member()
     jobs = [(await scene.pending(user_id, (1,))).job_id for _ in range(3)]
     [first] = await scene.records.job_page(1)
@@ -53,7 +53,7 @@ async def test_a_job_that_is_added_meanwhile_moves_none_of_the_pages_behind_the_
     assert [job.job_id for job in rest] == [jobs[1], jobs[0]]
 
 
-async def test_a_list_is_of_one_user_of_one_status_or_of_both(scene: Scene) -> None:
+async def test_a_list_is_of_one_user_of_one_status_or_of_both(scene: RecordsFixture) -> None:
     one, other = await scene.member(), await scene.member()
     jobs = [(await scene.pending(user_id, (1,))).job_id for _ in range(3) for user_id in (one, other, None)]
     cancelled = [jobs[0], jobs[1], jobs[6]]
@@ -68,7 +68,7 @@ async def test_a_list_is_of_one_user_of_one_status_or_of_both(scene: Scene) -> N
     assert await scene.records.job_page(5, user_id=uuid4()) == []
 
 
-async def test_a_line_says_how_its_job_stands(scene: Scene) -> None:
+async def test_a_line_says_how_its_job_stands(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (3,))
     await job.deliver([0])
     await job.control(1, paused=True, cancel_requested=True, reason="enough")
@@ -90,7 +90,7 @@ async def test_a_line_says_how_its_job_stands(scene: Scene) -> None:
     assert line.completed_at == row.completed_at
 
 
-async def test_a_line_begins_with_the_first_prompt_once_the_job_was_opened(scene: Scene) -> None:
+async def test_a_line_begins_with_the_first_prompt_once_the_job_was_opened(scene: RecordsFixture) -> None:
     job = scene.job(await scene.member(), (1, 1))
     prompts = {0: "a calm sea at dawn, " + "ünd " * 100, 1: "not this one"}
     stages = [stage.model_copy(update={"prompt": prompts[stage.stage_index]}) for stage in job.order.stages]
@@ -104,7 +104,7 @@ async def test_a_line_begins_with_the_first_prompt_once_the_job_was_opened(scene
 
 
 @pytest.mark.parametrize("delivered", [0, 1, 5, 6, 7, 12])
-async def test_a_line_shows_the_first_pictures_and_no_long_list(scene: Scene, delivered: int) -> None:
+async def test_a_line_shows_the_first_pictures_and_no_long_list(scene: RecordsFixture, delivered: int) -> None:
     job = await scene.opened(await scene.member(), (2, 12))
     if delivered:
         await job.deliver(list(reversed(range(delivered - 1))), 1)
@@ -115,7 +115,7 @@ async def test_a_line_shows_the_first_pictures_and_no_long_list(scene: Scene, de
     assert len(line.first_attach_ids) == min(delivered, 6)
 
 
-async def test_long_numbers_are_shown_whole(scene: Scene) -> None:
+async def test_long_numbers_are_shown_whole(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (8,))
     await job.deliver(list(range(8)))
     await scene.tables.plant("update quel_attach set attach_id = attach_id + 2000000000")
@@ -126,7 +126,7 @@ async def test_long_numbers_are_shown_whole(scene: Scene) -> None:
     assert min(line.first_attach_ids) > 2_000_000_000
 
 
-async def test_all_stages_are_told_in_order_as_they_were_ordered(scene: Scene) -> None:
+async def test_all_stages_are_told_in_order_as_they_were_ordered(scene: RecordsFixture) -> None:
     job = await scene.pending(await scene.member(), (2, 3, 1))
     assert list(await scene.records.stages(job.job_id)) == []
     await job.open()

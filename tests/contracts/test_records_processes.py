@@ -13,7 +13,7 @@ import pytest
 from darkroom.domain.progress import JobStatus
 from darkroom.records.sqlite import SqliteRecords
 from tests.contracts.invariants import broken
-from tests.contracts.scene import Job, Scene
+from tests.contracts.records_fixture import Job, RecordsFixture
 from tests.contracts.tables import SqliteTables, dump_file
 
 REPOSITORY = Path(__file__).parents[2]
@@ -25,9 +25,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def scene(path: Path) -> AsyncIterator[Scene]:
+async def scene(path: Path) -> AsyncIterator[RecordsFixture]:
     records = SqliteRecords(path)
-    yield Scene(records, SqliteTables(records))
+    yield RecordsFixture(records, SqliteTables(records))
     await records.close()
 
 
@@ -55,7 +55,7 @@ def read(running: subprocess.Popen[str], lines: int | None = None) -> list[str]:
     return [line.rstrip() for line in (running.stdout.readline() for _ in range(lines)) if line]
 
 
-async def test_processes_that_settle_at_once_never_meet_a_locked_file(scene: Scene, path: Path) -> None:
+async def test_processes_that_settle_at_once_never_meet_a_locked_file(scene: RecordsFixture, path: Path) -> None:
     user_id = await scene.member(100_000)
     job = await scene.opened(user_id, (120,))
     # Each picture is delivered by two processes: whoever comes second finds it settled.
@@ -72,7 +72,7 @@ async def test_processes_that_settle_at_once_never_meet_a_locked_file(scene: Sce
     assert list(await scene.records.audit()) == []
 
 
-async def test_processes_that_share_a_short_balance_charge_what_there_was(scene: Scene, path: Path) -> None:
+async def test_processes_that_share_a_short_balance_charge_what_there_was(scene: RecordsFixture, path: Path) -> None:
     user_id = await scene.member(1_200)
     job = await scene.opened(user_id, (60,))
     await scene.spend(user_id, 1_200 - 17 * 20)
@@ -102,7 +102,7 @@ def test_processes_that_start_at_once_on_a_new_file_make_one_schema(tmp_path: Pa
     assert len(dump_file(path)["quel_member"]) == 4
 
 
-async def test_a_process_killed_anywhere_leaves_every_invariant_whole(scene: Scene, path: Path) -> None:
+async def test_a_process_killed_anywhere_leaves_every_invariant_whole(scene: RecordsFixture, path: Path) -> None:
     user_id = await scene.member(100_000)
     job = await scene.opened(user_id, (400,))
     chance = random.Random(20261101)
@@ -126,7 +126,7 @@ async def test_a_process_killed_anywhere_leaves_every_invariant_whole(scene: Sce
     assert broken(dump_file(path)) == []
 
 
-async def test_a_process_killed_among_others_takes_nothing_from_them(scene: Scene, path: Path) -> None:
+async def test_a_process_killed_among_others_takes_nothing_from_them(scene: RecordsFixture, path: Path) -> None:
     job = await scene.opened(await scene.member(100_000), (200,))
     with process(path, job, 0, 100) as killed, process(path, job, 100, 200) as other:
         read(killed, 10)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from darkroom.domain.progress import JobStatus
-from darkroom.domain.watching import DeliveryMark, JobCursor
+from darkroom.domain.snapshots import DeliveryMark, JobCursor
 from darkroom.records.sqlite import keys, reading, watching
 from darkroom.records.sqlite.database import Database, stamp
 
@@ -94,9 +94,9 @@ OLD = JobCursor(created_at=NOW + timedelta(seconds=JOBS / 5), job_id=UUID(int=0)
 CANCELLED = JobStatus.CANCELLED
 
 CALLS: dict[str, Callable[[sqlite3.Connection], object]] = {
-    "the first look": lambda db: watching.look(db, WATCHED, None, 500),
-    "a look in the middle": lambda db: watching.look(db, WATCHED, MIDDLE, 500),
-    "a look when nothing is new": lambda db: watching.look(db, WATCHED, END, 500),
+    "the first look": lambda db: watching.snapshot(db, WATCHED, None, 500),
+    "a look in the middle": lambda db: watching.snapshot(db, WATCHED, MIDDLE, 500),
+    "a look when nothing is new": lambda db: watching.snapshot(db, WATCHED, END, 500),
     "a page": lambda db: watching.job_page(db, 50, None, None, None),
     "a page far back": lambda db: watching.job_page(db, 50, None, None, OLD),
     "a page of a status": lambda db: watching.job_page(db, 50, CANCELLED, None, None),

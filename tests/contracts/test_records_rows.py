@@ -5,10 +5,10 @@ from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import StageEnd
 from darkroom.domain.rounds import StageStatus
-from tests.contracts.scene import Scene
+from tests.contracts.records_fixture import RecordsFixture
 
 
-async def test_completed_images_are_always_as_many_as_the_ids_and_only_grow(scene: Scene) -> None:
+async def test_completed_images_are_always_as_many_as_the_ids_and_only_grow(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (4, 4))
     seen: set[int] = set()
     for ordinal in range(4):
@@ -22,7 +22,7 @@ async def test_completed_images_are_always_as_many_as_the_ids_and_only_grow(scen
     assert (await job.row()).completed_images == 8
 
 
-async def test_a_settlement_says_when_the_row_trails_it(scene: Scene) -> None:
+async def test_a_settlement_says_when_the_row_trails_it(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (2,))
     await job.make(0)
     settled = await job.settle(0)
@@ -30,7 +30,7 @@ async def test_a_settlement_says_when_the_row_trails_it(scene: Scene) -> None:
     assert settled.row_trails is not shown
 
 
-async def test_a_settlement_a_second_after_the_last_refresh_refreshes_the_row(scene: Scene) -> None:
+async def test_a_settlement_a_second_after_the_last_refresh_refreshes_the_row(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (2,))
     await job.deliver([0])
     await scene.tables.set_back_refresh(1.1)
@@ -40,7 +40,7 @@ async def test_a_settlement_a_second_after_the_last_refresh_refreshes_the_row(sc
     assert (await job.row()).completed_images == 2
 
 
-async def test_ids_are_ordered_by_stage_and_then_by_ordinal(scene: Scene) -> None:
+async def test_ids_are_ordered_by_stage_and_then_by_ordinal(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (3, 2))
     [late_in_1] = await job.deliver([1], 1)
     [first_in_1] = await job.deliver([0], 1)
@@ -50,14 +50,14 @@ async def test_ids_are_ordered_by_stage_and_then_by_ordinal(scene: Scene) -> Non
     assert (await job.row()).generated_attach_ids == (one, two, topped_up, first_in_1, late_in_1)
 
 
-async def test_a_refresh_of_a_job_without_images_changes_no_counts(scene: Scene) -> None:
+async def test_a_refresh_of_a_job_without_images_changes_no_counts(scene: RecordsFixture) -> None:
     job = await scene.pending(await scene.member())
     await scene.records.refresh(job.job_id)
     row = await job.row()
     assert (row.status, row.completed_images, row.generated_attach_ids) == (JobStatus.PENDING, 0, ())
 
 
-async def test_progress_of_a_running_job_shows_every_stage(scene: Scene) -> None:
+async def test_progress_of_a_running_job_shows_every_stage(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (3, 1))
     ids = await job.deliver([0, 1])
     await job.tried(2, Outcome.MISSED)
@@ -75,7 +75,7 @@ async def test_progress_of_a_running_job_shows_every_stage(scene: Scene) -> None
     assert first.label == "stage 0"
 
 
-async def test_progress_of_an_ended_job_keeps_how_its_stages_ended(scene: Scene) -> None:
+async def test_progress_of_an_ended_job_keeps_how_its_stages_ended(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (1, 1))
     await job.deliver([0])
     await job.close(
@@ -92,14 +92,14 @@ async def test_progress_of_an_ended_job_keeps_how_its_stages_ended(scene: Scene)
     assert (progress.status, progress.failed_images) == (JobStatus.COMPLETED, 1)
 
 
-async def test_progress_of_a_pending_job_needs_no_stored_stages(scene: Scene) -> None:
+async def test_progress_of_a_pending_job_needs_no_stored_stages(scene: RecordsFixture) -> None:
     job = await scene.pending(await scene.member(), (3,))
     progress = await scene.records.progress(job.job_id)
     assert progress is not None
     assert (progress.status, progress.total_images, progress.completed_images) == (JobStatus.PENDING, 3, 0)
 
 
-async def test_ids_are_in_progress_up_to_2000_images(scene: Scene) -> None:
+async def test_ids_are_in_progress_up_to_2000_images(scene: RecordsFixture) -> None:
     user_id = await scene.member(1_000_000)
     large, small = await scene.opened(user_id, (2_001,)), await scene.opened(user_id, (2_000,))
     await large.deliver([0])

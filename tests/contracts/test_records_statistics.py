@@ -8,7 +8,7 @@ from darkroom.domain.images import AttachInput, Outcome
 from darkroom.domain.jobs import End
 from darkroom.domain.receipts import MadeBy
 from darkroom.domain.statistics import Statistics
-from tests.contracts.scene import PRICE, Job, Scene
+from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
 
 
 def today() -> datetime:
@@ -34,11 +34,11 @@ async def made(job: Job, ordinal: int, provider: str, seconds: float, round_: in
     await job.settle(ordinal)
 
 
-async def test_nothing_happened_yet(scene: Scene) -> None:
+async def test_nothing_happened_yet(scene: RecordsFixture) -> None:
     assert await scene.records.statistics(today().date()) == Statistics()
 
 
-async def test_each_provider_is_counted_by_itself(scene: Scene) -> None:
+async def test_each_provider_is_counted_by_itself(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (20,))
     for ordinal in range(10):
         await made(job, ordinal, "gemini", seconds=float(ordinal + 1))
@@ -60,14 +60,14 @@ async def test_each_provider_is_counted_by_itself(scene: Scene) -> None:
     assert (runware.seconds_p50, runware.seconds_p95) == (20.0, 40.0)
 
 
-async def test_a_free_job_counts_and_costs_nothing(scene: Scene) -> None:
+async def test_a_free_job_counts_and_costs_nothing(scene: RecordsFixture) -> None:
     job = await scene.opened(None, (1,))
     await made(job, 0, "gemini", seconds=1.0)
     [day] = (await scene.records.statistics(today().date())).providers
     assert (day.generated, day.credits) == (1, 0)
 
 
-async def test_days_are_told_apart_newest_first_and_older_ones_are_left_out(scene: Scene) -> None:
+async def test_days_are_told_apart_newest_first_and_older_ones_are_left_out(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (3,))
     for ordinal in range(3):
         await made(job, ordinal, "gemini", seconds=1.0)
@@ -87,7 +87,7 @@ async def test_days_are_told_apart_newest_first_and_older_ones_are_left_out(scen
     assert [(day.completed, day.failed, day.cancelled) for day in found.jobs] == [(1, 0, 0)]
 
 
-async def test_ends_of_jobs_are_counted_by_day(scene: Scene) -> None:
+async def test_ends_of_jobs_are_counted_by_day(scene: RecordsFixture) -> None:
     for end in (End.CANCELLED, End.CANCELLED, End.FAILED):
         job = await scene.opened(None, (1,))
         await job.close(end, error="the key is wrong" if end is End.FAILED else None)
@@ -96,7 +96,7 @@ async def test_ends_of_jobs_are_counted_by_day(scene: Scene) -> None:
     assert (day.completed, day.failed, day.cancelled) == (0, 1, 2)
 
 
-async def test_the_receipt_tells_who_made_how_many_in_all_and_in_the_last_run(scene: Scene) -> None:
+async def test_the_receipt_tells_who_made_how_many_in_all_and_in_the_last_run(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (4,))
     await made(job, 0, "gemini", seconds=1.0)
     await job.tried(1, Outcome.MISSED)
@@ -120,7 +120,7 @@ async def test_the_receipt_tells_who_made_how_many_in_all_and_in_the_last_run(sc
     ]
 
 
-async def test_a_picture_made_twice_is_the_last_ones(scene: Scene) -> None:
+async def test_a_picture_made_twice_is_the_last_ones(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (1,))
     lost = uuid4()
     await job.begin(0, call=lost)
@@ -130,7 +130,7 @@ async def test_a_picture_made_twice_is_the_last_ones(scene: Scene) -> None:
     assert {one.provider: one.delivered for one in receipt.total.made_by} == {"offline": 0, "runware": 1}
 
 
-async def test_open_holds_of_ended_jobs_are_released_and_others_kept(planted: Scene) -> None:
+async def test_open_holds_of_ended_jobs_are_released_and_others_kept(planted: RecordsFixture) -> None:
     scene = planted
     user_id = await scene.member(1_000)
     running, ended = await scene.opened(user_id, (2,)), await scene.opened(user_id, (3,))
@@ -146,7 +146,7 @@ async def test_open_holds_of_ended_jobs_are_released_and_others_kept(planted: Sc
     assert (await running.close(End.CANCELLED)).total.released == 2 * PRICE
 
 
-async def test_leftovers_of_a_failed_job_may_go_after_a_while(scene: Scene) -> None:
+async def test_leftovers_of_a_failed_job_may_go_after_a_while(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (2,))
     await job.make(0)
     await job.close(End.FAILED, error="the key is wrong")

@@ -8,12 +8,12 @@ import pytest
 from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.webhooks import Ending, EventType, event_id, event_of
-from tests.contracts.scene import Job, Scene
+from tests.contracts.records_fixture import Job, RecordsFixture
 
 URL = "https://shop.example/hooks?token=xyzzy"
 
 
-async def ordered(scene: Scene, url: str | None = URL, *, anonymous: bool = False) -> Job:
+async def ordered(scene: RecordsFixture, url: str | None = URL, *, anonymous: bool = False) -> Job:
     """A pending job of three images whose order names a receiver."""
     user_id = None if anonymous else await scene.member()
     job = scene.job(user_id, production_id=await scene.production(user_id))
@@ -22,13 +22,13 @@ async def ordered(scene: Scene, url: str | None = URL, *, anonymous: bool = Fals
     return job
 
 
-async def ending(scene: Scene, job: Job, run: str | None) -> Ending:
+async def ending(scene: RecordsFixture, job: Job, run: str | None) -> Ending:
     found = await scene.records.ending(job.job_id, run)
     assert found is not None
     return found
 
 
-async def test_a_run_is_told_whether_anybody_hears_of_its_end_and_not_who(scene: Scene) -> None:
+async def test_a_run_is_told_whether_anybody_hears_of_its_end_and_not_who(scene: RecordsFixture) -> None:
     for url in (URL, None):
         opened = await (await ordered(scene, url)).open()
         assert opened.webhook is (url is not None)
@@ -46,7 +46,7 @@ async def test_a_run_is_told_whether_anybody_hears_of_its_end_and_not_who(scene:
     ],
 )
 async def test_the_end_of_a_run_is_told_as_the_row_and_the_receipt_have_it(
-    scene: Scene, end: End, delivered: int, event: EventType, failed: int
+    scene: RecordsFixture, end: End, delivered: int, event: EventType, failed: int
 ) -> None:
     job = await ordered(scene)
     await job.open()
@@ -66,14 +66,14 @@ async def test_the_end_of_a_run_is_told_as_the_row_and_the_receipt_have_it(
     assert told.timestamp.utcoffset() == timedelta(0)
 
 
-async def test_the_end_of_an_anonymous_job_is_told_of_nobody(scene: Scene) -> None:
+async def test_the_end_of_an_anonymous_job_is_told_of_nobody(scene: RecordsFixture) -> None:
     job = await ordered(scene, anonymous=True)
     await job.open()
     await job.close(End.CANCELLED)
     assert (await ending(scene, job, job.run)).user_id is None
 
 
-async def test_a_later_run_changes_nothing_of_what_is_told_of_an_earlier_one(scene: Scene) -> None:
+async def test_a_later_run_changes_nothing_of_what_is_told_of_an_earlier_one(scene: RecordsFixture) -> None:
     job = await ordered(scene)
     await job.open()
     await job.deliver([0])
@@ -90,7 +90,7 @@ async def test_a_later_run_changes_nothing_of_what_is_told_of_an_earlier_one(sce
     assert event_id(first) != event_id(second)
 
 
-async def test_a_job_that_no_run_opened_is_told_when_it_is_cancelled(scene: Scene) -> None:
+async def test_a_job_that_no_run_opened_is_told_when_it_is_cancelled(scene: RecordsFixture) -> None:
     job = await ordered(scene)
     assert await scene.records.ending(job.job_id, None) is None
     await scene.records.cancel_pending(job.job_id, "not wanted")
@@ -100,14 +100,14 @@ async def test_a_job_that_no_run_opened_is_told_when_it_is_cancelled(scene: Scen
     assert event_of(found).type is EventType.CANCELLED
 
 
-async def test_a_cancelled_job_that_ran_is_told_by_its_run_alone(scene: Scene) -> None:
+async def test_a_cancelled_job_that_ran_is_told_by_its_run_alone(scene: RecordsFixture) -> None:
     job = await ordered(scene)
     await job.open()
     await job.close(End.CANCELLED)
     assert await scene.records.ending(job.job_id, None) is None
 
 
-async def test_nothing_is_told_of_what_is_not_there(scene: Scene) -> None:
+async def test_nothing_is_told_of_what_is_not_there(scene: RecordsFixture) -> None:
     job, other = await ordered(scene), await ordered(scene)
     for each in (job, other):
         await each.open()
@@ -117,7 +117,7 @@ async def test_nothing_is_told_of_what_is_not_there(scene: Scene) -> None:
     assert await scene.records.ending(uuid4(), None) is None
 
 
-async def test_the_receiver_of_a_rejected_order_is_kept_until_an_order_is_stored(scene: Scene) -> None:
+async def test_the_receiver_of_a_rejected_order_is_kept_until_an_order_is_stored(scene: RecordsFixture) -> None:
     job = await scene.pending(await scene.member())
     for _ in range(2):
         await scene.records.keep_webhook(job.job_id, URL)

@@ -22,13 +22,13 @@ from PIL import Image
 from activities import errors
 from darkroom import logs
 from darkroom.bootstrap import open_parts
+from darkroom.client.connection import connect
 from darkroom.domain.errors import ProviderUnavailable
 from darkroom.domain.images import Generated, ImageRequest, Missed, ProviderAnswer
 from darkroom.domain.orders import Capabilities
 from darkroom.settings import Settings, read_settings
 from darkroom.storage.files import FileStorage
-from darkroom.temporal import connect
-from darkroom.workers import running_workers
+from worker import running_workers
 
 log = structlog.get_logger("darkroom.gated_worker")
 
@@ -106,7 +106,8 @@ async def serve(settings: Settings) -> None:
 if __name__ == "__main__":
     chosen = read_settings()
     if "GATED_RETRY" in os.environ:
-        errors.FIRST_DELAY = errors.LONGEST_DELAY = timedelta(seconds=_number("GATED_RETRY"))
+        delay = timedelta(seconds=_number("GATED_RETRY"))
+        errors.retry_delay = lambda *_: delay
     logs.configure(chosen)
     asyncio.run(serve(chosen))
     sys.stderr.flush()

@@ -18,8 +18,8 @@ async def histories(darkroom: Darkroom, job_id: UUID) -> list[WorkflowHistory]:
     """The histories of every run of a job and of its children, the job's first run first."""
     prefix = job_workflow_id(job_id)
     found = [
-        await darkroom.client.get_workflow_handle(one.id, run_id=one.run_id).fetch_history()
-        async for one in darkroom.client.list_workflows(f"WorkflowId STARTS_WITH '{prefix}'")
+        await darkroom.temporal.get_workflow_handle(one.id, run_id=one.run_id).fetch_history()
+        async for one in darkroom.temporal.list_workflows(f"WorkflowId STARTS_WITH '{prefix}'")
     ]
     return sorted(found, key=lambda history: (history.workflow_id, history.events[0].event_time.ToDatetime()))
 

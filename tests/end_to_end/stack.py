@@ -18,16 +18,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from PIL import Image
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client as TemporalClient
+from temporalio.client import WorkflowHandle
 
-from darkroom import embedded
 from darkroom.bootstrap import Parts, open_parts
-from darkroom.desk import Desk
+from darkroom.client.connection import connect
+from darkroom.client.jobs import Client
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.names import job_workflow_id
 from darkroom.domain.receipts import Receipt
+from darkroom.embedded.server import HOST, ServerProcess
 from darkroom.settings import Settings
-from darkroom.temporal import connect
 from tests.contracts.invariants import broken
 from tests.end_to_end.reading import FileTables, ProjectTables, Reading
 from tests.parts import temporal_binary
@@ -82,10 +83,10 @@ class TemporalServer:
         self._home = home
         self._ports = free_ports(2)
         self._process: asyncio.subprocess.Process | None = None
-        self.address = f"{embedded.HOST}:{self._ports[0]}"
+        self.address = f"{HOST}:{self._ports[0]}"
 
     async def start(self) -> None:
-        running = embedded.ServerProcess(self._home, *self._ports)
+        running = ServerProcess(self._home, *self._ports)
         await running.until_it_answers(await running.start())
         self._process = running.process
 
@@ -164,8 +165,8 @@ class Darkroom:
     server: TemporalServer
     worker: WorkerProcess
     parts: Parts
+    temporal: TemporalClient
     client: Client
-    desk: Desk
     records: Reading
     user: UUID
     environment: Mapping[str, str]
@@ -181,7 +182,7 @@ class Darkroom:
     async def submit(self, document: Mapping[str, Any]) -> UUID:
         """Submit an order of any kind."""
         job_id = uuid4()
-        await self.desk.submit(dict(document), job_id=job_id, user_id=self.user)
+        await self.client.submit(dict(document), job_id=job_id, user_id=self.user)
         self.jobs.append(job_id)
         return job_id
 
@@ -199,11 +200,11 @@ class Darkroom:
 
     def handle(self, job_id: UUID) -> WorkflowHandle[PipelineJobWorkflow, Receipt]:
         """The job's workflow."""
-        return self.client.get_workflow_handle_for(PipelineJobWorkflow.run, job_workflow_id(job_id))
+        return self.temporal.get_workflow_handle_for(PipelineJobWorkflow.run, job_workflow_id(job_id))
 
     async def row(self, job_id: UUID) -> JobRow:
         """The job's row."""
-        return await self.desk.job(job_id)
+        return await self.client.job(job_id)
 
     async def until_row(self, job_id: UUID, condition: Callable[[JobRow], bool], what: str, seconds: float) -> float:
         """Wait until the job's row is so; gives the seconds it took."""
@@ -218,7 +219,7 @@ class Darkroom:
         await self.until_row(job_id, lambda row: row.status.ended, "the end of the job", seconds)
         return await asyncio.wait_for(self.handle(job_id).result(), 10)
 
-    async def temporal(self, *arguments: str, job_id: UUID | None = None) -> Any:
+    async def temporal_cli(self, *arguments: str, job_id: UUID | None = None) -> Any:
         """Run Temporal's own command line; gives what it answers."""
         words = ["workflow", *arguments, "--address", self.server.address, "-o", "json"]
         if job_id is not None:
@@ -291,14 +292,14 @@ async def running_darkroom(home: Path, supabase: LocalSupabase | None = None) ->
         cleanup.callback(os.environ.pop, "TEMPORAL_ADDRESS")
         cleanup.push_async_callback(server.kill)
         await server.start()
-        client = await connect(settings)
+        temporal = await connect(settings)
         parts = await cleanup.enter_async_context(open_parts(settings))
         await parts.records.ensure_member(user, OPENING_BALANCE)
         tables = ProjectTables(supabase.project.database_uri) if supabase else FileTables(home / "records.db")
         records = Reading(tables)
         cleanup.callback(records.close)
         worker = WorkerProcess(home, environment)
-        darkroom = Darkroom(home, server, worker, parts, client, parts.desk(client), records, user, environment)
+        darkroom = Darkroom(home, server, worker, parts, temporal, parts.client(temporal), records, user, environment)
         cleanup.push_async_callback(darkroom.kill_workers)
         yield darkroom
 
@@ -315,6 +316,6 @@ def free_ports(number: int) -> list[int]:
     while len(found) < number:
         port = random.choice(PORTS)
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((embedded.HOST, port))
+            probe.bind((HOST, port))
             found.append(port)
     return found

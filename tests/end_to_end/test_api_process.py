@@ -23,10 +23,10 @@ PICTURES = 40
 
 @asynccontextmanager
 async def api_process(darkroom: Darkroom, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`python -m api` beside a worker, killed at the end."""
+    """`python -m darkroom.api` beside a worker, killed at the end."""
     with (darkroom.home / "api.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "api"),
+            *(sys.executable, "-m", "darkroom.api"),
             env={**darkroom.environment, "API_PORT": str(port)},
             stdout=log,
             stderr=log,
@@ -131,14 +131,14 @@ async def test_told_twice_it_leaves_without_a_traceback(tmp_path: Path) -> None:
 async def test_wrong_settings_stop_it_with_one_line(tmp_path: Path) -> None:
     home = tmp_path / "home"
     base = {"PATH": os.environ["PATH"], "DARKROOM_HOME": str(home), "PYTHONPATH": str(ROOT)}
-    ended = await run(sys.executable, "-m", "api", environment={**base, "API_HOST": "0.0.0.0"}, seconds=20)
+    ended = await run(sys.executable, "-m", "darkroom.api", environment={**base, "API_HOST": "0.0.0.0"}, seconds=20)
     assert ended.status == 2
     assert ended.err.startswith("error: API_HOST=0.0.0.0: ")
     assert "keys create" in ended.err
     assert len(ended.err.splitlines()) == 1
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        ended = await run(sys.executable, "-m", "api", environment={**base, "API_PORT": port}, seconds=20)
+        ended = await run(sys.executable, "-m", "darkroom.api", environment={**base, "API_PORT": port}, seconds=20)
     assert (ended.status, len(ended.err.splitlines())) == (5, 1)
     assert f"API_PORT={port}" in ended.err
 
@@ -171,7 +171,9 @@ async def test_up_serves_the_page_and_starts_the_api_again_when_it_dies(
     await until(lambda: answers(port), "the API to answer", 30)
 
     def api() -> psutil.Process:
-        [found] = [child for child in psutil.Process(process.pid).children() if child.cmdline()[-2:] == ["-m", "api"]]
+        [found] = [
+            child for child in psutil.Process(process.pid).children() if child.cmdline()[-2:] == ["-m", "darkroom.api"]
+        ]
         return found
 
     first = api()

@@ -20,17 +20,17 @@ Record = Callable[[str, object], None]
 
 
 async def _by_the_desk(darkroom: Darkroom, job_id: UUID) -> None:
-    answer = await darkroom.desk.cancel(job_id, "changed my mind")
+    answer = await darkroom.client.cancel(job_id, "changed my mind")
     assert answer.success
     assert answer.status is JobStatus.PROCESSING
 
 
 async def _by_temporal_cancel(darkroom: Darkroom, job_id: UUID) -> None:
-    await darkroom.temporal("cancel", job_id=job_id)
+    await darkroom.temporal_cli("cancel", job_id=job_id)
 
 
 async def _by_temporal_signal(darkroom: Darkroom, job_id: UUID) -> None:
-    await darkroom.temporal("signal", "--name", "cancel", job_id=job_id)
+    await darkroom.temporal_cli("signal", "--name", "cancel", job_id=job_id)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ async def test_a_worker_that_dies_during_the_drain_leaves_what_it_staged(
         await until(partial(darkroom.parts.storage.exists, staging_key(job_id, 0, ordinal)), "staged bytes")
     if killed == "before the cancel":
         await darkroom.worker.kill()
-    assert (await darkroom.desk.cancel(job_id)).success
+    assert (await darkroom.client.cancel(job_id)).success
     if killed == "when the flag is written":
         await darkroom.until_row(job_id, lambda row: row.cancel_requested, "the flag on the row", 5)
     if killed == "when the children are told":
@@ -144,7 +144,7 @@ async def test_a_worker_that_dies_during_the_drain_leaves_what_it_staged(
 
 
 async def _children_are_told(darkroom: Darkroom, job_id: UUID) -> bool:
-    history = await darkroom.client.get_workflow_handle(batch_workflow_id(job_id, 0, 0, 0)).fetch_history()
+    history = await darkroom.temporal.get_workflow_handle(batch_workflow_id(job_id, 0, 0, 0)).fetch_history()
     return any(event.HasField("activity_task_cancel_requested_event_attributes") for event in history.events)
 
 

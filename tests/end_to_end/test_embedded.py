@@ -8,10 +8,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from darkroom.client.connection import connect_to
 from darkroom.domain.errors import ServerNotReachable
-from darkroom.embedded import AlreadyUp, PortTaken, embedded_server
+from darkroom.embedded.address import embedded_address
+from darkroom.embedded.server import AlreadyUp, PortTaken, embedded_server
 from darkroom.settings import Settings
-from darkroom.temporal import connect_to, embedded_address
 from tests.workflows.stack import until
 
 

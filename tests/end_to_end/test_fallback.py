@@ -105,7 +105,7 @@ async def test_without_a_provider_left_the_job_pauses_and_another_worker_resumes
         assert row.pause_reason is not None
         assert row.pause_reason.startswith("Gemini's daily quota is spent: ")
         assert "; it is back at " in row.pause_reason
-        seen = await darkroom.desk.progress(job_id)
+        seen = await darkroom.client.progress(job_id)
         assert (seen.source, seen.progress.paused) == ("workflow", True)
         assert seen.progress.pause_reason == row.pause_reason
         assert (await darkroom.starter("status", str(job_id))).out.count("Gemini's daily quota is spent") == 1
@@ -114,7 +114,7 @@ async def test_without_a_provider_left_the_job_pauses_and_another_worker_resumes
         await darkroom.worker.start(settings_for(gemini, runware, IMAGE_PROVIDER="gemini"))
 
         async def nothing_is_called_for() -> bool:
-            told = await darkroom.desk.progress(job_id)
+            told = await darkroom.client.progress(job_id)
             return told.source == "workflow" and told.progress.paused
 
         await until(nothing_is_called_for, "the pause, told by the new worker")

@@ -32,7 +32,7 @@ def counted(port: int) -> dict[str, float]:
 
 async def tidied(darkroom: Darkroom, port: int, metric: str, least: float) -> dict[str, float]:
     """Trigger the Schedule, and wait until it has counted so many; gives all that is counted."""
-    await darkroom.client.get_schedule_handle(HOUSEKEEPING_SCHEDULE).trigger()
+    await darkroom.temporal.get_schedule_handle(HOUSEKEEPING_SCHEDULE).trigger()
 
     async def so() -> bool:
         return counted(port).get(metric, -1) >= least
@@ -52,7 +52,7 @@ async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be
     [port] = free_ports(1)
     await darkroom.worker.start({**SLOW, "METRICS_PORT": port})
     job_id = await in_the_middle(darkroom, 16)
-    await darkroom.temporal("terminate", "--reason", "by mistake", job_id=job_id)
+    await darkroom.temporal_cli("terminate", "--reason", "by mistake", job_id=job_id)
     left = await darkroom.row(job_id)
     assert left.status is JobStatus.PROCESSING
     found = await tidied(darkroom, port, FAILED_JOBS, 1)
@@ -88,7 +88,7 @@ async def test_a_job_that_was_reset_in_temporal_is_alive_and_ends_exactly(darkro
     [port] = free_ports(1)
     await darkroom.worker.start({**SLOW, "METRICS_PORT": port})
     job_id = await in_the_middle(darkroom, 16)
-    await darkroom.temporal("reset", "--type", point, "--reason", "another try", job_id=job_id)
+    await darkroom.temporal_cli("reset", "--type", point, "--reason", "another try", job_id=job_id)
     found = await tidied(darkroom, port, FINDINGS, 0)
     assert found[FAILED_JOBS] == 0
     receipt = await darkroom.receipt(job_id)
@@ -105,7 +105,7 @@ async def test_what_the_audit_finds_is_in_the_metrics_until_it_is_mended(darkroo
     assert len(darkroom.worker.events("audit finding")) == 1
     darkroom.records.plant("update quel_member set quel_member_credit = quel_member_credit + 1")
     # Buffered: while the look before is still ending, a trigger without this is skipped, and nobody looks again.
-    schedule = darkroom.client.get_schedule_handle(HOUSEKEEPING_SCHEDULE)
+    schedule = darkroom.temporal.get_schedule_handle(HOUSEKEEPING_SCHEDULE)
     await schedule.trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE)
 
     async def mended() -> bool:

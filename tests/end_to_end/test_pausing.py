@@ -23,7 +23,7 @@ async def test_no_provider_call_starts_during_a_pause(darkroom: Darkroom) -> Non
         return len(records.delivered(job_id)) >= 4 and len(in_back_off) >= 3 and len(under_way) >= 3
 
     await until(in_the_middle, "calls under way, others queued and in a back-off")
-    await darkroom.temporal("signal", "--name", "pause", job_id=job_id)
+    await darkroom.temporal_cli("signal", "--name", "pause", job_id=job_id)
     await darkroom.until_row(job_id, lambda row: row.paused, "the pause on the row", 5)
     paused_at = time.monotonic()
     called = records.attempts_at(job_id, "pause")
@@ -44,11 +44,11 @@ async def test_no_provider_call_starts_during_a_pause(darkroom: Darkroom) -> Non
     assert row.paused
     assert row.status == "processing"
     assert row.completed_images == len(settled)
-    seen = await darkroom.desk.progress(job_id)
+    seen = await darkroom.client.progress(job_id)
     assert seen.source == "workflow"
     assert seen.progress.paused
 
-    await darkroom.temporal("signal", "--name", "resume", job_id=job_id)
+    await darkroom.temporal_cli("signal", "--name", "resume", job_id=job_id)
     receipt = await darkroom.receipt(job_id)
     assert records.attempts_at(job_id, "resume") == called, "a call began before the resume"
     assert receipt.delivered == 30

@@ -53,10 +53,10 @@ async def test_a_terminated_job_is_restarted_and_exact(darkroom: Darkroom) -> No
         return len(records.delivered(job_id)) >= 8 and len(records.outcomes(job_id, None)) >= 6
 
     await until(in_the_middle, "the middle of the job")
-    await darkroom.temporal("terminate", "--reason", "by hand", job_id=job_id)
+    await darkroom.temporal_cli("terminate", "--reason", "by hand", job_id=job_id)
     under_way = len(records.outcomes(job_id, None))
     assert (await darkroom.row(job_id)).status == "processing"
-    assert (await darkroom.desk.restart(job_id)).success
+    assert (await darkroom.client.restart(job_id)).success
     receipt = await darkroom.receipt(job_id)
     assert receipt.status == "completed"
     assert receipt.delivered == 30

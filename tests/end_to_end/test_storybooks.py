@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 
 from PIL import Image
 
-from darkroom.domain.books import Book
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
+from darkroom.domain.storybook import Book
 from tests.end_to_end.adapters import on_supabase, over_both_adapters
 from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom
 from tests.supabase.local import LocalSupabase
@@ -104,14 +104,14 @@ async def test_a_book_that_was_cancelled_is_made_whole_by_a_restart(darkroom: Da
     book = await a_book(darkroom, darkroom.user)
     job_id = await darkroom.submit(pages(book))
     await darkroom.until_row(job_id, lambda row: row.completed_images >= 2, "the first pages", 20)
-    assert (await darkroom.desk.cancel(job_id)).success
+    assert (await darkroom.client.cancel(job_id)).success
     receipt = await darkroom.receipt(job_id)
     assert receipt.status is JobStatus.CANCELLED
     found = await row(darkroom, book)
     assert found["pipeline_stage"] is None, "the book is not done"
     assert found["task_metadata"]["completed_count"] == receipt.delivered < PAGES
 
-    await darkroom.desk.restart(job_id)
+    await darkroom.client.restart(job_id)
     await darkroom.until_row(job_id, lambda row: row.status is JobStatus.COMPLETED, "the rest", 30)
     whole = await darkroom.receipt(job_id)
     assert (whole.delivered, whole.last_run.delivered) == (PAGES, PAGES - receipt.delivered)

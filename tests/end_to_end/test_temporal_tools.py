@@ -24,7 +24,7 @@ async def test_a_job_is_queried_listed_and_labelled(darkroom: Darkroom) -> None:
     job_id = await darkroom.order(16, 8)
     await darkroom.until_row(job_id, lambda row: row.completed_images >= 6, "the first pictures", 20)
 
-    answer = (await darkroom.temporal("query", "--type", "progress", job_id=job_id))["queryResult"][0]
+    answer = (await darkroom.temporal_cli("query", "--type", "progress", job_id=job_id))["queryResult"][0]
     assert set(answer) >= DOCUMENT
     assert all(set(stage) >= STAGE for stage in answer["stages"])
     progress = Progress.model_validate(answer)
@@ -48,7 +48,7 @@ async def test_a_job_is_queried_listed_and_labelled(darkroom: Darkroom) -> None:
     assert receipt.total.misses > 0
     await until(lambda: _listed(darkroom, job_id, "JobStatus='completed'"), "the ended job in the list", 5)
     assert not await _listed(darkroom, job_id, "JobStatus='processing'")
-    ended = (await darkroom.temporal("query", "--type", "progress", job_id=job_id))["queryResult"][0]
+    ended = (await darkroom.temporal_cli("query", "--type", "progress", job_id=job_id))["queryResult"][0]
     assert ended["status"] == "completed"
     assert ended["completed_images"] == 24
     assert tuple(ended["generated_attach_ids"]) == (await darkroom.row(job_id)).generated_attach_ids
@@ -70,7 +70,7 @@ async def test_the_history_of_a_large_order_stays_small(darkroom: Darkroom) -> N
 
 
 async def _listed(darkroom: Darkroom, job_id: UUID, query: str) -> bool:
-    found = await darkroom.temporal("list", "--query", query)
+    found = await darkroom.temporal_cli("list", "--query", query)
     return job_workflow_id(job_id) in [one["execution"]["workflowId"] for one in found]
 
 

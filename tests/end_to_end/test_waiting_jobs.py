@@ -60,7 +60,7 @@ async def test_orders_of_a_front_end_are_picked_up_once_by_two_workers(
         assert says in seen["error_message"], seen
         assert darkroom.records.attempts(job_id) == []
 
-    names = [one.id async for one in darkroom.client.list_workflows("WorkflowId STARTS_WITH 'job-'")]
+    names = [one.id async for one in darkroom.temporal.list_workflows("WorkflowId STARTS_WITH 'job-'")]
     jobs = Counter(name for name in names if "/" not in name)
     assert jobs == Counter(job_workflow_id(job_id) for job_id in darkroom.jobs), "a job ran more than once"
     paying, other = [await darkroom.parts.records.account(user) for user in (member, somebody_else)]

@@ -4,7 +4,7 @@ import errno
 from pathlib import Path
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client as TemporalClient
 
 from darkroom.domain.progress import JobStatus
 from tests.workflows.stack import PRICE, running_stack
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 async def test_a_refusing_staging_folder_stops_the_job_and_a_restart_pays_for_nothing_twice(
-    concurrency: int, skipping_client: Client, home: Path, monkeypatch: pytest.MonkeyPatch
+    concurrency: int, skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staging = BrokenFolder(monkeypatch, errno.EACCES, "/staging/")
     async with running_stack(skipping_client, home, stage_concurrency=concurrency) as stack:
@@ -34,7 +34,7 @@ async def test_a_refusing_staging_folder_stops_the_job_and_a_restart_pays_for_no
         assert await stack.parts.records.audit() == []
 
         staging.mended = True
-        await stack.desk.restart(job_id)
+        await stack.client.restart(job_id)
         receipt = await end_of(stack, job_id)
         assert (receipt.status, receipt.delivered, receipt.total.charged) == (JobStatus.COMPLETED, 6, 6 * PRICE)
         assert provider.calls == {(0, n): 1 for n in range(6)}
@@ -43,19 +43,19 @@ async def test_a_refusing_staging_folder_stops_the_job_and_a_restart_pays_for_no
 
 
 async def test_a_restart_before_the_folder_is_mended_stops_again_without_a_call(
-    skipping_client: Client, home: Path, monkeypatch: pytest.MonkeyPatch
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staging = BrokenFolder(monkeypatch, errno.EACCES, "/staging/")
     async with running_stack(skipping_client, home, stage_concurrency=1) as stack:
         job_id = await stack.order(2)
         await end_of(stack, job_id)
-        await stack.desk.restart(job_id)
+        await stack.client.restart(job_id)
         receipt = await end_of(stack, job_id)
         assert receipt.status is JobStatus.FAILED
         assert "permissions" in (receipt.error_message or "")
         assert stack.provider.total_calls == 1
         staging.mended = True
-        await stack.desk.restart(job_id)
+        await stack.client.restart(job_id)
         receipt = await end_of(stack, job_id)
         assert receipt.delivered == 2
         assert stack.provider.calls == {(0, 0): 1, (0, 1): 1}

@@ -71,7 +71,7 @@ async def test_jobs_are_exact_when_postgresql_dies_and_is_away_for_20_s(
     # Not `start_postgres`, which waits for PostgREST: how soon it is back is for the worker to find out.
     async with away(project.kill_postgres, project.postgres.start, OUTAGE):
         await _check_commands(darkroom, job_id)
-        await darkroom.temporal("cancel", job_id=other)
+        await darkroom.temporal_cli("cancel", job_id=other)
     await _check_goes_on(darkroom, job_id, record_property)
     cancelled = await darkroom.receipt(other)
     assert cancelled.status is JobStatus.CANCELLED

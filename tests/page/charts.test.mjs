@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { lastDays, roundUp, slowest, sums } from "../../api/static/charts.js";
+import { lastDays, roundUp, slowest, sums } from "../../darkroom/api/static/charts.js";
 
 test("days are those of UTC, today last", () => {
   assert.deepEqual(lastDays(3, new Date("2026-03-01T00:30:00Z")), ["2026-02-27", "2026-02-28", "2026-03-01"]);

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import {
   afterwards, fromOrdered, isBlank, mistakes, newDraft, newStage, pictures, quantityOf, readDraft, sum, toDocument, wrongOf,
-} from "../../api/static/draft.js";
+} from "../../darkroom/api/static/draft.js";
 
 const LIMITS = { stages: 100, images_per_stage: 10_000, images_per_job: 30_000, prompt_characters: 20_000 };
 const stage = (more = {}) => ({ prompt: "a lemon", quantity: "50", aspect_ratio: "1:1", references: [], ...more });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Job, Stage } from "../../api/static/model.js";
+import { Job, Stage } from "../../darkroom/api/static/model.js";
 
 const RUNNING = { over: false, stopping: false };
 const ENDED = { over: true, stopping: false };

@@ -84,8 +84,8 @@ async def all_pictures(browser: Browser, address: str, folder: Path) -> None:
     """Every page, in the states that matter."""
     async with httpx.AsyncClient(base_url=address, trust_env=False) as http:
         await _until(lambda: _answers(http))
-        desk = await browser.new_context(base_url=address, viewport=DESK, color_scheme="dark")  # type: ignore[arg-type]
-        page = await desk.new_page()
+        client = await browser.new_context(base_url=address, viewport=DESK, color_scheme="dark")  # type: ignore[arg-type]
+        page = await client.new_page()
         await page.goto("/")
         await page.locator("[data-stage-card]").first.get_by_label("Prompt").fill(ORDER["stages"][0]["prompt"])  # type: ignore[arg-type]
         await page.get_by_role("button", name="Add a stage").click()

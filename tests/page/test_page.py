@@ -245,7 +245,7 @@ async def test_a_job_that_waits_has_all_its_frames(page: Page, api: Api) -> None
     await page.goto(f"/jobs/{job_id}")
     await until_states(page, waiting=5)
     await expect(page.locator("[data-count]")).to_have_text("0 of 5")
-    await api.parts.desk(api.client).start_waiting_jobs()
+    await api.parts.client(api.temporal).start_waiting_jobs()
     await until_states(page, delivered=5)
 
 

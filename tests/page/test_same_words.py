@@ -47,7 +47,7 @@ STAGES = [
 SECONDS = [0.2, 1, 59.4, 59.6, 60, 119, 200, 599, 600, 3599, 3600, 3660, 7500, 86_400, 172_799, 172_800, 1_000_000]
 
 _SCRIPT = """
-import * as words from "./api/static/words.js";
+import * as words from "./darkroom/api/static/words.js";
 let input = "";
 for await (const part of process.stdin) input += part;
 const { jobs, stages, seconds } = JSON.parse(input);
@@ -73,7 +73,7 @@ def said() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def templates() -> Environment:
-    return Environment(loader=FileSystemLoader(ROOT / "api" / "templates"), autoescape=False)
+    return Environment(loader=FileSystemLoader(ROOT / "darkroom" / "api" / "templates"), autoescape=False)
 
 
 def _rendered(templates: Environment, call: str, values: list[dict[str, object]]) -> list[str]:

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { facts } from "../../api/static/facts.js";
+import { facts } from "../../darkroom/api/static/facts.js";
 import {
   callTime, cancelSentence, count, duration, frameWords, moment, sentence, size, spoken, stageReason, stageStanding,
   standing, standsNow, tabTitle,
-} from "../../api/static/words.js";
+} from "../../darkroom/api/static/words.js";
 
 process.env.TZ = "UTC";
 

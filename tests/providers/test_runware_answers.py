@@ -8,7 +8,7 @@ import pytest
 
 from darkroom.domain.errors import ProviderUnavailable
 from darkroom.domain.images import Generated, ProviderAnswer, Refused, Stopped
-from darkroom.providers.connections import read_retry_after
+from darkroom.domain.retry_after import read_retry_after
 from darkroom.providers.runware_answers import Asked, Reply, read_account, read_picture
 
 TASK = UUID("39d7207a-87ef-4c93-8082-1431f9c1dc97")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from temporalio.client import Client, WorkflowHistory
+from temporalio.client import Client as TemporalClient
+from temporalio.client import WorkflowHistory
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -32,7 +33,7 @@ Scenario = Callable[[Stack], Awaitable[UUID]]
 async def happy(stack: Stack) -> UUID:
     """Two stages, nothing goes wrong."""
     job_id = await stack.order(3, 2)
-    await stack.desk.result(job_id)
+    await stack.client.result(job_id)
     return job_id
 
 
@@ -40,7 +41,7 @@ async def topped_up(stack: Stack) -> UUID:
     """Misses and a fault in two rounds."""
     stack.provider.script = {(0, 1): [Act.MISS], (0, 3): [Act.MISS], (1, 0): [Act.FAULT]}
     job_id = await stack.order(3, 2)
-    await stack.desk.result(job_id)
+    await stack.client.result(job_id)
     return job_id
 
 
@@ -49,7 +50,7 @@ async def paused(stack: Stack) -> UUID:
     stack.provider.gate.clear()
     job_id = await stack.order(5)
     await stack.provider.until_calls(2)
-    await stack.desk.pause(job_id, "lunch")
+    await stack.client.pause(job_id, "lunch")
 
     async def is_paused() -> bool:
         return (await stack.row(job_id)).paused
@@ -61,8 +62,8 @@ async def paused(stack: Stack) -> UUID:
         return (await stack.row(job_id)).completed_images == 2
 
     await until(drained, "the calls under way")
-    await stack.desk.resume(job_id)
-    await stack.desk.result(job_id)
+    await stack.client.resume(job_id)
+    await stack.client.result(job_id)
     return job_id
 
 
@@ -71,14 +72,14 @@ async def cancelled(stack: Stack) -> UUID:
     stack.provider.gate.clear()
     job_id = await stack.order(5)
     await stack.provider.until_calls(2)
-    await stack.desk.cancel(job_id, "enough")
+    await stack.client.cancel(job_id, "enough")
 
     async def is_cancelled() -> bool:
         return (await stack.row(job_id)).cancel_requested
 
     await until(is_cancelled, "the cancel")
     stack.provider.gate.set()
-    await stack.desk.result(job_id)
+    await stack.client.result(job_id)
     return job_id
 
 
@@ -86,17 +87,17 @@ async def announced(stack: Stack) -> UUID:
     """A job whose end is told, at the second attempt."""
     async with Receiver("500") as receiver:
         job_id = await stack.order(1, webhook_url=receiver.hook)
-        await stack.desk.result(job_id)
+        await stack.client.result(job_id)
         await receiver.events(2)
         name = webhook_workflow_id(job_id, (await stack.row(job_id)).run_id)
-        await stack.client.get_workflow_handle(name).result()
+        await stack.temporal.get_workflow_handle(name).result()
     return job_id
 
 
 SCENARIOS: tuple[Scenario, ...] = (happy, topped_up, paused, cancelled, announced)
 
 
-async def record(client: Client, scenario: Scenario, target: Path) -> None:
+async def record(temporal: TemporalClient, scenario: Scenario, target: Path) -> None:
     """Run one job and write its history and its children's."""
     with tempfile.TemporaryDirectory() as home:
         settings: dict[str, Any] = {
@@ -104,10 +105,10 @@ async def record(client: Client, scenario: Scenario, target: Path) -> None:
             "top_up_delay": 0.2,
             "webhook_allowed_networks": ("127.0.0.0/8",),
         }
-        async with running_stack(client, Path(home), ScriptedProvider(), **settings) as stack:
+        async with running_stack(temporal, Path(home), ScriptedProvider(), **settings) as stack:
             job_id = await scenario(stack)
-        async for found in client.list_workflows(f"WorkflowId STARTS_WITH 'job-{job_id}'"):
-            history = await client.get_workflow_handle(found.id, run_id=found.run_id).fetch_history()
+        async for found in temporal.list_workflows(f"WorkflowId STARTS_WITH 'job-{job_id}'"):
+            history = await temporal.get_workflow_handle(found.id, run_id=found.run_id).fetch_history()
             write(target / f"{_file_name(found.id, job_id)}.json", history)
 
 

@@ -11,12 +11,12 @@ from darkroom.domain.money import Transaction
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import StageEnd
 from darkroom.domain.rounds import StageStatus
+from darkroom.domain.snapshots import JobCursor, JobSummary
 from darkroom.domain.stored import NewReference
-from darkroom.domain.watching import JobCursor, JobSummary
 from darkroom.records.supabase import SupabaseRecords
 from tests.contracts.conftest import open_project
 from tests.contracts.invariants import broken
-from tests.contracts.scene import PRICE, Scene
+from tests.contracts.records_fixture import PRICE, RecordsFixture
 from tests.contracts.tables import Dump, PostgresTables
 from tests.supabase.catalogs import EXISTING
 from tests.supabase.project import Project, run_file, running_project
@@ -52,14 +52,14 @@ def adopted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 @pytest.fixture
-async def scene(adopted: Project) -> AsyncIterator[Scene]:
+async def scene(adopted: Project) -> AsyncIterator[RecordsFixture]:
     with adopted.connect() as db:
         db.execute("drop schema public cascade; create schema public")
         adopted.prepare()
         run_file(db, EXISTING)
     adopted.migrate()
     records = SupabaseRecords(await open_project(adopted))
-    yield Scene(records, PostgresTables(adopted.database_uri))
+    yield RecordsFixture(records, PostgresTables(adopted.database_uri))
     await records.close()
 
 
@@ -75,7 +75,7 @@ def only(dump: Dump, job_id: UUID) -> Dump:
     return whole
 
 
-async def test_old_jobs_are_shown_as_they_ended(scene: Scene) -> None:
+async def test_old_jobs_are_shown_as_they_ended(scene: RecordsFixture) -> None:
     short = await scene.records.job(job(SHORT))
     assert short is not None
     assert (short.status, short.total_images, short.completed_images) == (JobStatus.COMPLETED, 150, 147)
@@ -89,7 +89,7 @@ async def test_old_jobs_are_shown_as_they_ended(scene: Scene) -> None:
     assert failed.error_message == "context deadline exceeded"
 
 
-async def test_old_rows_may_lack_every_value(scene: Scene) -> None:
+async def test_old_rows_may_lack_every_value(scene: RecordsFixture) -> None:
     for number, status in ((1, JobStatus.COMPLETED), (2, JobStatus.FAILED), (3, JobStatus.PENDING)):
         row, progress = await scene.records.job(bare(number)), await scene.records.progress(bare(number))
         assert row is not None
@@ -98,7 +98,7 @@ async def test_old_rows_may_lack_every_value(scene: Scene) -> None:
         assert (row.completed_images, row.generated_attach_ids, progress.generated_attach_ids) == (0, (), ())
 
 
-async def test_states_that_nobody_knows_are_shown_nowhere(scene: Scene) -> None:
+async def test_states_that_nobody_knows_are_shown_nowhere(scene: RecordsFixture) -> None:
     for job_id in (job(USER_CANCELLED), bare(4)):
         assert await scene.records.job(job_id) is None
         assert await scene.records.progress(job_id) is None
@@ -111,7 +111,7 @@ async def test_states_that_nobody_knows_are_shown_nowhere(scene: Scene) -> None:
     assert times == sorted(times, reverse=True)
 
 
-async def test_pages_show_every_old_job_once_those_without_a_time_last(scene: Scene) -> None:
+async def test_pages_show_every_old_job_once_those_without_a_time_last(scene: RecordsFixture) -> None:
     # What is shown as its time says nothing about where a row without one stands.
     await scene.tables.plant(
         "update quel_production_jobs set started_at = '2030-01-01' where job_id = :job", job=str(bare(2))
@@ -130,18 +130,18 @@ async def test_pages_show_every_old_job_once_those_without_a_time_last(scene: Sc
     assert {line.first_attach_ids for line in seen[-3:]} == {()}
 
 
-async def test_old_jobs_can_be_looked_at_and_cost_nothing_that_darkroom_knows_of(scene: Scene) -> None:
+async def test_old_jobs_can_be_looked_at_and_cost_nothing_that_darkroom_knows_of(scene: RecordsFixture) -> None:
     for job_id, completed in ((job(SHORT), 147), (bare(1), 0)):
-        found = await scene.records.look(job_id, None, 10)
+        found = await scene.records.snapshot(job_id, None, 10)
         assert found is not None
         assert (found.progress.completed_images, found.progress.generated_attach_ids) == (completed, None)
         assert (found.unit_price, found.spent, found.held) == (None, 0, 0)
         assert (found.progress.stages, found.pictures, found.undelivered) == ((), (), ())
         assert list(await scene.records.stages(job_id)) == []
-    assert await scene.records.look(job(USER_CANCELLED), None, 10) is None
+    assert await scene.records.snapshot(job(USER_CANCELLED), None, 10) is None
 
 
-async def test_jobs_of_before_are_not_waiting_and_new_ones_are(scene: Scene) -> None:
+async def test_jobs_of_before_are_not_waiting_and_new_ones_are(scene: RecordsFixture) -> None:
     assert await scene.records.unfinished_jobs() == []
     pending = await scene.pending(member(1))
     opened = await scene.opened(member(2), (1,))
@@ -149,7 +149,7 @@ async def test_jobs_of_before_are_not_waiting_and_new_ones_are(scene: Scene) -> 
     assert [row.job_id for row in waiting] == [pending.job_id, opened.job_id]
 
 
-async def test_a_new_job_of_an_old_member_runs_to_its_end(scene: Scene) -> None:
+async def test_a_new_job_of_an_old_member_runs_to_its_end(scene: RecordsFixture) -> None:
     new = await scene.opened(member(1), (2, 1), production_id=production(3))
     await new.deliver([0, 1])
     await new.deliver([0], 1)
@@ -164,7 +164,7 @@ async def test_a_new_job_of_an_old_member_runs_to_its_end(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["attach_ids null", "attach_ids a JSON null"])
-async def test_an_old_production_without_ids_gets_its_first(scene: Scene, number: int) -> None:
+async def test_an_old_production_without_ids_gets_its_first(scene: RecordsFixture, number: int) -> None:
     new = await scene.opened(member(1), (1,), production_id=production(number))
     [attach_id] = await new.deliver([0])
     await new.close()
@@ -173,7 +173,7 @@ async def test_an_old_production_without_ids_gets_its_first(scene: Scene, number
     assert (made["attach_ids"], made["generated_image_count"]) == ([attach_id], 1)
 
 
-async def test_an_old_member_without_a_number_has_nothing_and_can_be_given_credits(scene: Scene) -> None:
+async def test_an_old_member_without_a_number_has_nothing_and_can_be_given_credits(scene: RecordsFixture) -> None:
     account = await scene.account(member(20))
     assert (account.balance, account.held) == (0, 0)
     assert (await (await scene.pending(member(20))).open()).failure == "insufficient credits: need 60, available 0"
@@ -182,13 +182,13 @@ async def test_an_old_member_without_a_number_has_nothing_and_can_be_given_credi
     assert await scene.records.audit() == []
 
 
-async def test_the_old_journal_is_shown(scene: Scene) -> None:
+async def test_the_old_journal_is_shown(scene: RecordsFixture) -> None:
     rows = await scene.records.journal(member(2), 100)
     assert {row.transaction_type for row in rows} == {"purchase", Transaction.DEDUCT, "refund", "bonus"}
     assert [row.created_at for row in rows] == sorted((row.created_at for row in rows), reverse=True)
 
 
-async def test_old_pictures_may_be_drawn_after_by_anyone(scene: Scene) -> None:
+async def test_old_pictures_may_be_drawn_after_by_anyone(scene: RecordsFixture) -> None:
     owners = await scene.records.reference_owners([1, 5, 301])
     assert {attach_id: owner.user_id for attach_id, owner in owners.items()} == {1: None, 5: None}
     without_type = await scene.records.stored_file(5)
@@ -203,29 +203,31 @@ async def test_old_pictures_may_be_drawn_after_by_anyone(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("number", [SHORT, 12, 240])
-async def test_a_restart_does_not_forget_the_pictures_of_before(scene: Scene, number: int) -> None:
+async def test_a_restart_does_not_forget_the_pictures_of_before(scene: RecordsFixture, number: int) -> None:
     """147 of 150 were made by another system: nobody knows which, and the row must keep them."""
     before = await scene.records.job(job(number))
     old = scene.job(member(1), (150,))
     old.job_id = job(number)
     opened = await old.open(old.named(1), restart=True)
-    assert opened.turned_away == "the job has images of before Darkroom; order what is missing as a new job"
+    assert opened.superseded == "the job has images of before Darkroom; order what is missing as a new job"
     assert await scene.records.job(job(number)) == before
 
 
 @pytest.mark.parametrize("job_id", [job(FAILED), job(CANCELLED), bare(2)])
-async def test_an_old_job_that_made_nothing_can_be_restarted(scene: Scene, job_id: UUID) -> None:
+async def test_an_old_job_that_made_nothing_can_be_restarted(scene: RecordsFixture, job_id: UUID) -> None:
     payer = (await scene.records.order_source(job_id)).user_id or member(3)
     old = scene.job(payer, (1,))
     old.job_id = job_id
     opened = await old.open(old.named(1), restart=True)
-    assert (opened.turned_away, opened.failure) == (None, None)
+    assert (opened.superseded, opened.failure) == (None, None)
     await old.deliver([0])
     assert (await old.close()).status is JobStatus.COMPLETED
     assert await scene.records.audit() == []
 
 
-async def test_an_invalid_row_without_defaults_ends_failed_with_the_message(adopted: Project, scene: Scene) -> None:
+async def test_an_invalid_row_without_defaults_ends_failed_with_the_message(
+    adopted: Project, scene: RecordsFixture
+) -> None:
     """Where the old table gives no number of images, the receipt must not lack it."""
     with psycopg.connect(adopted.database_uri, autocommit=True) as db:
         columns = "job_type, job_status, quel_member_id, job_input_data"

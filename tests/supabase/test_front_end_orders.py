@@ -10,7 +10,7 @@ import pytest
 from darkroom.domain.progress import JobStatus
 from darkroom.records.supabase import SupabaseRecords
 from tests.contracts.conftest import open_project
-from tests.contracts.scene import Scene
+from tests.contracts.records_fixture import RecordsFixture
 from tests.contracts.tables import PostgresTables
 from tests.supabase import tenants
 from tests.supabase.project import Project
@@ -30,9 +30,9 @@ def planted(project: Project) -> Project:
 
 
 @pytest.fixture
-async def scene(planted: Project) -> AsyncIterator[Scene]:
+async def scene(planted: Project) -> AsyncIterator[RecordsFixture]:
     records = SupabaseRecords(await open_project(planted))
-    yield Scene(records, PostgresTables(planted.database_uri))
+    yield RecordsFixture(records, PostgresTables(planted.database_uri))
     await records.close()
 
 
@@ -88,7 +88,9 @@ def test_several_orders_come_in_at_once(front_end: httpx.Client) -> None:
     assert len({row["job_id"] for row in answer.json()}) == 2
 
 
-async def test_the_order_is_found_and_opened_for_the_user_who_put_it_in(front_end: httpx.Client, scene: Scene) -> None:
+async def test_the_order_is_found_and_opened_for_the_user_who_put_it_in(
+    front_end: httpx.Client, scene: RecordsFixture
+) -> None:
     job_id = put_in(front_end)
     [waiting] = [row for row in await scene.records.unfinished_jobs(processing=False) if row.job_id == job_id]
     assert (waiting.status, waiting.user_id) == (JobStatus.PENDING, OTHER)
@@ -209,7 +211,7 @@ def test_text_that_postgres_cannot_keep_is_refused(planted: Project, front_end: 
     assert dump(planted) == before
 
 
-async def test_the_row_pays_whatever_the_document_says(front_end: httpx.Client, scene: Scene) -> None:
+async def test_the_row_pays_whatever_the_document_says(front_end: httpx.Client, scene: RecordsFixture) -> None:
     """What `open_job` writes for an order that names somebody else: the row ends failed with the message."""
     document = DOCUMENT | {"userId": str(VICTIM)}
     job = scene.job(OTHER)

@@ -14,7 +14,7 @@ from darkroom.domain.rounds import StageStatus
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.records.supabase.functions import Functions
 from tests.contracts.conftest import open_project
-from tests.contracts.scene import Scene
+from tests.contracts.records_fixture import RecordsFixture
 from tests.contracts.tables import PostgresTables
 from tests.supabase.project import Project
 
@@ -24,9 +24,9 @@ UNKEEPABLE = ["nul \x00 inside", "half \ud83d of one", "\x00\x00", "\udfff"]
 
 
 @pytest.fixture
-async def scene(project: Project) -> AsyncIterator[Scene]:
+async def scene(project: Project) -> AsyncIterator[RecordsFixture]:
     records = SupabaseRecords(await open_project(project))
-    yield Scene(records, PostgresTables(project.database_uri))
+    yield RecordsFixture(records, PostgresTables(project.database_uri))
     await records.close()
 
 
@@ -38,7 +38,7 @@ async def functions(project: Project) -> AsyncIterator[Functions]:
 
 
 @pytest.mark.parametrize("text", UNKEEPABLE)
-async def test_an_order_with_text_that_cannot_be_kept_is_rejected(scene: Scene, text: str) -> None:
+async def test_an_order_with_text_that_cannot_be_kept_is_rejected(scene: RecordsFixture, text: str) -> None:
     before = await scene.dump()
     for document in ({"prompt": text}, {"stages": [{"prompt": [text]}]}):
         with pytest.raises(OrderRejected):
@@ -57,7 +57,7 @@ async def test_an_order_with_text_that_cannot_be_kept_is_rejected(scene: Scene, 
 
 
 @pytest.mark.parametrize("text", UNKEEPABLE)
-async def test_a_reason_with_such_text_stops_nothing(scene: Scene, text: str) -> None:
+async def test_a_reason_with_such_text_stops_nothing(scene: RecordsFixture, text: str) -> None:
     """A provider's words and a user's: what they explain is written all the same."""
     kept = "".join("\N{REPLACEMENT CHARACTER}" if letter in "\x00\ud83d\udfff" else letter for letter in text)
     job = await scene.opened(await scene.member(), (2,))
@@ -77,7 +77,7 @@ async def test_a_reason_with_such_text_stops_nothing(scene: Scene, text: str) ->
     assert (await rejected.open(rejection=text)).failure == kept
 
 
-async def test_a_balance_that_would_not_fit_is_refused_in_words(scene: Scene) -> None:
+async def test_a_balance_that_would_not_fit_is_refused_in_words(scene: RecordsFixture) -> None:
     user_id = await scene.member(2_000_000_000)
     before = await scene.dump()
     with pytest.raises(NotPossibleNow, match="2000000000 credits; with 1000000000 more the balance would not be"):
@@ -86,7 +86,7 @@ async def test_a_balance_that_would_not_fit_is_refused_in_words(scene: Scene) ->
     assert (await scene.records.grant(user_id, 147_483_647, "the last")).balance == 2**31 - 1
 
 
-async def test_numbers_beyond_every_column_change_nothing(scene: Scene) -> None:
+async def test_numbers_beyond_every_column_change_nothing(scene: RecordsFixture) -> None:
     assert await scene.records.reference_owners([2**31, 2**62, -1, 0]) == {}
     assert await scene.records.stored_file(2**62) is None
     job = await scene.opened(await scene.member(), (2,))
@@ -99,7 +99,9 @@ async def test_numbers_beyond_every_column_change_nothing(scene: Scene) -> None:
     assert await scene.dump() == before
 
 
-async def test_a_worker_of_before_that_names_no_model_begins_its_calls(scene: Scene, functions: Functions) -> None:
+async def test_a_worker_of_before_that_names_no_model_begins_its_calls(
+    scene: RecordsFixture, functions: Functions
+) -> None:
     job = await scene.opened(await scene.member(), (2,))
     call = {"stage_index": 0, "ordinal": 0, "run_id": job.run, "call_id": str(uuid4()), "round": 0, "attempt": 1}
     begun = await functions.call("begin_attempt", job_id=str(job.job_id), provider="offline", looked=False, **call)
@@ -108,14 +110,14 @@ async def test_a_worker_of_before_that_names_no_model_begins_its_calls(scene: Sc
     assert (row["call_id"], row["model"]) == (call["call_id"], None)
 
 
-async def test_an_image_of_a_stage_that_was_not_ordered_is_never_charged(scene: Scene) -> None:
+async def test_an_image_of_a_stage_that_was_not_ordered_is_never_charged(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (2,))
     await job.make(0, stage=5)
     assert (await job.settle(0, stage=5)).settlement is Settlement.STAGE_FULL
     assert (await job.close()).total.charged == 0
 
 
-async def test_settling_a_job_whose_order_was_rejected_charges_nothing(scene: Scene) -> None:
+async def test_settling_a_job_whose_order_was_rejected_charges_nothing(scene: RecordsFixture) -> None:
     job = await scene.pending(await scene.member(), (2,))
     await job.open(rejection="no such thing")
     await job.make(0)
@@ -125,7 +127,7 @@ async def test_settling_a_job_whose_order_was_rejected_charges_nothing(scene: Sc
 
 
 @pytest.mark.parametrize("beginning", ["%", "_", "\\", "'", "~", "0' or true --", "\u00e9", "A", " "])
-async def test_a_beginning_is_taken_literally(scene: Scene, beginning: str) -> None:
+async def test_a_beginning_is_taken_literally(scene: RecordsFixture, beginning: str) -> None:
     job = await scene.pending(None)
     assert await scene.records.jobs_beginning(beginning, 10) == []
     for length in (0, 1, 8, 9, 36):
@@ -133,7 +135,7 @@ async def test_a_beginning_is_taken_literally(scene: Scene, beginning: str) -> N
         assert [row.job_id for row in found] == [job.job_id]
 
 
-async def test_limits_of_nothing_and_less_give_nothing(scene: Scene) -> None:
+async def test_limits_of_nothing_and_less_give_nothing(scene: RecordsFixture) -> None:
     job = await scene.opened(await scene.member(), (2,))
     for limit in (0, -1, -(2**31)):
         assert await scene.records.next_ordinals(job.job_id, 0, limit) == []
@@ -156,7 +158,7 @@ async def test_a_call_that_fits_no_function_says_which_migrations_are_needed(
         await functions.call(name, **arguments)
 
 
-async def test_a_run_or_job_that_is_not_there_is_refused_in_words(scene: Scene) -> None:
+async def test_a_run_or_job_that_is_not_there_is_refused_in_words(scene: RecordsFixture) -> None:
     stranger = scene.job(None)
     for call in (stranger.begin(0), stranger.attach(0), stranger.settle(0), stranger.close(), stranger.control(1)):
         with pytest.raises(JobNotFound, match=f"job {stranger.job_id} does not exist"):

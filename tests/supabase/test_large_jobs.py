@@ -94,11 +94,11 @@ def test_a_large_job_is_looked_at_by_what_is_new_of_it_before_the_planner_has_he
         for statement in STAGES:
             database.execute(statement.encode())
         before = read(database)
-        look = database.execute("select darkroom_look(md5('large')::uuid, now(), 0, 500, 500)").fetchone()
+        snapshot = database.execute("select darkroom_look(md5('large')::uuid, now(), 0, 500, 500)").fetchone()
         rows = read(database) - before
-    assert look is not None
+    assert snapshot is not None
     # Half of what has no picture was missed, half waits to be settled.
-    states = [one["state"] for one in look[0]["undelivered"]]
+    states = [one["state"] for one in snapshot[0]["undelivered"]]
     assert (states.count("missed"), states.count("making")) == (600, 600)
     assert rows < 10_000
 

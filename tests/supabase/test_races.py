@@ -19,7 +19,7 @@ from darkroom.records import Records
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.supabase import open_supabase
 from tests.contracts.invariants import broken
-from tests.contracts.scene import PRICE, Job, Scene
+from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
 from tests.contracts.tables import PostgresTables
 from tests.supabase.catalogs import EXISTING
 from tests.supabase.project import Project, run_file, running_project
@@ -40,17 +40,17 @@ def adopted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield project
 
 
-async def opened(project: Project) -> Scene:
+async def opened(project: Project) -> RecordsFixture:
     patient = httpx.Timeout(30)
     records: list[Records] = [
         SupabaseRecords(await open_supabase(project.url, project.service_role_key, timeouts=patient))
         for _ in range(CLIENTS)
     ]
-    return Scene(records[0], PostgresTables(project.database_uri), records[1:])
+    return RecordsFixture(records[0], PostgresTables(project.database_uri), records[1:])
 
 
 @pytest.fixture(params=["migrated", "adopted"])
-async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
+async def scene(request: pytest.FixtureRequest) -> AsyncIterator[RecordsFixture]:
     project: Project = request.getfixturevalue(request.param)
     project.reset()
     before = deadlocks(project)
@@ -86,7 +86,7 @@ async def all_at_once(work: list[Awaitable[object]]) -> None:
             raise result
 
 
-async def test_everything_at_once_on_one_members_jobs(scene: Scene) -> None:
+async def test_everything_at_once_on_one_members_jobs(scene: RecordsFixture) -> None:
     chance = Random(1)
     user_id = await scene.member(1_000_000)
     production_id = await scene.production(user_id)
@@ -155,7 +155,7 @@ async def test_everything_at_once_on_one_members_jobs(scene: Scene) -> None:
     assert production["generated_image_count"] == len(ids)
 
 
-async def test_jobs_of_one_production_that_end_at_once_wait_for_each_other(scene: Scene) -> None:
+async def test_jobs_of_one_production_that_end_at_once_wait_for_each_other(scene: RecordsFixture) -> None:
     """The checks of foreign keys of before share the production's key while each close wants its row."""
     user_id = await scene.member(100_000)
     for _ in range(4):
@@ -167,7 +167,7 @@ async def test_jobs_of_one_production_that_end_at_once_wait_for_each_other(scene
 
 
 @pytest.mark.parametrize("asked", [{"paused": True}, {"cancel_requested": True}, {"failing": True}])
-async def test_no_attempt_begins_once_the_flag_is_written(scene: Scene, asked: dict[str, Any]) -> None:
+async def test_no_attempt_begins_once_the_flag_is_written(scene: RecordsFixture, asked: dict[str, Any]) -> None:
     job = await scene.opened(await scene.member(100_000), (200,))
     begins = [asyncio.create_task(on(scene.connections[n % CLIENTS], job).begin(n, call=uuid4())) for n in range(60)]
     await next(asyncio.as_completed(begins))
@@ -181,7 +181,7 @@ async def test_no_attempt_begins_once_the_flag_is_written(scene: Scene, asked: d
     await job.close(End.CANCELLED)
 
 
-async def test_an_image_is_settled_before_the_close_or_not_at_all(scene: Scene) -> None:
+async def test_an_image_is_settled_before_the_close_or_not_at_all(scene: RecordsFixture) -> None:
     for _ in range(4):
         job = await scene.opened(await scene.member(10_000), (24,))
         for ordinal in range(24):
@@ -197,7 +197,7 @@ async def test_an_image_is_settled_before_the_close_or_not_at_all(scene: Scene) 
         assert receipt.total.released == (24 - len(counted)) * PRICE
 
 
-async def test_a_balance_for_three_jobs_opens_three_of_ten(scene: Scene) -> None:
+async def test_a_balance_for_three_jobs_opens_three_of_ten(scene: RecordsFixture) -> None:
     user_id = await scene.member(3 * 3 * PRICE + PRICE)
     jobs = [await scene.pending(user_id, (3,)) for _ in range(10)]
     answers = await asyncio.gather(*(on(scene.connections[n % CLIENTS], job).open() for n, job in enumerate(jobs)))
@@ -207,13 +207,13 @@ async def test_a_balance_for_three_jobs_opens_three_of_ten(scene: Scene) -> None
     assert (await scene.account(user_id)).held == 0
 
 
-async def test_two_runs_at_once_leave_one_in_charge(scene: Scene) -> None:
+async def test_two_runs_at_once_leave_one_in_charge(scene: RecordsFixture) -> None:
     for _ in range(5):
         job = await scene.pending(await scene.member(), (3,))
         runs = [job.named(number) for number in (1, 2, 3, 4)]
         work = [on(scene.connections[n % CLIENTS], job).open(run) for n, run in enumerate(runs)]
         answers = await asyncio.gather(*work)
-        assert answers[-1].turned_away is None
+        assert answers[-1].superseded is None
         live = [row["run_id"] for row in (await scene.dump())["quel_job_runs"] if row["job_id"] == str(job.job_id)]
         assert runs[-1] in live
         for run in runs[:-1]:
@@ -222,7 +222,7 @@ async def test_two_runs_at_once_leave_one_in_charge(scene: Scene) -> None:
         await job.close(run=runs[-1])
 
 
-async def test_one_picture_uploaded_many_times_at_once_is_one_attachment(scene: Scene) -> None:
+async def test_one_picture_uploaded_many_times_at_once_is_one_attachment(scene: RecordsFixture) -> None:
     users: list[UUID | None] = [await scene.member(), await scene.member(), None]
 
     def upload(user_id: UUID | None, records: Records) -> Awaitable[int]:
@@ -241,7 +241,7 @@ async def test_one_picture_uploaded_many_times_at_once_is_one_attachment(scene: 
     assert len(set.union(*found)) == 3
 
 
-async def test_a_hundred_grants_with_one_key_are_one(scene: Scene) -> None:
+async def test_a_hundred_grants_with_one_key_are_one(scene: RecordsFixture) -> None:
     user_id = uuid4()
     await asyncio.gather(*(scene.connections[n % CLIENTS].grant(user_id, 50, "invoice") for n in range(100)))
     assert (await scene.account(user_id)).balance == 50

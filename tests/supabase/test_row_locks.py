@@ -15,7 +15,7 @@ from darkroom.domain.images import Settlement
 from darkroom.domain.jobs import End
 from darkroom.records.supabase import SupabaseRecords
 from tests.contracts.conftest import open_project
-from tests.contracts.scene import PRICE, Job, Scene
+from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
 from tests.contracts.tables import PostgresTables
 from tests.supabase.project import Project
 
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.xdist_group("supabase")
 
 
 @pytest.fixture
-async def scene(project: Project) -> AsyncIterator[Scene]:
+async def scene(project: Project) -> AsyncIterator[RecordsFixture]:
     records = SupabaseRecords(await open_project(project))
-    yield Scene(records, PostgresTables(project.database_uri))
+    yield RecordsFixture(records, PostgresTables(project.database_uri))
     await records.close()
 
 
@@ -64,7 +64,7 @@ async def waits_for(project: Project, first: psycopg.AsyncConnection, work: Awai
 
 
 async def test_a_pause_waits_for_an_attempt_that_began_before(
-    project: Project, scene: Scene, first: psycopg.AsyncConnection
+    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
     job = await scene.opened(await scene.member(), (3,))
     assert (await begun(first, job, 0, uuid4()))["begin"] == "begun"
@@ -73,7 +73,7 @@ async def test_a_pause_waits_for_an_attempt_that_began_before(
 
 
 async def test_an_attempt_waits_for_a_pause_and_then_does_not_begin(
-    project: Project, scene: Scene, first: psycopg.AsyncConnection
+    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
     job = await scene.opened(await scene.member(), (3,))
     control = {"version": 1, "paused": True, "cancel_requested": False, "failing": False}
@@ -83,7 +83,9 @@ async def test_an_attempt_waits_for_a_pause_and_then_does_not_begin(
     assert (await scene.dump())["quel_generation_attempts"] == []
 
 
-async def test_attempts_of_one_job_do_not_wait_for_each_other(scene: Scene, first: psycopg.AsyncConnection) -> None:
+async def test_attempts_of_one_job_do_not_wait_for_each_other(
+    scene: RecordsFixture, first: psycopg.AsyncConnection
+) -> None:
     job = await scene.opened(await scene.member(), (3,))
     await begun(first, job, 0, uuid4())
     assert (await job.begin(1)).begin is Begin.BEGUN
@@ -91,7 +93,7 @@ async def test_attempts_of_one_job_do_not_wait_for_each_other(scene: Scene, firs
 
 
 async def test_a_close_waits_for_an_attachment_and_removes_it(
-    project: Project, scene: Scene, first: psycopg.AsyncConnection
+    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
     job = await scene.opened(await scene.member(), (3,))
     attached = ("path", 5, "sha")
@@ -103,7 +105,7 @@ async def test_a_close_waits_for_an_attachment_and_removes_it(
 
 
 async def test_an_attachment_waits_for_a_close_and_then_is_refused(
-    project: Project, scene: Scene, first: psycopg.AsyncConnection
+    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
     job = await scene.opened(await scene.member(), (3,))
     await done(first, "darkroom_close_run", job.job_id, job.run, "cancelled", None, "[]")
@@ -113,7 +115,7 @@ async def test_an_attachment_waits_for_a_close_and_then_is_refused(
 
 
 async def test_a_settlement_waits_for_a_close_and_then_charges_nothing(
-    project: Project, scene: Scene, first: psycopg.AsyncConnection
+    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
     job = await scene.opened(await scene.member(), (3,))
     await job.make(0)
@@ -123,7 +125,7 @@ async def test_a_settlement_waits_for_a_close_and_then_charges_nothing(
 
 
 async def test_a_close_waits_for_a_settlement_and_counts_it(
-    project: Project, scene: Scene, first: psycopg.AsyncConnection
+    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
     job = await scene.opened(await scene.member(), (3,))
     await job.make(0)
@@ -133,7 +135,7 @@ async def test_a_close_waits_for_a_settlement_and_counts_it(
 
 
 async def test_settlements_of_two_jobs_of_one_member_take_turns_at_the_balance(
-    project: Project, scene: Scene, first: psycopg.AsyncConnection
+    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
     user_id = await scene.member(1_000)
     one, two = [await scene.opened(user_id, (2,)) for _ in range(2)]
@@ -147,7 +149,7 @@ async def test_settlements_of_two_jobs_of_one_member_take_turns_at_the_balance(
 
 
 async def test_a_settlement_waits_for_a_grant_and_keeps_it(
-    project: Project, scene: Scene, first: psycopg.AsyncConnection
+    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
     user_id = await scene.member(1_000)
     job = await scene.opened(user_id, (2,))
@@ -158,7 +160,7 @@ async def test_a_settlement_waits_for_a_grant_and_keeps_it(
 
 
 async def test_a_job_that_opens_waits_for_the_hold_of_another(
-    project: Project, scene: Scene, first: psycopg.AsyncConnection
+    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
     user_id = await scene.member(3 * PRICE)
     one, two = [await scene.pending(user_id, (2,)) for _ in range(2)]
@@ -171,7 +173,7 @@ async def test_a_job_that_opens_waits_for_the_hold_of_another(
 
 
 async def test_the_run_before_waits_for_one_that_takes_over_and_is_refused(
-    project: Project, scene: Scene, first: psycopg.AsyncConnection
+    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
     job = await scene.opened(await scene.member(), (2,))
     newer = (job.job_id, job.named(2), "2027-01-01T00:00:00Z", False, None, "offline", None)

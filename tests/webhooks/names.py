@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
 from darkroom.domain.errors import ReceiverUnavailable
-from darkroom.webhooks.addresses import IPAddress
+from darkroom.webhooks.networks import IPAddress
 
 
 class NameServer:

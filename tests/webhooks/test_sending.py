@@ -1,8 +1,7 @@
 """How one webhook is sent: to the checked address under its name, following nothing, waiting for nobody long."""
 
 import socket
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import pytest
 
 from darkroom.domain.errors import ReceiverGone, ReceiverUnavailable
 from darkroom.webhooks import sending
-from darkroom.webhooks.guard import Destination
-from darkroom.webhooks.sending import HttpSender, retry_after
+from darkroom.webhooks.egress_policy import Destination
+from darkroom.webhooks.sending import HttpSender
 from darkroom.webhooks.target import read_target
 from tests.webhooks.certificates import certified
 from tests.webhooks.receiver import Receiver
@@ -111,12 +110,3 @@ async def test_the_status_counts_whatever_becomes_of_the_rest(answer: str) -> No
     async with Receiver(answer) as receiver:
         assert await HttpSender().post(destination(receiver.hook), HEADERS, b"{}") in (200, 204)
         await receiver.until(lambda: receiver.connections == 0)
-
-
-def test_retry_after_is_seconds_or_a_date() -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True)
-    assert retry_after("120") == timedelta(minutes=2)
-    assert timedelta(minutes=9) < (retry_after(soon) or timedelta(0)) <= timedelta(minutes=10)
-    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == timedelta(0)
-    for nonsense in (None, "", "soon", "-5", "1.5", "9" * 400, "Wed, 99 Oct 2015 07:28:00 GMT"):
-        assert retry_after(nonsense) is None

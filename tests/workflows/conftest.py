@@ -36,8 +36,7 @@ async def skipping_client() -> AsyncIterator[Client]:
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server skips timers, not the back-off of activities: make that short."""
-    monkeypatch.setattr(activities.errors, "FIRST_DELAY", timedelta(milliseconds=5))
-    monkeypatch.setattr(activities.errors, "LONGEST_DELAY", timedelta(milliseconds=20))
+    monkeypatch.setattr(activities.errors, "retry_delay", lambda *_: timedelta(milliseconds=10))
 
 
 @pytest.fixture

@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client as TemporalClient
+from temporalio.client import WorkflowHandle
 from temporalio.worker import Interceptor
 
 from darkroom.bootstrap import Parts, open_parts
-from darkroom.desk import Desk
+from darkroom.client.jobs import Client
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.names import LOCAL_USER, job_workflow_id
 from darkroom.domain.receipts import Receipt
 from darkroom.providers import ImageProvider
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
-from darkroom.webhooks.guard import Resolver
-from darkroom.workers import running_workers
+from darkroom.webhooks.egress_policy import Resolver
 from tests.workflows.scripted import ScriptedProvider
+from worker import running_workers
 from workflows.pipeline_job import PipelineJobWorkflow
 
 OPENING_BALANCE = 100_000
@@ -34,8 +35,8 @@ class Stack:
 
     parts: Parts
     provider: ScriptedProvider
+    temporal: TemporalClient
     client: Client
-    desk: Desk
     user_id: UUID | None = LOCAL_USER
     jobs: list[UUID] = field(default_factory=list)
 
@@ -43,17 +44,17 @@ class Stack:
         """Submit an order with a stage per quantity."""
         document = {"stages": [{"prompt": f"stage {n}", "quantity": q} for n, q in enumerate(quantities)], **extra}
         job_id = uuid4()
-        await self.desk.submit(document, job_id=job_id, user_id=self.user_id)
+        await self.client.submit(document, job_id=job_id, user_id=self.user_id)
         self.jobs.append(job_id)
         return job_id
 
     def handle(self, job_id: UUID) -> WorkflowHandle[PipelineJobWorkflow, Receipt]:
         """The job's workflow."""
-        return self.client.get_workflow_handle_for(PipelineJobWorkflow.run, job_workflow_id(job_id))
+        return self.temporal.get_workflow_handle_for(PipelineJobWorkflow.run, job_workflow_id(job_id))
 
     async def row(self, job_id: UUID) -> JobRow:
         """The job's row."""
-        return await self.desk.job(job_id)
+        return await self.client.job(job_id)
 
     async def balance(self) -> int:
         """The user's credits."""
@@ -83,7 +84,7 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: fl
 
 @asynccontextmanager
 async def running_stack(
-    client: Client,
+    temporal: TemporalClient,
     home: Path,
     provider: ScriptedProvider | None = None,
     *,
@@ -105,5 +106,5 @@ async def running_stack(
         chosen, records=records, providers=providers or {"offline": provider}, resolver=resolver
     ) as parts:
         await records.ensure_member(LOCAL_USER, opening_balance)
-        async with running_workers(parts, client, interceptors=interceptors):
-            yield Stack(parts=parts, provider=provider, client=client, desk=parts.desk(client))
+        async with running_workers(parts, temporal, interceptors=interceptors):
+            yield Stack(parts=parts, provider=provider, temporal=temporal, client=parts.client(temporal))

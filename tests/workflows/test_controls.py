@@ -6,7 +6,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client as TemporalClient
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from darkroom.domain.batches import NextOrdinalsInput
@@ -57,14 +58,14 @@ async def _paused_while_the_quota_was_spent(stack: Stack, quantity: int) -> UUID
     stack.provider.gate.clear()
     job_id = await stack.order(quantity)
     await stack.provider.until_calls(1)
-    await stack.desk.pause(job_id, "lunch")
+    await stack.client.pause(job_id, "lunch")
     await until_heard(stack, job_id, "set_control", 1)
     stack.provider.gate.set()
     await until_heard(stack, job_id, "set_control", 2)
     return job_id
 
 
-async def test_a_quota_that_is_back_does_not_lift_the_users_pause(skipping_client: Client, home: Path) -> None:
+async def test_a_quota_that_is_back_does_not_lift_the_users_pause(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider({(0, 0): [Act.QUOTA]})
     async with running_stack(skipping_client, home, provider, stage_concurrency=1) as stack:
         job_id = await _paused_while_the_quota_was_spent(stack, 2)
@@ -72,23 +73,27 @@ async def test_a_quota_that_is_back_does_not_lift_the_users_pause(skipping_clien
         row = await stack.row(job_id)
         assert (row.status, row.paused, row.pause_reason) == (JobStatus.PROCESSING, True, "lunch")
         assert provider.total_calls == 1
-        await stack.desk.resume(job_id)
+        await stack.client.resume(job_id)
         receipt = await end_of(stack, job_id)
         assert receipt.delivered == 2
         assert provider.calls == {(0, 0): 2, (0, 1): 1}
         await stack.check_invariants()
 
 
-async def test_resume_lifts_the_users_pause_and_that_of_a_spent_quota(skipping_client: Client, home: Path) -> None:
+async def test_resume_lifts_the_users_pause_and_that_of_a_spent_quota(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     provider = ScriptedProvider({(0, 0): [Act.QUOTA]})
     async with running_stack(without_time_skipping(skipping_client), home, provider, stage_concurrency=1) as stack:
         job_id = await _paused_while_the_quota_was_spent(stack, 2)
-        await stack.desk.resume(job_id)
+        await stack.client.resume(job_id)
         assert (await end_of(stack, job_id)).delivered == 2
         await stack.check_invariants()
 
 
-async def test_a_spent_quota_is_shown_and_pauses_the_other_stages_too(skipping_client: Client, home: Path) -> None:
+async def test_a_spent_quota_is_shown_and_pauses_the_other_stages_too(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     provider = ScriptedProvider({(0, 0): [Act.QUOTA]})
     provider.gate.clear()
     async with running_stack(without_time_skipping(skipping_client), home, provider, stage_concurrency=1) as stack:
@@ -100,7 +105,7 @@ async def test_a_spent_quota_is_shown_and_pauses_the_other_stages_too(skipping_c
         assert (row.status, row.paused) == (JobStatus.PROCESSING, True)
         assert row.pause_reason == "the daily quota is spent"
         assert provider.total_calls < 5
-        await stack.desk.resume(job_id)
+        await stack.client.resume(job_id)
         receipt = await end_of(stack, job_id)
         assert receipt.delivered == 5
         assert provider.calls == {(0, 0): 2, (0, 1): 1, (1, 0): 1, (1, 1): 1, (1, 2): 1}
@@ -108,7 +113,7 @@ async def test_a_spent_quota_is_shown_and_pauses_the_other_stages_too(skipping_c
 
 
 async def test_a_quota_that_claims_to_be_back_already_is_no_busy_loop_of_calls(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     provider = ScriptedProvider({(0, 0): [Act.QUOTA] * 2})
     provider.quota_until = datetime.now(UTC) - timedelta(hours=1)
@@ -123,13 +128,13 @@ async def test_a_quota_that_claims_to_be_back_already_is_no_busy_loop_of_calls(
 
 
 async def test_a_pause_while_a_round_asks_for_its_ordinals_neither_ends_the_job_nor_uses_up_the_round(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     asking = Between("next_ordinals")
     async with running_stack(skipping_client, home, interceptors=[asking]) as stack:
 
         async def pause(asked: NextOrdinalsInput) -> None:
-            await stack.desk.pause(asked.job_id)
+            await stack.client.pause(asked.job_id)
             await _until_paused(stack, asked.job_id)
             await until_heard(stack, asked.job_id, "set_control", 1)
 
@@ -141,7 +146,7 @@ async def test_a_pause_while_a_round_asks_for_its_ordinals_neither_ends_the_job_
         row = await stack.row(job_id)
         assert (row.status, row.paused, stack.provider.total_calls) == (JobStatus.PROCESSING, True, 0)
         assert (await stack.handle(job_id).describe()).status is WorkflowExecutionStatus.RUNNING
-        await stack.desk.resume(job_id)
+        await stack.client.resume(job_id)
         receipt = await end_of(stack, job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 2)
         assert receipt.total.top_up_rounds == 0
@@ -150,15 +155,15 @@ async def test_a_pause_while_a_round_asks_for_its_ordinals_neither_ends_the_job_
 
 
 async def test_a_pause_and_its_resume_while_a_round_asks_for_its_ordinals_change_nothing(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     asking = Between("next_ordinals")
     async with running_stack(skipping_client, home, interceptors=[asking]) as stack:
 
         async def pause_and_resume(asked: NextOrdinalsInput) -> None:
-            await stack.desk.pause(asked.job_id)
+            await stack.client.pause(asked.job_id)
             await until_heard(stack, asked.job_id, "set_control", 1)
-            await stack.desk.resume(asked.job_id)
+            await stack.client.resume(asked.job_id)
             await until_heard(stack, asked.job_id, "set_control", 2)
 
         asking.before = pause_and_resume
@@ -169,16 +174,16 @@ async def test_a_pause_and_its_resume_while_a_round_asks_for_its_ordinals_change
 
 
 async def test_a_cancel_during_a_pause_delivers_what_staging_could_not_take_before(
-    skipping_client: Client, home: Path, monkeypatch: pytest.MonkeyPatch
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staging = BrokenFolder(monkeypatch, errno.ENOSPC, "/staging/")
     async with running_stack(skipping_client, home, stage_concurrency=1) as stack:
         job_id = await stack.order(3)
         await staging.until_failed()
-        await stack.desk.pause(job_id)
+        await stack.client.pause(job_id)
         await until_batches_ended(stack, job_id)
         staging.mended = True
-        await stack.desk.cancel(job_id)
+        await stack.client.cancel(job_id)
         receipt = await end_of(stack, job_id)
         assert (receipt.status, receipt.delivered, receipt.total.charged) == (JobStatus.CANCELLED, 1, PRICE)
         assert (receipt.total.provider_calls, receipt.total.unknown_calls) == (1, 0)
@@ -187,13 +192,13 @@ async def test_a_cancel_during_a_pause_delivers_what_staging_could_not_take_befo
 
 
 async def test_a_cancel_during_a_pause_delivers_what_a_lost_worker_had_staged(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     generating = Between("generate")
     async with running_stack(skipping_client, home, interceptors=[generating], stage_concurrency=1) as stack:
 
         async def lose_the_answer_after_a_pause(image: GenerateInput) -> None:
-            await stack.desk.pause(image.key.job_id)
+            await stack.client.pause(image.key.job_id)
             await until_heard(stack, image.key.job_id, "set_control", 1)
             raise ApplicationError("the answer was lost", category=ApplicationErrorCategory.BENIGN)
 
@@ -201,7 +206,7 @@ async def test_a_cancel_during_a_pause_delivers_what_a_lost_worker_had_staged(
         job_id = await stack.order(3)
         await until_batches_ended(stack, job_id)
         assert (await stack.row(job_id)).completed_images == 0
-        await stack.desk.cancel(job_id)
+        await stack.client.cancel(job_id)
         receipt = await end_of(stack, job_id)
         assert (receipt.status, receipt.delivered, receipt.total.charged) == (JobStatus.CANCELLED, 1, PRICE)
         assert (receipt.total.provider_calls, receipt.total.unknown_calls) == (1, 0)

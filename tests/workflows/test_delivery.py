@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from pydantic import JsonValue
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client as TemporalClient
+from temporalio.client import WorkflowExecutionStatus
 
 from darkroom.domain.jobs import JobInput, NewJob
 from darkroom.domain.names import TaskQueue
@@ -20,10 +21,10 @@ from workflows.pipeline_job import PipelineJobWorkflow
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
 
 
-async def test_a_job_delivers_exactly_what_was_ordered(skipping_client: Client, home: Path) -> None:
+async def test_a_job_delivers_exactly_what_was_ordered(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
         job_id = await stack.order(3, 2)
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         row = await stack.row(job_id)
         assert (receipt.status, receipt.delivered, receipt.missing) == (JobStatus.COMPLETED, 5, ())
         assert (row.completed_images, len(row.generated_attach_ids)) == (5, 5)
@@ -34,20 +35,22 @@ async def test_a_job_delivers_exactly_what_was_ordered(skipping_client: Client, 
         await stack.check_invariants()
 
 
-async def test_what_misses_is_made_up_for_by_new_ordinals(skipping_client: Client, home: Path) -> None:
+async def test_what_misses_is_made_up_for_by_new_ordinals(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider({(0, 1): [Act.MISS], (0, 3): [Act.GARBAGE], (0, 4): [Act.MISS]})
     async with running_stack(skipping_client, home, provider) as stack:
-        receipt = await stack.desk.result(await stack.order(4))
+        receipt = await stack.client.result(await stack.order(4))
         assert (receipt.delivered, receipt.total.misses, receipt.total.top_up_rounds) == (4, 3, 2)
         assert sorted(provider.calls) == [(0, n) for n in range(7)]
         await stack.check_invariants()
 
 
-async def test_a_stage_that_stays_short_says_why_and_the_job_completes(skipping_client: Client, home: Path) -> None:
+async def test_a_stage_that_stays_short_says_why_and_the_job_completes(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     provider = ScriptedProvider({(0, n): [Act.MISS] for n in range(1, 50)})
     async with running_stack(skipping_client, home, provider) as stack:
         job_id = await stack.order(3, max_top_ups=2)
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         row = await stack.row(job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 1)
         assert (row.failed_images, row.completed_images) == (2, 1)
@@ -56,11 +59,11 @@ async def test_a_stage_that_stays_short_says_why_and_the_job_completes(skipping_
         await stack.check_invariants()
 
 
-async def test_a_job_that_delivers_nothing_has_failed(skipping_client: Client, home: Path) -> None:
+async def test_a_job_that_delivers_nothing_has_failed(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider({(0, n): [Act.MISS] for n in range(50)})
     async with running_stack(skipping_client, home, provider) as stack:
         job_id = await stack.order(1, max_top_ups=1)
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         row = await stack.row(job_id)
         assert (receipt.status, row.failed_images) == (JobStatus.FAILED, 1)
         assert row.error_message is not None
@@ -69,24 +72,24 @@ async def test_a_job_that_delivers_nothing_has_failed(skipping_client: Client, h
 
 
 async def test_transient_faults_are_retried_and_the_last_attempt_is_a_miss(
-    skipping_client: Client, home: Path, monkeypatch: pytest.MonkeyPatch
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Twenty attempts are the rule; the server waits about a second before each, so here three are the last.
-    monkeypatch.setattr("darkroom.workers.PROVIDER_ATTEMPTS", 3)
+    monkeypatch.setattr("worker.PROVIDER_ATTEMPTS", 3)
     assert policies.PROVIDER_CALL.maximum_attempts == 20
     provider = ScriptedProvider({(0, 0): [Act.FAULT] * 2, (0, 1): [Act.FAULT] * 3})
     async with running_stack(skipping_client, home, provider, top_up_delay=0) as stack:
-        receipt = await stack.desk.result(await stack.order(2))
+        receipt = await stack.client.result(await stack.order(2))
         assert receipt.delivered == 2
         assert provider.calls == {(0, 0): 3, (0, 1): 3, (0, 2): 1}
         assert (receipt.total.faults, receipt.total.misses) == (2 + 2, 1)
         await stack.check_invariants()
 
 
-async def test_a_final_refusal_stops_its_stage_and_no_other(skipping_client: Client, home: Path) -> None:
+async def test_a_final_refusal_stops_its_stage_and_no_other(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider({(0, 0): [Act.REFUSE_FINALLY]})
     async with running_stack(skipping_client, home, provider, stage_concurrency=1) as stack:
-        receipt = await stack.desk.result(await stack.order(3, 2))
+        receipt = await stack.client.result(await stack.order(3, 2))
         assert receipt.status is JobStatus.COMPLETED
         assert [(m.stage_index, m.reason) for m in receipt.missing] == [(0, "this prompt is blocked")]
         assert provider.calls[0, 1] == 0
@@ -94,15 +97,15 @@ async def test_a_final_refusal_stops_its_stage_and_no_other(skipping_client: Cli
         await stack.check_invariants()
 
 
-async def test_three_refusals_without_a_delivery_stop_a_stage(skipping_client: Client, home: Path) -> None:
+async def test_three_refusals_without_a_delivery_stop_a_stage(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider({(0, n): [Act.REFUSE] for n in range(50)})
     async with running_stack(skipping_client, home, provider, stage_concurrency=1) as stack:
-        receipt = await stack.desk.result(await stack.order(6))
+        receipt = await stack.client.result(await stack.order(6))
         assert (receipt.status, receipt.total.refusals, provider.total_calls) == (JobStatus.FAILED, 3, 3)
         await stack.check_invariants()
 
 
-async def test_refusals_after_a_delivery_are_misses(skipping_client: Client, home: Path) -> None:
+async def test_refusals_after_a_delivery_are_misses(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider({(0, n): [Act.REFUSE] for n in range(1, 5)})
     async with running_stack(skipping_client, home, provider, stage_concurrency=1) as stack:
         provider.gate.clear()
@@ -112,21 +115,23 @@ async def test_refusals_after_a_delivery_are_misses(skipping_client: Client, hom
         provider.gate.clear()  # the first call is through; the next one waits until its picture counts
 
         async def the_workflow_knows() -> bool:
-            seen = await stack.desk.progress(job_id)
+            seen = await stack.client.progress(job_id)
             return (seen.source, seen.progress.completed_images) == ("workflow", 1)
 
         await until(the_workflow_knows, "the first delivery")
         provider.gate.set()
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert (receipt.delivered, receipt.total.refusals) == (5, 4)
         await stack.check_invariants()
 
 
-async def test_a_permanent_fault_stops_the_job_and_keeps_what_is_delivered(skipping_client: Client, home: Path) -> None:
+async def test_a_permanent_fault_stops_the_job_and_keeps_what_is_delivered(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     provider = ScriptedProvider({(0, 2): [Act.STOP]})
     async with running_stack(skipping_client, home, provider, stage_concurrency=1) as stack:
         job_id = await stack.order(6)
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         row = await stack.row(job_id)
         assert receipt.status is JobStatus.FAILED
         assert row.error_message == "the key is not valid; set GEMINI_API_KEY"
@@ -135,48 +140,52 @@ async def test_a_permanent_fault_stops_the_job_and_keeps_what_is_delivered(skipp
         await stack.check_invariants()
 
 
-async def test_a_balance_that_does_not_cover_the_order_fails_it_at_once(skipping_client: Client, home: Path) -> None:
+async def test_a_balance_that_does_not_cover_the_order_fails_it_at_once(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     async with running_stack(skipping_client, home, opening_balance=59) as stack:
-        receipt = await stack.desk.result(await stack.order(3))
+        receipt = await stack.client.result(await stack.order(3))
         assert receipt.error_message == "insufficient credits: need 60, available 59"
         assert (receipt.status, stack.provider.total_calls) == (JobStatus.FAILED, 0)
         await stack.check_invariants()
 
 
-async def test_max_credits_is_allotted_in_order_and_never_exceeded(skipping_client: Client, home: Path) -> None:
+async def test_max_credits_is_allotted_in_order_and_never_exceeded(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
-        receipt = await stack.desk.result(await stack.order(3, 3, max_credits=4 * PRICE + 5))
+        receipt = await stack.client.result(await stack.order(3, 3, max_credits=4 * PRICE + 5))
         assert (receipt.delivered, stack.provider.total_calls) == (4, 4)
         assert [(m.stage_index, m.missing) for m in receipt.missing] == [(1, 2)]
         assert "max_credits" in receipt.missing[0].reason
         await stack.check_invariants()
 
 
-async def test_an_anonymous_job_is_free(skipping_client: Client, home: Path) -> None:
+async def test_an_anonymous_job_is_free(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
         stack.user_id = None
-        receipt = await stack.desk.result(await stack.order(2))
+        receipt = await stack.client.result(await stack.order(2))
         assert (receipt.delivered, receipt.total.charged, receipt.unit_price) == (2, 0, 0)
         assert len(await stack.parts.storage.keys("generated-images/user-anonymous/")) == 2
 
 
-async def test_cancel_keeps_what_is_under_way_and_begins_nothing_more(skipping_client: Client, home: Path) -> None:
+async def test_cancel_keeps_what_is_under_way_and_begins_nothing_more(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     provider = ScriptedProvider()
     provider.gate.clear()
     async with running_stack(skipping_client, home, provider, stage_concurrency=4) as stack:
         job_id = await stack.order(10)
         await provider.until_calls(4)
-        answer = await stack.desk.cancel(job_id, "enough")
+        answer = await stack.client.cancel(job_id, "enough")
         assert answer.success
         await until(lambda: _flagged(stack, job_id), "the flag on the row")
-        assert not (await stack.desk.cancel(job_id)).success
+        assert not (await stack.client.cancel(job_id)).success
         provider.gate.set()
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         row = await stack.row(job_id)
         assert (receipt.status, receipt.delivered, provider.total_calls) == (JobStatus.CANCELLED, 4, 4)
         assert (row.failed_images, receipt.total.charged) == (0, 4 * PRICE)
         assert [m.reason for m in receipt.missing] == ["cancelled"]
-        assert not (await stack.desk.cancel(job_id)).success
+        assert not (await stack.client.cancel(job_id)).success
         await stack.check_invariants()
 
 
@@ -184,7 +193,7 @@ async def _flagged(stack: Stack, job_id: UUID) -> bool:
     return (await stack.row(job_id)).cancel_requested
 
 
-async def test_temporals_own_cancel_does_the_same(skipping_client: Client, home: Path) -> None:
+async def test_temporals_own_cancel_does_the_same(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider()
     provider.gate.clear()
     async with running_stack(skipping_client, home, provider, stage_concurrency=3) as stack:
@@ -193,51 +202,53 @@ async def test_temporals_own_cancel_does_the_same(skipping_client: Client, home:
         await stack.handle(job_id).cancel()
         await until(lambda: _flagged(stack, job_id), "the flag on the row")
         provider.gate.set()
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert (receipt.status, receipt.delivered, provider.total_calls) == (JobStatus.CANCELLED, 3, 3)
         description = await stack.handle(job_id).describe()
         assert description.status is WorkflowExecutionStatus.COMPLETED
         await stack.check_invariants()
 
 
-async def test_cancelling_a_child_stops_its_stage_only(skipping_client: Client, home: Path) -> None:
+async def test_cancelling_a_child_stops_its_stage_only(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider()
     provider.gate.clear()
     async with running_stack(skipping_client, home, provider, stage_concurrency=2) as stack:
         job_id = await stack.order(5, 3)
         await provider.until_calls(4)
-        child = stack.client.get_workflow_handle(f"job-{job_id}/stage-0/round-0/batch-0")
+        child = stack.temporal.get_workflow_handle(f"job-{job_id}/stage-0/round-0/batch-0")
         await child.cancel()
         provider.gate.set()
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert receipt.status is JobStatus.COMPLETED
         assert receipt.delivered < 8
         assert [m.stage_index for m in receipt.missing] == [0]
-        seen = await stack.desk.progress(job_id)
+        seen = await stack.client.progress(job_id)
         assert [stage.status for stage in seen.progress.stages] == [StageStatus.CANCELLED, StageStatus.COMPLETE]
         await stack.check_invariants()
 
 
-async def test_a_terminated_child_is_not_a_failed_job(skipping_client: Client, home: Path) -> None:
+async def test_a_terminated_child_is_not_a_failed_job(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider()
     provider.gate.clear()
     async with running_stack(skipping_client, home, provider, stage_concurrency=2) as stack:
         job_id = await stack.order(4)
         await provider.until_calls(2)
-        await stack.client.get_workflow_handle(f"job-{job_id}/stage-0/round-0/batch-0").terminate()
+        await stack.temporal.get_workflow_handle(f"job-{job_id}/stage-0/round-0/batch-0").terminate()
         provider.gate.set()
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 4)
         await stack.check_invariants()
 
 
-async def test_a_paused_job_begins_nothing_and_resumes_the_same_ordinals(skipping_client: Client, home: Path) -> None:
+async def test_a_paused_job_begins_nothing_and_resumes_the_same_ordinals(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     provider = ScriptedProvider()
     provider.gate.clear()
     async with running_stack(skipping_client, home, provider, stage_concurrency=2) as stack:
         job_id = await stack.order(6)
         await provider.until_calls(2)
-        await stack.desk.pause(job_id, "lunch")
+        await stack.client.pause(job_id, "lunch")
         await until(lambda: _paused(stack, job_id), "the pause on the row")
         provider.gate.set()
 
@@ -247,8 +258,8 @@ async def test_a_paused_job_begins_nothing_and_resumes_the_same_ordinals(skippin
         await until(settled, "the two calls under way being delivered")
         row = await stack.row(job_id)
         assert (row.status, row.pause_reason, provider.total_calls) == (JobStatus.PROCESSING, "lunch", 2)
-        await stack.desk.resume(job_id)
-        receipt = await stack.desk.result(job_id)
+        await stack.client.resume(job_id)
+        receipt = await stack.client.result(job_id)
         assert receipt.delivered == 6
         assert provider.calls == {(0, n): 1 for n in range(6)}
         assert receipt.total.top_up_rounds == 0
@@ -259,63 +270,65 @@ async def _paused(stack: Stack, job_id: UUID) -> bool:
     return (await stack.row(job_id)).paused
 
 
-async def test_a_paused_job_can_be_cancelled(skipping_client: Client, home: Path) -> None:
+async def test_a_paused_job_can_be_cancelled(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider()
     provider.gate.clear()
     async with running_stack(skipping_client, home, provider, stage_concurrency=1) as stack:
         job_id = await stack.order(4)
         await provider.until_calls(1)
-        await stack.desk.pause(job_id)
+        await stack.client.pause(job_id)
         await until(lambda: _paused(stack, job_id), "the pause on the row")
-        await stack.desk.cancel(job_id)
+        await stack.client.cancel(job_id)
         provider.gate.set()
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.CANCELLED, 1)
         row = await stack.row(job_id)
         assert not row.paused
         await stack.check_invariants()
 
 
-async def test_a_spent_daily_quota_pauses_the_job_until_it_is_back(skipping_client: Client, home: Path) -> None:
+async def test_a_spent_daily_quota_pauses_the_job_until_it_is_back(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider({(0, 1): [Act.QUOTA]})
     provider.quota_until = datetime.now(UTC) + timedelta(hours=5)
     async with running_stack(skipping_client, home, provider, stage_concurrency=1) as stack:
         job_id = await stack.order(3)
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert receipt.delivered == 3
         assert provider.calls == {(0, 0): 1, (0, 1): 2, (0, 2): 1}
         assert (await stack.handle(job_id).query(PipelineJobWorkflow.progress)).status is JobStatus.COMPLETED
         await stack.check_invariants()
 
 
-async def test_a_restart_delivers_only_what_is_missing_at_the_first_price(skipping_client: Client, home: Path) -> None:
+async def test_a_restart_delivers_only_what_is_missing_at_the_first_price(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     provider = ScriptedProvider({(0, n): [Act.MISS] for n in range(2, 8)})
     async with running_stack(skipping_client, home, provider) as stack:
         job_id = await stack.order(4, max_top_ups=1)
-        first = await stack.desk.result(job_id)
+        first = await stack.client.result(job_id)
         assert first.delivered == 2
         provider.script.clear()
-        assert (await stack.desk.restart(job_id)).success
-        receipt = await stack.desk.result(job_id)
+        assert (await stack.client.restart(job_id)).success
+        receipt = await stack.client.result(job_id)
         assert (receipt.status, receipt.delivered, receipt.last_run.delivered) == (JobStatus.COMPLETED, 4, 2)
         assert receipt.last_run.charged == 2 * PRICE
         assert all(times == 1 for times in provider.calls.values())
         await stack.check_invariants()
 
 
-async def test_a_second_submit_of_the_same_id_finds_the_job(skipping_client: Client, home: Path) -> None:
+async def test_a_second_submit_of_the_same_id_finds_the_job(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
         job_id = await stack.order(2)
-        again = await stack.desk.submit(
+        again = await stack.client.submit(
             {"stages": [{"prompt": "x", "quantity": 9}]}, job_id=job_id, user_id=stack.user_id
         )
         assert again.found
         assert again.total_images == 2
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert receipt.delivered == 2
 
 
-async def test_a_cancelled_pending_job_turns_a_late_workflow_away(skipping_client: Client, home: Path) -> None:
+async def test_a_cancelled_pending_job_turns_a_late_workflow_away(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
         job_id = uuid4()
         document: dict[str, JsonValue] = {"stages": [{"prompt": "x", "quantity": 2}]}
@@ -329,12 +342,12 @@ async def test_a_cancelled_pending_job_turns_a_late_workflow_away(skipping_clien
             priority=3,
         )
         await stack.parts.records.create_job(new)
-        assert (await stack.desk.cancel(job_id)).status is JobStatus.CANCELLED
-        handle = await stack.client.start_workflow(
+        assert (await stack.client.cancel(job_id)).status is JobStatus.CANCELLED
+        handle = await stack.temporal.start_workflow(
             PipelineJobWorkflow.run, JobInput(job_id=job_id), id=f"job-{job_id}", task_queue=TaskQueue.ORCHESTRATE
         )
         await handle.result()
         assert (await stack.row(job_id)).status is JobStatus.CANCELLED
-        assert (await stack.desk.restart(job_id)).success
-        assert (await stack.desk.result(job_id)).delivered == 2
+        assert (await stack.client.restart(job_id)).success
+        assert (await stack.client.result(job_id)).delivered == 2
         await stack.check_invariants()

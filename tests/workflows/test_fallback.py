@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from temporalio.client import Client
+from temporalio.client import Client as TemporalClient
 
 from darkroom.domain.images import ImageRequest, ProviderAnswer
 from darkroom.domain.progress import JobStatus
@@ -38,12 +38,12 @@ BOTH = {"providers": ["first", "second"]}
 async def delivered(stack: Stack, *quantities: int) -> Receipt:
     """An order that names both providers, to its end."""
     job_id = await stack.order(*quantities, **BOTH)
-    receipt = await stack.desk.result(job_id)
+    receipt = await stack.client.result(job_id)
     await stack.check_invariants()
     return receipt
 
 
-async def test_the_second_is_not_asked_while_the_first_delivers(skipping_client: Client, home: Path) -> None:
+async def test_the_second_is_not_asked_while_the_first_delivers(skipping_client: TemporalClient, home: Path) -> None:
     first, second = ScriptedProvider(), ScriptedProvider()
     async with running_stack(skipping_client, home, providers={"first": first, "second": second}) as stack:
         receipt = await delivered(stack, 4, 3)
@@ -51,7 +51,7 @@ async def test_the_second_is_not_asked_while_the_first_delivers(skipping_client:
         assert second.total_calls == 0
 
 
-async def test_one_that_is_out_of_quota_hands_over_without_a_pause(skipping_client: Client, home: Path) -> None:
+async def test_one_that_is_out_of_quota_hands_over_without_a_pause(skipping_client: TemporalClient, home: Path) -> None:
     first, second = Always(Act.QUOTA), ScriptedProvider()
     async with running_stack(
         skipping_client, home, providers={"first": first, "second": second}, stage_concurrency=2
@@ -63,7 +63,7 @@ async def test_one_that_is_out_of_quota_hands_over_without_a_pause(skipping_clie
         assert receipt.total.top_up_rounds == 0
 
 
-async def test_the_job_pauses_only_when_all_are_out_of_quota(skipping_client: Client, home: Path) -> None:
+async def test_the_job_pauses_only_when_all_are_out_of_quota(skipping_client: TemporalClient, home: Path) -> None:
     first, second = Always(Act.QUOTA), Always(Act.QUOTA)
     first.quota_until = datetime.now(UTC) + timedelta(hours=5)
     second.quota_until = datetime.now(UTC) + timedelta(hours=2)
@@ -79,13 +79,13 @@ async def test_the_job_pauses_only_when_all_are_out_of_quota(skipping_client: Cl
         calls = first.total_calls
         second.act = Act.DRAW
         # Time is skipped to when the first quota is back, that of the second in the order.
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert (receipt.delivered, made_by(receipt)["second"][0]) == (3, 3)
         assert first.total_calls == calls
         await stack.check_invariants()
 
 
-async def test_resume_asks_the_first_again(skipping_client: Client, home: Path) -> None:
+async def test_resume_asks_the_first_again(skipping_client: TemporalClient, home: Path) -> None:
     first, second = Always(Act.QUOTA), Always(Act.QUOTA)
     async with running_stack(skipping_client, home, providers={"first": first, "second": second}) as stack:
         job_id = await stack.order(3, **BOTH)
@@ -95,12 +95,12 @@ async def test_resume_asks_the_first_again(skipping_client: Client, home: Path) 
 
         await until(paused, "the pause")
         first.act = Act.DRAW
-        await stack.desk.resume(job_id)
-        receipt = await stack.desk.result(job_id)
+        await stack.client.resume(job_id)
+        receipt = await stack.client.result(job_id)
         assert made_by(receipt)["first"][0] == 3
 
 
-async def test_one_that_refuses_hands_over_and_is_not_asked_again(skipping_client: Client, home: Path) -> None:
+async def test_one_that_refuses_hands_over_and_is_not_asked_again(skipping_client: TemporalClient, home: Path) -> None:
     first, second = Always(Act.REFUSE), ScriptedProvider()
     async with running_stack(
         skipping_client, home, providers={"first": first, "second": second}, stage_concurrency=1
@@ -111,7 +111,9 @@ async def test_one_that_refuses_hands_over_and_is_not_asked_again(skipping_clien
         assert receipt.total.refusals == 3
 
 
-async def test_a_page_that_one_refuses_is_the_next_ones_in_the_next_round(skipping_client: Client, home: Path) -> None:
+async def test_a_page_that_one_refuses_is_the_next_ones_in_the_next_round(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     """A stage of one picture has three rounds: three refusals would use them up."""
     first, second = Always(Act.REFUSE), ScriptedProvider()
     async with running_stack(skipping_client, home, providers={"first": first, "second": second}) as stack:
@@ -120,16 +122,16 @@ async def test_a_page_that_one_refuses_is_the_next_ones_in_the_next_round(skippi
         assert made_by(receipt) == {"first": (0, 3), "second": (3, 3)}
 
 
-async def test_without_top_ups_a_refusal_is_not_taken_elsewhere(skipping_client: Client, home: Path) -> None:
+async def test_without_top_ups_a_refusal_is_not_taken_elsewhere(skipping_client: TemporalClient, home: Path) -> None:
     first, second = Always(Act.REFUSE), ScriptedProvider()
     async with running_stack(skipping_client, home, providers={"first": first, "second": second}) as stack:
         job_id = await stack.order(1, max_top_ups=0, **BOTH)
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert (receipt.status, second.total_calls) == (JobStatus.FAILED, 0)
 
 
 async def test_a_stage_that_waits_for_the_only_one_left_pauses_the_job_and_says_so(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     """The first refuses one stage and delivers the other; the second is out of quota: nobody is left."""
     first, second = ScriptedProvider({(0, ordinal): [Act.REFUSE] for ordinal in range(3)}), Always(Act.QUOTA)
@@ -141,22 +143,22 @@ async def test_a_stage_that_waits_for_the_only_one_left_pauses_the_job_and_says_
             await second.until_calls(1)
             second.act = Act.DRAW
             # Time is skipped to when the quota is back.
-            receipt = await stack.desk.result(job_id)
+            receipt = await stack.client.result(job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 5)
         assert made_by(receipt)["second"][0] == 3
         assert [line["reason"] for line in lines if line["event"] == "job paused"] == ["the daily quota is spent"]
         await stack.check_invariants()
 
 
-async def test_a_job_that_waits_like_this_can_be_cancelled(skipping_client: Client, home: Path) -> None:
+async def test_a_job_that_waits_like_this_can_be_cancelled(skipping_client: TemporalClient, home: Path) -> None:
     first, second = Always(Act.REFUSE), Always(Act.QUOTA)
     second.quota_until = datetime.now(UTC) + timedelta(days=2)
     providers = {"first": first, "second": second}
     async with running_stack(skipping_client, home, providers=providers, stage_concurrency=1) as stack:
         job_id = await stack.order(2, **BOTH)
         await second.until_calls(1)
-        assert (await stack.desk.cancel(job_id)).success
-        assert (await stack.desk.result(job_id)).status is JobStatus.CANCELLED
+        assert (await stack.client.cancel(job_id)).success
+        assert (await stack.client.result(job_id)).status is JobStatus.CANCELLED
         await stack.check_invariants()
 
 
@@ -174,7 +176,7 @@ class LaterForTheSecondStage(Always):
         return await super().generate(request)
 
 
-async def test_a_quota_that_was_spent_anew_meanwhile_is_waited_for(skipping_client: Client, home: Path) -> None:
+async def test_a_quota_that_was_spent_anew_meanwhile_is_waited_for(skipping_client: TemporalClient, home: Path) -> None:
     first = LaterForTheSecondStage(Act.QUOTA)
     async with running_stack(skipping_client, home, providers={"first": first}) as stack:
         with capture_logs() as lines:
@@ -188,12 +190,12 @@ async def test_a_quota_that_was_spent_anew_meanwhile_is_waited_for(skipping_clie
             first.may_answer.set()
             await first.until_calls(2)
             first.act = Act.DRAW
-            receipt = await stack.desk.result(job_id)
+            receipt = await stack.client.result(job_id)
         assert (receipt.delivered, receipt.total.provider_calls) == (2, 4)
         assert len([line for line in lines if line["event"] == "job paused"]) == 2
 
 
-async def test_a_stage_that_all_refuse_stops(skipping_client: Client, home: Path) -> None:
+async def test_a_stage_that_all_refuse_stops(skipping_client: TemporalClient, home: Path) -> None:
     providers = {"first": Always(Act.REFUSE), "second": Always(Act.REFUSE)}
     async with running_stack(skipping_client, home, providers=providers, stage_concurrency=1) as stack:
         receipt = await delivered(stack, 5)
@@ -201,7 +203,7 @@ async def test_a_stage_that_all_refuse_stops(skipping_client: Client, home: Path
         assert "against the policy" in receipt.missing[0].reason
 
 
-async def test_a_final_refusal_is_not_taken_elsewhere(skipping_client: Client, home: Path) -> None:
+async def test_a_final_refusal_is_not_taken_elsewhere(skipping_client: TemporalClient, home: Path) -> None:
     first, second = Always(Act.REFUSE_FINALLY), ScriptedProvider()
     async with running_stack(
         skipping_client, home, providers={"first": first, "second": second}, stage_concurrency=1
@@ -211,10 +213,10 @@ async def test_a_final_refusal_is_not_taken_elsewhere(skipping_client: Client, h
 
 
 async def test_one_that_is_down_hands_over_what_it_did_not_answer(
-    skipping_client: Client, home: Path, monkeypatch: pytest.MonkeyPatch
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Twenty attempts are the rule; the server waits about a second before each, so here two are the last.
-    monkeypatch.setattr("darkroom.workers.PROVIDER_ATTEMPTS", 2)
+    monkeypatch.setattr("worker.PROVIDER_ATTEMPTS", 2)
     first, second = Always(Act.FAULT), ScriptedProvider()
     async with running_stack(
         skipping_client, home, providers={"first": first, "second": second}, stage_concurrency=2
@@ -226,9 +228,9 @@ async def test_one_that_is_down_hands_over_what_it_did_not_answer(
         assert receipt.total.misses <= 2
 
 
-async def test_one_alone_that_is_down_is_asked_in_every_round(skipping_client: Client, home: Path) -> None:
+async def test_one_alone_that_is_down_is_asked_in_every_round(skipping_client: TemporalClient, home: Path) -> None:
     first = Always(Act.MISS)
     async with running_stack(skipping_client, home, providers={"first": first}, max_top_ups=1) as stack:
         job_id = await stack.order(2, providers=["first"])
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert (receipt.status, receipt.total.misses) == (JobStatus.FAILED, 4)

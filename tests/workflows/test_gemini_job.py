@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client as TemporalClient
 
 from darkroom.domain.progress import JobStatus
 from darkroom.providers.gemini import GeminiProvider
@@ -18,7 +18,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group
 
 
 @asynccontextmanager
-async def gemini_stack(client: Client, home: Path, fake: FakeGemini, key: str | None = None) -> AsyncIterator[Stack]:
+async def gemini_stack(
+    temporal: TemporalClient, home: Path, fake: FakeGemini, key: str | None = None
+) -> AsyncIterator[Stack]:
     """A stack whose only provider is Gemini, at the fake's address."""
     provider = GeminiProvider(
         api_key=key or fake.key,
@@ -29,46 +31,46 @@ async def gemini_stack(client: Client, home: Path, fake: FakeGemini, key: str | 
         max_concurrent=24,
     )
     settings: dict[str, Any] = {"gemini_api_key": key or fake.key, "image_provider": "gemini", "stage_concurrency": 1}
-    async with running_stack(client, home, providers={"gemini": provider}, **settings) as stack:
+    async with running_stack(temporal, home, providers={"gemini": provider}, **settings) as stack:
         yield stack
 
 
-async def test_gemini_draws_a_job(skipping_client: Client, home: Path) -> None:
+async def test_gemini_draws_a_job(skipping_client: TemporalClient, home: Path) -> None:
     async with (
         FakeGemini("png", "finish:NO_IMAGE", "503", then="jpeg") as fake,
         gemini_stack(skipping_client, home, fake) as stack,
     ):
         job_id = await stack.order(4)
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 4)
         assert (receipt.total.misses, receipt.total.faults) == (1, 1)
         assert fake.count == receipt.total.provider_calls == 6
-        look = await stack.parts.records.look(job_id, None, 10)
+        look = await stack.parts.records.snapshot(job_id, None, 10)
         assert look is not None
         assert [(one.provider, one.model) for one in look.pictures] == [("gemini", "gemini-nano-banana-2.1")] * 4
 
 
-async def test_a_wrong_key_stops_the_job_with_the_setting_to_mend(skipping_client: Client, home: Path) -> None:
+async def test_a_wrong_key_stops_the_job_with_the_setting_to_mend(skipping_client: TemporalClient, home: Path) -> None:
     async with FakeGemini(then="png") as fake, gemini_stack(skipping_client, home, fake, key="wrong-key") as stack:
         job_id = await stack.order(3)
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert receipt.status is JobStatus.FAILED
         assert "GEMINI_API_KEY" in ((await stack.row(job_id)).error_message or "")
         assert receipt.delivered == 0
         await stack.check_invariants()
 
 
-async def test_a_blocked_prompt_stops_its_stage(skipping_client: Client, home: Path) -> None:
+async def test_a_blocked_prompt_stops_its_stage(skipping_client: TemporalClient, home: Path) -> None:
     async with (
         FakeGemini(then="blocked:PROHIBITED_CONTENT") as fake,
         gemini_stack(skipping_client, home, fake) as stack,
     ):
-        receipt = await stack.desk.result(await stack.order(3))
+        receipt = await stack.client.result(await stack.order(3))
         assert (receipt.status, receipt.total.refusals) == (JobStatus.FAILED, 1)
         assert "PROHIBITED_CONTENT" in receipt.missing[0].reason
 
 
-async def test_a_spent_daily_quota_pauses_and_resume_lifts_it(skipping_client: Client, home: Path) -> None:
+async def test_a_spent_daily_quota_pauses_and_resume_lifts_it(skipping_client: TemporalClient, home: Path) -> None:
     async with FakeGemini("png", "429-per-day", then="png") as fake, gemini_stack(skipping_client, home, fake) as stack:
         job_id = await stack.order(3)
 
@@ -78,6 +80,6 @@ async def test_a_spent_daily_quota_pauses_and_resume_lifts_it(skipping_client: C
 
         # The server skips the wait until midnight, so the pause may be over before we look.
         await until(paused, "the pause, or the end after it")
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert receipt.delivered == 3
         assert fake.count == 4

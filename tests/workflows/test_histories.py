@@ -17,17 +17,17 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from temporalio.client import Client
+from temporalio.client import Client as TemporalClient
 
 from activities.refreshing import RowRefresher
 from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.images import ImageRequest, ProviderAnswer
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
-from darkroom.workers import image_activities
 from tests.workflows.chaos import Chaos
 from tests.workflows.scripted import Act, Script, ScriptedProvider
 from tests.workflows.stack import PRICE, Stack, running_stack, until
+from worker import image_activities
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
@@ -99,10 +99,10 @@ class Crowd:
         """Nothing is open."""
 
 
-async def _live_together(client: Client, home: Path, drawn: Sequence[History], chaos: Chaos) -> None:
+async def _live_together(temporal: TemporalClient, home: Path, drawn: Sequence[History], chaos: Chaos) -> None:
     crowds = {FIRST: Crowd(), SECOND: Crowd()}
     async with running_stack(
-        client,
+        temporal,
         home,
         providers=crowds,
         interceptors=[chaos],
@@ -122,7 +122,7 @@ async def _live_together(client: Client, home: Path, drawn: Sequence[History], c
 # Blocks, so that the two workers of the suite share them. In CI each block is the same every time.
 @pytest.mark.parametrize("block", range(BLOCKS))
 async def test_any_history_delivers_exactly_or_says_why(
-    block: int, skipping_client: Client, tmp_path_factory: pytest.TempPathFactory
+    block: int, skipping_client: TemporalClient, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     loop = asyncio.get_running_loop()
 
@@ -169,16 +169,16 @@ async def _live(stack: Stack, crowds: Mapping[str, Crowd], tag: str, history: Hi
         {"prompt": f"{tag} stage {n}", "quantity": q} for n, q in enumerate(history.quantities)
     ]
     document = {"stages": stages, "max_top_ups": history.max_top_ups, "providers": list(history.listed)}
-    await stack.desk.submit(document, job_id=job_id, user_id=user_id)
+    await stack.client.submit(document, job_id=job_id, user_id=user_id)
     restarts = await _follow_wishes(stack, provider, job_id, history.wishes)
-    receipt = await stack.desk.result(job_id)
+    receipt = await stack.client.result(job_id)
     await _check(stack, provider, history, user_id, receipt)
     for _ in range(restarts):
         if receipt.status is JobStatus.COMPLETED and not receipt.missing:
             break
         before = receipt
-        await stack.desk.restart(job_id)
-        receipt = await stack.desk.result(job_id)
+        await stack.client.restart(job_id)
+        receipt = await stack.client.result(job_id)
         assert receipt.delivered >= before.delivered
         assert receipt.last_run.delivered == receipt.delivered - before.delivered
         await _check(stack, provider, history, user_id, receipt)
@@ -195,11 +195,11 @@ async def _follow_wishes(stack: Stack, provider: Asked, job_id: UUID, wishes: Se
             break
         try:
             if asked == "cancel":
-                await stack.desk.cancel(job_id)
+                await stack.client.cancel(job_id)
             else:
-                await stack.desk.pause(job_id)
+                await stack.client.pause(job_id)
                 await until(lambda: _paused_or_ended(stack, job_id), "the pause to be written, or the end")
-                await stack.desk.resume(job_id)
+                await stack.client.resume(job_id)
         except NotPossibleNow:
             assert (await stack.row(job_id)).status.ended
     return restarts

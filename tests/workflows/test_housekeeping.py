@@ -6,15 +6,15 @@ from uuid import UUID, uuid4
 
 import pytest
 from structlog.testing import capture_logs
-from temporalio.client import Client
+from temporalio.client import Client as TemporalClient
 
+from darkroom.client.schedules import ensure_schedules
 from darkroom.domain.housekeeping import Tidied
 from darkroom.domain.jobs import NewJob
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, LOCAL_USER, WAITING_JOBS_SCHEDULE, TaskQueue, staging_key
 from darkroom.domain.progress import JobStatus
-from darkroom.housekeeping import KEEP_FAILED, Housekeeper
+from darkroom.housekeeping.housekeeper import KEEP_FAILED, Housekeeper
 from darkroom.records.sqlite import SqliteRecords
-from darkroom.schedules import ensure_schedules
 from tests.contracts.tables import SqliteTables
 from tests.workflows.scripted import Act, ScriptedProvider
 from tests.workflows.stack import OPENING_BALANCE, Stack, running_stack, until
@@ -24,7 +24,7 @@ NOTHING = Tidied()
 
 
 def housekeeper(stack: Stack) -> Housekeeper:
-    return Housekeeper(stack.parts.records, stack.parts.storage, stack.client)
+    return Housekeeper(stack.parts.records, stack.parts.storage, stack.temporal)
 
 
 async def plant(stack: Stack, statement: str, **values: object) -> None:
@@ -42,7 +42,7 @@ async def under_way(stack: Stack, quantity: int = 3) -> UUID:
 
 
 async def test_a_job_whose_workflow_was_terminated_has_failed_and_can_be_restarted(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     async with running_stack(skipping_client, home) as stack:
         job_id = await under_way(stack)
@@ -57,12 +57,14 @@ async def test_a_job_whose_workflow_was_terminated_has_failed_and_can_be_restart
         )
         await stack.check_invariants()
         assert await housekeeper(stack).tidy() == NOTHING
-        await stack.desk.restart(job_id)
-        assert (await stack.desk.result(job_id)).delivered == 3
+        await stack.client.restart(job_id)
+        assert (await stack.client.result(job_id)).delivered == 3
         assert await stack.balance() == OPENING_BALANCE - 3 * 20
 
 
-async def test_a_job_terminated_before_anything_opened_it_has_failed(skipping_client: Client, home: Path) -> None:
+async def test_a_job_terminated_before_anything_opened_it_has_failed(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     async with running_stack(skipping_client, home) as stack:
         job_id = uuid4()
         await stack.parts.records.create_job(
@@ -77,21 +79,21 @@ async def test_a_job_terminated_before_anything_opened_it_has_failed(skipping_cl
             )
         )
         # On a queue that nobody serves, so that it is never opened.
-        handle = await stack.client.start_workflow(
+        handle = await stack.temporal.start_workflow(
             "PipelineJobWorkflow", id=f"job-{job_id}", task_queue="nobody", args=[{"job_id": str(job_id)}]
         )
         assert await housekeeper(stack).tidy() == NOTHING
         await handle.terminate()
         assert await housekeeper(stack).tidy() == Tidied(failed_jobs=1)
         assert (await stack.row(job_id)).status is JobStatus.FAILED
-        await stack.desk.restart(job_id)
-        assert (await stack.desk.result(job_id)).delivered == 2
+        await stack.client.restart(job_id)
+        assert (await stack.client.result(job_id)).delivered == 2
 
 
-async def test_jobs_that_run_are_paused_or_wait_are_left_alone(skipping_client: Client, home: Path) -> None:
+async def test_jobs_that_run_are_paused_or_wait_are_left_alone(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
         job_id = await under_way(stack)
-        await stack.desk.pause(job_id)
+        await stack.client.pause(job_id)
         waiting = uuid4()
         await plant(
             stack,
@@ -102,14 +104,14 @@ async def test_jobs_that_run_are_paused_or_wait_are_left_alone(skipping_client: 
         assert await housekeeper(stack).tidy() == NOTHING
         await plant(stack, "delete from quel_production_jobs where job_id = :id", id=str(waiting))
         stack.provider.gate.set()
-        await stack.desk.resume(job_id)
-        assert (await stack.desk.result(job_id)).delivered == 3
+        await stack.client.resume(job_id)
+        assert (await stack.client.result(job_id)).delivered == 3
 
 
-async def test_a_hold_of_an_ended_job_is_released(skipping_client: Client, home: Path) -> None:
+async def test_a_hold_of_an_ended_job_is_released(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
         job_id = await stack.order(2)
-        await stack.desk.result(job_id)
+        await stack.client.result(job_id)
         await plant(stack, "update quel_credit_holds set released_at = null, amount = 40")
         with capture_logs() as lines:
             assert await housekeeper(stack).tidy() == Tidied(released_holds=1)
@@ -118,15 +120,15 @@ async def test_a_hold_of_an_ended_job_is_released(skipping_client: Client, home:
 
 
 async def test_what_was_staged_after_the_end_goes_and_a_failed_jobs_pictures_wait(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     script = {(0, 0): [Act.STOP]}
     async with running_stack(skipping_client, home, ScriptedProvider(script)) as stack:
         failed = await stack.order(1)
-        assert (await stack.desk.result(failed)).status is JobStatus.FAILED
+        assert (await stack.client.result(failed)).status is JobStatus.FAILED
         stack.provider.script = {}
         whole = await stack.order(2)
-        await stack.desk.result(whole)
+        await stack.client.result(whole)
         for job_id in (failed, whole):
             await stack.parts.storage.put(staging_key(job_id, 0, 7), b"late", "image/png")
         await stack.parts.storage.put("staging/doctor/1", b"not a job's", "image/png")
@@ -146,9 +148,9 @@ async def test_what_was_staged_after_the_end_goes_and_a_failed_jobs_pictures_wai
         await stack.check_invariants()
 
 
-async def test_what_audit_finds_is_logged_and_counted(skipping_client: Client, home: Path) -> None:
+async def test_what_audit_finds_is_logged_and_counted(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
-        await stack.desk.result(await stack.order(1))
+        await stack.client.result(await stack.order(1))
         await plant(stack, "update quel_member set quel_member_credit = quel_member_credit - 1")
         with capture_logs() as lines:
             assert await housekeeper(stack).tidy() == Tidied(findings=1)
@@ -156,18 +158,18 @@ async def test_what_audit_finds_is_logged_and_counted(skipping_client: Client, h
         await plant(stack, "update quel_member set quel_member_credit = quel_member_credit + 1")
 
 
-async def test_the_workflow_tidies_and_says_what_it_found(skipping_client: Client, home: Path) -> None:
+async def test_the_workflow_tidies_and_says_what_it_found(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
-        await stack.desk.result(await stack.order(1))
+        await stack.client.result(await stack.order(1))
         await plant(stack, "update quel_credit_holds set released_at = null")
-        found = await stack.client.execute_workflow(
+        found = await stack.temporal.execute_workflow(
             HousekeepingWorkflow.run, id=f"tidy-{uuid4()}", task_queue=TaskQueue.ORCHESTRATE
         )
         assert found == Tidied(released_holds=1)
 
 
 @pytest.fixture
-async def no_schedules(skipping_client: Client) -> None:
+async def no_schedules(skipping_client: TemporalClient) -> None:
     for name in (HOUSEKEEPING_SCHEDULE, WAITING_JOBS_SCHEDULE):
         async for schedule in await skipping_client.list_schedules():
             if schedule.id == name:
@@ -175,24 +177,24 @@ async def no_schedules(skipping_client: Client) -> None:
 
 
 async def test_schedules_are_made_once_and_keep_the_operators_pause(
-    skipping_client: Client, no_schedules: None
+    skipping_client: TemporalClient, no_schedules: None
 ) -> None:
     hour, minute = timedelta(hours=1), timedelta(minutes=1)
-    client = skipping_client
-    await ensure_schedules(client, waiting_every=None, housekeeping_every=hour)
-    housekeeping = client.get_schedule_handle(HOUSEKEEPING_SCHEDULE)
+    temporal = skipping_client
+    await ensure_schedules(temporal, waiting_every=None, housekeeping_every=hour)
+    housekeeping = temporal.get_schedule_handle(HOUSEKEEPING_SCHEDULE)
     await housekeeping.pause(note="maintenance")
-    await ensure_schedules(client, waiting_every=hour, housekeeping_every=minute)
+    await ensure_schedules(temporal, waiting_every=hour, housekeeping_every=minute)
     made = (await housekeeping.describe()).schedule
     assert [interval.every for interval in made.spec.intervals] == [minute]
     assert (made.state.paused, made.state.note) == (True, "maintenance")
 
     async def listed() -> bool:
-        return {schedule.id async for schedule in await client.list_schedules()} >= {
+        return {schedule.id async for schedule in await temporal.list_schedules()} >= {
             HOUSEKEEPING_SCHEDULE,
             WAITING_JOBS_SCHEDULE,
         }
 
     await until(listed, "both schedules")
     for name in (HOUSEKEEPING_SCHEDULE, WAITING_JOBS_SCHEDULE):
-        await client.get_schedule_handle(name).delete()
+        await temporal.get_schedule_handle(name).delete()

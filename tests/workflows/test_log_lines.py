@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
-from temporalio.client import Client
+from temporalio.client import Client as TemporalClient
 
 from tests.workflows.scripted import Act, ScriptedProvider
 from tests.workflows.stack import Stack, running_stack
@@ -46,7 +46,7 @@ async def ids(stack: Stack, job_id: UUID) -> tuple[int, ...]:
     return (await stack.row(job_id)).generated_attach_ids
 
 
-async def test_a_job_with_top_ups_tells_its_whole_story(skipping_client: Client, home: Path) -> None:
+async def test_a_job_with_top_ups_tells_its_whole_story(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider({(0, 1): [Act.MISS], (0, 2): [Act.MISS], (0, 3): [Act.MISS]})
     async with running_stack(skipping_client, home, provider, stage_concurrency=1, top_up_delay=0) as stack:
         with capture_logs() as captured:
@@ -80,7 +80,7 @@ async def test_a_job_with_top_ups_tells_its_whole_story(skipping_client: Client,
     assert lines.events[-2:] == ["stage finished", "job finished"]
 
 
-async def test_each_stage_counts_its_own_images(skipping_client: Client, home: Path) -> None:
+async def test_each_stage_counts_its_own_images(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
         with capture_logs() as captured:
             job_id = await stack.order(2, 3)
@@ -97,13 +97,13 @@ async def test_each_stage_counts_its_own_images(skipping_client: Client, home: P
     assert lines.of("job finished") == [{"status": "completed", "completed": 5, "total": 5}]
 
 
-async def test_a_restart_counts_on_from_what_is_delivered(skipping_client: Client, home: Path) -> None:
+async def test_a_restart_counts_on_from_what_is_delivered(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider({(0, 1): [Act.MISS]})
     async with running_stack(skipping_client, home, provider) as stack:
         job_id = await stack.order(2, max_top_ups=0)
         await end_of(stack, job_id)
         with capture_logs() as captured:
-            await stack.desk.restart(job_id)
+            await stack.client.restart(job_id)
             await end_of(stack, job_id)
         _, second = await ids(stack, job_id)
     assert Lines(captured, job_id).of("image delivered") == [
@@ -112,7 +112,7 @@ async def test_a_restart_counts_on_from_what_is_delivered(skipping_client: Clien
 
 
 async def test_a_short_stage_says_what_was_expected_and_why_it_is_not_there(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     provider = ScriptedProvider({(0, 1): [Act.REFUSE], (0, 2): [Act.REFUSE_FINALLY]})
     async with running_stack(skipping_client, home, provider, stage_concurrency=1) as stack:
@@ -132,7 +132,7 @@ async def test_a_short_stage_says_what_was_expected_and_why_it_is_not_there(
     assert lines.events[-3:] == ["stage short", "stage finished", "job finished"]
 
 
-async def test_a_failed_job_says_why(skipping_client: Client, home: Path) -> None:
+async def test_a_failed_job_says_why(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider({(0, 0): [Act.STOP]})
     async with running_stack(skipping_client, home, provider) as stack:
         with capture_logs() as captured:
@@ -144,18 +144,18 @@ async def test_a_failed_job_says_why(skipping_client: Client, home: Path) -> Non
     assert lines.of("stage short") == [{"stage": 0, "expected": 1, "got": 0, "missing": 1, "reason": reason}]
 
 
-async def test_a_pause_and_a_cancel_are_told_once_each(skipping_client: Client, home: Path) -> None:
+async def test_a_pause_and_a_cancel_are_told_once_each(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider()
     provider.gate.clear()
     async with running_stack(skipping_client, home, provider, stage_concurrency=1) as stack:
         with capture_logs() as captured:
             job_id = await stack.order(3, 1)
             await provider.until_calls(2)
-            await stack.desk.pause(job_id, "lunch")
+            await stack.client.pause(job_id, "lunch")
             await until_heard(stack, job_id, "set_control", 1)
             provider.gate.set()
             await until_batches_ended(stack, job_id, 2)
-            await stack.desk.cancel(job_id, "enough")
+            await stack.client.cancel(job_id, "enough")
             await end_of(stack, job_id)
     lines = Lines(captured, job_id)
     assert lines.of("job paused") == [{"reason": "lunch"}]
@@ -166,7 +166,7 @@ async def test_a_pause_and_a_cancel_are_told_once_each(skipping_client: Client, 
     assert lines.events[-1] == "job cancelled"
 
 
-async def test_a_spent_quota_pauses_the_job_with_its_reason(skipping_client: Client, home: Path) -> None:
+async def test_a_spent_quota_pauses_the_job_with_its_reason(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider({(0, 0): [Act.QUOTA]})
     async with running_stack(skipping_client, home, provider) as stack:
         with capture_logs() as captured:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client as TemporalClient
 
 from darkroom.domain.progress import JobStatus
 from darkroom.providers.runware import RunwareProvider
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group
 
 @asynccontextmanager
 async def runware_stack(
-    client: Client, home: Path, fake: FakeRunware, key: str | None = None, **more: Any
+    temporal: TemporalClient, home: Path, fake: FakeRunware, key: str | None = None, **more: Any
 ) -> AsyncIterator[Stack]:
     """A stack whose only provider is Runware, at the fake's address."""
     provider = RunwareProvider(
@@ -31,18 +31,20 @@ async def runware_stack(
     )
     settings: dict[str, Any] = {"runware_api_key": key or fake.key, "stage_concurrency": 1, **more}
     async with running_stack(
-        client, home, providers={"runware": provider}, **{"image_provider": "runware", **settings}
+        temporal, home, providers={"runware": provider}, **{"image_provider": "runware", **settings}
     ) as stack:
         yield stack
 
 
-async def test_runware_draws_a_job_through_a_miss_a_fault_and_a_rate_limit(skipping_client: Client, home: Path) -> None:
+async def test_runware_draws_a_job_through_a_miss_a_fault_and_a_rate_limit(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     async with (
         FakeRunware("png", "no-picture", "503", "429", "data-and-errors", then="jpeg") as fake,
         runware_stack(skipping_client, home, fake) as stack,
     ):
         job_id = await stack.order(4)
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 4)
         assert (receipt.total.misses, receipt.total.faults) == (1, 2)
         assert fake.count == receipt.total.provider_calls == 7
@@ -50,16 +52,16 @@ async def test_runware_draws_a_job_through_a_miss_a_fault_and_a_rate_limit(skipp
         await stack.check_invariants()
 
 
-async def test_an_order_may_name_runware(skipping_client: Client, home: Path) -> None:
+async def test_an_order_may_name_runware(skipping_client: TemporalClient, home: Path) -> None:
     async with FakeRunware() as fake, runware_stack(skipping_client, home, fake) as stack:
-        receipt = await stack.desk.result(await stack.order(2, provider="runware"))
+        receipt = await stack.client.result(await stack.order(2, provider="runware"))
         assert (receipt.status, receipt.delivered, fake.count) == (JobStatus.COMPLETED, 2, 2)
 
 
-async def test_a_wrong_key_stops_the_job_with_the_setting_to_mend(skipping_client: Client, home: Path) -> None:
+async def test_a_wrong_key_stops_the_job_with_the_setting_to_mend(skipping_client: TemporalClient, home: Path) -> None:
     async with FakeRunware() as fake, runware_stack(skipping_client, home, fake, key="wrong-key") as stack:
         job_id = await stack.order(3)
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.FAILED, 0)
         told = (await stack.row(job_id)).error_message or ""
         assert "RUNWARE_API_KEY" in told
@@ -68,31 +70,33 @@ async def test_a_wrong_key_stops_the_job_with_the_setting_to_mend(skipping_clien
 
 
 async def test_credits_that_run_out_stop_the_job_and_what_was_drawn_is_delivered(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     async with FakeRunware("png", then="402") as fake, runware_stack(skipping_client, home, fake) as stack:
         job_id = await stack.order(3)
-        receipt = await stack.desk.result(job_id)
+        receipt = await stack.client.result(job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.FAILED, 1)
         assert "add credits" in ((await stack.row(job_id)).error_message or "")
         await stack.check_invariants()
 
 
-async def test_a_request_runware_rejects_stops_its_stage_at_once(skipping_client: Client, home: Path) -> None:
+async def test_a_request_runware_rejects_stops_its_stage_at_once(skipping_client: TemporalClient, home: Path) -> None:
     async with (
         FakeRunware(then="error:invalidWidth/width") as fake,
         runware_stack(skipping_client, home, fake) as stack,
     ):
-        receipt = await stack.desk.result(await stack.order(3))
+        receipt = await stack.client.result(await stack.order(3))
         assert (receipt.status, receipt.total.refusals, fake.count) == (JobStatus.FAILED, 1, 1)
         assert "invalidWidth" in receipt.missing[0].reason
 
 
-async def test_a_blocked_prompt_stops_its_stage_at_the_third_refusal(skipping_client: Client, home: Path) -> None:
+async def test_a_blocked_prompt_stops_its_stage_at_the_third_refusal(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     async with (
         FakeRunware(then="error:promptBlocked") as fake,
         runware_stack(skipping_client, home, fake) as stack,
     ):
-        receipt = await stack.desk.result(await stack.order(5))
+        receipt = await stack.client.result(await stack.order(5))
         assert (receipt.status, receipt.total.refusals, fake.count) == (JobStatus.FAILED, 3, 3)
         assert "promptBlocked" in receipt.missing[0].reason

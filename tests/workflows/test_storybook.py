@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from PIL import Image
-from temporalio.client import Client
+from temporalio.client import Client as TemporalClient
 
-from darkroom.domain.books import Book
 from darkroom.domain.errors import OrderRejected, StorageRefused
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.progress import JobStatus
+from darkroom.domain.storybook import Book
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.storage.files import FileStorage
 from tests.workflows.scripted import Act, ScriptedProvider
@@ -33,7 +33,7 @@ def pages(number: int, **extra: Any) -> dict[str, Any]:
 
 async def ordered(stack: Stack, document: dict[str, Any]) -> UUID:
     job_id = uuid4()
-    await stack.desk.submit(document, job_id=job_id, user_id=LOCAL_USER)
+    await stack.client.submit(document, job_id=job_id, user_id=LOCAL_USER)
     return job_id
 
 
@@ -45,10 +45,10 @@ async def row(stack: Stack, book: Book) -> dict[str, Any]:
     return {**found, "task_metadata": json.loads(found["task_metadata"]) if found["task_metadata"] else None}
 
 
-async def test_a_book_gets_its_pages_its_cover_and_its_row(skipping_client: Client, home: Path) -> None:
+async def test_a_book_gets_its_pages_its_cover_and_its_row(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
         book = await a_book(stack)
-        receipt = await stack.desk.result(await ordered(stack, pages(3, book_id=str(book.book_id))))
+        receipt = await stack.client.result(await ordered(stack, pages(3, book_id=str(book.book_id))))
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 3)
         found = await row(stack, book)
         assert (found["pipeline_stage"], found["progress_percentage"]) == ("image", 60)
@@ -65,12 +65,14 @@ async def test_a_book_gets_its_pages_its_cover_and_its_row(skipping_client: Clie
         await stack.check_invariants()
 
 
-async def test_without_the_first_page_the_first_that_came_is_the_cover(skipping_client: Client, home: Path) -> None:
+async def test_without_the_first_page_the_first_that_came_is_the_cover(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     # Two top-ups are the rule for pages: three calls each, every time the next ordinal.
     script = {(0, ordinal): [Act.MISS] for ordinal in range(3)}
     async with running_stack(skipping_client, home, ScriptedProvider(script)) as stack:
         book = await a_book(stack)
-        receipt = await stack.desk.result(await ordered(stack, pages(3, book_id=str(book.book_id))))
+        receipt = await stack.client.result(await ordered(stack, pages(3, book_id=str(book.book_id))))
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 2)
         result = (await row(stack, book))["task_metadata"]
         assert result["failed_pages"] == [1]
@@ -81,12 +83,12 @@ async def test_without_the_first_page_the_first_that_came_is_the_cover(skipping_
 
 
 async def test_a_book_of_which_nothing_came_has_failed_and_does_not_move_on(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     script = {(page, ordinal): [Act.MISS] for page in range(2) for ordinal in range(2)}
     async with running_stack(skipping_client, home, ScriptedProvider(script), storybook_max_top_ups=1) as stack:
         book = await a_book(stack)
-        receipt = await stack.desk.result(await ordered(stack, pages(2, book_id=str(book.book_id))))
+        receipt = await stack.client.result(await ordered(stack, pages(2, book_id=str(book.book_id))))
         assert receipt.status is JobStatus.FAILED
         found = await row(stack, book)
         assert (found["pipeline_stage"], found["cover_image"]) == (None, None)
@@ -94,21 +96,21 @@ async def test_a_book_of_which_nothing_came_has_failed_and_does_not_move_on(
 
 
 async def test_a_restart_of_a_short_book_makes_the_page_and_the_right_cover(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     script = {(0, ordinal): [Act.MISS] for ordinal in range(2)}
     async with running_stack(skipping_client, home, ScriptedProvider(script), storybook_max_top_ups=1) as stack:
         book = await a_book(stack)
         job_id = await ordered(stack, pages(2, book_id=str(book.book_id)))
-        await stack.desk.result(job_id)
-        await stack.desk.restart(job_id)
-        assert (await stack.desk.result(job_id)).delivered == 2
+        await stack.client.result(job_id)
+        await stack.client.restart(job_id)
+        assert (await stack.client.result(job_id)).delivered == 2
         result = (await row(stack, book))["task_metadata"]
         assert (result["failed_pages"], result["pages"][0]["attempts"]) == ([], 3)
 
 
 async def test_twenty_pages_with_a_quarter_of_calls_failing_are_delivered_or_named(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     chance = random.Random(20261121)
     acts = [Act.MISS, Act.GARBAGE, Act.FAULT]
@@ -117,7 +119,7 @@ async def test_twenty_pages_with_a_quarter_of_calls_failing_are_delivered_or_nam
     }
     async with running_stack(skipping_client, home, ScriptedProvider(script)) as stack:
         book = await a_book(stack)
-        receipt = await stack.desk.result(await ordered(stack, pages(20, book_id=str(book.book_id))))
+        receipt = await stack.client.result(await ordered(stack, pages(20, book_id=str(book.book_id))))
         result = (await row(stack, book))["task_metadata"]
         assert receipt.status is JobStatus.COMPLETED
         assert receipt.total.misses >= 2
@@ -128,20 +130,22 @@ async def test_twenty_pages_with_a_quarter_of_calls_failing_are_delivered_or_nam
         await stack.check_invariants()
 
 
-async def test_pages_without_a_book_are_delivered_all_the_same(skipping_client: Client, home: Path) -> None:
+async def test_pages_without_a_book_are_delivered_all_the_same(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
-        receipt = await stack.desk.result(await ordered(stack, pages(2)))
+        receipt = await stack.client.result(await ordered(stack, pages(2)))
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 2)
 
 
-async def test_somebody_elses_book_and_one_that_is_not_there_are_rejected(skipping_client: Client, home: Path) -> None:
+async def test_somebody_elses_book_and_one_that_is_not_there_are_rejected(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     async with running_stack(skipping_client, home) as stack:
         theirs, nobodys = await a_book(stack, uuid4()), await a_book(stack, None)
         for book_id in (theirs.book_id, uuid4()):
             with pytest.raises(OrderRejected) as caught:
                 await ordered(stack, pages(1, book_id=str(book_id)))
             assert caught.value.field == "book_id"
-        assert (await stack.desk.result(await ordered(stack, pages(1, book_id=str(nobodys.book_id))))).delivered == 1
+        assert (await stack.client.result(await ordered(stack, pages(1, book_id=str(nobodys.book_id))))).delivered == 1
 
 
 class NoCovers(FileStorage):
@@ -154,12 +158,12 @@ class NoCovers(FileStorage):
 
 
 async def test_a_cover_that_cannot_be_stored_does_not_keep_the_job_open(
-    skipping_client: Client, home: Path, monkeypatch: pytest.MonkeyPatch
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("darkroom.bootstrap.FileStorage", NoCovers)
     async with running_stack(skipping_client, home) as stack:
         book = await a_book(stack)
-        receipt = await stack.desk.result(await ordered(stack, pages(2, book_id=str(book.book_id))))
+        receipt = await stack.client.result(await ordered(stack, pages(2, book_id=str(book.book_id))))
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 2)
         found = await row(stack, book)
         assert (found["pipeline_stage"], found["cover_image"]) == (None, None)
@@ -174,12 +178,12 @@ def covers_in(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("folder", ["..", "books/../../etc", "my books", "", "books//one", "bücher/eins"])
 async def test_a_folder_that_cannot_hold_files_costs_the_book_its_cover_only(
-    skipping_client: Client, home: Path, folder: str
+    skipping_client: TemporalClient, home: Path, folder: str
 ) -> None:
     async with running_stack(skipping_client, home) as stack:
         book = Book(book_id=uuid4(), user_id=LOCAL_USER, base_path=folder)
         await stack.parts.records.ensure_book(book)
-        receipt = await stack.desk.result(await ordered(stack, pages(1, book_id=str(book.book_id))))
+        receipt = await stack.client.result(await ordered(stack, pages(1, book_id=str(book.book_id))))
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 1)
         found = await row(stack, book)
         assert (found["pipeline_stage"], found["cover_image"]) == (None, None)
@@ -196,21 +200,23 @@ class BrokenPages(FileStorage):
 
 
 async def test_a_page_that_cannot_be_read_any_more_does_not_keep_the_job_open(
-    skipping_client: Client, home: Path, monkeypatch: pytest.MonkeyPatch
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("darkroom.bootstrap.FileStorage", BrokenPages)
     async with running_stack(skipping_client, home) as stack:
         book = await a_book(stack)
-        receipt = await stack.desk.result(await ordered(stack, pages(1, book_id=str(book.book_id))))
+        receipt = await stack.client.result(await ordered(stack, pages(1, book_id=str(book.book_id))))
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 1)
         assert "no cover: 9 bytes are not a" in (await row(stack, book))["task_metadata"]["summary"]
 
 
-async def test_two_jobs_of_one_book_end_and_the_last_one_is_on_its_row(skipping_client: Client, home: Path) -> None:
+async def test_two_jobs_of_one_book_end_and_the_last_one_is_on_its_row(
+    skipping_client: TemporalClient, home: Path
+) -> None:
     async with running_stack(skipping_client, home) as stack:
         book = await a_book(stack)
         jobs = [await ordered(stack, pages(number, book_id=str(book.book_id))) for number in (2, 3)]
-        assert [(await stack.desk.result(job_id)).delivered for job_id in jobs] == [2, 3]
+        assert [(await stack.client.result(job_id)).delivered for job_id in jobs] == [2, 3]
         found = await row(stack, book)
         assert found["task_metadata"]["page_count"] in (2, 3)
         assert await stack.parts.storage.exists(found["cover_image"])

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import JsonValue
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client as TemporalClient
+from temporalio.client import WorkflowHandle
 from temporalio.common import WorkflowIDReusePolicy
 
 from darkroom.domain.batches import RunRef
@@ -32,9 +33,9 @@ from workflows.pipeline_job import PipelineJobWorkflow
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
 
 
-async def take_over(stack: Stack, job_id: UUID, client: Client | None = None) -> None:
+async def take_over(stack: Stack, job_id: UUID, temporal: TemporalClient | None = None) -> None:
     """What `up` does for a job that is processing and whose workflow the server does not know."""
-    await (client or stack.client).start_workflow(
+    await (temporal or stack.temporal).start_workflow(
         PipelineJobWorkflow.run,
         JobInput(job_id=job_id, restart=False),
         id=job_workflow_id(job_id),
@@ -57,13 +58,13 @@ async def until_staged(stack: Stack, job_id: UUID, pictures: int) -> None:
     await until(staged, f"{pictures} pictures in staging")
 
 
-async def test_a_run_that_takes_over_keeps_the_pause_it_finds(skipping_client: Client, home: Path) -> None:
+async def test_a_run_that_takes_over_keeps_the_pause_it_finds(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider()
     provider.gate.clear()
     async with running_stack(skipping_client, home, provider, stage_concurrency=2) as stack:
         job_id = await stack.order(4)
         await provider.until_calls(2)
-        await stack.desk.pause(job_id, "lunch")
+        await stack.client.pause(job_id, "lunch")
         await until_heard(stack, job_id, "set_control", 1)
         await stack.handle(job_id).terminate("the server's database is lost")
         provider.gate.set()
@@ -78,7 +79,7 @@ async def test_a_run_that_takes_over_keeps_the_pause_it_finds(skipping_client: C
         assert (row.status, row.paused, row.pause_reason) == (JobStatus.PROCESSING, True, "lunch")
         assert provider.total_calls == 2
 
-        await stack.desk.resume(job_id)
+        await stack.client.resume(job_id)
         receipt = await end_of(stack, job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 4)
         assert provider.calls == {(0, n): 1 for n in range(4)}
@@ -86,14 +87,14 @@ async def test_a_run_that_takes_over_keeps_the_pause_it_finds(skipping_client: C
 
 
 async def test_a_run_that_takes_over_keeps_the_cancel_it_finds_and_delivers_what_is_paid_for(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     provider = ScriptedProvider()
     provider.gate.clear()
     async with running_stack(skipping_client, home, provider, stage_concurrency=2) as stack:
         job_id = await stack.order(5)
         await provider.until_calls(2)
-        await stack.desk.cancel(job_id, "enough")
+        await stack.client.cancel(job_id, "enough")
         await until_heard(stack, job_id, "set_control", 1)
         await stack.handle(job_id).terminate("the server's database is lost")
         provider.gate.set()
@@ -107,7 +108,7 @@ async def test_a_run_that_takes_over_keeps_the_cancel_it_finds_and_delivers_what
 
 
 async def test_a_run_that_takes_over_lifts_the_pause_of_a_spent_quota_when_it_is_back(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     provider = ScriptedProvider({(0, 0): [Act.QUOTA]})
     provider.quota_until = datetime.now(UTC) + timedelta(hours=5)
@@ -125,7 +126,7 @@ async def test_a_run_that_takes_over_lifts_the_pause_of_a_spent_quota_when_it_is
         await stack.check_invariants()
 
 
-async def test_a_run_waits_for_the_child_of_the_run_before(skipping_client: Client, home: Path) -> None:
+async def test_a_run_waits_for_the_child_of_the_run_before(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
         job_id, blocker = await _blocked(stack, 2)
         await blocker.terminate()
@@ -135,11 +136,11 @@ async def test_a_run_waits_for_the_child_of_the_run_before(skipping_client: Clie
 
 
 async def test_a_cancel_that_comes_while_a_child_cannot_start_yet_reaches_it(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     async with running_stack(skipping_client, home) as stack:
         job_id, blocker = await _blocked(stack, 2)
-        await stack.desk.cancel(job_id)
+        await stack.client.cancel(job_id)
         await until_heard(stack, job_id, "set_control", 1)
         await blocker.terminate()
         receipt = await end_of(stack, job_id)
@@ -148,25 +149,25 @@ async def test_a_cancel_that_comes_while_a_child_cannot_start_yet_reaches_it(
 
 
 async def test_a_pause_that_comes_while_a_child_cannot_start_yet_reaches_it(
-    skipping_client: Client, home: Path
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     async with running_stack(skipping_client, home) as stack:
         job_id, blocker = await _blocked(stack, 2, max_top_ups=0)
-        await stack.desk.pause(job_id)
+        await stack.client.pause(job_id)
         await until_heard(stack, job_id, "set_control", 1)
         await blocker.terminate()
         # A child that knows of the pause ends; one that does not keeps asking to begin.
         await until_batches_ended(stack, job_id)
         row = await stack.row(job_id)
         assert (row.status, row.paused, stack.provider.total_calls) == (JobStatus.PROCESSING, True, 0)
-        await stack.desk.resume(job_id)
+        await stack.client.resume(job_id)
         receipt = await end_of(stack, job_id)
         assert (receipt.delivered, receipt.total.top_up_rounds) == (2, 0)
         assert stack.provider.calls == {(0, 0): 1, (0, 1): 1}
         await stack.check_invariants()
 
 
-async def test_a_late_clean_up_leaves_the_pictures_of_a_newer_run(skipping_client: Client, home: Path) -> None:
+async def test_a_late_clean_up_leaves_the_pictures_of_a_newer_run(skipping_client: TemporalClient, home: Path) -> None:
     cleaning, uploading = Between("remove_leftovers"), Between("upload")
     begun, staged, cleaned = asyncio.Event(), asyncio.Event(), asyncio.Event()
     provider = ScriptedProvider({(0, 1): [Act.MISS]})
@@ -188,7 +189,7 @@ async def test_a_late_clean_up_leaves_the_pictures_of_a_newer_run(skipping_clien
         await begun.wait()
         await stack.handle(job_id).terminate("while it cleans up")
         uploading.before = hold_the_upload
-        await stack.desk.restart(job_id)
+        await stack.client.restart(job_id)
         receipt = await end_of(stack, job_id)
         assert cleaned.is_set()
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 2)
@@ -200,15 +201,15 @@ async def _blocked(stack: Stack, quantity: int, max_top_ups: int = 5) -> tuple[U
     """A job whose child cannot start, as after a restart that was quicker than the end of the child before."""
     job_id = uuid4()
     name = batch_workflow_id(job_id, 0, 0, 0)
-    blocker = await stack.client.start_workflow("NobodyRunsThis", id=name, task_queue="nobody-listens")
+    blocker = await stack.temporal.start_workflow("NobodyRunsThis", id=name, task_queue="nobody-listens")
     document: dict[str, JsonValue] = {"stages": [{"prompt": "x", "quantity": quantity}], "max_top_ups": max_top_ups}
-    await stack.desk.submit(document, job_id=job_id, user_id=stack.user_id)
+    await stack.client.submit(document, job_id=job_id, user_id=stack.user_id)
 
-    async def turned_away() -> bool:
+    async def superseded() -> bool:
         return any(
             event.event_type == EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED
             for event in await events(stack, job_workflow_id(job_id))
         )
 
-    await until(turned_away, "the child to be turned away")
+    await until(superseded, "the child to be turned away")
     return job_id, blocker

@@ -10,7 +10,7 @@ import pytest
 from temporalio import activity
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import Client
+from temporalio.client import Client as TemporalClient
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from darkroom.domain.names import job_workflow_id
@@ -24,14 +24,14 @@ PATIENCE = 20.0
 async def end_of(stack: Stack, job_id: UUID) -> Receipt:
     """The receipt of a run that must end; one that hangs fails the test long before its time limit."""
     try:
-        return await asyncio.wait_for(stack.desk.result(job_id), PATIENCE)
+        return await asyncio.wait_for(stack.client.result(job_id), PATIENCE)
     except TimeoutError:
         raise AssertionError(f"the job did not end within {PATIENCE} s") from None
 
 
 async def events(stack: Stack, workflow_id: str) -> list[HistoryEvent]:
     """The history of a workflow's present run."""
-    return list((await stack.client.get_workflow_handle(workflow_id).fetch_history()).events)
+    return list((await stack.temporal.get_workflow_handle(workflow_id).fetch_history()).events)
 
 
 async def heard(stack: Stack, job_id: UUID, activity_type: str) -> int:
@@ -64,9 +64,9 @@ async def until_batches_ended(stack: Stack, job_id: UUID, number: int = 1) -> No
     await until_heard(stack, job_id, "record_progress", number)
 
 
-def without_time_skipping(client: Client) -> Client:
+def without_time_skipping(temporal: TemporalClient) -> TemporalClient:
     """The same server; the timers of what is started with this client take their time."""
-    return Client(client.service_client, namespace=client.namespace, data_converter=client.data_converter)
+    return TemporalClient(temporal.service_client, namespace=temporal.namespace, data_converter=temporal.data_converter)
 
 
 class Between(Interceptor):

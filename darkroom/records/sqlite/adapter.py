@@ -6,7 +6,6 @@ from pathlib import Path
 from uuid import UUID
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
-from darkroom.domain.books import Book, BookResult, Page
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
 from darkroom.domain.keys import ApiKey, NewApiKey
@@ -15,9 +14,10 @@ from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import StageCounts
+from darkroom.domain.snapshots import DeliveryMark, JobCursor, JobSnapshot, JobSummary
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
-from darkroom.domain.watching import DeliveryMark, JobCursor, JobSummary, Look
+from darkroom.domain.storybook import Book, BookResult, Page
 from darkroom.domain.webhooks import Ending
 from darkroom.records.sqlite import auditing, books, closing, images, keys, members, opening, reading, rows, watching
 from darkroom.records.sqlite.database import Database
@@ -155,8 +155,8 @@ class SqliteRecords:
     async def progress(self, job_id: UUID) -> Progress | None:
         return await self._db.read(reading.progress, job_id)
 
-    async def look(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> Look | None:
-        return await self._db.read(watching.look, job_id, after, limit)
+    async def snapshot(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> JobSnapshot | None:
+        return await self._db.read(watching.snapshot, job_id, after, limit)
 
     async def delivered_images(self, job_id: UUID | None, after: int, limit: int) -> Sequence[DeliveredImage]:
         return await self._db.read(reading.delivered_images, job_id, after, limit)

@@ -3,7 +3,7 @@
 import sqlite3
 from uuid import UUID
 
-from darkroom.domain.books import DONE_PERCENT, DONE_STAGE, Book, BookResult, Page
+from darkroom.domain.storybook import DONE_PERCENT, DONE_STAGE, Book, BookResult, Page
 from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import now
 

@@ -69,7 +69,9 @@ class Database:
 
         return await self._run(self._writing, transaction)
 
-    async def read(self, look: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def read(
+        self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run something that changes nothing, in one consistent view.
 
         Raises:
@@ -80,7 +82,7 @@ class Database:
             db = self._reader_connection()
             db.execute("begin")
             try:
-                return look(db, *args, **kwargs)
+                return query(db, *args, **kwargs)
             finally:
                 db.rollback()
 

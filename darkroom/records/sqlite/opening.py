@@ -60,11 +60,11 @@ def open_run(
     known = db.execute("select * from quel_job_runs where run_id = ?", (start.run_id,)).fetchone()
     if known is not None:
         if known["closed_at"] is not None or job["current_run_id"] != start.run_id:
-            return OpenedRun(turned_away="this run of the job is closed")
+            return OpenedRun(superseded="this run of the job is closed")
         return _plan(db, start.job_id, known["failure"], terms)
-    turned_away = _turn_away(db, job, start)
-    if turned_away is not None:
-        return OpenedRun(turned_away=turned_away)
+    superseded = _superseded_by(db, job, start)
+    if superseded is not None:
+        return OpenedRun(superseded=superseded)
     if order is not None and not rows.stage_rows(db, start.job_id):
         _store_order(db, start.job_id, order, terms)
     failure = rejection or _set_hold(db, start.job_id)
@@ -73,7 +73,7 @@ def open_run(
     return _plan(db, start.job_id, failure, terms)
 
 
-def _turn_away(db: sqlite3.Connection, job: sqlite3.Row, start: StartRun) -> str | None:
+def _superseded_by(db: sqlite3.Connection, job: sqlite3.Row, start: StartRun) -> str | None:
     newer = db.execute(
         "select 1 from quel_job_runs where job_id = ? and started_at > ?",
         (str(start.job_id), stamp(start.started_at)),

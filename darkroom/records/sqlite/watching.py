@@ -8,13 +8,13 @@ from uuid import UUID
 
 from darkroom.domain.images import Outcome
 from darkroom.domain.progress import JobStatus
-from darkroom.domain.watching import (
+from darkroom.domain.snapshots import (
     MOST_FRAMES,
     DeliveryMark,
     FrameState,
     JobCursor,
+    JobSnapshot,
     JobSummary,
-    Look,
     Picture,
     Undelivered,
 )
@@ -84,12 +84,12 @@ from quel_production_jobs as job where job_id = ?
 """
 
 
-def look(db: sqlite3.Connection, job_id: UUID, after: DeliveryMark | None, limit: int) -> Look | None:
+def snapshot(db: sqlite3.Connection, job_id: UUID, after: DeliveryMark | None, limit: int) -> JobSnapshot | None:
     """A job as it stands, with what was delivered behind the mark."""
     job = db.execute(_LOOKED_AT, (str(job_id),)).fetchone()
     if job is None:
         return None
-    return Look(
+    return JobSnapshot(
         user_id=rows.uuid_or_none(job["quel_member_id"]),
         progress=progress_of(db, job, with_ids=False),
         created_at=job["created_at"],

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from darkroom.domain import rounds
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
-from darkroom.domain.books import Book, BookResult, Page
 from darkroom.domain.errors import JobNotFound
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
@@ -18,6 +17,7 @@ from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import PAGE, StageCounts
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
+from darkroom.domain.storybook import Book, BookResult, Page
 from darkroom.domain.webhooks import Ending
 from darkroom.records.supabase.functions import Functions, keepable
 from darkroom.records.supabase.watching import SupabaseWatching

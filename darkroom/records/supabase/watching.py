@@ -5,7 +5,7 @@ from uuid import UUID
 
 from darkroom.domain.keys import ApiKey, NewApiKey
 from darkroom.domain.progress import JobStatus
-from darkroom.domain.watching import MOST_FRAMES, DeliveryMark, JobCursor, JobSummary, Look
+from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, JobCursor, JobSnapshot, JobSummary
 from darkroom.records.supabase.functions import Functions
 
 
@@ -34,8 +34,8 @@ class SupabaseWatching:
         )
         return [JobSummary.model_validate(row) for row in rows]
 
-    async def look(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> Look | None:
-        look = await self._call(
+    async def snapshot(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> JobSnapshot | None:
+        snapshot = await self._call(
             "look",
             job_id=str(job_id),
             after_at=None if after is None else after.delivered_at.isoformat(),
@@ -43,7 +43,7 @@ class SupabaseWatching:
             limit=limit,
             most_frames=MOST_FRAMES,
         )
-        return None if look is None else Look.model_validate(look)
+        return None if snapshot is None else JobSnapshot.model_validate(snapshot)
 
     async def add_api_key(self, key: NewApiKey) -> None:
         await self._call("add_api_key", **key.model_dump(mode="json"))

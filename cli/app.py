@@ -1,0 +1,151 @@
+"""The commands, put together, and the way in and out of the process."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import typer
+from temporalio.service import RPCError, RPCStatusCode
+from typer import rich_utils
+from typer.exceptions import TyperException
+
+from cli import demo, doctor, jobs, keys, money, orders, results, stack, statistics, webhooks
+from cli.output import ACCENT, complain, tolerate_any_character
+from cli.statuses import Status, epilog, paragraphs, status_of
+from darkroom.domain.errors import DarkroomError
+
+for _style in ("OPTION", "SWITCH", "NEGATIVE_OPTION", "NEGATIVE_SWITCH", "COMMANDS_TABLE_FIRST_COLUMN"):
+    setattr(rich_utils, f"STYLE_{_style}", "bold")
+for _style in ("TYPES", "USAGE", "OPTION_ENVVAR", "HELPTEXT"):
+    setattr(rich_utils, f"STYLE_{_style}", "")
+for _style in ("REQUIRED_SHORT", "REQUIRED_LONG"):
+    setattr(rich_utils, f"STYLE_{_style}", ACCENT)
+
+app = typer.Typer(
+    name="starter.py",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Darkroom takes an order for pictures and delivers exactly the number ordered, on Temporal.\n\n"
+        "Start with `demo`, or with `up` here and `submit` in another terminal. Settings come from the "
+        "environment or a .env file; everything is kept in DARKROOM_HOME (.darkroom). JOB is a job's UUID, or "
+        "the first 6 characters of it or more. Errors are one line on standard error."
+    ),
+    epilog=(
+        "[bold]Exit status[/bold]  0 done · 1 not everything was delivered, or audit or doctor found something · "
+        "2 wrong input · 3 no Temporal server · 4 not found · 5 not possible now · 130 interrupted"
+    ),
+)
+
+_ORDER, _LOOK, _STEER = "Order", "Look", "Steer"
+_DONE, _NOT_ALL, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW, _INTERRUPTED = Status
+_STEERING = (_DONE, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW)
+
+
+def _add(panel: str, command: Callable[..., None], example: str, *statuses: Status, **meanings: str) -> None:
+    """Make a function the command that its example begins with."""
+    name = example.split(maxsplit=1)[0]
+    app.command(name, help=paragraphs(command), rich_help_panel=panel, epilog=epilog(example, *statuses, **meanings))(
+        command
+    )
+
+
+_add(
+    _ORDER,
+    demo.demo,
+    "demo",
+    *(_DONE, _NOT_ALL, _WRONG, _NOT_NOW, _INTERRUPTED),
+    not_now="a stack runs in this folder already",
+)
+_add(
+    _ORDER,
+    stack.up,
+    "up --port 7300 --ui-port 8300 --api-port 8500",
+    *(_DONE, _WRONG, _NO_SERVER, _NOT_NOW, _INTERRUPTED),
+    done="stopped by Ctrl-C or SIGTERM",
+    not_now="a port is in use, or a stack runs in this folder already",
+    interrupted="left at once",
+)
+_add(
+    _ORDER,
+    orders.submit,
+    "submit order.yaml --reference 0=lemon.jpg --watch",
+    *(_DONE, _NOT_ALL, _WRONG, _NO_SERVER, _INTERRUPTED),
+    done="started; with --watch, delivered in full",
+    not_all="with --watch: failed, cancelled or short",
+    wrong_input="the order is rejected",
+)
+_add(
+    _LOOK,
+    jobs.watch,
+    "watch 3f2a1c",
+    *(_DONE, _NOT_ALL, _WRONG, _NOT_FOUND, _INTERRUPTED),
+    done="delivered in full",
+    not_all="ended failed, cancelled or short",
+    interrupted="stopped watching",
+)
+_add(_LOOK, jobs.status, "status 3f2a1c --json", _DONE, _WRONG, _NOT_FOUND)
+_add(_LOOK, jobs.list_jobs, "list --status processing -n 5", _DONE, _WRONG)
+_add(_LOOK, results.receipt, "receipt 3f2a1c", _DONE, _WRONG, _NOT_FOUND, _NOT_NOW, not_now="the job has not ended")
+_add(
+    _LOOK,
+    results.download,
+    "download 3f2a1c pictures/",
+    *(_DONE, _NOT_ALL, _WRONG, _NOT_FOUND),
+    not_all="files are missing in the storage",
+)
+_add(_LOOK, doctor.doctor, "doctor", _DONE, _NOT_ALL, _WRONG, not_all="something is wrong")
+_add(_LOOK, statistics.stats, "stats --days 30", _DONE, _WRONG)
+_add(_LOOK, results.audit, "audit --json", _DONE, _NOT_ALL, _WRONG, not_all="it found something")
+_add(_STEER, jobs.cancel, "cancel 3f2a1c --reason 'wrong prompt'", *_STEERING, done="accepted, or nothing to cancel")
+_add(_STEER, jobs.pause, "pause 3f2a1c --reason 'over night'", *_STEERING, done="accepted, or nothing to pause")
+_add(_STEER, jobs.resume, "resume 3f2a1c", *_STEERING, done="accepted, or nothing to resume")
+_add(
+    _STEER,
+    jobs.restart,
+    "restart 3f2a1c --watch",
+    *(_DONE, _NOT_ALL, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW, _INTERRUPTED),
+    not_all="with --watch: failed, cancelled or short again",
+    not_now="it is running, or nothing is missing",
+)
+app.add_typer(money.commands, name="credits", rich_help_panel=_STEER)
+app.add_typer(keys.commands, name="keys", rich_help_panel=_STEER)
+app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=_STEER)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives its exit status. Errors that users can act on are one line."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    tolerate_any_character((sys.stdout, sys.stderr))
+    as_json = "--json" in given
+    try:
+        return _status(app(given, prog_name="starter.py", standalone_mode=False))
+    except TyperException as error:
+        # Asked for nothing at all, the help is printed already.
+        return complain(error.format_message(), _WRONG, as_json=as_json) if str(error) else int(_WRONG)
+    except DarkroomError as error:
+        return complain(str(error), status_of(error), as_json=as_json)
+    except RPCError as error:
+        away = error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
+        status = _NO_SERVER if away else _NOT_NOW
+        return complain(f"the Temporal server answers: {error.message or error.status.name}", status, as_json=as_json)
+
+
+def _status(returned: object) -> int:
+    return returned if isinstance(returned, int) else int(_DONE)
+
+
+def leave(status: int) -> None:
+    """End the process with this status and nothing else.
+
+    A process that used a Temporal client aborts now and then while the interpreter shuts down
+    (sdk-python #300), which would turn success into status 134.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # whoever read it is gone
+            stream.flush()
+    os._exit(status)

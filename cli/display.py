@@ -1,0 +1,202 @@
+"""A running job on a terminal: a bar for each stage, the pace, and what happened last."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from time import monotonic
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cli.output import plural, seconds_left
+from darkroom.domain.progress import JobStatus, Progress, StageProgress
+from darkroom.domain.rounds import StageStatus
+from darkroom.domain.sentences import how_it_stands
+
+WINDOW = 8.0
+"""Seconds over which the pace is measured."""
+
+_BAR, _GROOVE = "━", "─"
+_EVENTS_SHOWN = 5
+_NEED_CARE = (StageStatus.DELIVERING, StageStatus.TOPPING_UP)
+
+
+class Pace:
+    """Pictures a second, over the last seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def add(self, completed: int, at: float | None = None) -> None:
+        """Note how many there are now."""
+        now = monotonic() if at is None else at
+        self._seen.append((now, completed))
+        while len(self._seen) > 2 and self._seen[1][0] <= now - WINDOW:
+            self._seen.popleft()
+
+    @property
+    def per_second(self) -> float | None:
+        """None before a second has passed and while nothing comes."""
+        (first, before), (last, after) = self._seen[0], self._seen[-1]
+        return (after - before) / (last - first) if last - first >= 1 and after > before else None
+
+
+class Watched:
+    """What has been seen of a job so far."""
+
+    def __init__(self, page: str | None = None) -> None:
+        self.progress: Progress | None = None
+        self.source = "records"
+        self.events: deque[str] = deque(maxlen=_EVENTS_SHOWN)
+        self.prompts: Mapping[int, str] = {}
+        """The beginnings of prompts by stage, shown beside the labels."""
+        self._page = page
+        self._pace = Pace()
+
+    def see(self, progress: Progress, source: str) -> list[str]:
+        """Take in how the job stands; gives what is new, in words."""
+        news = list(_news(self.progress, progress))
+        self.progress, self.source = progress, source
+        self._pace.add(progress.completed_images)
+        self.events.extend(news)
+        return news
+
+    def line(self) -> str:
+        """The job in one line."""
+        progress = self.progress
+        assert progress is not None, "a look comes before it is told"
+        return " · ".join(
+            [f"{progress.completed_images:,} of {progress.total_images:,} delivered", *self._pace_words()]
+        )
+
+    def shown(self, console: Console) -> RenderableType:
+        """The job as a picture of itself, fitted to the terminal."""
+        progress = self.progress
+        if progress is None:
+            return Text("")
+        parts: list[RenderableType] = [_headline(progress, self.source), Text("")]
+        parts.append(self._table(progress, console.width, console.height))
+        if not progress.status.ended:
+            words = " · ".join(self._pace_words())
+            parts += [Text(""), Text(words)] if words else []
+            if self.events:
+                parts += [Text(""), *(Text(event, style="quiet", no_wrap=True) for event in self.events)]
+        if self._page is not None:
+            parts += [Text(""), Text(self._page, style="quiet", overflow="fold")]
+        return Group(*parts)
+
+    def _table(self, progress: Progress, width: int, height: int) -> Table:
+        rows, left_out = chosen_stages(progress.stages, max(3, height - 14))
+        lines = [(Text(stage.label), self.prompts.get(stage.stage_index, ""), [stage], _state(stage)) for stage in rows]
+        if left_out:
+            lines.append((Text(plural(len(left_out), "other stage"), "quiet"), "", left_out, Text("")))
+        lines.append((Text("total", "strong"), "", list(progress.stages or (_whole(progress),)), Text("")))
+        # Fixed from the start, so that nothing moves sideways while numbers grow.
+        counted = len(_count(progress.total_images, progress.total_images))
+        named = max(len(label) for label, *_ in lines)
+        free = width - named - counted - 24
+        bar = max(10, min(40, free))
+        prompt = min(48, free - bar)
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(no_wrap=True, width=named)
+        if prompt >= 12:
+            table.add_column(no_wrap=True, style="quiet", width=prompt, overflow="ellipsis")
+        table.add_column(no_wrap=True, width=bar)
+        table.add_column(no_wrap=True, width=counted, justify="right")
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        for label, text, stages, state in lines:
+            done, ordered = sum(stage.completed for stage in stages), sum(stage.quantity for stage in stages)
+            asked = [text] if prompt >= 12 else []
+            table.add_row(label, *asked, _bar(stages, ordered, bar), _count(done, ordered), state)
+        return table
+
+    def _pace_words(self) -> list[str]:
+        progress = self.progress
+        if progress is None or progress.status.ended:
+            return []
+        rate = self._pace.per_second
+        left = progress.eta_seconds
+        if left is None and rate:
+            left = (progress.total_images - progress.completed_images) / rate
+        words = [f"{rate:.1f} pictures/s"] if rate else []
+        if left is not None and not progress.paused and progress.completed_images < progress.total_images:
+            words.append(f"about {seconds_left(left)} left")
+        return words
+
+
+def chosen_stages(stages: Sequence[StageProgress], room: int) -> tuple[list[StageProgress], list[StageProgress]]:
+    """The stages that are shown, those that are alive first to be kept, and the others."""
+    if len(stages) <= room:
+        return list(stages), []
+    by_need = sorted(stages, key=lambda stage: (stage.status not in _NEED_CARE, stage.stage_index))
+    kept = {stage.stage_index for stage in by_need[: room - 1]}
+    return (
+        [stage for stage in stages if stage.stage_index in kept],
+        [stage for stage in stages if stage.stage_index not in kept],
+    )
+
+
+def _headline(progress: Progress, source: str) -> Text:
+    head = Text(f"job {progress.job_id}", no_wrap=True, overflow="ellipsis")
+    alive = progress.status is JobStatus.PROCESSING and not progress.paused
+    head.append("  ")
+    head.append(how_it_stands(progress), style="accent" if alive or progress.status is JobStatus.FAILED else "strong")
+    if source == "records" and not progress.status.ended:
+        head.append("  from the records", style="quiet")
+    return head
+
+
+def _state(stage: StageProgress) -> Text:
+    match stage.status:
+        case StageStatus.TOPPING_UP:
+            return Text(f"top-up {stage.round}", style="accent")
+        case StageStatus.SHORT:
+            return Text(f"short: {stage.reason or 'rounds spent'}", style="accent")
+        case StageStatus.DELIVERING:
+            return Text("delivering")
+        case _:
+            return Text(str(stage.status), style="quiet")
+
+
+def _bar(stages: Iterable[StageProgress], ordered: int, width: int) -> Text:
+    """Delivered, being made, missing: each part at least a cell wide when there is anything of it."""
+    delivered = sum(stage.completed for stage in stages)
+    under_way = min(sum(stage.in_flight for stage in stages), ordered - delivered)
+    done = _cells(delivered, ordered, width)
+    alive = min(width - done, _cells(under_way, ordered, width) or (1 if under_way else 0))
+    bar = Text(_BAR * done, style="default")
+    bar.append(_BAR * alive, style="accent")
+    bar.append(_GROOVE * (width - done - alive), style="quiet")
+    return bar
+
+
+def _cells(part: int, whole: int, width: int) -> int:
+    return min(width, part * width // whole) if whole else 0
+
+
+def _count(done: int, ordered: int) -> str:
+    return f"{done:,} of {ordered:,}"
+
+
+def _whole(progress: Progress) -> StageProgress:
+    """A job whose stages are not known yet, as one stage."""
+    return StageProgress(stage_index=0, label="", quantity=progress.total_images, completed=progress.completed_images)
+
+
+def _news(before: Progress | None, now: Progress) -> Iterable[str]:
+    known = {stage.stage_index: stage for stage in before.stages} if before else {}
+    for stage in now.stages:
+        seen = known.get(stage.stage_index)
+        missing = stage.quantity - stage.completed
+        if stage.round > (seen.round if seen else 0) and stage.status is StageStatus.TOPPING_UP:
+            yield f"{stage.label}: top-up {stage.round} started, {plural(missing, 'picture')} missing"
+        if seen and seen.status is not stage.status and stage.status is StageStatus.COMPLETE and seen.round:
+            yield f"{stage.label}: complete after {plural(seen.round, 'top-up')}"
+        if seen and seen.status is not stage.status and stage.status is StageStatus.SHORT:
+            yield f"{stage.label}: short by {missing:,}: {stage.reason or 'rounds spent'}"
+    if before and now.paused and not before.paused:
+        yield f"paused: {now.pause_reason or 'until it is resumed'}"
+    if before and before.paused and not now.paused and not now.status.ended:
+        yield "resumed"
+    if before and now.cancel_requested and not before.cancel_requested:
+        yield "cancel asked for: calls under way are finished"

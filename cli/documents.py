@@ -1,0 +1,158 @@
+"""Order documents and reference pictures as files: read within bounds, and refused in one line."""
+
+import json
+import re
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from darkroom.domain.errors import OrderRejected
+from darkroom.orders.references import LARGEST_UPLOAD
+
+LARGEST_DOCUMENT = 10 * 1024 * 1024
+"""Bytes. The largest order the limits allow, 100 prompts of 20,000 characters, has 8 MB at most."""
+
+DEEPEST = 50
+_STAGE = re.compile(r"^(\d{1,4})=(.+)$", re.DOTALL)
+_YAML = (".yaml", ".yml")
+
+
+def read_document(name: str) -> Any:
+    """What a JSON or YAML file holds; `-` is standard input.
+
+    Raises:
+        OrderRejected: it cannot be read, is too large, or is neither.
+    """
+    data = sys.stdin.buffer.read(LARGEST_DOCUMENT + 1) if name == "-" else read_file("document", name, LARGEST_DOCUMENT)
+    if len(data) > LARGEST_DOCUMENT:
+        raise _rejected(f"has more than the {LARGEST_DOCUMENT:,} bytes that an order may have")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _rejected(f"is not UTF-8 text: byte {error.start:,} cannot be read") from None
+    if not text.strip():
+        raise _rejected("is empty; it must hold an order as JSON or YAML")
+    return _plain(_parser(name, text)(text))
+
+
+def read_file(field: str, name: str, largest: int) -> bytes:
+    """The bytes of a file, never more than one above `largest` of them.
+
+    Raises:
+        OrderRejected: it is missing, no file, unreadable, or too large.
+    """
+    path = Path(name)
+    try:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise OrderRejected(field, f"{name} is a folder, not a file")
+        if found.st_size > largest:
+            raise OrderRejected(field, f"{name} has {found.st_size:,} bytes, above the maximum of {largest:,}")
+        with path.open("rb") as file:
+            return file.read(largest + 1)
+    except FileNotFoundError:
+        raise OrderRejected(field, f"{name} does not exist") from None
+    except (OSError, ValueError) as error:  # a name with a NUL character is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise OrderRejected(field, f"{name} cannot be read: {reason}") from None
+
+
+def read_reference(given: str) -> tuple[str, bytes, int | None]:
+    """The name, the bytes and the stage of `[STAGE=]FILE`.
+
+    Raises:
+        OrderRejected: the file cannot be read or is too large.
+    """
+    match = _STAGE.match(given)
+    name = match[2] if match else given
+    return Path(name).name, read_file("reference", name, LARGEST_UPLOAD), int(match[1]) if match else None
+
+
+def _parser(name: str, text: str) -> Callable[[str], Any]:
+    suffix = Path(name).suffix.lower()
+    if suffix in _YAML:
+        return _from_yaml
+    return _from_json if suffix == ".json" or text.lstrip()[0] in "{[" else _from_yaml
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise _rejected(
+            f"is not JSON: {error.msg[:1].lower()}{error.msg[1:]}, line {error.lineno}, column {error.colno}"
+        ) from None
+    except RecursionError:
+        raise _rejected(f"is nested deeper than {DEEPEST} levels") from None
+    except ValueError as error:  # a number of more digits than Python reads
+        raise _rejected(f"is not JSON that can be read: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise OrderRejected(key[:60] or "document", "is given twice")
+        content[key] = value
+    return content
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]  # either will do
+    """YAML as JSON would have it: dates stay the texts they were written as."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - how PyYAML is told
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _from_yaml(text: str) -> Any:
+    try:
+        _reject_tricks(text)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader with fewer types
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise _rejected(f"is not YAML: {error.problem or error.context}{where}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _rejected(f"is not YAML that can be read: {error}") from None
+
+
+def _reject_tricks(text: str) -> None:
+    """A few aliases of aliases make gigabytes out of a small file; an order has no use for them."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            line = event.start_mark.line + 1 if event.start_mark else 0
+            raise _rejected(f"has the alias *{event.anchor} in line {line}; write it out instead")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            raise _rejected(f"is nested deeper than {DEEPEST} levels")
+
+
+def _plain(document: Any) -> Any:
+    """The document, if it holds nothing but what JSON can and databases store."""
+    try:
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise _rejected("has half of a character (a lone surrogate)") from None
+    except RecursionError:
+        raise _rejected(f"is nested deeper than {DEEPEST} levels") from None
+    except (TypeError, ValueError) as error:
+        raise _rejected(f"has a value that JSON cannot hold: {error}") from None
+    return document
+
+
+def _rejected(reason: str) -> OrderRejected:
+    return OrderRejected("document", reason)

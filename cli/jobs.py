@@ -1,0 +1,183 @@
+"""Commands for jobs that exist: watch, status, list, cancel, pause, resume, restart."""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from pydantic import JsonValue
+from temporalio.client import Client as TemporalClient
+
+from cli import arguments
+from cli.display import Watched
+from cli.following import follow, opened_again, prompts_of
+from cli.output import Output, as_value
+from cli.session import (
+    client_for,
+    connect_if_at_hand,
+    existing_parts,
+    find_job,
+    nothing_yet,
+    opened_settings,
+    run,
+    web_page,
+)
+from cli.statuses import Status
+from cli.tables import job_table, receipt_table
+from darkroom.bootstrap import Parts, has_records, open_parts
+from darkroom.client.jobs import Client
+from darkroom.client.results import ControlResult, ProgressReading
+from darkroom.domain.jobs import JobRow
+from darkroom.domain.progress import JobStatus, Progress
+from darkroom.settings import Settings
+
+_STATUS = Annotated[JobStatus | None, typer.Option("--status", help="Only jobs with this status.", show_default=False)]
+_LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many.")]
+
+
+def watch(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
+    """Show a job until it has ended, then its receipt.
+
+    Asks the job's workflow, or reads the records when no server or no worker answers. Ctrl-C stops the
+    watching and not the job.
+    """
+    output = Output(as_json=as_json)
+
+    async def work(settings: Settings) -> Status:
+        async with existing_parts(settings) as parts:
+            row = await find_job(parts, job)
+            temporal = await connect_if_at_hand(settings)
+            return await watch_to_end(parts, parts.client(temporal), temporal, row, output)
+
+    raise typer.Exit(run(work(opened_settings())))
+
+
+def status(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
+    """Say how a job stands, once.
+
+    Asks the job's workflow for 2 seconds at most, and otherwise reads the records; `source` in the JSON
+    tells which.
+    """
+    output = Output(as_json=as_json)
+
+    async def work(settings: Settings) -> None:
+        async with existing_parts(settings) as parts:
+            row = await find_job(parts, job)
+            temporal = await connect_if_at_hand(settings)
+            reading = await parts.client(temporal).progress(row.job_id)
+            watched = _watched(parts, temporal, row)
+            watched.prompts = await prompts_of(parts, reading.progress)
+            watched.see(reading.progress, reading.source)
+            output.result(_as_document(reading), watched.shown(output.notes))
+
+    run(work(opened_settings()))
+
+
+def list_jobs(status: _STATUS = None, limit: _LIMIT = 20, as_json: arguments.AsJson = False) -> None:
+    """List jobs, newest first; answers from the records."""
+    output = Output(as_json=as_json)
+
+    async def work(settings: Settings) -> None:
+        if not has_records(settings):
+            output.say(nothing_yet(settings))
+            output.result([])
+            return
+        async with open_parts(settings) as parts:
+            rows = await parts.records.jobs(status, limit)
+        if not rows:
+            output.say("no jobs" if status is None else f"no jobs that are {status}")
+        output.result([as_value(row) for row in rows], job_table(rows) if rows else None)
+
+    run(work(opened_settings()))
+
+
+def cancel(job: arguments.Job, reason: arguments.Reason = None, as_json: arguments.AsJson = False) -> None:
+    """Ask a job to stop; answers at once.
+
+    No provider call starts from then on. Calls under way are finished, delivered and charged, because they
+    are paid for; the job is `cancelled` when the last of them is in. Asked twice, or of an ended job,
+    nothing changes, `success` is false, and the exit status is 0 all the same.
+    """
+    _ask(job, lambda client, job_id: client.cancel(job_id, reason), as_json=as_json)
+
+
+def pause(job: arguments.Job, reason: arguments.Reason = None, as_json: arguments.AsJson = False) -> None:
+    """Ask a job to begin nothing more until `resume`.
+
+    Calls under way are finished, delivered and charged. A paused job can be cancelled, and may stay paused
+    for as long as you like.
+    """
+    _ask(job, lambda client, job_id: client.pause(job_id, reason), as_json=as_json)
+
+
+def resume(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
+    """Lift a pause, whether a user or a spent quota made it."""
+    _ask(job, lambda client, job_id: client.resume(job_id), as_json=as_json)
+
+
+def restart(job: arguments.Job, watch: arguments.Watch = False, as_json: arguments.AsJson = False) -> None:
+    """Open a cancelled, failed or short job again; only what is missing is made and charged.
+
+    The job keeps its id, its pictures and the price of its first run.
+    """
+    output = Output(as_json=as_json)
+
+    async def work(settings: Settings) -> Status:
+        async with client_for(settings, job) as (parts, temporal, row):
+            client = parts.client(temporal)
+            answer = await client.restart(row.job_id)
+            output.say(f"{answer.message}: {row.total_images - row.completed_images:,} of {row.total_images:,} to make")
+            if watch:
+                await opened_again(client, row.job_id, row.updated_at)
+                return await watch_to_end(parts, client, temporal, row, output, also=as_value(answer))
+            output.result(answer)
+            return Status.DONE
+
+    raise typer.Exit(run(work(opened_settings())))
+
+
+def _ask(job: str, wish: Callable[[Client, UUID], Coroutine[Any, Any, ControlResult]], *, as_json: bool) -> None:
+    output = Output(as_json=as_json)
+
+    async def work(settings: Settings) -> None:
+        async with client_for(settings, job) as (parts, temporal, row):
+            answer = await wish(parts.client(temporal), row.job_id)
+            count = f"{answer.completed_images:,} of {answer.total_images:,} delivered so far"
+            output.say(f"{answer.message}; {count}" if answer.success else f"{answer.message}; nothing changed")
+            output.result(answer)
+
+    run(work(opened_settings()))
+
+
+async def watch_to_end(
+    parts: Parts,
+    client: Client,
+    temporal: TemporalClient | None,
+    row: JobRow,
+    output: Output,
+    *,
+    also: dict[str, JsonValue] | None = None,
+) -> Status:
+    """Follow a job, then show its receipt; `also` is more for the JSON document."""
+    reading = await follow(parts, client, row.job_id, _watched(parts, temporal, row), output)
+    receipt = await parts.records.receipt(row.job_id)
+    told: JsonValue = None if receipt is None else as_value(receipt)
+    output.say()
+    output.result(
+        {**(also or {}), **_as_document(reading), "receipt": told}, receipt_table(receipt) if receipt else None
+    )
+    return ending(reading.progress)
+
+
+def ending(progress: Progress) -> Status:
+    """Whether everything that was ordered came."""
+    whole = progress.status is JobStatus.COMPLETED and progress.completed_images == progress.total_images
+    return Status.DONE if whole else Status.NOT_ALL
+
+
+def _watched(parts: Parts, temporal: TemporalClient | None, row: JobRow) -> Watched:
+    return Watched(web_page(parts.settings, temporal, row.job_id) if temporal is not None else None)
+
+
+def _as_document(reading: ProgressReading) -> dict[str, JsonValue]:
+    return {**as_value(reading.progress), "source": reading.source}

@@ -1,0 +1,115 @@
+"""How commands speak: results on standard output, everything else beside them."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TextIO
+
+from pydantic import BaseModel, JsonValue
+from rich.console import Console, RenderableType
+from rich.text import Text
+from rich.theme import Theme
+
+from cli.statuses import Status
+from darkroom.domain.errors import DarkroomError
+
+ACCENT = "#e35144"
+"""The safe-light: what is alive, and nothing else."""
+
+THEME = Theme({"accent": ACCENT, "quiet": "bright_black", "strong": "bold"})
+_WIDTH_OF_A_PIPE = 160
+
+
+class Output:
+    """One command's voice.
+
+    With `--json` standard output carries exactly one JSON document; what would have been said goes to
+    standard error.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.notes = console(sys.stderr if as_json else sys.stdout)
+        """Where progress and remarks go."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the notes go to a terminal that can be redrawn."""
+        return self.notes.is_terminal and not self.notes.is_dumb_terminal
+
+    def say(self, text: str = "", style: str | None = None) -> None:
+        """One line for people, never wrapped, so that ids and paths can be copied."""
+        self.notes.print(Text(text, style=style or ""), soft_wrap=True)
+
+    def result(self, value: BaseModel | JsonValue, shown: RenderableType | None = None) -> None:
+        """What the command was asked for: as JSON, or as it is shown to people."""
+        if self.as_json:
+            write_json(value)
+        elif shown is not None:
+            self.notes.print(shown)
+
+
+def console(stream: TextIO) -> Console:
+    """A console on a stream; one that is no terminal is wide enough for tables to keep their lines."""
+    wide = None if stream.isatty() or os.environ.get("COLUMNS") else _WIDTH_OF_A_PIPE
+    return Console(file=stream, theme=THEME, highlight=False, markup=False, emoji=False, width=wide)
+
+
+def as_value(value: BaseModel) -> dict[str, JsonValue]:
+    """A model as JSON has it."""
+    content: dict[str, JsonValue] = value.model_dump(mode="json")
+    return content
+
+
+def write_json(value: BaseModel | JsonValue) -> None:
+    """The one document of a command run with `--json`."""
+    content = as_value(value) if isinstance(value, BaseModel) else value
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()  # `up` goes on for days, and whoever reads the pipe waits for its document
+
+
+def complain(message: str, status: int, *, as_json: bool) -> int:
+    """The one line of a command that failed; gives its status.
+
+    With `--json` standard output gets the same as a document, so that it always carries one.
+    """
+    line = one_line(message)
+    sys.stderr.write(f"{line}\n" if status == Status.INTERRUPTED else f"error: {line}\n")
+    if as_json:
+        write_json({"error": line, "exit_status": status})
+    return int(status)
+
+
+def one_line(message: str | DarkroomError) -> str:
+    """The message without line breaks and without characters that steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(message).split()))
+
+
+def local_time(moment: datetime) -> str:
+    """A moment as a person at this computer reads it."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """`1 picture`, `2 pictures`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def seconds_left(seconds: float) -> str:
+    """A duration in the words of its size."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def tolerate_any_character(streams: Sequence[TextIO]) -> None:
+    """Show a character that the terminal's encoding lacks as an escape rather than fail on it."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,231 @@
+"""What came of jobs: download, receipt, audit."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from pydantic import JsonValue
+from rich.text import Text
+
+from cli import arguments
+from cli.output import Output, as_value, plural
+from cli.session import existing_parts, find_job, nothing_yet, opened_settings, run
+from cli.statuses import InputRejected, Status
+from cli.tables import receipt_table
+from darkroom.bootstrap import Parts, has_records, open_parts
+from darkroom.domain import names
+from darkroom.domain.errors import NotPossibleNow
+from darkroom.domain.model import Value
+from darkroom.domain.stored import DeliveredImage
+from darkroom.pictures import digest
+from darkroom.records.paging import delivered_pages
+from darkroom.settings import Settings
+
+AT_ONCE = 16
+"""Files looked at or fetched at the same time."""
+
+
+class Download(Value):
+    """What a download did."""
+
+    job_id: UUID
+    folder: str
+    written: int = 0
+    skipped: int = 0
+    """Were there already, the same to the byte."""
+    missing: tuple[str, ...] = ()
+    """Delivered pictures whose file is not in the storage."""
+
+
+class Address(Value):
+    """Where a delivered picture can be fetched for a while, without a key."""
+
+    attach_id: int
+    file: str
+    url: str
+
+
+_URLS = Annotated[
+    bool, typer.Option("--urls", help="Instead of copying, write an address for each picture (Supabase only).")
+]
+_HOURS = Annotated[
+    float, typer.Option("--hours", min=0.01, max=24 * 365, help="With --urls: how long the addresses hold.")
+]
+
+
+def download(
+    job: arguments.Job,
+    folder: arguments.Folder = None,
+    *,
+    urls: _URLS = False,
+    hours: _HOURS = 24,
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Copy a job's delivered pictures to DIR as stage-N-ORDINAL.webp, or write signed addresses of them.
+
+    Works while the job runs too: run it again for the rest. A file that is there already is skipped when
+    it is the same, and never overwritten when it is not.
+    """
+    output = Output(as_json=as_json)
+    if (folder is None) != urls:
+        raise InputRejected("DIR", "give a folder to copy to, or --urls for addresses")
+    if folder is None:
+        run(_write_addresses(opened_settings(), job, timedelta(hours=hours), output))
+        return
+
+    async def work(settings: Settings) -> Status:
+        async with existing_parts(settings) as parts:
+            row = await find_job(parts, job)
+            done = await export(parts, row.job_id, folder)
+        output.say(f"{plural(done.written, 'picture')} written to {folder}, {done.skipped:,} were there already")
+        for path in done.missing:
+            output.say(f"missing in the storage: {path}", style="accent")
+        output.result(done)
+        return Status.NOT_ALL if done.missing else Status.DONE
+
+    raise typer.Exit(run(work(opened_settings())))
+
+
+async def _write_addresses(settings: Settings, job: str, lifetime: timedelta, output: Output) -> None:
+    async with existing_parts(settings) as parts:
+        row = await find_job(parts, job)
+        if not settings.on_supabase:
+            raise NotPossibleNow("pictures in a folder have no addresses: give DIR to copy them")
+        found: list[Address] = []
+        async for page in delivered_pages(parts.records, row.job_id):
+            signed = await asyncio.gather(*(parts.storage.url(image.path, lifetime) for image in page))
+            for image, url in zip(page, signed, strict=True):
+                if url is None:
+                    output.say(f"missing in the storage: {image.path}", style="accent")
+                else:
+                    found.append(Address(attach_id=image.attach_id, file=file_name(image), url=url))
+    told: list[JsonValue] = [as_value(address) for address in found]
+    output.result(told)
+    if not output.as_json:
+        for address in found:
+            output.say(f"{address.file}  {address.url}")
+
+
+async def export(parts: Parts, job_id: UUID, folder: Path) -> Download:
+    """Copy the delivered pictures of a job into a folder.
+
+    Raises:
+        InputRejected: the folder cannot be written, or has other files of these names.
+    """
+    ends: list[str] = []
+    gate = asyncio.Semaphore(AT_ONCE)
+    try:
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        async for page in delivered_pages(parts.records, job_id):
+            ends += await asyncio.gather(*(_copy(parts, image, folder, gate) for image in page))
+    except OSError as error:
+        raise InputRejected("DIR", f"{folder} cannot be written: {error.strerror or error}") from None
+    return Download(
+        job_id=job_id,
+        folder=str(folder),
+        written=ends.count("written"),
+        skipped=ends.count("skipped"),
+        missing=tuple(end for end in ends if end not in ("written", "skipped")),
+    )
+
+
+def file_name(image: DeliveredImage) -> str:
+    """What a downloaded picture is called."""
+    return names.download_name(image.stage_index, image.ordinal)
+
+
+async def _copy(parts: Parts, image: DeliveredImage, folder: Path, gate: asyncio.Semaphore) -> str:
+    target = folder / file_name(image)
+    async with gate:
+        present = await asyncio.to_thread(_bytes_of, target)
+        if present is not None and digest(present) == image.sha256:
+            return "skipped"
+        data = await parts.storage.get(image.path)
+        if data is None:
+            return image.path
+        if present is not None and present != data:
+            raise InputRejected("DIR", f"{target} is there already and is another picture; give an empty folder")
+        if present is not None:
+            return "skipped"
+        await asyncio.to_thread(_write, target, data)
+        return "written"
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def receipt(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
+    """Show what an ended job ordered, delivered, missed and charged; answers from the records."""
+    output = Output(as_json=as_json)
+
+    async def work(settings: Settings) -> None:
+        async with existing_parts(settings) as parts:
+            row = await find_job(parts, job)
+            found = await parts.records.receipt(row.job_id) if row.status.ended else None
+        if not row.status.ended:
+            raise NotPossibleNow(f"job {row.job_id} is {row.status}: its receipt comes when it has ended")
+        if found is None:
+            raise NotPossibleNow(f"job {row.job_id} was {row.status} before it began: it has no receipt")
+        output.say(f"job {row.job_id}  {row.status}")
+        output.say()
+        output.result(found, receipt_table(found))
+
+    run(work(opened_settings()))
+
+
+def audit(as_json: arguments.AsJson = False) -> None:
+    """Check the records against themselves and against the stored files.
+
+    Journal, balances, holds, counts and ids of all jobs must agree, and every delivered picture must have
+    its file. Safe at any time, running jobs included; answers from the records.
+    """
+    output = Output(as_json=as_json)
+
+    async def work(settings: Settings) -> Status:
+        if not has_records(settings):
+            output.say(nothing_yet(settings))
+            output.result({"findings": [], "pictures": 0})
+            return Status.DONE
+        async with open_parts(settings) as parts:
+            findings = list(await parts.records.audit())
+            pictures = 0
+            async for page in delivered_pages(parts.records, None):
+                pictures += len(page)
+                findings += await _without_file(parts, page)
+        for finding in findings:
+            output.say(finding, style="accent")
+        summary = f"{plural(pictures, 'delivered picture')} checked, {plural(len(findings), 'finding')}"
+        told: list[JsonValue] = list(findings)
+        output.result({"findings": told, "pictures": pictures}, Text(summary))
+        return Status.NOT_ALL if findings else Status.DONE
+
+    raise typer.Exit(run(work(opened_settings())))
+
+
+async def _without_file(parts: Parts, page: Sequence[DeliveredImage]) -> list[str]:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def exists(image: DeliveredImage) -> bool:
+        async with gate:
+            return await parts.storage.exists(image.path)
+
+    there = await asyncio.gather(*(exists(image) for image in page))
+    return [
+        f"job {image.job_id}: attachment {image.attach_id} is delivered, but its file {image.path} is missing"
+        for image, found in zip(page, there, strict=True)
+        if not found
+    ]

@@ -1,0 +1,80 @@
+"""The API's process beside the worker: what it does, or how it ends, is no matter to the jobs."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+
+import structlog
+
+from cli.statuses import Status
+from darkroom.embedded import processes
+from darkroom.embedded.server import usable_port
+from darkroom.settings import Settings
+
+log = structlog.get_logger("darkroom.up")
+
+ROOT = Path(__file__).parents[1]
+STOP_PATIENCE = 15.0
+"""Above the API's own grace for answers under way."""
+START_AGAIN_AFTER = 1.0
+START_AGAIN_AT_MOST = 30.0
+RAN_WELL_AFTER = 60.0
+"""Seconds after which an end is no more of the trouble before it."""
+_MUST_BE_MENDED = (Status.WRONG_INPUT, Status.NOT_NOW)
+"""Wrong settings, or a port that is taken: starting it again would say the same again."""
+
+
+@asynccontextmanager
+async def running_api(settings: Settings, port: int) -> AsyncIterator[None]:
+    """Run `python -m darkroom.api` while the context lasts; one that ends by itself is started again.
+
+    Raises:
+        PortTaken: the port is in use.
+    """
+    usable_port(port, "--api-port", any_port=False)
+    child = _Child(settings, port)
+    await child.start()
+    watching = asyncio.create_task(child.start_again_when_it_ends())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await child.stop()
+
+
+class _Child:
+    def __init__(self, settings: Settings, port: int) -> None:
+        # The folder we were started from may be another one than the program's.
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+        home = str(settings.darkroom_home.absolute())
+        self._environment = {**os.environ, "API_PORT": str(port), "DARKROOM_HOME": home, "PYTHONPATH": path}
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self._process = await processes.start_tied(
+            [sys.executable, "-m", "darkroom.api"], environment=self._environment
+        )
+
+    async def start_again_when_it_ends(self) -> None:
+        delay = START_AGAIN_AFTER
+        while self._process is not None:
+            started = monotonic()
+            status = await self._process.wait()
+            if status in _MUST_BE_MENDED:
+                log.error("the API stays off: it said why above; jobs run without it", status=status)
+                return
+            log.warning("the API ended and is started again", status=status)
+            if monotonic() - started > RAN_WELL_AFTER:
+                delay = START_AGAIN_AFTER
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, START_AGAIN_AT_MOST)
+            await self.start()
+
+    async def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            await processes.stop(process, STOP_PATIENCE)

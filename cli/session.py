@@ -1,0 +1,115 @@
+"""What commands open: the records, and Temporal when it is needed or at hand."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from uuid import UUID
+
+from temporalio.client import Client as TemporalClient
+
+from cli.statuses import InputRejected, Interrupted
+from darkroom import logs
+from darkroom.bootstrap import Parts, has_records, open_parts
+from darkroom.client.connection import AT_HAND, connect
+from darkroom.domain.errors import JobNotFound, ServerNotReachable
+from darkroom.domain.jobs import JobRow
+from darkroom.embedded.address import embedded_address
+from darkroom.settings import Settings, read_settings
+
+T = TypeVar("T")
+
+_PREFIX = re.compile(r"^[0-9a-f-]{6,35}$")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work on an event loop of its own.
+
+    Raises:
+        Interrupted: by Ctrl-C.
+    """
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; a job that was started goes on") from None
+
+
+def opened_settings() -> Settings:
+    """The settings, with log lines going where they belong: to standard error.
+
+    Raises:
+        SettingRejected: a value is wrong.
+    """
+    settings = read_settings()
+    logs.configure(settings)
+    return settings
+
+
+def nothing_yet(settings: Settings) -> str:
+    """What to say when there is not."""
+    return f"no records in {settings.darkroom_home} yet: `starter.py demo` or `starter.py submit` makes the first"
+
+
+async def connect_if_at_hand(settings: Settings) -> TemporalClient | None:
+    """The same for a command that can answer from the records: None when no server answers at once."""
+    try:
+        return await connect(settings, AT_HAND)
+    except ServerNotReachable:
+        return None
+
+
+@asynccontextmanager
+async def existing_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """The parts, for a command that only reads.
+
+    Raises:
+        JobNotFound: there are no records at all.
+    """
+    if not has_records(settings):
+        raise JobNotFound(nothing_yet(settings))
+    async with open_parts(settings) as parts:
+        yield parts
+
+
+@asynccontextmanager
+async def client_for(settings: Settings, job: str) -> AsyncIterator[tuple[Parts, TemporalClient, JobRow]]:
+    """The parts, Temporal and the job, for a command that needs all three.
+
+    Raises:
+        JobNotFound: no such job; found out before a server is looked for.
+        ServerNotReachable: no Temporal server.
+    """
+    async with existing_parts(settings) as parts:
+        row = await find_job(parts, job)
+        yield parts, await connect(settings), row
+
+
+async def find_job(parts: Parts, given: str) -> JobRow:
+    """The job of a UUID, or of the beginning of one.
+
+    Raises:
+        InputRejected: it is neither, or several jobs begin like that.
+        JobNotFound: no job has it.
+    """
+    try:
+        return await parts.client(None).job(UUID(given))
+    except ValueError:
+        pass
+    prefix = given.lower()
+    if not _PREFIX.match(prefix):
+        raise InputRejected("JOB", f"'{given}' is not a job's id: give its UUID, or the first 6 characters or more")
+    found = await parts.records.jobs_beginning(prefix, limit=2)
+    if not found:
+        raise JobNotFound(f"no job's id begins with {prefix}; `starter.py list` shows those that exist")
+    if len(found) > 1:
+        raise InputRejected("JOB", f"several jobs begin with {prefix}: give more of the id")
+    return found[0]
+
+
+def web_page(settings: Settings, temporal: TemporalClient, job_id: UUID) -> str | None:
+    """The job's page in the Temporal Web UI, when the client is connected to the embedded server."""
+    server = embedded_address(settings)
+    if server is None or temporal.service_client.config.target_host != server.address:
+        return None
+    return server.job_url(job_id)

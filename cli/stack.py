@@ -1,0 +1,165 @@
+"""`up`: server, worker and records in one process, until Ctrl-C."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any
+
+import structlog
+import typer
+from temporalio.client import Client as TemporalClient
+from temporalio.service import RPCError
+
+from cli import arguments
+from cli.output import Output, plural
+from cli.serving import running_api
+from cli.session import opened_settings, run
+from cli.stopping import Stop, end_process
+from darkroom.bootstrap import Parts, open_parts
+from darkroom.client.connection import configured_server, connect, connect_to, ensure_search_attributes
+from darkroom.client.schedules import ensure_schedules
+from darkroom.client.waiting_jobs import WaitingJobs
+from darkroom.domain.errors import Retryable
+from darkroom.embedded.address import EmbeddedServer
+from darkroom.embedded.server import DEFAULT_PORT, DEFAULT_UI_PORT, embedded_server
+from darkroom.settings import Settings
+from worker import running_workers
+
+log = structlog.get_logger("darkroom.up")
+
+_PORT = Annotated[int, typer.Option("--port", min=1, max=65535, help="The Temporal server's port, on 127.0.0.1.")]
+_UI_PORT = Annotated[int, typer.Option("--ui-port", min=1, max=65535, help="The Temporal Web UI's port.")]
+_API_PORT = Annotated[
+    int | None,
+    typer.Option(
+        "--api-port",
+        min=1,
+        max=65535,
+        help="The port of the page and the HTTP API; else API_PORT says it (8400).",
+        show_default=False,
+    ),
+]
+_API = Annotated[bool, typer.Option("--api/--no-api", help="Serve the page and the HTTP API.")]
+
+
+def up(
+    port: _PORT = DEFAULT_PORT,
+    ui_port: _UI_PORT = DEFAULT_UI_PORT,
+    api_port: _API_PORT = None,
+    *,
+    api: _API = True,
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Run everything until Ctrl-C: Temporal server, worker, records, files, the page and the HTTP API.
+
+    Jobs that were cut short go on at once, and jobs submitted from another terminal start. The first
+    Ctrl-C (or SIGTERM) takes nothing new and waits for the provider calls under way, which are paid for;
+    a second one leaves at once, and nothing is lost either way. With TEMPORAL_ADDRESS set that server is
+    used and none is started. With `--json` the document comes when everything runs.
+    """
+    output = Output(as_json=as_json)
+    settings = opened_settings()
+    run(_up(settings, Ports(port, ui_port, (api_port or settings.api_port) if api else None), output))
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the stack listens, on this machine."""
+
+    temporal: int
+    ui: int
+    api: int | None
+    """None when the API is not served."""
+
+
+async def _up(settings: Settings, ports: Ports, output: Output) -> None:
+    stop = Stop()
+    stop.listen()
+    async with AsyncExitStack() as stack:
+        server = None
+        if configured_server() is None:
+            server = await stack.enter_async_context(embedded_server(settings, port=ports.temporal, ui_port=ports.ui))
+            pid = server.pid
+            stop.at_once = lambda: end_process(pid)
+        metrics = settings.metrics_port
+        temporal = await (connect_to(server, metrics) if server else connect(settings, metrics_port=metrics))
+        await ensure_search_attributes(temporal)
+        # Waiting jobs are looked for below: a workflow every few seconds would fill the embedded server's file.
+        every = timedelta(seconds=settings.housekeeping_every)
+        await ensure_schedules(temporal, waiting_every=None, housekeeping_every=every)
+        parts = await stack.enter_async_context(open_parts(settings))
+        await parts.ensure_local_user()
+        if ports.api is not None:
+            await stack.enter_async_context(running_api(settings, ports.api))
+        async with running_workers(parts, temporal):
+            waiting = await parts.records.unfinished_jobs()
+            _introduce(parts, temporal, server, api_port=ports.api, waiting=len(waiting), output=output)
+            waiting_jobs = WaitingJobs(parts.client(temporal))
+            while True:
+                await _look(waiting_jobs)
+                if await stop.within(settings.pick_up_every):
+                    break
+            await _take_leave(parts, output)
+    output.say("stopped")
+
+
+def _introduce(
+    parts: Parts,
+    temporal: TemporalClient,
+    server: EmbeddedServer | None,
+    *,
+    api_port: int | None,
+    waiting: int,
+    output: Output,
+) -> None:
+    address = temporal.service_client.config.target_host
+    home = parts.settings.darkroom_home
+    page = None if api_port is None else parts.settings.api_address(api_port)
+    output.say(f"uses      {parts.describe()}")
+    if page:
+        output.say(f"page      {page}, and the HTTP API: {page}/docs")
+    output.say(f"Temporal  {address}{'' if server else ', not ours: TEMPORAL_ADDRESS or a profile names it'}")
+    if server:
+        output.say(f"Web UI    {server.ui_url}")
+    if waiting:
+        output.say(f"goes on   {plural(waiting, 'unfinished job')}")
+    where = "" if str(home) == ".darkroom" else f"DARKROOM_HOME={home} "
+    output.say(f"submit    {where}python starter.py submit order.json --watch")
+    output.say("stop      Ctrl-C; twice to leave at once", style="quiet")
+    output.say()
+    document: dict[str, Any] = {
+        "address": address,
+        "ui_url": server.ui_url if server else None,
+        "page": page,
+        "server_pid": server.pid if server else None,
+        "provider": parts.settings.provider,
+        "home": str(home),
+        "unfinished_jobs": waiting,
+    }
+    output.result(document)
+
+
+async def _look(waiting_jobs: WaitingJobs) -> None:
+    try:
+        await waiting_jobs.start()
+    except (RPCError, Retryable) as error:
+        log.warning("could not look for waiting jobs", reason=str(error)[:200])
+
+
+async def _take_leave(parts: Parts, output: Output) -> None:
+    """Say what is still running, and that it goes on at the next start."""
+    rows = await parts.records.unfinished_jobs()
+    under_way = 0
+    output.say()
+    for row in rows[:20]:
+        progress = await parts.records.progress(row.job_id)
+        calls = sum(stage.in_flight for stage in progress.stages) if progress else 0
+        under_way += calls
+        delivered = f"{row.completed_images:,} of {row.total_images:,} delivered"
+        output.say(f"job {row.job_id}  {delivered}, {plural(calls, 'call')} under way")
+    if len(rows) > 20:
+        output.say(f"and {plural(len(rows) - 20, 'more job')}")
+    if rows:
+        output.say(f"{plural(len(rows), 'job goes', 'jobs go')} on at the next `starter.py up`")
+    waiting = f"waiting for {plural(under_way, 'call')} under way; " if under_way else "stopping; "
+    output.say(f"{waiting}Ctrl-C again leaves at once")

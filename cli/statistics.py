@@ -1,0 +1,99 @@
+"""`stats`: what providers did, by day."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cli import arguments
+from cli.output import Output
+from cli.session import nothing_yet, opened_settings, run
+from cli.tables import plain_table
+from darkroom.bootstrap import has_records, open_parts
+from darkroom.domain.statistics import ProviderDay, Statistics
+from darkroom.settings import Settings
+
+_DAYS = Annotated[int, typer.Option("--days", min=1, max=3650, help="How many days, today included (UTC).")]
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} s"
+
+
+_WIDE = 130
+"""Columns of a terminal that has room for all of them."""
+
+_Column = tuple[str, Callable[[ProviderDay], str]]
+
+_CALLS: tuple[_Column, ...] = (
+    ("calls", lambda day: f"{day.calls:,}"),
+    ("pictures", lambda day: f"{day.rate(day.generated):.1%}"),
+    ("missed", lambda day: f"{day.rate(day.missed):.1%}"),
+    ("refused", lambda day: f"{day.rate(day.refused):.1%}"),
+    ("faults", lambda day: f"{day.rate(day.faults):.1%}"),
+    ("unknown", lambda day: f"{day.unknown:,}"),
+)
+_EFFORT: tuple[_Column, ...] = (
+    ("p50", lambda day: _seconds(day.seconds_p50)),
+    ("p95", lambda day: _seconds(day.seconds_p95)),
+    ("top-ups", lambda day: f"{day.top_up_rounds:,}"),
+    ("recovered", lambda day: f"{day.recovered_images:,}"),
+    ("credits", lambda day: f"{day.credits:,}"),
+)
+
+
+def stats(days: _DAYS = 7, as_json: arguments.AsJson = False) -> None:
+    """Show what providers did, by day, and how jobs ended.
+
+    Calls, the share that brought a picture, missed, was refused or failed in passing, seconds a picture, top-up
+    rounds and what they recovered, credits. Answers from the records.
+    """
+    output = Output(as_json=as_json)
+
+    async def work(settings: Settings) -> None:
+        if not has_records(settings):
+            output.say(nothing_yet(settings))
+            output.result(Statistics())
+            return
+        async with open_parts(settings) as parts:
+            since = (datetime.now(UTC) - timedelta(days=days - 1)).date()
+            found = await parts.records.statistics(since)
+        if not found.providers and not found.jobs:
+            output.say(f"nothing happened since {since}")
+        shown = _providers(found, output.notes.width) if found.providers else []
+        shown += [_jobs(found)] if found.jobs else []
+        output.result(found, Group(*shown) if shown else None)
+
+    run(work(opened_settings()))
+
+
+def _providers(found: Statistics, width: int) -> list[RenderableType]:
+    """One table where there is room for it, else what came of the calls above what it took."""
+    if width >= _WIDE:
+        return [_table(found, _CALLS + _EFFORT), Text()]
+    return [_table(found, _CALLS), Text(), _table(found, _EFFORT), Text()]
+
+
+def _table(found: Statistics, columns: Sequence[_Column]) -> Table:
+    table = plain_table()
+    for name in ("day", "provider"):
+        table.add_column(name, no_wrap=True, header_style="quiet")
+    for name, _ in columns:
+        table.add_column(name, justify="right", no_wrap=True, header_style="quiet")
+    for day in found.providers:
+        table.add_row(str(day.day), day.provider, *(cell(day) for _, cell in columns))
+    return table
+
+
+def _jobs(found: Statistics) -> Table:
+    table = plain_table()
+    table.add_column("day", no_wrap=True, header_style="quiet")
+    for name in ("completed", "failed", "cancelled"):
+        table.add_column(name, justify="right", no_wrap=True, header_style="quiet")
+    for day in found.jobs:
+        table.add_row(str(day.day), f"{day.completed:,}", f"{day.failed:,}", f"{day.cancelled:,}")
+    return table

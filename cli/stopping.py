@@ -1,0 +1,51 @@
+"""Ctrl-C and SIGTERM: the first asks, the second does not wait."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+from cli.statuses import Status
+
+
+class Stop:
+    """Set by the first Ctrl-C or SIGTERM; the second ends the process at once.
+
+    Args:
+        at_once: what must not be left behind, such as a server of ours; it is called before the end.
+    """
+
+    def __init__(self, at_once: Callable[[], None] | None = None) -> None:
+        self.asked = asyncio.Event()
+        self.at_once = at_once
+
+    def listen(self) -> None:
+        """Take both signals over for the running event loop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal)
+
+    async def within(self, seconds: float) -> bool:
+        """Wait this long at most; whether it was asked meanwhile."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.asked.wait(), seconds)
+        return self.asked.is_set()
+
+    def _on_signal(self) -> None:
+        if not self.asked.is_set():
+            self.asked.set()
+            return
+        if self.at_once is not None:
+            self.at_once()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(Status.INTERRUPTED)
+
+
+def end_process(pid: int) -> None:
+    """Ask a process to end, if it is there."""
+    with suppress(OSError):
+        os.kill(pid, signal.SIGTERM)

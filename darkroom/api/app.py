@@ -1,0 +1,86 @@
+"""The application: routes, errors, and what passes before them."""
+
+from pathlib import Path
+
+import fastapi_offline
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.cors import CORSMiddleware
+
+from darkroom.api import document, problems
+from darkroom.api.request_guard import RequestGuard
+from darkroom.api.routes import deployment, events, jobs, orders, pages, pictures
+from darkroom.api.services import Services
+
+VERSION = "0.1.0"
+LARGEST_DOCUMENT = 12 * 1024 * 1024
+"""Bytes of a body: 100 stages with prompts of 20,000 characters, however they are escaped."""
+
+_STATIC = Path(__file__).parent / "static"
+_SWAGGER = Path(fastapi_offline.__file__).parent / "static"
+
+_DESCRIPTION = """
+Order generated pictures and watch them arrive. A job delivers **exactly** the number ordered and charges exactly for
+those.
+
+Sign in with `Authorization: Bearer` and a Supabase access token or a key of `starter.py keys create`; on 127.0.0.1
+with the embedded default nothing is needed. Errors are `application/problem+json`.
+"""
+
+_DOCS = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Darkroom API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="/static/icon.svg">
+<link rel="stylesheet" href="/static/swagger/swagger-ui.css"></head>
+<body><div id="swagger-ui"></div>
+<script src="/static/swagger/swagger-ui-bundle.js"></script><script src="/static/docs.js"></script></body></html>
+"""
+
+
+def make_app(services: Services) -> FastAPI:
+    """The application over the services; they are closed by whoever made them."""
+    settings = services.parts.settings
+    app = FastAPI(
+        title="Darkroom",
+        version=VERSION,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.services = services
+    problems.install(app)
+    for routes in (orders, jobs, events, pictures, deployment, pages):
+        _summarise(routes.router)
+        app.include_router(routes.router)
+    document.install(app, local=not services.sign_in.needed)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(_DOCS)
+
+    app.mount("/static/swagger", StaticFiles(directory=_SWAGGER), name="swagger")
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    # Inside the guard, so that what is too large is a problem like any other; routes may raise their own limit.
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_DOCUMENT)
+    app.add_middleware(RequestGuard, local=not services.sign_in.needed, origins=settings.api_cors_origins)
+    if settings.api_cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.api_cors_origins),
+            allow_methods=["GET", "POST", "PATCH"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Last-Event-ID"],
+            expose_headers=["Location", "X-Request-ID", "Retry-After"],
+        )
+    return app
+
+
+def _summarise(router: APIRouter) -> None:
+    """The first sentence of each route's docstring is its summary, in words rather than a function's name."""
+    for route in router.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            words = " ".join((route.endpoint.__doc__ or "").split())
+            route.summary = words.partition(". ")[0].rstrip(".")

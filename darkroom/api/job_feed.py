@@ -1,0 +1,229 @@
+"""What is new of a job: one look at the records now and then serves everybody who follows it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import structlog
+from fastapi.sse import format_sse_event
+
+from darkroom.api.shapes import ImageView, JobView, StageView
+from darkroom.api.signed_urls import Addresses
+from darkroom.api.views import image_view, job_view
+from darkroom.domain.errors import JobNotFound
+from darkroom.domain.progress import StageProgress, eta_seconds
+from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, Frame, JobSnapshot, Picture, Undelivered, place
+from darkroom.records import Records
+
+log = structlog.get_logger(__name__)
+
+EVERY = 0.4
+"""Seconds between looks while somebody follows: a picture is told well within a second of its delivery."""
+SHARE = 0.2
+"""At most this share of the time is spent looking, so that a large job is looked at less often."""
+PAGE = 500
+PACE_OVER = timedelta(seconds=60)
+
+
+class JobFeed:
+    """One job as it is told to all its followers."""
+
+    def __init__(
+        self, job_id: UUID, records: Records, addresses: Addresses, temporal_ui: Callable[[UUID], str | None]
+    ) -> None:
+        self._job_id = job_id
+        self._records = records
+        self._addresses = addresses
+        self._temporal_ui = temporal_ui
+        self._pictures: list[Picture] = []
+        self._positions: list[int | None] = []
+        self._mark: DeliveryMark | None = None
+        self._recent: deque[datetime] = deque()
+        self._encoded: dict[int, bytes] = {}
+        self._epoch = addresses.epoch
+        self._snapshot: JobSnapshot | None = None
+        self._stages: dict[int, tuple[int, StageView, bytes]] = {}
+        """By stage: the version at which it last changed, the stage, and its event without the id."""
+        self._news = asyncio.Condition()
+        self._looking = asyncio.Lock()
+        self._delivered: dict[int, list[int]] = {}
+        self._placements: dict[int, tuple[Mapping[int, int], tuple[Frame, ...]]] = {}
+        self.version = 0
+        """Grows with every change."""
+        self.followers = 0
+        self._closed = False
+        self.beginning = asyncio.Lock()
+
+    @property
+    def known(self) -> int:
+        """How many delivered pictures it knows."""
+        return len(self._pictures)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job has ended."""
+        return self._snapshot is not None and self._snapshot.progress.status.ended
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will be told; who still wants to know asks for the feed anew."""
+        return self._closed
+
+    async def refresh(self) -> None:
+        """JobSnapshot once.
+
+        Raises:
+            JobNotFound: there is no such job.
+            RecordsUnavailable: the records do not answer.
+        """
+        async with self._looking:
+            arrived: list[Picture] = []
+            while True:
+                snapshot = await self._records.snapshot(self._job_id, self._mark, PAGE)
+                if snapshot is None:
+                    raise JobNotFound(f"job {self._job_id} does not exist")
+                arrived += snapshot.pictures
+                if snapshot.pictures:
+                    last = snapshot.pictures[-1]
+                    self._mark = DeliveryMark(delivered_at=last.delivered_at, attach_id=last.attach_id)
+                if len(snapshot.pictures) < PAGE:
+                    break
+            self._take(snapshot, arrived)
+        async with self._news:
+            self._news.notify_all()
+
+    def job(self) -> JobView:
+        """The job as it was when somebody looked last, without ids."""
+        assert self._snapshot is not None, "refresh() comes first"
+        self._forget_long_ago()
+        progress = self._snapshot.progress
+        shown = progress.model_copy(
+            update={
+                # The row may trail by a second; a picture that was told is never taken back.
+                "completed_images": max(self.known, progress.completed_images),
+                "eta_seconds": self._eta(),
+            }
+        )
+        return job_view(shown, self._snapshot, "records", self._temporal_ui(self._job_id), self._per_minute())
+
+    def stages(self) -> list[StageView]:
+        """Its stages with their frames."""
+        return [view for _, view, _ in self._stages.values()]
+
+    def images(self, after: int, limit: int) -> list[ImageView]:
+        """Its pictures in the order they came, above a number."""
+        price = (self._snapshot.unit_price if self._snapshot else None) or 0
+        if self._snapshot is not None and self._snapshot.user_id is None:
+            price = 0
+        return [
+            image_view(self._pictures[index], index + 1, self._positions[index], price, self._addresses)
+            for index in range(after, min(self.known, after + limit))
+        ]
+
+    async def changed(self, since: int, seconds: float) -> bool:
+        """Wait for news after the version `since`, so long at most; whether there are any. The feed's end is news."""
+        try:
+            async with asyncio.timeout(seconds), self._news:
+                await self._news.wait_for(lambda: self.version > since or self._closed)
+        except TimeoutError:
+            return False
+        return True
+
+    def image_events(self, told: int, limit: int) -> list[bytes]:
+        """The next pictures for a follower who knows `told` of them."""
+        return [self._image_event(index) for index in range(told, min(self.known, told + limit))]
+
+    def events(self, told: int, since: int) -> list[bytes]:
+        """What a follower is to be told who knows `told` pictures and what was told at version `since`."""
+        number = str(self.known)
+        events = self.image_events(told, self.known)
+        events += [
+            format_sse_event(data_str=data.decode(), event="stage", id=number)
+            for version, _, data in self._stages.values()
+            if version > since
+        ]
+        view = self.job().model_dump_json()
+        events.append(format_sse_event(data_str=view, event="progress", id=number))
+        if self.ended:
+            events.append(format_sse_event(data_str=view, event="end", id=number))
+        return events
+
+    async def close(self) -> None:
+        """Let everybody go who waits."""
+        self._closed = True
+        async with self._news:
+            self._news.notify_all()
+
+    def pause_between_looks(self, took: float) -> float:
+        """How long to wait before the next look, after one that took so many seconds."""
+        return max(EVERY, took * (1 - SHARE) / SHARE)
+
+    def _take(self, snapshot: JobSnapshot, arrived: list[Picture]) -> None:
+        before, self._snapshot = self._snapshot, snapshot.model_copy(update={"pictures": ()})
+        if before == self._snapshot and not arrived:
+            return
+        for picture in arrived:
+            self._delivered.setdefault(picture.stage_index, []).append(picture.ordinal)
+        self._recent.extend(picture.delivered_at for picture in arrived)
+        came_in = {picture.stage_index for picture in arrived}
+        for stage in snapshot.progress.stages:
+            index = stage.stage_index
+            if stage.quantity > MOST_FRAMES:
+                self._note_stage(stage, None)
+                continue
+            tried = _of_stage(snapshot, index)
+            if index not in self._placements or index in came_in or before is None or tried != _of_stage(before, index):
+                found = place(stage.quantity, self._delivered.get(index, ()), tried)
+                self._placements[index] = found.positions, found.frames
+            self._note_stage(stage, self._placements[index][1])
+        self._pictures += arrived
+        self._positions += [self._position(picture) for picture in arrived]
+        self.version += 1
+
+    def _position(self, picture: Picture) -> int | None:
+        placed = self._placements.get(picture.stage_index)
+        return None if placed is None else placed[0].get(picture.ordinal)
+
+    def _note_stage(self, stage: StageProgress, frames: tuple[Frame, ...] | None) -> None:
+        view = StageView(**stage.model_dump(), frames=frames)
+        known = self._stages.get(stage.stage_index)
+        if known is None or known[1] != view:
+            self._stages[stage.stage_index] = (self.version + 1, view, view.model_dump_json().encode())
+
+    def _image_event(self, index: int) -> bytes:
+        if self._addresses.epoch != self._epoch:
+            # Addresses grow old; those told from now on are fresh.
+            self._epoch = self._addresses.epoch
+            self._encoded.clear()
+        event = self._encoded.get(index)
+        if event is None:
+            [image] = self.images(index, 1)
+            event = format_sse_event(data_str=image.model_dump_json(), event="image", id=str(index + 1))
+            self._encoded[index] = event
+        return event
+
+    def _forget_long_ago(self) -> None:
+        """Pace and time left are those of now: a job may have been paused for days."""
+        now = datetime.now(UTC)
+        while self._recent and now - self._recent[0] > PACE_OVER:
+            self._recent.popleft()
+
+    def _per_minute(self) -> float | None:
+        if not self._recent or self.ended:
+            return None
+        over = max((datetime.now(UTC) - self._recent[0]).total_seconds(), 1.0)
+        return round(len(self._recent) * 60 / over, 1)
+
+    def _eta(self) -> float | None:
+        assert self._snapshot is not None
+        progress = self._snapshot.progress
+        if progress.status.ended or progress.paused or progress.cancel_requested or not self._recent:
+            return None
+        elapsed = (datetime.now(UTC) - self._recent[0]).total_seconds()
+        return eta_seconds(len(self._recent), progress.total_images - self.known, elapsed)
+
+
+def _of_stage(snapshot: JobSnapshot, stage_index: int) -> list[Undelivered]:
+    return [one for one in snapshot.undelivered if one.stage_index == stage_index]

@@ -1,0 +1,101 @@
+"""The deployment: who asks, what providers did, and whether everything is there."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from temporalio.service import RPCError
+
+from darkroom.api.problems import Problem, documented, unavailable
+from darkroom.api.services import Services, SignedIn, Use
+from darkroom.api.shapes import AccountView, LimitsView, ProviderView
+from darkroom.api.sign_in import Caller
+from darkroom.domain.errors import DarkroomError
+from darkroom.domain.model import Value
+from darkroom.domain.money import Account
+from darkroom.domain.statistics import Statistics
+
+router = APIRouter(tags=["deployment"])
+
+
+class Health(Value):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Value):
+    """What it needs answers too."""
+
+    status: Literal["ready"] = "ready"
+    records: Literal["ok"] = "ok"
+    temporal: Literal["ok"] = "ok"
+
+
+@router.get("/api/account", responses=documented())
+async def account(caller: SignedIn, use: Use) -> AccountView:
+    """Who you are, what you have, and what can be ordered."""
+    return await account_of(use, caller)
+
+
+async def account_of(use: Services, caller: Caller) -> AccountView:
+    """The account of a caller; one without a member row has nothing."""
+    settings = use.parts.settings
+    found = await use.parts.records.account(caller.user_id) or Account(user_id=caller.user_id, balance=0, held=0)
+    limits = settings.limits
+    return AccountView(
+        user_id=caller.user_id,
+        operator=caller.operator,
+        signed_in_by=caller.by,
+        balance=found.balance,
+        held=found.held,
+        available=found.available,
+        price=settings.image_credit_price,
+        providers=tuple(
+            ProviderView(
+                name=name,
+                aspect_ratios=provider.capabilities.aspect_ratios,
+                max_references=provider.capabilities.max_references,
+                default=name in settings.providers,
+            )
+            for name, provider in use.parts.providers.items()
+        ),
+        limits=LimitsView(**limits.model_dump()),
+    )
+
+
+@router.get("/api/stats", responses=documented())
+async def stats(
+    caller: SignedIn, use: Use, days: Annotated[int, Query(ge=1, le=3650, description="Today included (UTC).")] = 7
+) -> Statistics:
+    """What providers did by day, and how jobs ended; for operators."""
+    return await statistics_for(use, caller, days)
+
+
+async def statistics_for(use: Services, caller: Caller, days: int) -> Statistics:
+    """Statistics, if the caller may see them.
+
+    Raises:
+        Problem: 403, they are of all users.
+    """
+    if not caller.operator:
+        raise Problem(403, "statistics are of all users: sign in with an operator's key")
+    return await use.parts.records.statistics((datetime.now(UTC) - timedelta(days=days - 1)).date())
+
+
+@router.get("/healthz")
+async def healthz() -> Health:
+    """The process answers; nothing else is asked."""
+    return Health()
+
+
+@router.get("/readyz", responses={503: documented()[503]})
+async def readyz(use: Use) -> Readiness:
+    """Records and Temporal answer: requests can be served in full."""
+    try:
+        await use.parts.records.api_key("")
+        client = await use.temporal.client()
+        await client.service_client.check_health(timeout=timedelta(seconds=2))
+    except (DarkroomError, RPCError) as error:
+        raise unavailable(" ".join(str(error).split())[:300]) from error
+    return Readiness()

@@ -1,0 +1,101 @@
+"""Following a job: server-sent events."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT
+from starlette.types import Receive, Scope, Send
+
+from darkroom.api.feeds import Feeds
+from darkroom.api.job_feed import JobFeed
+from darkroom.api.problems import documented
+from darkroom.api.routes.jobs import JobId
+from darkroom.api.services import SignedIn, Use
+
+router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+
+SILENCE = 15.0
+"""Seconds after which a comment says that the line is open."""
+AT_ONCE = 500
+"""Pictures told in one part to who has many to catch up on: the rest waits for the reader, and not in our memory."""
+_COME_BACK = b"retry: 1000\n\n"
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        **documented(404),
+        200: {
+            "description": "`progress`, `stage`, `image` and `end`; the id is the number of pictures told so far.",
+            "content": {"text/event-stream": {}},
+        },
+    },
+)
+async def events(
+    job_id: JobId,
+    caller: SignedIn,
+    use: Use,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", max_length=40, description="The id of the last event you were told.")
+    ] = None,
+    after: Annotated[
+        int, Query(ge=0, le=10**9, description="The number of the last picture you have; Last-Event-ID goes before it.")
+    ] = 0,
+) -> StreamingResponse:
+    """Be told of every picture as it arrives, once, and of every change, until the job ends."""
+    await use.snapshot(job_id, caller)
+    return _Followed(use.feeds, job_id, last_event_id or str(after))
+
+
+class _Followed(StreamingResponse):
+    """A job's events for one client. It follows for as long as it is being sent, and no longer."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, feeds: Feeds, job_id: UUID, last_event_id: str) -> None:
+        super().__init__(self._parts(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._feeds = feeds
+        self._job_id = job_id
+        self._last_event_id = last_event_id
+        self._feed: JobFeed | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Entered before the answer begins, so that a job that cannot be looked at is a problem and no broken stream.
+        async with self._feeds.following(self._job_id) as self._feed:
+            await super().__call__(scope, receive, send)
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        assert self._feed is not None
+        async for part in _tell(self._feed, self._last_event_id):
+            yield part
+
+
+async def _tell(feed: JobFeed, last_event_id: str) -> AsyncIterator[bytes]:
+    told, since = _told(last_event_id, feed.known), -1
+    yield _COME_BACK
+    while True:
+        while feed.known - told > AT_ONCE:
+            yield b"".join(feed.image_events(told, AT_ONCE))
+            told += AT_ONCE
+            # A reader who keeps up would never let the others have a turn.
+            await asyncio.sleep(0)
+        known, version, ended = feed.known, feed.version, feed.ended
+        yield b"".join(feed.events(told, since))
+        told, since = known, version
+        if ended or feed.closed:
+            return
+        while not await feed.changed(since, SILENCE):
+            yield KEEPALIVE_COMMENT
+
+
+def _told(last_event_id: str, known: int) -> int:
+    """How many pictures a client has been told; one that says what cannot be is told all."""
+    if not last_event_id.isascii() or not last_event_id.isdigit():
+        return 0
+    number = int(last_event_id)
+    return number if number <= known else 0

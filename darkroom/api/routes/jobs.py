@@ -1,0 +1,236 @@
+"""Jobs: lists, progress, pictures, receipts, and what is asked of them."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Path, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field, ValidationError
+
+from darkroom.api.archives import archive
+from darkroom.api.problems import Problem, documented
+from darkroom.api.routes.waiting import until_changed, until_ended, until_opened_again
+from darkroom.api.services import Changing, Services, SignedIn, Use
+from darkroom.api.shapes import ImagePage, JobPage, JobView, OrderedDocument, ReferenceThumbnail, SteerAnswer
+from darkroom.api.sign_in import Caller
+from darkroom.api.views import job_view, listed
+from darkroom.client.jobs import Client
+from darkroom.client.results import ControlResult
+from darkroom.domain.errors import OrderRejected
+from darkroom.domain.progress import JobStatus
+from darkroom.domain.receipts import Receipt
+from darkroom.domain.snapshots import JobCursor
+from darkroom.orders import read_order
+
+router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+
+JobId = Annotated[UUID, Path(description="The job's id.")]
+LONGEST_WAIT = 60
+OPENING_PATIENCE = 5.0
+"""Seconds that a restart waits for its run to open, before it is answered."""
+
+
+class CancelWish(BaseModel):
+    """Why a job is cancelled, where somebody says so."""
+
+    reason: str | None = Field(default=None, max_length=500)
+
+
+class CancelJob(CancelWish):
+    """Which job to cancel."""
+
+    job_id: UUID
+
+
+@router.get("", responses=documented())
+async def jobs(
+    caller: SignedIn,
+    use: Use,
+    status: JobStatus | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+) -> JobPage:
+    """List jobs, newest first: yours, or all where you may see them."""
+    before = None if cursor is None else _read_cursor(cursor)
+    user = None if caller.operator else caller.user_id
+    found = await use.parts.records.job_page(limit + 1, status=status, user_id=user, before=before)
+    shown = found[:limit]
+    following = None
+    if len(found) > limit:
+        following = _write_cursor(JobCursor(created_at=shown[-1].created_at, job_id=shown[-1].job_id))
+    return JobPage(jobs=tuple(listed(job, use.addresses) for job in shown), next_cursor=following)
+
+
+@router.post("/cancel", responses=documented(404, 409, 413, 415, 429))
+async def cancel_named(wish: CancelJob, caller: Changing, use: Use) -> SteerAnswer:
+    """Cancel the job that the body names."""
+    return await _cancel(use, caller, wish.job_id, wish.reason)
+
+
+@router.get("/{job_id}", responses=documented(404))
+async def job(
+    job_id: JobId,
+    caller: SignedIn,
+    use: Use,
+    wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to hold the answer back.")] = 0,
+    until: Annotated[Literal["end", "change"], Query(description="What to wait for.")] = "end",
+) -> JobView:
+    """How a job stands: from its workflow within 2 s, else from the records."""
+    await use.snapshot(job_id, caller)
+    if wait:
+        await (until_ended if until == "end" else until_changed)(use, job_id, wait)
+    return await view_of(use, caller, job_id)
+
+
+async def view_of(use: Services, caller: Caller, job_id: UUID) -> JobView:
+    """A job for clients, as it stands now."""
+    progress, source = await use.progress(job_id)
+    return job_view(progress, await use.snapshot(job_id, caller), source, use.temporal_ui(job_id))
+
+
+@router.get("/{job_id}/order", responses=documented(404, 409))
+async def ordered(job_id: JobId, caller: SignedIn, use: Use) -> OrderedDocument:
+    """The stages of a job, as a document that can be ordered again."""
+    await use.snapshot(job_id, caller)
+    stages = await use.parts.records.stages(job_id)
+    if not stages:
+        source = await use.parts.records.order_source(job_id)
+        try:
+            stages = read_order(source.document, job_type=source.job_type).order.stages
+        except OrderRejected as error:
+            raise Problem(409, f"job {job_id} was never a valid order: {error}") from None
+    # A document that no run has opened may name what is not its user's.
+    owners = await use.parts.records.reference_owners({ref.attach_id for stage in stages for ref in stage.references})
+    references = [attach_id for attach_id, known in owners.items() if caller.may_draw_after(known.user_id)]
+    return OrderedDocument(
+        document={
+            "stages": [
+                {
+                    "stage_index": stage.stage_index,
+                    "prompt": stage.prompt,
+                    "quantity": stage.quantity,
+                    "aspect_ratio": stage.aspect_ratio,
+                    "individual_image_attach_ids": [ref.model_dump() for ref in stage.references],
+                }
+                for stage in stages
+            ]
+        },
+        references={
+            attach_id: ReferenceThumbnail(thumbnail_url=use.addresses.thumbnail(attach_id))
+            for attach_id in sorted(references)
+        },
+    )
+
+
+@router.get("/{job_id}/images", responses=documented(404))
+async def images(
+    job_id: JobId,
+    caller: SignedIn,
+    use: Use,
+    cursor: Annotated[int, Query(ge=0, le=10**9, description="The number of the last picture you have.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> ImagePage:
+    """A job's delivered pictures in the order they came, with signed addresses that hold for a day."""
+    await use.snapshot(job_id, caller)
+    feed = await use.feeds.once(job_id)
+    found = feed.images(cursor, limit)
+    more = bool(found) and found[-1].number < feed.known
+    return ImagePage(images=tuple(found), next_cursor=str(found[-1].number) if more else None)
+
+
+@router.get("/{job_id}/receipt", responses=documented(404, 409))
+async def receipt(job_id: JobId, caller: SignedIn, use: Use) -> Receipt:
+    """What an ended job ordered, delivered, missed and charged."""
+    snapshot = await use.snapshot(job_id, caller)
+    if not snapshot.progress.status.ended:
+        raise Problem(
+            409, f"job {job_id} is {snapshot.progress.status}: its receipt comes when it has ended", retryable=True
+        )
+    found = await use.parts.records.receipt(job_id)
+    if found is None:
+        raise Problem(409, f"job {job_id} was {snapshot.progress.status} before it began: it has no receipt")
+    return found
+
+
+@router.get(
+    "/{job_id}/archive.zip",
+    response_class=StreamingResponse,
+    responses={**documented(404), 200: {"content": {"application/zip": {}}, "description": "All pictures so far."}},
+)
+async def archived(job_id: JobId, caller: SignedIn, use: Use) -> StreamingResponse:
+    """All delivered pictures as one zip: `stage-0-12.webp` is picture 12 of stage 0."""
+    await use.snapshot(job_id, caller)
+    return StreamingResponse(
+        archive(use.parts.records, use.parts.storage, job_id),
+        media_type="application/zip",
+        headers={"Content-Disposition": f'attachment; filename="darkroom-{str(job_id)[:8]}.zip"'},
+    )
+
+
+@router.post("/{job_id}/cancel", responses=documented(404, 409, 413, 415, 429))
+@router.patch("/{job_id}/cancel", responses=documented(404, 409, 413, 415, 429))
+async def cancel(
+    job_id: JobId, caller: Changing, use: Use, wish: Annotated[CancelWish | None, Body()] = None
+) -> SteerAnswer:
+    """Stop a job. Calls under way are finished, delivered and charged; the status follows when they are in."""
+    return await _cancel(use, caller, job_id, wish.reason if wish else None)
+
+
+@router.post("/{job_id}/pause", responses=documented(404, 409, 413, 415, 429))
+async def pause(
+    job_id: JobId, caller: Changing, use: Use, wish: Annotated[CancelWish | None, Body()] = None
+) -> SteerAnswer:
+    """Begin nothing more until it is resumed; calls under way are finished, delivered and charged."""
+    return await steer(use, caller, job_id, lambda client: client.pause(job_id, wish.reason if wish else None))
+
+
+@router.post("/{job_id}/resume", responses=documented(404, 409, 413, 415, 429))
+async def resume(job_id: JobId, caller: Changing, use: Use) -> SteerAnswer:
+    """Lift a pause, whether a user or a spent quota made it."""
+    return await steer(use, caller, job_id, lambda client: client.resume(job_id))
+
+
+@router.post("/{job_id}/restart", responses=documented(404, 409, 413, 415, 429))
+async def restart(job_id: JobId, caller: Changing, use: Use) -> SteerAnswer:
+    """Open a cancelled, failed or short job again: only what is missing is made and charged."""
+    return await restarted(use, caller, job_id)
+
+
+async def restarted(use: Services, caller: Caller, job_id: UUID) -> SteerAnswer:
+    """Restart a job that the caller may see; the answer is of the new run, if it opens in time."""
+    ended_at = (await use.snapshot(job_id, caller)).completed_at
+    answer = await steer(use, caller, job_id, lambda client: client.restart(job_id))
+    await until_opened_again(use, job_id, ended_at, OPENING_PATIENCE)
+    now = (await use.snapshot(job_id, caller)).progress
+    return answer.model_copy(update={"status": now.status, "completed_images": now.completed_images})
+
+
+async def _cancel(use: Services, caller: Caller, job_id: UUID, reason: str | None) -> SteerAnswer:
+    return await steer(use, caller, job_id, lambda client: client.cancel(job_id, reason))
+
+
+async def steer(
+    use: Services, caller: Caller, job_id: UUID, wish: Callable[[Client], Awaitable[ControlResult]]
+) -> SteerAnswer:
+    """Pass a wish on to a job that the caller may see."""
+    await use.snapshot(job_id, caller)
+    answer = await wish(await use.client())
+    return SteerAnswer(**answer.model_dump())
+
+
+def _write_cursor(cursor: JobCursor) -> str:
+    return urlsafe_b64encode(cursor.model_dump_json().encode()).decode().rstrip("=")
+
+
+def _read_cursor(text: str) -> JobCursor:
+    wrong = Problem(400, "cursor: is not one that a page of jobs gave", field="cursor")
+    try:
+        cursor = JobCursor.model_validate_json(urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)))
+    except (ValueError, ValidationError):
+        raise wrong from None
+    # Times that no job has: without a zone, or at an end of the calendar, where another zone is out of it.
+    if cursor.created_at.tzinfo is None or not 2000 <= cursor.created_at.year < 9999:
+        raise wrong
+    return cursor

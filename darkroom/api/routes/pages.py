@@ -1,0 +1,170 @@
+"""The page: rendered with what the server knows, so that it says something before any script runs."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import TypeAdapter
+
+from darkroom.api.problems import Problem, templates
+from darkroom.api.routes import jobs as job_routes
+from darkroom.api.routes.deployment import account_of, statistics_for
+from darkroom.api.routes.jobs import JobId, restarted, steer
+from darkroom.api.services import Services, Use
+from darkroom.api.shapes import OrderedDocument
+from darkroom.api.sign_in import COOKIE, Caller, presented
+from darkroom.api.strips import strips_of
+from darkroom.client.jobs import Client
+from darkroom.client.results import ControlResult
+from darkroom.domain.progress import JobStatus
+from darkroom.domain.sentences import how_it_stands
+
+router = APIRouter(include_in_schema=False)
+_JSON = TypeAdapter(Any)
+LISTED = 50
+
+
+async def visitor(request: Request, use: Use) -> Caller:
+    """Who looks at a page; a stranger is shown the way to sign in.
+
+    Raises:
+        Problem: 303 to the sign-in page.
+    """
+    try:
+        return await use.sign_in.caller(presented(request))
+    except Problem as problem:
+        if problem.status != 401:
+            raise
+        query = f"?{request.url.query}" if request.url.query else ""
+        # What a button asked for is not asked again by a link.
+        wanted = quote(request.url.path + query if request.method == "GET" else "/", safe="/")
+        raise Problem(303, problem.detail, headers={"Location": f"/sign-in?next={wanted}"}) from problem
+
+
+Visitor = Annotated[Caller, Depends(visitor)]
+
+
+async def _page(request: Request, use: Services, caller: Caller | None, name: str, **context: Any) -> HTMLResponse:
+    account = None if caller is None else (await account_of(use, caller)).model_dump(mode="json")
+    shown = {"account": account, "path": request.url.path, **context}
+    return templates.TemplateResponse(request, name, shown, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/")
+async def order_page(request: Request, caller: Visitor, use: Use) -> HTMLResponse:
+    return await _page(request, use, caller, "order.html")
+
+
+@router.get("/jobs")
+async def jobs_page(
+    request: Request, caller: Visitor, use: Use, status: JobStatus | None = None, cursor: str | None = None
+) -> HTMLResponse:
+    page = await job_routes.jobs(caller, use, status, LISTED, cursor)
+    return await _page(request, use, caller, "jobs.html", page=page.model_dump(mode="json"), status=status)
+
+
+@router.get("/jobs/{job_id}")
+async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use) -> HTMLResponse:
+    await use.snapshot(job_id, caller)
+    ordered = await _ordered(job_id, caller, use)
+    # One look for all of it: numbers and frames that agree.
+    feed = await use.feeds.once(job_id)
+    view = feed.job()
+    job: dict[str, Any] = view.model_dump(mode="json")
+    strips: Any = _JSON.dump_python(strips_of(feed, ordered), mode="json")
+    shown = {"job": job, "strips": strips}
+    return await _page(request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=shown)
+
+
+async def _ordered(job_id: UUID, caller: Caller, use: Services) -> OrderedDocument:
+    """What was ordered; nothing, where a front end wrote down what is no order: such a job has failed and says why."""
+    try:
+        return await job_routes.ordered(job_id, caller, use)
+    except Problem as problem:
+        if problem.status != 409:
+            raise
+        return OrderedDocument(document={"stages": []}, references={})
+
+
+@router.post("/jobs/{job_id}/{action}")
+async def steer_by_form(job_id: JobId, action: str, caller: Visitor, use: Use) -> Response:
+    """What the buttons do where no script runs."""
+    wishes: dict[str, Callable[[Client], Awaitable[ControlResult]]] = {
+        "cancel": lambda client: client.cancel(job_id, "cancelled on the page"),
+        "pause": lambda client: client.pause(job_id, None),
+        "resume": lambda client: client.resume(job_id),
+    }
+    if action != "restart" and action not in wishes:
+        raise Problem(404, f"a job cannot be asked to {action[:40]}")
+    await use.allowance.spend(caller)
+    if action == "restart":
+        await restarted(use, caller, job_id)
+    else:
+        await steer(use, caller, job_id, wishes[action])
+    return RedirectResponse(f"/jobs/{job_id}", 303)
+
+
+@router.get("/stats")
+async def stats_page(
+    request: Request, caller: Visitor, use: Use, days: Annotated[int, Query(ge=1, le=365)] = 14
+) -> HTMLResponse:
+    found = await statistics_for(use, caller, days)
+    return await _page(request, use, caller, "stats.html", statistics=found.model_dump(mode="json"), days=days)
+
+
+@router.get("/sign-in")
+async def sign_in_page(request: Request, use: Use, next: str = "/") -> Response:  # noqa: A002 - the usual name
+    # Browsers keep one cookie for all ports of a machine: one of another deployment must not lock the local user out.
+    if not use.sign_in.needed and COOKIE in request.cookies and not await _opens(use, request.cookies[COOKIE]):
+        return _without_cookie(_inside(next))
+    return await _page(request, use, None, "sign_in.html", next=_inside(next), failed=False)
+
+
+@router.post("/sign-in")
+async def sign_in(
+    request: Request,
+    use: Use,
+    token: Annotated[str, Form(max_length=10_000)] = "",
+    next: Annotated[str, Form(max_length=2_000)] = "/",  # noqa: A002
+) -> Response:
+    """Exchange a key or token for a cookie that no script can read."""
+    if not await _opens(use, token.strip() or "-"):
+        page = await _page(request, use, None, "sign_in.html", next=_inside(next), failed=True)
+        page.status_code = 401
+        return page
+    response = RedirectResponse(_inside(next), 303)
+    # What the browser says: a proxy that ends TLS may be one that uvicorn does not take the scheme from.
+    secure = "https" in (request.url.scheme, request.headers.get("origin", "").partition(":")[0])
+    response.set_cookie(COOKIE, token.strip(), httponly=True, samesite="lax", secure=secure, path="/")
+    return response
+
+
+@router.post("/sign-out")
+async def sign_out() -> Response:
+    return _without_cookie("/sign-in")
+
+
+def _without_cookie(where: str) -> Response:
+    response = RedirectResponse(where, 303)
+    response.delete_cookie(COOKIE, httponly=True, samesite="lax", path="/")
+    return response
+
+
+async def _opens(use: Services, secret: str) -> bool:
+    """Whether a key or token is valid."""
+    try:
+        await use.sign_in.caller(secret)
+    except Problem as problem:
+        if problem.status != 401:
+            raise
+        return False
+    return True
+
+
+def _inside(wanted: str) -> str:
+    """A path of ours, wherever a link wanted to lead."""
+    inside = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
+    return wanted if inside and wanted.isprintable() and "\\" not in wanted else "/"

@@ -1,0 +1,144 @@
+"""Pictures by signed address, and references that users bring."""
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, File, Path, Query, UploadFile
+from fastapi.responses import Response
+
+from darkroom.api.problems import Problem, documented
+from darkroom.api.services import Changing, Services, SignedIn, Use
+from darkroom.api.shapes import AttachmentView
+from darkroom.api.signed_urls import View
+from darkroom.domain.errors import OrderRejected
+from darkroom.domain.stored import StoredFile
+from darkroom.orders.references import LARGEST_UPLOAD
+from darkroom.pictures import NotAPicture
+
+router = APIRouter()
+
+KEEP = timedelta(hours=24)
+MULTIPART_OVERHEAD = 64 * 1024
+AttachId = Annotated[int, Path(ge=1, lt=2**31, description="The attachment's id.")]
+Expires = Annotated[int, Query(ge=0, lt=2**40)]
+Signature = Annotated[str, Query(max_length=64)]
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_PICTURE: dict[str, dict[str, str]] = {"image/webp": {}, "image/png": {}, "image/jpeg": {}}
+
+
+@router.get(
+    "/pictures/{attach_id}",
+    tags=["pictures"],
+    response_class=Response,
+    responses={**documented(404), 200: {"content": _PICTURE, "description": "The picture."}},
+)
+async def picture(
+    attach_id: AttachId,
+    use: Use,
+    expires: Expires,
+    signature: Signature,
+    download: Annotated[bool, Query(description="Whether to save it rather than to show it.")] = False,
+) -> Response:
+    """A picture as it is stored. The address is its own permission, for a day."""
+    stored = await _signed(use, View.FILE, attach_id, expires, signature)
+    data = await use.parts.storage.get(stored.path)
+    if data is None:
+        raise Problem(404, f"the file of picture {attach_id} is gone from the storage")
+    # Old rows may say anything of their files; what is no picture is saved and never shown.
+    known = stored.media_type in _PICTURE
+    name = _UNSAFE.sub("_", stored.path.rpartition("/")[2])
+    disposition = f'{"attachment" if download or not known else "inline"}; filename="{name}"'
+    return Response(
+        data,
+        media_type=stored.media_type if known else "application/octet-stream",
+        headers={**_kept(), "Content-Disposition": disposition},
+    )
+
+
+@router.get(
+    "/pictures/{attach_id}/thumbnail",
+    tags=["pictures"],
+    response_class=Response,
+    responses={**documented(404), 200: {"content": {"image/webp": {}}, "description": "A small picture."}},
+)
+async def thumbnail(attach_id: AttachId, use: Use, expires: Expires, signature: Signature) -> Response:
+    """A small picture, 192 pixels high at most."""
+    stored = await _signed(use, View.THUMBNAIL, attach_id, expires, signature)
+    try:
+        small = await use.thumbnails.get(stored.path)
+    except NotAPicture:
+        small = None
+    if small is None:
+        raise Problem(404, f"the file of picture {attach_id} is gone from the storage, or is no picture")
+    return Response(small, media_type="image/webp", headers=_kept())
+
+
+@router.post(
+    "/api/attachments",
+    status_code=201,
+    tags=["orders"],
+    max_body_size=LARGEST_UPLOAD + MULTIPART_OVERHEAD,
+    responses=documented(413, 415, 422, 429),
+)
+async def attach(
+    file: Annotated[UploadFile, File(description="PNG, JPEG or WebP.")], caller: Changing, use: Use
+) -> AttachmentView:
+    """Upload a reference to draw after. It is written anew without metadata; the same picture is stored once."""
+    name = _plain(file.filename)
+    data = await file.read()
+    if len(data) > LARGEST_UPLOAD:
+        raise Problem(413, f"{name} has {len(data):,} bytes, above the maximum of {LARGEST_UPLOAD:,}")
+    try:
+        upload, facts = await use.parts.uploads.clean(name, data)
+    except OrderRejected as error:
+        raise Problem(415, error.reason, field="file") from error
+    attach_id = await use.parts.uploads.store(upload, caller.user_id)
+    return AttachmentView(
+        attach_id=attach_id,
+        name=name,
+        media_type=facts.media_type,
+        width=facts.width,
+        height=facts.height,
+        size=len(upload.data),
+        url=use.addresses.file(attach_id),
+        thumbnail_url=use.addresses.thumbnail(attach_id),
+    )
+
+
+@router.get("/api/attachments/{attach_id}", tags=["orders"], responses=documented(404))
+async def attachment(attach_id: AttachId, caller: SignedIn, use: Use) -> AttachmentView:
+    """An attachment of yours, an upload or a delivered picture, with signed addresses."""
+    stored = await use.parts.records.stored_file(attach_id)
+    if stored is None or not caller.may_draw_after(stored.user_id):
+        raise Problem(404, f"there is no attachment {attach_id}, or it is not yours")
+    return AttachmentView(
+        attach_id=attach_id,
+        media_type=stored.media_type,
+        url=use.addresses.file(attach_id),
+        thumbnail_url=use.addresses.thumbnail(attach_id),
+    )
+
+
+def _plain(given: str | None) -> str:
+    """A file's name, without folders and without what cannot be seen: that may make the rest read backwards."""
+    last = (given or "").replace("\\", "/").rpartition("/")[2]
+    return "".join(sign for sign in last if sign.isprintable())[:200].strip() or "picture"
+
+
+async def _signed(use: Services, view: View, attach_id: int, expires: int, signature: str) -> StoredFile:
+    """The file that an address shows.
+
+    Raises:
+        Problem: 404 for an address that is not ours or too old, as for a picture that is not there.
+    """
+    if use.addresses.holds(view, attach_id, expires, signature):
+        stored = await use.parts.records.stored_file(attach_id)
+        if stored is not None:
+            return stored
+    raise Problem(404, "there is no such picture, or its address is too old; ask for a new one")
+
+
+def _kept() -> dict[str, str]:
+    return {"Cache-Control": f"private, max-age={int(KEEP.total_seconds())}, immutable"}

@@ -1,0 +1,1 @@
+"""What command line, API and embedders call: jobs, connection, schedules, webhooks."""

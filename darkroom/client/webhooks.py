@@ -1,0 +1,49 @@
+"""Starts the webhook of an end that no job's workflow tells, or tells one once more."""
+
+from uuid import UUID
+
+import structlog
+from temporalio.client import Client, WorkflowHandle
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from darkroom.contract import Webhook
+from darkroom.domain.names import TaskQueue, webhook_workflow_id
+from darkroom.domain.webhooks import Ending, WebhookDelivered, WebhookInput
+from darkroom.records import Records
+
+log = structlog.get_logger("darkroom.webhook")
+
+
+async def announce(records: Records, client: Client, job_id: UUID, run_id: str | None) -> None:
+    """Tell the end of a run that was ended from outside, where somebody is to be told; once is enough."""
+    ending = await records.ending(job_id, run_id)
+    if ending is None or ending.webhook_url is None:
+        return
+    try:
+        await start_webhook(client, ending, again=False)
+    except WorkflowAlreadyStartedError:
+        pass
+    except RPCError as error:
+        # What ended the job is done and answered for; `webhooks send` makes up for this.
+        log.warning("webhook not started", job_id=str(job_id), reason=str(error)[:200])
+
+
+async def start_webhook(client: Client, ending: Ending, *, again: bool) -> WorkflowHandle[Webhook, WebhookDelivered]:
+    """Start the workflow that tells an end; `again` ends one that is still trying, and begins anew.
+
+    Raises:
+        WorkflowAlreadyStartedError: not again, and it was started before.
+        RPCError: Temporal does not take it.
+    """
+    return await client.start_workflow(
+        Webhook.run,
+        WebhookInput(job_id=ending.job_id, run_id=ending.run_id),
+        id=webhook_workflow_id(ending.job_id, ending.run_id),
+        task_queue=TaskQueue.ORCHESTRATE,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING if again else WorkflowIDConflictPolicy.FAIL,
+        static_summary=f"webhook · {ending.receipt.status}",
+        priority=Priority(fairness_key=str(ending.user_id or ending.job_id)),
+    )

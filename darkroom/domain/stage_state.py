@@ -1,0 +1,130 @@
+"""What a job's workflow knows of one stage while it is being delivered."""
+
+from darkroom.domain.batches import BatchReport
+from darkroom.domain.fallback import Turns
+from darkroom.domain.progress import StageProgress
+from darkroom.domain.receipts import LONGEST_REASON, StageEnd, shorten
+from darkroom.domain.rounds import StageCounts, StagePlan, StageStatus, refusals_stop_stage
+
+
+class StageState:
+    """Counts of one stage: what the records said last, and what was reported since."""
+
+    def __init__(self, plan: StagePlan, providers: tuple[str, ...], *, with_ids: bool) -> None:
+        self.plan = plan
+        self.round = 0
+        self.in_flight = 0
+        self.turns = Turns(providers)
+        self.status = StageStatus.WAITING
+        self.reason: str | None = None
+        self.stopped = False
+        """Whether this stage makes no more rounds."""
+        self.cancelled = False
+        """Whether this stage alone was cancelled, by cancelling its batch through Temporal."""
+        self._with_ids = with_ids
+        self._counts = plan.counts
+        self._delivered_at_start = plan.counts.delivered
+        self._ids: dict[int, int] = {}
+
+    @property
+    def delivered(self) -> int:
+        """Images delivered, as far as this workflow was told."""
+        return self._counts.delivered
+
+    @property
+    def missing(self) -> int:
+        """Images this stage still has to make."""
+        return max(0, self.plan.target - self.delivered)
+
+    @property
+    def delivered_in_run(self) -> int:
+        """Images delivered by this run."""
+        return max(0, self.delivered - self._delivered_at_start)
+
+    @property
+    def lacks_ids(self) -> bool:
+        """Whether images are delivered whose ids were never told (a restart, a child that died)."""
+        return self._with_ids and len(self._ids) < self._counts.delivered
+
+    def begin_round(self, round_: int) -> None:
+        """A new pass over what is missing."""
+        self.turns.begin_round()
+        self.round = round_
+        self.status = StageStatus.TOPPING_UP if round_ else StageStatus.DELIVERING
+
+    def merge(self, report: BatchReport) -> None:
+        """Take in what a child reports."""
+        known = len(self._ids)
+        self.learn(report.pairs)
+        news = len(self._ids) - known if self._with_ids else report.delivered
+        self._counts = StageCounts(
+            delivered=self._counts.delivered + news,
+            missed=self._counts.missed + report.missed,
+            refused=self._counts.refused + report.refused,
+        )
+        self.in_flight = report.in_flight
+        if report.reason:
+            self.reason = shorten(report.reason)
+
+    def learn(self, pairs: tuple[tuple[int, int], ...]) -> None:
+        """Take in ids of delivered images."""
+        if self._with_ids:
+            self._ids.update(pairs)
+
+    def correct(self, counts: StageCounts) -> None:
+        """Replace what was reported by what the records say; no child is running."""
+        self._counts = counts
+        self.in_flight = 0
+
+    def note_refusals(self, provider: str, refusals: int, refused: str | None, *, final: bool) -> None:
+        """Count a batch's refusals.
+
+        A final one stops the stage. Three others without a delivery stop it too, unless another provider is
+        left that may be asked.
+        """
+        self.turns.note_refusals(provider, refusals)
+        if refused is not None:
+            self.reason = shorten(refused)
+        if final:
+            self.stopped = True
+        elif refused is not None or refusals_stop_stage(self.turns.refusals(provider), self.delivered_in_run):
+            self.stopped = not self.turns.give_up(provider)
+
+    def end(self, *, cancelled: bool, failure: str | None) -> None:
+        """The stage makes no more rounds; says why it is short, if it is."""
+        self.in_flight = 0
+        if self.status in (StageStatus.COMPLETE, StageStatus.SHORT, StageStatus.CANCELLED):
+            return
+        if self.delivered >= self.plan.quantity:
+            self.status, self.reason = StageStatus.COMPLETE, None
+        elif cancelled:
+            self.status, self.reason = StageStatus.CANCELLED, "cancelled"
+        else:
+            self.status = StageStatus.SHORT
+            if failure is not None:
+                self.reason = shorten(failure)
+            elif self.missing == 0:
+                self.reason = "its part of max_credits is used up"
+            else:
+                self.reason = self.reason or "not delivered in any round"
+
+    def ending(self) -> StageEnd:
+        """How the stage ended, for the records."""
+        reason = None if self.reason is None else self.reason[:LONGEST_REASON]
+        return StageEnd(stage_index=self.plan.stage_index, status=self.status, reason=reason)
+
+    def progress(self) -> StageProgress:
+        """This stage as clients read it."""
+        return StageProgress(
+            stage_index=self.plan.stage_index,
+            label=self.plan.label,
+            quantity=self.plan.quantity,
+            completed=self.delivered,
+            in_flight=self.in_flight,
+            round=self.round,
+            status=self.status,
+            reason=self.reason,
+            missed=self._counts.missed,
+            refused=self._counts.refused,
+            attach_ids=tuple(self._ids[ordinal] for ordinal in sorted(self._ids)) if self._with_ids else None,
+        )

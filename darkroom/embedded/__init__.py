@@ -1,0 +1,1 @@
+"""The embedded default: a Temporal server of our own and the processes beside it."""

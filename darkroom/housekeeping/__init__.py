@@ -1,0 +1,1 @@
+"""Looking after jobs that nobody looks after: abandoned runs, holds, leftovers."""

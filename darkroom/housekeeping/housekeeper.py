@@ -1,0 +1,129 @@
+"""What crashes and terminated workflows leave behind, found and mended."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import structlog
+from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from darkroom.client.webhooks import announce
+from darkroom.domain.errors import RunRefused
+from darkroom.domain.housekeeping import Tidied
+from darkroom.domain.jobs import CloseRun, End, JobRow, StartRun
+from darkroom.domain.money import Terms
+from darkroom.domain.names import STAGING, job_workflow_id
+from darkroom.domain.progress import JobStatus
+from darkroom.housekeeping.leftovers import remove_leftovers
+from darkroom.records import Records
+from darkroom.storage import Storage
+
+KEEP_FAILED = timedelta(days=30)
+"""How long the generated pictures of a failed job wait for a restart (spec §3)."""
+
+_ENDED_FROM_OUTSIDE = {
+    WorkflowExecutionStatus.TERMINATED: "its workflow was terminated in Temporal",
+    WorkflowExecutionStatus.TIMED_OUT: "its workflow timed out in Temporal",
+    WorkflowExecutionStatus.FAILED: "its workflow failed in Temporal",
+    WorkflowExecutionStatus.CANCELED: "its workflow ended without closing it",
+    WorkflowExecutionStatus.COMPLETED: "its workflow ended without closing it",
+}
+
+log = structlog.get_logger("darkroom.housekeeping.housekeeper")
+
+
+class Housekeeper:
+    """Looks after jobs that nobody looks after any more; safe at any time, and from several processes."""
+
+    def __init__(self, records: Records, storage: Storage, client: Client) -> None:
+        self._records = records
+        self._storage = storage
+        self._client = client
+
+    async def tidy(self) -> Tidied:
+        """Mend what can be mended, and say what was found.
+
+        Raises:
+            RecordsUnavailable: and the like; a later look finds the rest.
+        """
+        failed = await self._fail_abandoned_jobs()
+        holds = await self._records.release_ended_holds()
+        for job_id in holds:
+            log.warning("hold of an ended job released", job_id=str(job_id))
+        removed = await self._remove_staged()
+        findings = await self._records.audit()
+        for finding in findings:
+            log.error("audit finding", finding=finding)
+        return Tidied(failed_jobs=failed, released_holds=len(holds), removed_objects=removed, findings=len(findings))
+
+    async def _fail_abandoned_jobs(self) -> int:
+        """Rows whose workflow was ended from outside, so that nobody would ever close them."""
+        failed = 0
+        for listed in await self._records.unfinished_jobs():
+            ended = await self._ended_from_outside(listed)
+            # Looked at again: most workflows that have ended meanwhile closed their job before.
+            job = await self._records.job(listed.job_id) if ended else None
+            if ended is None or job is None or job.status.ended:
+                continue
+            told = _ENDED_FROM_OUTSIDE[ended.status] if ended.status else "its workflow has ended"
+            reason = f"{told}; `starter.py restart {job.job_id}` makes what is missing"
+            if await self._fail(job, ended, reason):
+                log.warning("job marked failed", job_id=str(job.job_id), reason=told)
+                failed += 1
+        return failed
+
+    async def _ended_from_outside(self, job: JobRow) -> WorkflowExecutionDescription | None:
+        try:
+            found = await self._client.get_workflow_handle(job_workflow_id(job.job_id)).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None  # whoever looks for waiting jobs starts it
+            raise
+        return found if found.status in _ENDED_FROM_OUTSIDE else None
+
+    async def _fail(self, job: JobRow, ended: WorkflowExecutionDescription, reason: str) -> bool:
+        run_id = job.run_id
+        if job.status is JobStatus.PENDING or run_id is None:
+            # Nothing opened it; it is opened and closed under the run that was ended.
+            run_id = ended.run_id
+            start = StartRun(job_id=job.job_id, run_id=run_id, started_at=ended.start_time, restart=False)
+            opened = await self._records.open_run(start, None, _NO_TERMS, reason)
+            if opened.superseded is not None:
+                return False
+        try:
+            close = CloseRun(job_id=job.job_id, run_id=run_id, end=End.FAILED, error_message=reason)
+            receipt = await self._records.close_run(close)
+        except RunRefused:
+            return False  # a restart was quicker
+        await announce(self._records, self._client, job.job_id, run_id)
+        return receipt.status is JobStatus.FAILED
+
+    async def _remove_staged(self) -> int:
+        removed = 0
+        failed_before = datetime.now(UTC) - KEEP_FAILED
+        for job_id in sorted(set(_jobs_of(await self._storage.keys(STAGING)))):
+            job = await self._records.job(job_id)
+            if job is None or job.run_id is None:
+                continue
+            if not await self._records.may_remove_leftovers(job_id, job.run_id, failed_before):
+                continue  # it runs, or waits for a restart; nobody need look through thousands of files for that
+            gone = await remove_leftovers(
+                self._records, self._storage, job_id, job.run_id, job.user_id, failed_before=failed_before
+            )
+            if gone:
+                log.info("leftovers removed", job_id=str(job_id), objects=gone)
+            removed += gone
+        return removed
+
+
+_NO_TERMS = Terms(unit_price=0, max_top_ups=0, providers=())
+"""For a run that can only fail; it stores no order."""
+
+
+def _jobs_of(keys: Sequence[str]) -> Iterator[UUID]:
+    for key in keys:
+        try:
+            yield UUID(key.split("/")[1])
+        except ValueError:
+            continue  # not one of a job's

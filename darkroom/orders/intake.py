@@ -1,0 +1,103 @@
+"""The door: an order document is checked against everything that is known, before anything is written."""
+
+import asyncio
+from collections.abc import Mapping
+from uuid import UUID
+
+from darkroom.domain.errors import OrderRejected, WebhookRefused
+from darkroom.domain.orders import Capabilities, Limits, Order, ReferenceOwner, check_providers, check_references
+from darkroom.orders import ReadOrder, read_order, webhook_of
+from darkroom.records import Records
+from darkroom.webhooks.egress_policy import EgressPolicy
+
+
+class Intake:
+    """Checks orders; the command line, the API and `open_job` all ask it."""
+
+    def __init__(
+        self,
+        records: Records,
+        providers: Mapping[str, Capabilities],
+        default_providers: tuple[str, ...],
+        limits: Limits,
+        egress_policy: EgressPolicy,
+    ) -> None:
+        self._records = records
+        self._providers = providers
+        self._default = default_providers
+        self._limits = limits
+        self._egress_policy = egress_policy
+
+    async def check(
+        self,
+        document: object,
+        user_id: UUID | None,
+        *,
+        job_type: str | None = None,
+        production_id: UUID | None = None,
+        promised: Mapping[int, ReferenceOwner] | None = None,
+    ) -> ReadOrder:
+        """The order of a document, for the user who pays.
+
+        Args:
+            document: as it came.
+            user_id: who pays; None for an anonymous, free job.
+            job_type: the row's column, when there is one.
+            production_id: the row's column, when there is one; it wins over the document's.
+            promised: attachments that will be stored once the order is valid.
+
+        Raises:
+            OrderRejected: with the field and the reason.
+        """
+        # A large document takes a second to read, in which this process serves others.
+        read = await asyncio.to_thread(read_order, document, job_type=job_type, limits=self._limits)
+        if read.order.user_id is not None and read.order.user_id != user_id:
+            raise OrderRejected("user_id", f"{read.order.user_id} is not {user_id or 'nobody'}, who pays for the job")
+        production_id = production_id or read.order.production_id
+        order = read.order.model_copy(update={"user_id": user_id, "production_id": production_id})
+        check_providers(order, self._providers, self._default)
+        known = dict(await self._records.reference_owners(order.reference_ids))
+        check_references(order, known | dict(promised or {}))
+        await self._check_production(order)
+        await self._check_book(order)
+        if order.webhook_url is not None:
+            await self._check_webhook(order.webhook_url)
+        if user_id is not None and await self._records.account(user_id) is None:
+            raise OrderRejected(
+                "user_id", f"{user_id} has no member row; `starter.py credits grant {user_id} N` creates one"
+            )
+        return read.model_copy(update={"order": order})
+
+    async def webhook_of(self, document: object) -> str | None:
+        """Where the end of an order that was rejected can be told; None when it names no place, or a refused one."""
+        try:
+            url = webhook_of(document)
+            if url is not None:
+                await self._check_webhook(url)
+        except OrderRejected:
+            return None
+        return url
+
+    async def _check_webhook(self, url: str) -> None:
+        try:
+            await self._egress_policy.admit(url)
+        except WebhookRefused as error:
+            raise OrderRejected("webhook_url", str(error)) from None
+
+    async def _check_production(self, order: Order) -> None:
+        """A production gets the ids of what is delivered, so it must not be somebody else's."""
+        if order.production_id is None:
+            return
+        production = await self._records.production_owner(order.production_id)
+        if production is not None and production.user_id not in (None, order.user_id):
+            raise OrderRejected("production_id", f"{order.production_id} belongs to another user; name one of yours")
+
+    async def _check_book(self, order: Order) -> None:
+        """A book's row gets the cover and the summary, so it must be there, and not somebody else's."""
+        if order.book_id is None:
+            return
+        book = await self._records.book(order.book_id)
+        if book is None:
+            raise OrderRejected("book_id", f"{order.book_id} does not exist; leave it out to order pages alone")
+        if book.user_id not in (None, order.user_id):
+            raise OrderRejected("book_id", f"{order.book_id} belongs to another user; name one of yours")
