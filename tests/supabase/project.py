@@ -27,18 +27,19 @@ from tests.supabase.processes import Lifeline, Server
 ROOT = Path(__file__).parents[2]
 NEW_PROJECT = ROOT / "deploy" / "supabase" / "project.sql"
 MIGRATIONS = ROOT / "supabase" / "migrations"
+SCHEMAS = ROOT / "supabase" / "schemas"
 VALID_FOR = timedelta(days=3650)
 
 # What migrations write, not tests: which of them were applied.
 _KEPT = ["quel_schema_versions"]
 
-# What the switch “Automatically expose new tables and functions” takes away when it is off.
-_UNEXPOSED = """
+UNEXPOSED = """
 alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
 alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
 alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
 alter default privileges revoke execute on functions from public;
 """
+"""What the switch “Automatically expose new tables and functions” takes away when it is off."""
 
 
 class Project:
@@ -85,7 +86,7 @@ class Project:
         with self.connect() as connection, connection.transaction():
             run_file(connection, NEW_PROJECT)
             if not self._exposed:
-                connection.execute(_UNEXPOSED)
+                connection.execute(UNEXPOSED)
 
     def reload_schema(self) -> None:
         """Have PostgREST read the schema, and wait until it has: a function made just now can be called."""

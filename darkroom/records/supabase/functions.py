@@ -1,4 +1,4 @@
-"""Calls of the SQL functions in `supabase/migrations`, and what their errors mean."""
+"""Calls of the SQL functions in `supabase/schemas`, and what their errors mean."""
 
 import re
 from typing import Any

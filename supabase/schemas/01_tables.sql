@@ -1,0 +1,218 @@
+-- Every table of Darkroom, with its columns, constraints and indexes. Who may read and write them is in
+-- 02_row_level_security.sql.
+
+create table public.quel_schema_versions (
+  version text primary key,
+  applied_at timestamptz not null default now()
+);
+comment on table public.quel_schema_versions is
+  'Darkroom''s migrations. Pending jobs from before the first of them belong to whoever ran jobs then.';
+
+-- A balance is the opening balance and the journal (quel_credits) added up (spec §4). The opening balance is what a
+-- member had before Darkroom counted; 40_money.sql fills it for new members.
+create table public.quel_member (
+  quel_member_id uuid primary key,
+  quel_member_credit integer not null default 0 check (quel_member_credit >= 0),
+  opening_balance integer,
+  created_at timestamptz default now()
+);
+
+create table public.quel_production_photo (
+  production_id uuid primary key default gen_random_uuid(),
+  quel_member_id uuid,
+  production_status text,
+  attach_ids jsonb default '[]',
+  generated_image_count integer default 0,
+  updated_at timestamptz
+);
+
+-- A front end inserts no more than type, document and production; the rest must come by itself.
+create table public.quel_production_jobs (
+  job_id uuid primary key default gen_random_uuid(),
+  job_type text,
+  job_status text not null default 'pending'
+    check (job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+  quel_member_id uuid,
+  production_id uuid,
+  job_input_data jsonb,
+  -- What front ends poll.
+  total_images integer default 0,
+  completed_images integer default 0,
+  failed_images integer default 0,
+  generated_attach_ids jsonb default '[]',
+  error_message text,
+  retry_count integer default 0,
+  created_at timestamptz default now(),
+  started_at timestamptz,
+  completed_at timestamptz,
+  updated_at timestamptz default now(),
+  -- The terms of the order, kept from the first opening on.
+  priority integer not null default 3,
+  provider text,
+  book_id uuid,
+  unit_price integer,
+  max_top_ups integer,
+  max_credits integer,
+  -- Front ends have no right to write it: it comes from the order, after the guard has looked at it.
+  webhook_url text,
+  -- The run that the job belongs to, and what was asked of it.
+  current_run_id text,
+  paused boolean not null default false,
+  paused_by_user boolean not null default false,
+  pause_reason text,
+  quota_until timestamptz,
+  cancel_requested boolean not null default false,
+  cancel_reason text,
+  failing boolean not null default false,
+  control_version integer not null default 0,
+  -- When the counts above were last brought up to date; they may trail by one second (spec §2).
+  refreshed_at timestamptz not null default 'epoch'
+);
+create index quel_production_jobs_newest on public.quel_production_jobs (created_at desc nulls last);
+create index quel_production_jobs_newest_of_status
+  on public.quel_production_jobs (job_status, created_at desc nulls last);
+create index quel_production_jobs_member on public.quel_production_jobs (quel_member_id, created_at);
+create index quel_production_jobs_prefix on public.quel_production_jobs ((job_id::text) text_pattern_ops);
+create index quel_production_jobs_completed on public.quel_production_jobs (completed_at);
+-- Lists of jobs: all, of a status, of a user, of both. Rows of before Darkroom may lack a time; those stand last.
+create index quel_production_jobs_page on public.quel_production_jobs (coalesce(created_at, 'epoch'), job_id)
+  where job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled');
+create index quel_production_jobs_page_of_status
+  on public.quel_production_jobs (job_status, coalesce(created_at, 'epoch'), job_id);
+create index quel_production_jobs_page_of_member
+  on public.quel_production_jobs (quel_member_id, coalesce(created_at, 'epoch'), job_id)
+  where job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled');
+create index quel_production_jobs_page_of_member_and_status
+  on public.quel_production_jobs (quel_member_id, job_status, coalesce(created_at, 'epoch'), job_id);
+
+-- The stages of an order, normalised; they hold for every restart.
+create table public.quel_job_stages (
+  job_id uuid not null references public.quel_production_jobs (job_id),
+  stage_index integer not null,
+  label text not null,
+  prompt text not null,
+  quantity integer not null,
+  target integer not null,
+  aspect_ratio text not null,
+  reference_images jsonb not null,
+  delivered_images integer not null default 0 check (delivered_images <= quantity),
+  stage_status text not null default 'waiting',
+  reason text,
+  primary key (job_id, stage_index)
+);
+
+create table public.quel_job_runs (
+  run_id text primary key,
+  job_id uuid not null references public.quel_production_jobs (job_id),
+  started_at timestamptz not null,
+  opened_at timestamptz not null,
+  closed_at timestamptz,
+  failure text,
+  released integer not null default 0,
+  receipt jsonb
+);
+create index quel_job_runs_job on public.quel_job_runs (job_id, started_at);
+
+-- Every call of a provider, written before the call; without an outcome, how it ended is not known.
+create table public.quel_generation_attempts (
+  attempt_id bigint generated always as identity,
+  call_id uuid primary key,
+  job_id uuid not null,
+  stage_index integer not null,
+  ordinal integer not null,
+  run_id text not null,
+  round integer not null,
+  attempt integer not null default 1,
+  provider text not null,
+  -- Which of its models the provider drew with.
+  model text,
+  outcome text,
+  reason text,
+  final boolean not null default false,
+  seconds double precision,
+  started_at timestamptz not null
+);
+create index quel_generation_attempts_image on public.quel_generation_attempts (job_id, stage_index, ordinal);
+create index quel_generation_attempts_day on public.quel_generation_attempts (started_at);
+create index quel_generation_attempts_round on public.quel_generation_attempts (run_id, stage_index, round);
+-- Few calls brought no picture; who watches asks for them again and again.
+create index quel_generation_attempts_without_picture
+  on public.quel_generation_attempts (job_id, stage_index, ordinal) where outcome is null or outcome <> 'generated';
+
+-- Pictures: a job's images, which count once they are delivered, and without a job what users uploaded.
+create table public.quel_attach (
+  attach_id integer generated by default as identity primary key,
+  attach_original_name text,
+  attach_file_name text,
+  attach_file_path text,
+  attach_file_size integer,
+  attach_file_type text,
+  attach_directory text,
+  attach_storage_type text,
+  job_id uuid,
+  stage_index integer,
+  ordinal integer,
+  quel_member_id uuid,
+  sha256 text,
+  delivered_at timestamptz,
+  delivered_run text,
+  created_at timestamptz default now()
+);
+-- What makes an image count no more than once.
+create unique index quel_attach_image on public.quel_attach (job_id, stage_index, ordinal) where job_id is not null;
+create index quel_attach_delivered on public.quel_attach (job_id, attach_id) where delivered_at is not null;
+create index quel_attach_all_delivered on public.quel_attach (attach_id) where delivered_at is not null;
+create index quel_attach_arrival on public.quel_attach (job_id, delivered_at, attach_id) where delivered_at is not null;
+-- Few pictures wait to be settled; who watches asks for them again and again.
+create index quel_attach_waiting on public.quel_attach (job_id, stage_index, ordinal)
+  where job_id is not null and delivered_at is null;
+create index quel_attach_content on public.quel_attach (sha256) where job_id is null;
+create index quel_attach_member on public.quel_attach (quel_member_id);
+
+-- The journal of credits. Its unique key is what makes a charge or a grant happen no more than once; rows of before
+-- Darkroom have none.
+create table public.quel_credits (
+  id bigint generated by default as identity primary key,
+  quel_member_id uuid not null,
+  transaction_type text,
+  amount integer,
+  balance_after integer,
+  attach_idx integer,
+  production_idx uuid,
+  job_id uuid,
+  idempotency_key text,
+  created_at timestamptz default now()
+);
+create unique index quel_credits_idempotency_key on public.quel_credits (idempotency_key);
+create index quel_credits_newest on public.quel_credits (quel_member_id, created_at desc nulls last, id desc);
+
+-- What is set aside of a balance for the images that a job still owes.
+create table public.quel_credit_holds (
+  job_id uuid primary key references public.quel_production_jobs (job_id),
+  quel_member_id uuid not null,
+  amount integer not null check (amount >= 0),
+  released_at timestamptz
+);
+create index quel_credit_holds_open on public.quel_credit_holds (quel_member_id) where released_at is null;
+
+create table public.quel_books (
+  book_id uuid primary key default gen_random_uuid(),
+  quel_member_id uuid,
+  base_path text not null,
+  pipeline_stage text,
+  progress_percentage integer,
+  cover_image text,
+  task_metadata jsonb,
+  updated_at timestamptz
+);
+
+-- Keys to the HTTP API: of each its hash alone, with which nobody can sign in.
+create table public.quel_api_keys (
+  key_id uuid primary key,
+  quel_member_id uuid not null,
+  name text not null,
+  operator boolean not null default false,
+  key_hash text not null unique,
+  created_at timestamptz not null,
+  revoked_at timestamptz
+);
