@@ -228,7 +228,7 @@ class StageDelivery:
         if isinstance(error.cause, exceptions.CancelledError):
             # It was cancelled before it could start; one that runs catches it and says so itself.
             self._state.cancelled = self._state.stopped = True
-        self._state.reason = f"a batch was lost: {error.cause or error}"[:80]
+        self._state.reason = shorten(f"a batch was lost: {error.cause or error}")
         self._log("batch lost", reason=str(error.cause or error))
 
     async def _read_records(self) -> None:
