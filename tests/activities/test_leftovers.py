@@ -18,9 +18,9 @@ from darkroom.domain.names import image_prefix, staging_prefix
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
 from darkroom.storage.files import FileStorage
-from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
-from tests.contracts.tables import SqliteTables
-from tests.workflows.scripted import PICTURE, ScriptedProvider
+from tests.support.fakes.scripted import PICTURE, ScriptedProvider
+from tests.support.records.fixture import PRICE, Job, RecordsFixture
+from tests.support.records.tables import SqliteTables
 
 
 @dataclass

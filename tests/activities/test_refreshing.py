@@ -9,9 +9,9 @@ import pytest
 from activities.refreshing import CATCH_UP_AFTER, RowRefresher
 from darkroom.domain.errors import RecordsUnavailable
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.records_fixture import Job, RecordsFixture
-from tests.contracts.tables import SqliteTables
-from tests.workflows.stack import until
+from tests.support.records.fixture import Job, RecordsFixture
+from tests.support.records.tables import SqliteTables
+from tests.support.until import until
 
 SOON = 0.05
 

@@ -21,11 +21,11 @@ from darkroom.records.sqlite import SqliteRecords
 from darkroom.signing import webhook_key, webhook_secret
 from darkroom.webhooks.egress_policy import EgressPolicy, Resolver
 from darkroom.webhooks.sending import HttpSender
-from tests.contracts.records_fixture import Job, RecordsFixture
-from tests.contracts.tables import SqliteTables
-from tests.webhooks.hostile import HOSTS, LEADING_THERE
-from tests.webhooks.names import NameServer
-from tests.webhooks.receiver import Receiver
+from tests.support.records.fixture import Job, RecordsFixture
+from tests.support.records.tables import SqliteTables
+from tests.support.webhooks.hostile_addresses import HOSTS, LEADING_THERE
+from tests.support.webhooks.name_server import NameServer
+from tests.support.webhooks.receiver import Receiver
 
 SECRET = b"the secret of the deployment"
 NOBODY = NameServer({})

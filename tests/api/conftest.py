@@ -11,8 +11,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from darkroom.domain.names import SearchAttribute
-from tests.api.stack import Api, running_api
-from tests.parts import temporal_binary
+from tests.support.programs import temporal_binary
+from tests.support.stacks.api import Api, running_api
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -9,9 +9,9 @@ import pytest
 
 from darkroom.api import feeds, job_feed
 from darkroom.api.routes import events as events_route
-from tests.api.stack import Api, Event, parsed
-from tests.workflows.scripted import Act
-from tests.workflows.stack import until
+from tests.support.fakes.scripted import Act
+from tests.support.stacks.api import Api, Event, parsed
+from tests.support.until import until
 
 
 async def all_events(api: Api, job_id: UUID, last_event_id: str | None = None) -> list[Event]:

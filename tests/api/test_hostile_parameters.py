@@ -11,9 +11,9 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from darkroom.api.signed_urls import Addresses, View
-from tests.api.hostile_pictures import picture
-from tests.api.stack import Api, is_a_problem
-from tests.workflows.scripted import Act
+from tests.support.fakes.scripted import Act
+from tests.support.hostile_pictures import picture
+from tests.support.stacks.api import Api, is_a_problem
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 

@@ -11,7 +11,7 @@ import pytest
 
 from darkroom.api.app import LARGEST_DOCUMENT
 from darkroom.orders import ReadOrder, read_order
-from tests.api.stack import Api, is_a_problem
+from tests.support.stacks.api import Api, is_a_problem
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 PARTS = [

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from darkroom.orders.references import LARGEST_UPLOAD
-from tests.api.hostile_pictures import BOMBS, CARRIERS, REFUSED, SVG, exif, picture, png_of
-from tests.api.stack import Api, is_a_problem
+from tests.support.hostile_pictures import BOMBS, CARRIERS, REFUSED, SVG, exif, picture, png_of
+from tests.support.stacks.api import Api, is_a_problem
 
 BOUNDARY = "a-boundary"
 

@@ -14,7 +14,7 @@ import pytest
 from temporalio.client import Client
 
 from darkroom.api.app import make_app
-from tests.api.stack import Api, running_api
+from tests.support.stacks.api import Api, running_api
 
 EXAMPLES = 5
 """Cases an operation beside those that cover each parameter's bounds; SCHEMATHESIS_EXAMPLES asks for more."""

@@ -10,7 +10,7 @@ import pytest
 from temporalio.client import Client
 
 from darkroom.domain.names import LOCAL_USER
-from tests.api.stack import Api, running_api
+from tests.support.stacks.api import Api, running_api
 
 LEMON = {"stages": [{"prompt": "a lemon", "quantity": 2}]}
 

@@ -10,7 +10,7 @@ from darkroom.api.signed_urls import LIFETIME, STEP, Addresses, View
 from darkroom.api.thumbnails import HEIGHT, Thumbnails
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.stored import NewReference
-from tests.api.stack import Api
+from tests.support.stacks.api import Api
 
 
 async def kept(api: Api, name: str, data: bytes, media_type: str) -> int:

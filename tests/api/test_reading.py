@@ -17,9 +17,9 @@ from temporalio.client import Client
 
 from darkroom.api.server import listening
 from darkroom.embedded.address import ADDRESS_FILE
-from tests.api.hostile_pictures import picture
-from tests.api.stack import Api, is_a_problem, running_api
-from tests.workflows.stack import until
+from tests.support.hostile_pictures import picture
+from tests.support.stacks.api import Api, is_a_problem, running_api
+from tests.support.until import until
 from worker import running_workers
 
 LEMON = {"stages": [{"prompt": "a lemon", "quantity": 2}]}

@@ -24,8 +24,8 @@ from darkroom.api.routes import deployment, events, jobs, orders, pages, picture
 from darkroom.api.sign_in import COOKIE
 from darkroom.domain.errors import SettingRejected
 from darkroom.domain.names import LOCAL_USER
-from tests.api.stack import Api, running_api
-from tests.workflows.scripted import tiny_picture
+from tests.support.fakes.scripted import tiny_picture
+from tests.support.stacks.api import Api, running_api
 
 SECRET = "a secret that the project shares with us, long enough"
 OPEN = {"/healthz", "/readyz", "/pictures/{attach_id}", "/pictures/{attach_id}/thumbnail", "/sign-in", "/sign-out"}

@@ -14,9 +14,10 @@ from temporalio.client import Client
 
 from darkroom.api.routes.waiting import until_opened_again
 from darkroom.domain.names import LOCAL_USER
-from tests.api.stack import OPENING_BALANCE, Api, is_a_problem, running_api
-from tests.workflows.scripted import Act
-from tests.workflows.stack import PRICE, until
+from tests.support.fakes.scripted import Act
+from tests.support.stacks.api import OPENING_BALANCE, Api, is_a_problem, running_api
+from tests.support.stacks.workflow import PRICE
+from tests.support.until import until
 
 AT_ONCE = 3.0
 """Seconds: a tenth of one, on a machine that has nothing else to do."""

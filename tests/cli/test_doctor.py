@@ -15,11 +15,11 @@ from darkroom.bootstrap import open_parts
 from darkroom.records.supabase import SCHEMA_VERSION
 from darkroom.settings import read_settings
 from tests.cli.conftest import Ended, Run
-from tests.contracts.records_fixture import RecordsFixture
-from tests.contracts.tables import PostgresTables
-from tests.fake_gemini import FakeGemini
-from tests.fake_runware import FakeRunware
-from tests.supabase.local import LocalSupabase
+from tests.support.fakes.gemini import FakeGemini
+from tests.support.fakes.runware import FakeRunware
+from tests.support.records.fixture import RecordsFixture
+from tests.support.records.tables import PostgresTables
+from tests.support.supabase.local import LocalSupabase
 
 pytestmark = pytest.mark.xdist_group("supabase")
 

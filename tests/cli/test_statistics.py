@@ -11,9 +11,9 @@ from cli.session import run as run_work
 from darkroom.domain.jobs import End
 from darkroom.records.sqlite import SqliteRecords
 from tests.cli.conftest import Run
-from tests.contracts.records_fixture import PRICE, RecordsFixture
-from tests.contracts.tables import SqliteTables
 from tests.contracts.test_records_statistics import made
+from tests.support.records.fixture import PRICE, RecordsFixture
+from tests.support.records.tables import SqliteTables
 
 
 @pytest.fixture

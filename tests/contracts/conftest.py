@@ -13,11 +13,11 @@ from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
 from darkroom.storage.supabase import SupabaseStorage
 from darkroom.supabase import Supabase, open_supabase
-from tests.contracts.invariants import broken
-from tests.contracts.records_fixture import RecordsFixture
-from tests.contracts.tables import PostgresTables, SqliteTables
-from tests.supabase.project import Project
-from tests.supabase.storage_server import running_storage
+from tests.support.records.fixture import RecordsFixture
+from tests.support.records.invariants import broken
+from tests.support.records.tables import PostgresTables, SqliteTables
+from tests.support.supabase.project import Project
+from tests.support.supabase.storage_server import running_storage
 
 
 @asynccontextmanager

@@ -11,9 +11,9 @@ from darkroom.domain.orders import Capabilities, Limits, ReferenceOwner
 from darkroom.domain.stored import NewReference
 from darkroom.orders.intake import Intake
 from darkroom.webhooks.egress_policy import EgressPolicy
-from tests.contracts.records_fixture import RecordsFixture
-from tests.webhooks.hostile import HOSTS
-from tests.webhooks.names import NameServer
+from tests.support.records.fixture import RecordsFixture
+from tests.support.webhooks.hostile_addresses import HOSTS
+from tests.support.webhooks.name_server import NameServer
 
 CAN = {"offline": Capabilities(name="offline", aspect_ratios=("16:9", "1:1"), max_references=14)}
 

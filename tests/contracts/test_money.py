@@ -9,7 +9,7 @@ import pytest
 from darkroom.domain.images import Outcome, Settlement
 from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
-from tests.contracts.records_fixture import RecordsFixture
+from tests.support.records.fixture import RecordsFixture
 
 
 async def test_opening_sets_the_hold_and_never_adds_to_it(scene: RecordsFixture) -> None:

@@ -20,10 +20,10 @@ from darkroom.domain.rounds import allot
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.supabase import open_supabase
-from tests.contracts.invariants import broken
-from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
-from tests.contracts.tables import PostgresTables, SqliteTables
-from tests.supabase.project import Project
+from tests.support.records.fixture import PRICE, Job, RecordsFixture
+from tests.support.records.invariants import broken
+from tests.support.records.tables import PostgresTables, SqliteTables
+from tests.support.supabase.project import Project
 
 T = TypeVar("T")
 

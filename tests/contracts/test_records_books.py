@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from darkroom.domain.images import Outcome
 from darkroom.domain.jobs import End
 from darkroom.domain.storybook import Book, book_result
-from tests.contracts.records_fixture import Job, RecordsFixture
+from tests.support.records.fixture import Job, RecordsFixture
 
 
 async def a_book(scene: RecordsFixture, user_id: UUID | None) -> Book:

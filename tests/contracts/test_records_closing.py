@@ -10,7 +10,7 @@ from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import StageEnd
 from darkroom.domain.rounds import StageStatus
-from tests.contracts.records_fixture import RecordsFixture
+from tests.support.records.fixture import RecordsFixture
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from darkroom.domain.attempts import Begin
 from darkroom.domain.images import Outcome
 from darkroom.domain.jobs import Control, End
 from darkroom.domain.rounds import PAGE
-from tests.contracts.records_fixture import RecordsFixture
+from tests.support.records.fixture import RecordsFixture
 
 
 async def test_the_first_call_for_a_key_begins_and_is_written_before_it(scene: RecordsFixture) -> None:

@@ -10,7 +10,7 @@ from darkroom.domain.errors import JobNotFound, RunRefused
 from darkroom.domain.images import Outcome, Settlement
 from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
-from tests.contracts.records_fixture import RecordsFixture
+from tests.support.records.fixture import RecordsFixture
 
 
 async def test_a_new_job_is_pending_as_it_was_given(scene: RecordsFixture) -> None:

@@ -3,7 +3,7 @@
 from uuid import UUID, uuid4
 
 from darkroom.domain.keys import NewApiKey, hash_of, new_secret
-from tests.contracts.records_fixture import RecordsFixture
+from tests.support.records.fixture import RecordsFixture
 
 
 def new_key(user_id: UUID, secret: str, name: str = "front end", *, operator: bool = False) -> NewApiKey:

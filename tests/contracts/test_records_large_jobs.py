@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from darkroom.domain.jobs import End
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.records_fixture import PRICE, RecordsFixture
-from tests.contracts.tables import SqliteTables
+from tests.support.records.fixture import PRICE, RecordsFixture
+from tests.support.records.tables import SqliteTables
 
 IMAGES = 12_000
 

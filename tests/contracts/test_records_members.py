@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 from darkroom.domain.money import Transaction
 from darkroom.domain.stored import NewReference
-from tests.contracts.records_fixture import RecordsFixture
+from tests.support.records.fixture import RecordsFixture
 
 
 def reference(user_id: UUID | None, sha256: str = "ab" * 32) -> NewReference:

@@ -9,8 +9,8 @@ from darkroom.domain.jobs import End
 from darkroom.domain.keys import NewApiKey
 from darkroom.domain.storybook import Book, book_result
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.records_fixture import Job, RecordsFixture
-from tests.contracts.tables import SqliteTables
+from tests.support.records.fixture import Job, RecordsFixture
+from tests.support.records.tables import SqliteTables
 
 
 async def file_of_version_1(path: Path) -> Job:

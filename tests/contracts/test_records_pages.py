@@ -9,7 +9,7 @@ from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import JobCursor, JobSummary
 from darkroom.records import Records
-from tests.contracts.records_fixture import RecordsFixture
+from tests.support.records.fixture import RecordsFixture
 
 
 async def pages(

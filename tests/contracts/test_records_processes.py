@@ -12,9 +12,9 @@ import pytest
 
 from darkroom.domain.progress import JobStatus
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.invariants import broken
-from tests.contracts.records_fixture import Job, RecordsFixture
-from tests.contracts.tables import SqliteTables, dump_file
+from tests.support.records.fixture import Job, RecordsFixture
+from tests.support.records.invariants import broken
+from tests.support.records.tables import SqliteTables, dump_file
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -35,7 +35,7 @@ async def scene(path: Path) -> AsyncIterator[RecordsFixture]:
 def process(path: Path, job: Job, first: int, last: int) -> Iterator[subprocess.Popen[str]]:
     arguments = [str(path), str(job.job_id), job.run, str(first), str(last)]
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.contracts.settling_process", *arguments],
+        [sys.executable, "-m", "tests.support.records.settling_process", *arguments],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

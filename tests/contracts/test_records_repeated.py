@@ -8,7 +8,7 @@ import pytest
 from darkroom.domain.images import Outcome
 from darkroom.domain.jobs import End
 from darkroom.domain.stored import NewReference
-from tests.contracts.records_fixture import RecordsFixture
+from tests.support.records.fixture import RecordsFixture
 
 Call = Callable[[], Awaitable[object]]
 

@@ -5,7 +5,7 @@ from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import StageEnd
 from darkroom.domain.rounds import StageStatus
-from tests.contracts.records_fixture import RecordsFixture
+from tests.support.records.fixture import RecordsFixture
 
 
 async def test_completed_images_are_always_as_many_as_the_ids_and_only_grow(scene: RecordsFixture) -> None:

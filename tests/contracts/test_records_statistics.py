@@ -8,7 +8,7 @@ from darkroom.domain.images import AttachInput, Outcome
 from darkroom.domain.jobs import End
 from darkroom.domain.receipts import MadeBy
 from darkroom.domain.statistics import Statistics
-from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
+from tests.support.records.fixture import PRICE, Job, RecordsFixture
 
 
 def today() -> datetime:

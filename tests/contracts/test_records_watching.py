@@ -11,7 +11,7 @@ from darkroom.domain.images import AttachInput, Outcome
 from darkroom.domain.jobs import Control, End
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, FrameState, JobSnapshot, Picture
-from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
+from tests.support.records.fixture import PRICE, Job, RecordsFixture
 
 
 async def snapshot(

@@ -8,7 +8,7 @@ import pytest
 from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.webhooks import Ending, EventType, event_id, event_of
-from tests.contracts.records_fixture import Job, RecordsFixture
+from tests.support.records.fixture import Job, RecordsFixture
 
 URL = "https://shop.example/hooks?token=xyzzy"
 

@@ -14,9 +14,10 @@ import httpx
 import psutil
 import pytest
 
-from tests.api.stack import Event, parsed
 from tests.cli.test_stack import STARTER, environment, first_document, ports_of_its_own
-from tests.end_to_end.stack import ROOT, Darkroom, free_ports, run, running_darkroom, until
+from tests.support.stacks.api import Event, parsed
+from tests.support.stacks.process import ROOT, Darkroom, free_ports, run, running_darkroom
+from tests.support.until import until
 
 PICTURES = 40
 

@@ -9,12 +9,13 @@ import pytest
 
 from darkroom.domain.names import batch_workflow_id, staging_key
 from darkroom.domain.progress import JobStatus
-from tests.end_to_end.adapters import EMBEDDED, SUPABASE, in_one_process
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
+from tests.support.stacks.adapters import EMBEDDED, SUPABASE, in_one_process
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, Darkroom
+from tests.support.until import until
 
 SECONDS_A_CALL = 4
 ENDED_WITHIN = 6.0
-GATED = ("-m", "tests.end_to_end.gated_worker")
+GATED = ("-m", "tests.support.stacks.gated_worker")
 
 Record = Callable[[str, object], None]
 

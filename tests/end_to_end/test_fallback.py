@@ -6,10 +6,11 @@ from uuid import UUID
 
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
-from tests.end_to_end.adapters import over_both_adapters
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
-from tests.fake_gemini import FakeGemini
-from tests.fake_runware import FakeRunware
+from tests.support.fakes.gemini import FakeGemini
+from tests.support.fakes.runware import FakeRunware
+from tests.support.stacks.adapters import over_both_adapters
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, Darkroom
+from tests.support.until import until
 
 OUT_OF_QUOTA = "429-per-day"
 REFUSES = "finish:SAFETY"

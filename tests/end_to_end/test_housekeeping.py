@@ -9,8 +9,9 @@ from temporalio.client import ScheduleOverlapPolicy
 
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, staging_key
 from darkroom.domain.progress import JobStatus
-from tests.end_to_end.adapters import over_both_adapters
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, free_ports, until
+from tests.support.stacks.adapters import over_both_adapters
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, Darkroom, free_ports
+from tests.support.until import until
 
 SLOW = {"OFFLINE_LATENCY": "0.3", "STAGE_CONCURRENCY": 3}
 FAILED_JOBS, HOLDS, OBJECTS, FINDINGS = (

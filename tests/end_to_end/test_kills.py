@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from tests.end_to_end.adapters import over_both_adapters
-from tests.end_to_end.reading import Image
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
+from tests.support.records.reading import Image
+from tests.support.stacks.adapters import over_both_adapters
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, Darkroom
+from tests.support.until import until
 
 PICTURES = 60
 OFFLINE = {

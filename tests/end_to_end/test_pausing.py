@@ -2,9 +2,10 @@
 
 import time
 
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, Darkroom
+from tests.support.until import until
 
-GATED = ("-m", "tests.end_to_end.gated_worker")
+GATED = ("-m", "tests.support.stacks.gated_worker")
 BACK_OFF = 4
 
 

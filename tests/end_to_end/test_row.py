@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from tests.end_to_end.stack import Darkroom
+from tests.support.stacks.process import Darkroom
 
 READS = 500
 LONGEST_TRAIL = 1.5

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 
 from darkroom.domain.names import staging_key
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, Darkroom
+from tests.support.until import until
 
 OFFLINE = {"OFFLINE_LATENCY": "1-2", "STAGE_CONCURRENCY": 8}
 

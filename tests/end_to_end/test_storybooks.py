@@ -10,9 +10,9 @@ from PIL import Image
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.storybook import Book
-from tests.end_to_end.adapters import on_supabase, over_both_adapters
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom
-from tests.supabase.local import LocalSupabase
+from tests.support.stacks.adapters import on_supabase, over_both_adapters
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, Darkroom
+from tests.support.supabase.local import LocalSupabase
 
 PAGES = 20
 A_QUARTER_FAILS = {

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from tests.end_to_end.adapters import in_one_process, on_supabase
-from tests.end_to_end.stack import Darkroom
-from tests.supabase.local import LocalSupabase
+from tests.support.stacks.adapters import in_one_process, on_supabase
+from tests.support.stacks.process import Darkroom
+from tests.support.supabase.local import LocalSupabase
 
 pytestmark = in_one_process
 

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
-from tests.end_to_end.adapters import in_one_process, on_supabase
-from tests.end_to_end.stack import Darkroom, Ended, TemporalServer, WorkerProcess, environment_of, starter, until
-from tests.parts import temporal_binary
-from tests.supabase.local import LocalSupabase, running_supabase
+from tests.support.programs import temporal_binary
+from tests.support.stacks.adapters import in_one_process, on_supabase
+from tests.support.stacks.process import Darkroom, Ended, TemporalServer, WorkerProcess, environment_of, starter
+from tests.support.supabase.local import LocalSupabase, running_supabase
+from tests.support.until import until
 
 pytestmark = in_one_process
 

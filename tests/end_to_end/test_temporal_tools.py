@@ -4,8 +4,9 @@ from uuid import UUID
 
 from darkroom.domain.names import LOCAL_USER, job_workflow_id
 from darkroom.domain.progress import Progress
-from tests.end_to_end.histories import check_histories, children, histories, labels
-from tests.end_to_end.stack import Darkroom, until
+from tests.support.histories import check_histories, children, histories, labels
+from tests.support.stacks.process import Darkroom
+from tests.support.until import until
 
 DOCUMENT = {
     "job_id", "job_type", "status", "paused", "pause_reason", "cancel_requested", "total_images", "completed_images",

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import httpx
 
 from darkroom.domain.names import image_prefix, job_workflow_id
-from tests.contracts.invariants import broken
-from tests.end_to_end.adapters import in_one_process, on_supabase
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom
-from tests.supabase.local import LocalSupabase
+from tests.support.records.invariants import broken
+from tests.support.stacks.adapters import in_one_process, on_supabase
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, Darkroom
+from tests.support.supabase.local import LocalSupabase
 
 pytestmark = in_one_process
 

@@ -13,18 +13,19 @@ import pytest
 
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
-from tests.end_to_end.adapters import on_supabase
-from tests.end_to_end.reading import Image
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
-from tests.supabase.local import LocalSupabase
-from tests.supabase.storage_faults import Faults
+from tests.support.records.reading import Image
+from tests.support.stacks.adapters import on_supabase
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, Darkroom
+from tests.support.supabase.local import LocalSupabase
+from tests.support.supabase.storage_faults import Faults
+from tests.support.until import until
 
 pytestmark = pytest.mark.xdist_group("supabase-outages")
 
 OUTAGE = 20.0
 """Seconds."""
 
-GATED = ("-m", "tests.end_to_end.gated_worker")
+GATED = ("-m", "tests.support.stacks.gated_worker")
 CALLS = {"GATED_SECONDS": 0.5, "GATED_BACK_OFF": 1, "GATED_MISS": 9, "STAGE_CONCURRENCY": 4, "TOP_UP_DELAY": 0.5}
 """Every odd ordinal fails once in passing, and every ninth misses: that has to be written down too."""
 

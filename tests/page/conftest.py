@@ -9,8 +9,8 @@ from playwright.async_api import Browser, BrowserContext, Page
 from temporalio.client import Client
 
 from tests.api.conftest import temporal
-from tests.api.stack import Api, running_api
-from tests.page.browser import running_browser
+from tests.support.browser.chromium import running_browser
+from tests.support.stacks.api import Api, running_api
 
 __all__ = ["temporal"]
 

@@ -12,11 +12,11 @@ from pydantic import JsonValue
 
 from darkroom.domain.jobs import NewJob
 from darkroom.domain.names import LOCAL_USER
-from tests.api.stack import Api
-from tests.page.browser import violations
-from tests.page.line import running_line
-from tests.workflows.scripted import Act
-from tests.workflows.stack import until
+from tests.support.browser.chromium import violations
+from tests.support.browser.line import running_line
+from tests.support.fakes.scripted import Act
+from tests.support.stacks.api import Api
+from tests.support.until import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("page")]
 

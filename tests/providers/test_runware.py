@@ -24,8 +24,8 @@ from darkroom.providers import ImageProvider, KeyedProvider, runware
 from darkroom.providers.gemini import CAPABILITIES as GEMINI
 from darkroom.providers.runware import SIZES, RunwareProvider
 from darkroom.settings import Settings
-from tests.fake_http import KEY
-from tests.fake_runware import FakeRunware
+from tests.support.fakes.http import KEY
+from tests.support.fakes.runware import FakeRunware
 
 MODEL = "google:nano-banana@2.1"
 REQUEST = ImageRequest(prompt="A fox in the snow", aspect_ratio="16:9")
@@ -525,7 +525,7 @@ class TestFakeServer:
         script = tmp_path_factory.mktemp("fake") / "script"
         script.write_text("no-picture\n")
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.fake_runware", "--script", str(script)),
+            *(sys.executable, "-m", "tests.support.fakes.runware", "--script", str(script)),
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],
         )

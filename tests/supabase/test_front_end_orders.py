@@ -10,11 +10,11 @@ import pytest
 from darkroom.domain.progress import JobStatus
 from darkroom.records.supabase import SupabaseRecords
 from tests.contracts.conftest import open_project
-from tests.contracts.records_fixture import RecordsFixture
-from tests.contracts.tables import PostgresTables
-from tests.supabase import tenants
-from tests.supabase.project import Project
-from tests.supabase.tenants import OTHER, VICTIM, dump
+from tests.support.records.fixture import RecordsFixture
+from tests.support.records.tables import PostgresTables
+from tests.support.supabase import tenants
+from tests.support.supabase.project import Project
+from tests.support.supabase.tenants import OTHER, VICTIM, dump
 
 pytestmark = pytest.mark.xdist_group("supabase")
 

@@ -14,9 +14,9 @@ from darkroom.domain.rounds import StageStatus
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.records.supabase.functions import Functions
 from tests.contracts.conftest import open_project
-from tests.contracts.records_fixture import RecordsFixture
-from tests.contracts.tables import PostgresTables
-from tests.supabase.project import Project
+from tests.support.records.fixture import RecordsFixture
+from tests.support.records.tables import PostgresTables
+from tests.support.supabase.project import Project
 
 pytestmark = pytest.mark.xdist_group("supabase")
 

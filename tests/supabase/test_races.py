@@ -18,11 +18,11 @@ from darkroom.domain.stored import NewReference
 from darkroom.records import Records
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.supabase import open_supabase
-from tests.contracts.invariants import broken
-from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
-from tests.contracts.tables import PostgresTables
-from tests.supabase.catalogs import EXISTING
-from tests.supabase.project import Project, run_file, running_project
+from tests.support.records.fixture import PRICE, Job, RecordsFixture
+from tests.support.records.invariants import broken
+from tests.support.records.tables import PostgresTables
+from tests.support.supabase.catalogs import EXISTING
+from tests.support.supabase.project import Project, run_file, running_project
 
 pytestmark = pytest.mark.xdist_group("supabase")
 

@@ -15,9 +15,9 @@ from darkroom.domain.images import Settlement
 from darkroom.domain.jobs import End
 from darkroom.records.supabase import SupabaseRecords
 from tests.contracts.conftest import open_project
-from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
-from tests.contracts.tables import PostgresTables
-from tests.supabase.project import Project
+from tests.support.records.fixture import PRICE, Job, RecordsFixture
+from tests.support.records.tables import PostgresTables
+from tests.support.supabase.project import Project
 
 pytestmark = pytest.mark.xdist_group("supabase")
 

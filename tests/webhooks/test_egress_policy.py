@@ -7,8 +7,8 @@ import pytest
 from darkroom.domain.errors import ReceiverUnavailable, WebhookRefused
 from darkroom.webhooks.egress_policy import EgressPolicy, SystemResolver
 from darkroom.webhooks.target import LONGEST_URL, read_target
-from tests.webhooks.hostile import HOSTS, LEADING_THERE
-from tests.webhooks.names import NameServer
+from tests.support.webhooks.hostile_addresses import HOSTS, LEADING_THERE
+from tests.support.webhooks.name_server import NameServer
 
 PUBLIC = {"shop.example": "93.184.216.34", "six.example": "2606:4700::1111", "translated.example": "64:ff9b::5db8:d822"}
 

@@ -13,8 +13,9 @@ from darkroom.domain.jobs import JobInput, NewJob
 from darkroom.domain.names import TaskQueue
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import StageStatus
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import OPENING_BALANCE, PRICE, Stack, running_stack, until
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.workflow import OPENING_BALANCE, PRICE, Stack, running_stack
+from tests.support.until import until
 from workflows import policies
 from workflows.pipeline_job import PipelineJobWorkflow
 

@@ -11,8 +11,9 @@ from temporalio.client import Client as TemporalClient
 from darkroom.domain.images import ImageRequest, ProviderAnswer
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import Stack, running_stack, until
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.workflow import Stack, running_stack
+from tests.support.until import until
 
 
 class Always(ScriptedProvider):

@@ -24,9 +24,10 @@ from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.images import ImageRequest, ProviderAnswer
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
-from tests.workflows.chaos import Chaos
-from tests.workflows.scripted import Act, Script, ScriptedProvider
-from tests.workflows.stack import PRICE, Stack, running_stack, until
+from tests.support.fakes.chaos import Chaos
+from tests.support.fakes.scripted import Act, Script, ScriptedProvider
+from tests.support.stacks.workflow import PRICE, Stack, running_stack
+from tests.support.until import until
 from worker import image_activities
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]

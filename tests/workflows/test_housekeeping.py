@@ -15,9 +15,10 @@ from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, LOCAL_USER, WAITING_JOB
 from darkroom.domain.progress import JobStatus
 from darkroom.housekeeping.housekeeper import KEEP_FAILED, Housekeeper
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.tables import SqliteTables
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import OPENING_BALANCE, Stack, running_stack, until
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.records.tables import SqliteTables
+from tests.support.stacks.workflow import OPENING_BALANCE, Stack, running_stack
+from tests.support.until import until
 from workflows.housekeeping import HousekeepingWorkflow
 
 NOTHING = Tidied()

@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 from temporalio.client import Client as TemporalClient
 
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import Stack, running_stack
-from tests.workflows.watching import end_of, until_batches_ended, until_heard
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.watching import end_of, until_batches_ended, until_heard
+from tests.support.stacks.workflow import Stack, running_stack
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
 

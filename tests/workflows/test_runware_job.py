@@ -11,8 +11,8 @@ from temporalio.client import Client as TemporalClient
 
 from darkroom.domain.progress import JobStatus
 from darkroom.providers.runware import RunwareProvider
-from tests.fake_runware import FakeRunware
-from tests.workflows.stack import Stack, running_stack
+from tests.support.fakes.runware import FakeRunware
+from tests.support.stacks.workflow import Stack, running_stack
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
 

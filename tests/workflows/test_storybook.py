@@ -17,8 +17,8 @@ from darkroom.domain.progress import JobStatus
 from darkroom.domain.storybook import Book
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.storage.files import FileStorage
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import Stack, running_stack
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.workflow import Stack, running_stack
 
 
 async def a_book(stack: Stack, user_id: UUID | None = LOCAL_USER) -> Book:

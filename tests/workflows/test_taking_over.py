@@ -18,9 +18,8 @@ from darkroom.domain.images import UploadInput
 from darkroom.domain.jobs import JobInput
 from darkroom.domain.names import TaskQueue, batch_workflow_id, job_workflow_id, staging_prefix
 from darkroom.domain.progress import JobStatus
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import PRICE, Stack, running_stack, until
-from tests.workflows.watching import (
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.watching import (
     Between,
     end_of,
     events,
@@ -28,6 +27,8 @@ from tests.workflows.watching import (
     until_heard,
     without_time_skipping,
 )
+from tests.support.stacks.workflow import PRICE, Stack, running_stack
+from tests.support.until import until
 from workflows.pipeline_job import PipelineJobWorkflow
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]

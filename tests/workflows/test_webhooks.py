@@ -23,11 +23,12 @@ from darkroom.domain.progress import JobStatus
 from darkroom.domain.webhooks import WebhookDelivered, WebhookInput
 from darkroom.housekeeping.housekeeper import Housekeeper
 from darkroom.signing import deployment_secret, webhook_secret
-from tests.webhooks.names import NameServer
-from tests.webhooks.receiver import Got, Receiver
-from tests.workflows.chaos import Chaos
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import Stack, running_stack, until
+from tests.support.fakes.chaos import Chaos
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.workflow import Stack, running_stack
+from tests.support.until import until
+from tests.support.webhooks.name_server import NameServer
+from tests.support.webhooks.receiver import Got, Receiver
 from workflows import policies
 from workflows.webhook import WebhookWorkflow
 

@@ -16,7 +16,8 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from darkroom.domain.names import job_workflow_id
 from darkroom.domain.receipts import Receipt
 from darkroom.storage.files import FileStorage
-from tests.workflows.stack import Stack, until
+from tests.support.stacks.workflow import Stack
+from tests.support.until import until
 
 PATIENCE = 20.0
 

@@ -1,7 +1,6 @@
 """One Darkroom on a time-skipping server: real records and files, a scripted provider."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from darkroom.providers import ImageProvider
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
 from darkroom.webhooks.egress_policy import Resolver
-from tests.workflows.scripted import ScriptedProvider
+from tests.support.fakes.scripted import ScriptedProvider
 from worker import running_workers
 from workflows.pipeline_job import PipelineJobWorkflow
 
@@ -70,16 +69,6 @@ class Stack:
         account = await self.parts.records.account(LOCAL_USER)
         assert account is not None
         assert account.held == 0
-
-
-async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 20) -> None:
-    """Wait for a condition that only reading can tell."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not await condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"waited {seconds} s in vain for: {what}") from None
 
 
 @asynccontextmanager

@@ -22,8 +22,8 @@ from darkroom.domain.keys import NewApiKey, hash_of, new_secret
 from darkroom.domain.names import LOCAL_USER
 from darkroom.embedded.address import ADDRESS_FILE
 from darkroom.settings import Settings
-from tests.workflows.scripted import ScriptedProvider
-from tests.workflows.stack import until
+from tests.support.fakes.scripted import ScriptedProvider
+from tests.support.until import until
 from worker import running_workers
 
 OPENING_BALANCE = 100_000

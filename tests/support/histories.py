@@ -7,8 +7,8 @@ from temporalio.client import WorkflowHistory
 from temporalio.converter import DataConverter
 
 from darkroom.domain.names import job_workflow_id
-from tests.end_to_end.stack import Darkroom
-from tests.histories import payloads
+from tests.support.payloads import payloads
+from tests.support.stacks.process import Darkroom
 
 LARGEST_PAYLOAD = 16 * 1024
 MOST_EVENTS = 12_000
