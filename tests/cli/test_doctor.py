@@ -187,8 +187,8 @@ def test_runwares_account_is_asked_for_without_drawing(
 async def delivered_job(supabase: LocalSupabase) -> AsyncIterator[str]:
     """A job with two delivered pictures, in records and bucket."""
     async with open_parts(read_settings()) as parts:
-        scene = RecordsFixture(parts.records, PostgresTables(supabase.project.database_uri))
-        job = await scene.opened(await scene.member(), (2,))
+        fixture = RecordsFixture(parts.records, PostgresTables(supabase.project.database_uri))
+        job = await fixture.opened(await fixture.member(), (2,))
         for ordinal in range(2):
             await parts.storage.put(job.key(ordinal).final(job.order.user_id), b"picture", "image/webp")
             await job.deliver([ordinal])

@@ -81,12 +81,12 @@ async def planted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     """Records that a test leaves broken, because it planted what `audit` must find."""
     adapter: RecordsAdapter | None = request.param
     opened = supabase_records(request.getfixturevalue("project")) if adapter is None else adapter(tmp_path)
-    async with opened as scene:
-        yield scene
+    async with opened as fixture:
+        yield fixture
 
 
 @pytest.fixture
-async def scene(planted: RecordsFixture) -> AsyncIterator[RecordsFixture]:
+async def fixture(planted: RecordsFixture) -> AsyncIterator[RecordsFixture]:
     """Records whose invariants hold after every test, whatever the test was about."""
     yield planted
     assert broken(await planted.dump()) == []

@@ -8,11 +8,11 @@ import pytest
 from tests.support.histories import check_histories
 from tests.support.programs import temporal_binary
 from tests.support.stacks.adapters import SUPABASE
-from tests.support.stacks.process import Darkroom, running_darkroom
+from tests.support.stacks.process import ProcessStack, running_darkroom
 
 
 @pytest.fixture
-async def darkroom(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Darkroom]:
+async def darkroom(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ProcessStack]:
     """Server and records of their own; afterwards the histories of all jobs are checked.
 
     Over SQLite and files, or over what a mark of `tests.support.stacks.adapters` says.

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from tests.support.programs import temporal_binary
 from tests.support.stacks.adapters import in_one_process, on_supabase
-from tests.support.stacks.process import Darkroom, Ended, TemporalServer, WorkerProcess, environment_of, starter
+from tests.support.stacks.process import Ended, ProcessStack, TemporalServer, WorkerProcess, environment_of, starter
 from tests.support.supabase.local import LocalSupabase, running_supabase
 from tests.support.until import until
 
@@ -19,7 +19,7 @@ KEY = "; set SUPABASE_SERVICE_ROLE_KEY to the project's service_role key"
 
 @on_supabase
 async def test_a_worker_with_a_wrong_key_says_so_and_one_with_the_right_key_goes_on(
-    darkroom: Darkroom, supabase: LocalSupabase
+    darkroom: ProcessStack, supabase: LocalSupabase
 ) -> None:
     job_id = await darkroom.order(3)
     for key in ("no key at all", supabase.project.anon_key):

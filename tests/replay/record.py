@@ -22,7 +22,8 @@ from temporalio.testing import WorkflowEnvironment
 from darkroom.domain.names import SearchAttribute, webhook_workflow_id
 from tests.support.fakes.scripted import Act, ScriptedProvider
 from tests.support.programs import temporal_binary
-from tests.support.stacks.workflow import Stack, running_stack
+from tests.support.stacks.workflow import WorkflowStack as Stack
+from tests.support.stacks.workflow import running_stack
 from tests.support.until import until
 from tests.support.webhooks.receiver import Receiver
 

@@ -24,7 +24,8 @@ from tests.support.stacks.watching import (
     until_heard,
     without_time_skipping,
 )
-from tests.support.stacks.workflow import PRICE, Stack, running_stack
+from tests.support.stacks.workflow import PRICE, running_stack
+from tests.support.stacks.workflow import WorkflowStack as Stack
 from tests.support.until import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]

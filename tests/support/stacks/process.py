@@ -148,7 +148,7 @@ class WorkerProcess:
 
 
 @dataclass
-class Darkroom:
+class ProcessStack:
     """What a test holds in its hand."""
 
     home: Path
@@ -265,7 +265,7 @@ def environment_of(home: Path, server: TemporalServer, supabase: LocalSupabase |
 
 
 @asynccontextmanager
-async def running_darkroom(home: Path, supabase: LocalSupabase | None = None) -> AsyncIterator[Darkroom]:
+async def running_darkroom(home: Path, supabase: LocalSupabase | None = None) -> AsyncIterator[ProcessStack]:
     """Server, records and storage; the worker is there to be started by the test.
 
     Args:
@@ -289,7 +289,9 @@ async def running_darkroom(home: Path, supabase: LocalSupabase | None = None) ->
         records = Reading(tables)
         cleanup.callback(records.close)
         worker = WorkerProcess(home, environment)
-        darkroom = Darkroom(home, server, worker, parts, temporal, parts.client(temporal), records, user, environment)
+        darkroom = ProcessStack(
+            home, server, worker, parts, temporal, parts.client(temporal), records, user, environment
+        )
         cleanup.push_async_callback(darkroom.kill_workers)
         yield darkroom
 

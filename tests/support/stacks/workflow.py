@@ -29,7 +29,7 @@ PRICE = 20
 
 
 @dataclass
-class Stack:
+class WorkflowStack:
     """What a test holds in its hand."""
 
     parts: Parts
@@ -82,7 +82,7 @@ async def running_stack(
     opening_balance: int = OPENING_BALANCE,
     resolver: Resolver | None = None,
     **settings: Any,
-) -> AsyncIterator[Stack]:
+) -> AsyncIterator[WorkflowStack]:
     """Records in memory, files in `home`, workers of all roles.
 
     Queues are named in the workflows, so one server serves one stack of workers at a time, unless the
@@ -96,4 +96,4 @@ async def running_stack(
     ) as parts:
         await records.ensure_member(LOCAL_USER, opening_balance)
         async with running_workers(parts, temporal, interceptors=interceptors):
-            yield Stack(parts=parts, provider=provider, temporal=temporal, client=parts.client(temporal))
+            yield WorkflowStack(parts=parts, provider=provider, temporal=temporal, client=parts.client(temporal))
