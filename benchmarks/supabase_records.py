@@ -5,7 +5,7 @@ from benchmarks.measurements import Bench
 from benchmarks.projects import ProjectKey
 from benchmarks.work import Work
 from benchmarks.worker_process import Kind
-from tests.supabase.project import running_project
+from tests.support.supabase.project import running_project
 
 AN_IMAGE = ("darkroom_begin_attempt", "darkroom_attach", "darkroom_settle")
 

@@ -19,12 +19,12 @@ import jwt
 import psycopg
 from psycopg import sql
 
-from tests.supabase.gateway import CALLS, HOST
-from tests.supabase.postgres import PostgreSQL
-from tests.supabase.postgrest import PostgREST
-from tests.supabase.processes import Lifeline, Server
+from tests.support.supabase.gateway import CALLS, HOST
+from tests.support.supabase.postgres import PostgreSQL
+from tests.support.supabase.postgrest import PostgREST
+from tests.support.supabase.processes import Lifeline, Server
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NEW_PROJECT = ROOT / "deploy" / "supabase" / "project.sql"
 MIGRATIONS = ROOT / "supabase" / "migrations"
 SCHEMAS = ROOT / "supabase" / "schemas"
@@ -215,6 +215,6 @@ def _start_gateway(gateway: Server, postgrest: PostgREST, storage_url: str | Non
     if storage_url is not None:
         targets.append(f"storage/v1={urlsplit(storage_url).netloc}")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    gateway.start([sys.executable, "-m", "tests.supabase.gateway", *targets], environment)
+    gateway.start([sys.executable, "-m", "tests.support.supabase.gateway", *targets], environment)
     gateway.until(lambda: gateway.log.read_text("utf-8").endswith("\n"))
     return f"http://{HOST}:{gateway.log.read_text('utf-8').strip()}"

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 
-from tests.contracts.tables import Dump, PostgresTables, dump_file
+from tests.support.records.tables import Dump, PostgresTables, dump_file
 
 Image = tuple[int, int]
 """Stage and ordinal."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import jwt
 
-from tests.supabase.storage_objects import Bucket, Objects, Refused, invalid, no_bucket, no_object, unauthorized
-from tests.supabase.storage_wire import Answer, Request, as_json, uploaded
+from tests.support.supabase.storage_objects import Bucket, Objects, Refused, invalid, no_bucket, no_object, unauthorized
+from tests.support.supabase.storage_wire import Answer, Request, as_json, uploaded
 
 _OBJECT_CALLS = {
     ("POST", "sign"): "sign",

@@ -22,8 +22,8 @@ from darkroom.domain.keys import NewApiKey, hash_of, new_secret
 from darkroom.domain.names import LOCAL_USER
 from darkroom.embedded.address import ADDRESS_FILE
 from darkroom.settings import Settings
-from tests.workflows.scripted import ScriptedProvider
-from tests.workflows.stack import until
+from tests.support.fakes.scripted import ScriptedProvider
+from tests.support.until import until
 from worker import running_workers
 
 OPENING_BALANCE = 100_000
@@ -40,7 +40,7 @@ class Event:
 
 
 @dataclass
-class Api:
+class ApiStack:
     """What a test holds in its hand."""
 
     url: str
@@ -195,7 +195,7 @@ async def running_api(
     workers: bool = True,
     provider: ScriptedProvider | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> AsyncIterator[Api]:
+) -> AsyncIterator[ApiStack]:
     """Everything, in this process; records and files in `home`."""
     address = temporal.service_client.config.target_host
     (home / ADDRESS_FILE).write_text(json.dumps({"address": address, "ui_url": "http://127.0.0.1:8233", "pid": 1}))
@@ -205,7 +205,7 @@ async def running_api(
         await parts.records.ensure_member(LOCAL_USER, OPENING_BALANCE)
         services = put_together(parts)
         async with serving(services) as url, httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
-            api = Api(url, http, parts, services, provider, temporal)
+            api = ApiStack(url, http, parts, services, provider, temporal)
             if not workers:
                 yield api
                 return

@@ -1,7 +1,6 @@
 """One Darkroom on a time-skipping server: real records and files, a scripted provider."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from darkroom.providers import ImageProvider
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
 from darkroom.webhooks.egress_policy import Resolver
-from tests.workflows.scripted import ScriptedProvider
+from tests.support.fakes.scripted import ScriptedProvider
 from worker import running_workers
 from workflows.pipeline_job import PipelineJobWorkflow
 
@@ -30,7 +29,7 @@ PRICE = 20
 
 
 @dataclass
-class Stack:
+class WorkflowStack:
     """What a test holds in its hand."""
 
     parts: Parts
@@ -72,16 +71,6 @@ class Stack:
         assert account.held == 0
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 20) -> None:
-    """Wait for a condition that only reading can tell."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not await condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"waited {seconds} s in vain for: {what}") from None
-
-
 @asynccontextmanager
 async def running_stack(
     temporal: TemporalClient,
@@ -93,7 +82,7 @@ async def running_stack(
     opening_balance: int = OPENING_BALANCE,
     resolver: Resolver | None = None,
     **settings: Any,
-) -> AsyncIterator[Stack]:
+) -> AsyncIterator[WorkflowStack]:
     """Records in memory, files in `home`, workers of all roles.
 
     Queues are named in the workflows, so one server serves one stack of workers at a time, unless the
@@ -107,4 +96,4 @@ async def running_stack(
     ) as parts:
         await records.ensure_member(LOCAL_USER, opening_balance)
         async with running_workers(parts, temporal, interceptors=interceptors):
-            yield Stack(parts=parts, provider=provider, temporal=temporal, client=parts.client(temporal))
+            yield WorkflowStack(parts=parts, provider=provider, temporal=temporal, client=parts.client(temporal))

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row, scalar_row
 
-from tests.supabase.project import MIGRATIONS, Project, new_secret
+from tests.support.supabase.project import MIGRATIONS, Project, new_secret
 
 MARK = "5ec2e7"
 """In every row of the victim's: where it shows up in an answer, something has leaked."""

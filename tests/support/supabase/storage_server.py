@@ -8,7 +8,7 @@ In a test::
 
 For whole processes::
 
-    python -m tests.supabase.storage_server --port 8766 --folder FOLDER
+    python -m tests.support.supabase.storage_server --port 8766 --folder FOLDER
 
 The routes are at the root and below `/storage/v1`. `PUT /control` with the fields of `Faults` in JSON switches
 faults on, `{}` off again; `GET /control` shows them and how often each operation was called.
@@ -25,10 +25,10 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.supabase.storage_faults import Faults, Trouble, Wrong
-from tests.supabase.storage_objects import Objects, Refused
-from tests.supabase.storage_routes import OPERATIONS, Routes, operation_of
-from tests.supabase.storage_wire import READ_AHEAD, Answer, Request, as_json, receive, reply
+from tests.support.supabase.storage_faults import Faults, Trouble, Wrong
+from tests.support.supabase.storage_objects import Objects, Refused
+from tests.support.supabase.storage_routes import OPERATIONS, Routes, operation_of
+from tests.support.supabase.storage_wire import READ_AHEAD, Answer, Request, as_json, receive, reply
 
 KEY = "service-role-key-of-the-local-storage"
 """The key that is right unless another one is given; long enough to sign with."""
@@ -161,7 +161,7 @@ async def _run(server: StorageServer) -> None:
 def main() -> None:
     """Serve until interrupted; the address is on the first line of output."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.supabase.storage_server",
+        prog="python -m tests.support.supabase.storage_server",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

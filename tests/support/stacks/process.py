@@ -9,8 +9,7 @@ import random
 import signal
 import socket
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,27 +28,18 @@ from darkroom.domain.names import job_workflow_id
 from darkroom.domain.receipts import Receipt
 from darkroom.embedded.server import HOST, ServerProcess
 from darkroom.settings import Settings
-from tests.contracts.invariants import broken
-from tests.end_to_end.reading import FileTables, ProjectTables, Reading
-from tests.parts import temporal_binary
-from tests.supabase.local import LocalSupabase
+from tests.support.programs import temporal_binary
+from tests.support.records.invariants import broken
+from tests.support.records.reading import FileTables, ProjectTables, Reading
+from tests.support.supabase.local import LocalSupabase
+from tests.support.until import until
 from workflows.pipeline_job import PipelineJobWorkflow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OPENING_BALANCE = 100_000
 PRICE = 20
 PORTS = range(20_000, 32_000)
 """Below the ports that systems give to outgoing connections: a server that is killed finds its port free again."""
-
-
-async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 20) -> float:
-    """Wait for a condition that only reading can tell; gives the seconds it took."""
-    started = time.monotonic()
-    while not await condition():
-        waited = time.monotonic() - started
-        assert waited < seconds, f"waited {seconds} s in vain for: {what}"
-        await asyncio.sleep(0.02)
-    return time.monotonic() - started
 
 
 @dataclass(frozen=True)
@@ -158,7 +148,7 @@ class WorkerProcess:
 
 
 @dataclass
-class Darkroom:
+class ProcessStack:
     """What a test holds in its hand."""
 
     home: Path
@@ -275,7 +265,7 @@ def environment_of(home: Path, server: TemporalServer, supabase: LocalSupabase |
 
 
 @asynccontextmanager
-async def running_darkroom(home: Path, supabase: LocalSupabase | None = None) -> AsyncIterator[Darkroom]:
+async def running_darkroom(home: Path, supabase: LocalSupabase | None = None) -> AsyncIterator[ProcessStack]:
     """Server, records and storage; the worker is there to be started by the test.
 
     Args:
@@ -299,7 +289,9 @@ async def running_darkroom(home: Path, supabase: LocalSupabase | None = None) ->
         records = Reading(tables)
         cleanup.callback(records.close)
         worker = WorkerProcess(home, environment)
-        darkroom = Darkroom(home, server, worker, parts, temporal, parts.client(temporal), records, user, environment)
+        darkroom = ProcessStack(
+            home, server, worker, parts, temporal, parts.client(temporal), records, user, environment
+        )
         cleanup.push_async_callback(darkroom.kill_workers)
         yield darkroom
 

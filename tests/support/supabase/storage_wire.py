@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.supabase.storage_objects import invalid
+from tests.support.supabase.storage_objects import invalid
 
 READ_AHEAD = 1 << 20
 """Bytes that a connection reads before the server wants them."""

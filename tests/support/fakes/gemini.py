@@ -8,9 +8,9 @@ In a test, on the loop of its client::
 
 For whole processes::
 
-    python -m tests.fake_gemini --port 8765 --script FILE
+    python -m tests.support.fakes.gemini --port 8765 --script FILE
 
-Scripts are described in `tests/fake_http.py`.
+Scripts are described in `tests/support/fakes/http.py`.
 """
 
 import base64
@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fake_http import (
+from tests.support.fakes.http import (
     NOTHING,
     SILENCE,
     Answer,
@@ -236,4 +236,4 @@ def _read(number: int, version: str, model: str, headers: dict[str, str], body: 
 
 
 if __name__ == "__main__":
-    serve(FakeGemini, "tests.fake_gemini", __doc__)
+    serve(FakeGemini, "tests.support.fakes.gemini", __doc__)

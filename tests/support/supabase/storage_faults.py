@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tests.supabase.storage_wire import Answer, as_json
+from tests.support.supabase.storage_wire import Answer, as_json
 
 
 class Wrong(StrEnum):

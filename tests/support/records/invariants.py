@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 
-from tests.contracts.tables import Dump, Row
+from tests.support.records.tables import Dump, Row
 
 ENDED = ("completed", "failed", "cancelled")
 

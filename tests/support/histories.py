@@ -7,14 +7,14 @@ from temporalio.client import WorkflowHistory
 from temporalio.converter import DataConverter
 
 from darkroom.domain.names import job_workflow_id
-from tests.end_to_end.stack import Darkroom
-from tests.histories import payloads
+from tests.support.payloads import payloads
+from tests.support.stacks.process import ProcessStack
 
 LARGEST_PAYLOAD = 16 * 1024
 MOST_EVENTS = 12_000
 
 
-async def histories(darkroom: Darkroom, job_id: UUID) -> list[WorkflowHistory]:
+async def histories(darkroom: ProcessStack, job_id: UUID) -> list[WorkflowHistory]:
     """The histories of every run of a job and of its children, the job's first run first."""
     prefix = job_workflow_id(job_id)
     found = [
@@ -24,7 +24,7 @@ async def histories(darkroom: Darkroom, job_id: UUID) -> list[WorkflowHistory]:
     return sorted(found, key=lambda history: (history.workflow_id, history.events[0].event_time.ToDatetime()))
 
 
-async def check_histories(darkroom: Darkroom, job_id: UUID) -> tuple[int, int]:
+async def check_histories(darkroom: ProcessStack, job_id: UUID) -> tuple[int, int]:
     """No payload above 16 KiB, no child with 12,000 events; gives the largest of both."""
     largest = longest = 0
     for history in await histories(darkroom, job_id):

@@ -10,8 +10,8 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from tests.parts import required
-from tests.supabase.processes import Lifeline, Server, ServerDidNotStart, is_root
+from tests.support.programs import required
+from tests.support.supabase.processes import Lifeline, Server, ServerDidNotStart, is_root
 
 SUPERUSER = "postgres"
 UNPRIVILEGED = "nobody"

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.supabase.project import Project, new_secret, running_project
-from tests.supabase.storage_faults import Faults
-from tests.supabase.storage_server import StorageServer, running_storage
+from tests.support.supabase.project import Project, new_secret, running_project
+from tests.support.supabase.storage_faults import Faults
+from tests.support.supabase.storage_server import StorageServer, running_storage
 
 
 @dataclass(frozen=True)

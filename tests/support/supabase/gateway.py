@@ -3,7 +3,7 @@
 It reads the heads of requests, to find the target, to strip the prefix, to count, and to know where the next request
 starts. Answers pass unread: over HTTP/1.1 they come back in the order in which the client asked.
 
-    python -m tests.supabase.gateway rest/v1=127.0.0.1:3000 storage/v1=127.0.0.1:5000
+    python -m tests.support.supabase.gateway rest/v1=127.0.0.1:3000 storage/v1=127.0.0.1:5000
 
 prints its port, and takes GET and DELETE of /-/calls to read and to reset the counts.
 """

@@ -16,12 +16,13 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from darkroom.domain.names import job_workflow_id
 from darkroom.domain.receipts import Receipt
 from darkroom.storage.files import FileStorage
-from tests.workflows.stack import Stack, until
+from tests.support.stacks.workflow import WorkflowStack
+from tests.support.until import until
 
 PATIENCE = 20.0
 
 
-async def end_of(stack: Stack, job_id: UUID) -> Receipt:
+async def end_of(stack: WorkflowStack, job_id: UUID) -> Receipt:
     """The receipt of a run that must end; one that hangs fails the test long before its time limit."""
     try:
         return await asyncio.wait_for(stack.client.result(job_id), PATIENCE)
@@ -29,12 +30,12 @@ async def end_of(stack: Stack, job_id: UUID) -> Receipt:
         raise AssertionError(f"the job did not end within {PATIENCE} s") from None
 
 
-async def events(stack: Stack, workflow_id: str) -> list[HistoryEvent]:
+async def events(stack: WorkflowStack, workflow_id: str) -> list[HistoryEvent]:
     """The history of a workflow's present run."""
     return list((await stack.temporal.get_workflow_handle(workflow_id).fetch_history()).events)
 
 
-async def heard(stack: Stack, job_id: UUID, activity_type: str) -> int:
+async def heard(stack: WorkflowStack, job_id: UUID, activity_type: str) -> int:
     """How many answers of an activity the job's workflow has acted on."""
     found = await events(stack, job_workflow_id(job_id))
     names = {
@@ -50,7 +51,7 @@ async def heard(stack: Stack, job_id: UUID, activity_type: str) -> int:
     )
 
 
-async def until_heard(stack: Stack, job_id: UUID, activity_type: str, times: int) -> None:
+async def until_heard(stack: WorkflowStack, job_id: UUID, activity_type: str, times: int) -> None:
     """Wait until the job's workflow has acted on so many answers of an activity."""
 
     async def enough() -> bool:
@@ -59,7 +60,7 @@ async def until_heard(stack: Stack, job_id: UUID, activity_type: str, times: int
     await until(enough, f"{times} × {activity_type} heard by the job")
 
 
-async def until_batches_ended(stack: Stack, job_id: UUID, number: int = 1) -> None:
+async def until_batches_ended(stack: WorkflowStack, job_id: UUID, number: int = 1) -> None:
     """Wait until so many batches have ended, and the job has read the records after each."""
     await until_heard(stack, job_id, "record_progress", number)
 

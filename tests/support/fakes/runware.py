@@ -8,9 +8,9 @@ In a test, on the loop of its client::
 
 For whole processes::
 
-    python -m tests.fake_runware --port 8766 --script FILE
+    python -m tests.support.fakes.runware --port 8766 --script FILE
 
-Scripts are described in `tests/fake_http.py`. "error:CODE" is an error with that code at HTTP 400,
+Scripts are described in `tests/support/fakes/http.py`. "error:CODE" is an error with that code at HTTP 400,
 "error:CODE@STATUS" at another status, and "error:CODE/PARAMETER" one about a parameter.
 """
 
@@ -25,7 +25,7 @@ from email.utils import format_datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from tests.fake_http import (
+from tests.support.fakes.http import (
     KEY,
     NOTHING,
     SILENCE,
@@ -252,4 +252,4 @@ def _read(number: int, task: dict[str, Any], request: Request) -> Received:
 
 
 if __name__ == "__main__":
-    serve(FakeRunware, "tests.fake_runware", __doc__)
+    serve(FakeRunware, "tests.support.fakes.runware", __doc__)

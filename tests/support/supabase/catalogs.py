@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import scalar_row
 
-from tests.supabase.project import MIGRATIONS, NEW_PROJECT, SCHEMAS, UNEXPOSED, Project, run_file
+from tests.support.supabase.project import MIGRATIONS, NEW_PROJECT, SCHEMAS, UNEXPOSED, Project, run_file
 
 FILES = sorted(MIGRATIONS.glob("*.sql"))
 DECLARED = sorted(SCHEMAS.glob("*.sql"))

@@ -6,10 +6,10 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.parts import required
-from tests.supabase.processes import HOST, Lifeline, Server, free_port
+from tests.support.programs import required
+from tests.support.supabase.processes import HOST, Lifeline, Server, free_port
 
-PARTS = Path(__file__).parents[1] / "node_modules"
+PARTS = Path(__file__).parents[2] / "node_modules"
 POOL = 20
 
 

@@ -12,7 +12,7 @@ from darkroom.domain.money import Account, SettledImage, Terms
 from darkroom.domain.orders import JobType, Order, Reference, Stage
 from darkroom.domain.receipts import Receipt, StageEnd
 from darkroom.records import Records
-from tests.contracts.tables import Dump, Tables
+from tests.support.records.tables import Dump, Tables
 
 PRICE = 20
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)

@@ -1,6 +1,6 @@
-"""`python -m tests.supabase`: a migrated project until Ctrl-C, for work by hand.
+"""`python -m tests.support.supabase`: a migrated project until Ctrl-C, for work by hand.
 
-python -m tests.supabase
+python -m tests.support.supabase
 # in another terminal, with the lines that it prints
 export SUPABASE_URL=... SUPABASE_SERVICE_ROLE_KEY=...
 """
@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.supabase.project import new_secret, running_project
-from tests.supabase.storage_server import running_storage
+from tests.support.supabase.project import new_secret, running_project
+from tests.support.supabase.storage_server import running_storage
 
 
 def main() -> None:

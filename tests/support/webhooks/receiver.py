@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from standardwebhooks import Webhook
 
-from tests.fake_http import NOTHING, SILENCE, Answer, FakeProvider, Repertoire, Request
+from tests.support.fakes.http import NOTHING, SILENCE, Answer, FakeProvider, Repertoire, Request
 
 
 @dataclass(frozen=True)
