@@ -10,12 +10,12 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 
+from darkroom._version import __version__
 from darkroom.api import document, problems
 from darkroom.api.request_guard import RequestGuard
 from darkroom.api.routes import deployment, events, jobs, orders, pages, pictures
 from darkroom.api.services import Services
 
-VERSION = "0.1.0"
 LARGEST_DOCUMENT = 12 * 1024 * 1024
 """Bytes of a body: 100 stages with prompts of 20,000 characters, however they are escaped."""
 
@@ -26,7 +26,7 @@ _DESCRIPTION = """
 Order generated pictures and watch them arrive. A job delivers **exactly** the number ordered and charges exactly for
 those.
 
-Sign in with `Authorization: Bearer` and a Supabase access token or a key of `starter.py keys create`; on 127.0.0.1
+Sign in with `Authorization: Bearer` and a Supabase access token or a key of `darkroom keys create`; on 127.0.0.1
 with the embedded default nothing is needed. Errors are `application/problem+json`.
 """
 
@@ -45,7 +45,7 @@ def make_app(services: Services) -> FastAPI:
     settings = services.parts.settings
     app = FastAPI(
         title="Darkroom",
-        version=VERSION,
+        version=__version__,
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
