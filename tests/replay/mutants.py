@@ -1,0 +1,253 @@
+"""Changes of one line of the workflows that would break running jobs; each must be found by a recorded history.
+
+To add one: name the file, a text that occurs in it exactly once, and what stands there instead. When the code is
+restructured, change the texts so that they say the same of the new code.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one file."""
+
+    what: str
+    file: str
+    """Its name in the folder `workflows`."""
+    old: str
+    """Occurs exactly once."""
+    new: str
+
+
+JOB, STAGE, BATCH, BATCHES = "pipeline_job.py", "stage_delivery.py", "stage_batch.py", "children.py"
+ADD_TIMER = "await workflow.sleep(1)"
+
+MUTANTS = (
+    # The job.
+    Mutant("the book is not finished", JOB, "        await self._finish_book(end)\n", ""),
+    Mutant(
+        "the book is finished after the close",
+        JOB,
+        """        await self._finish_book(end)
+        close = CloseRun(
+            job_id=self._job.job_id,
+            run_id=run_of_records(),
+            end=end,
+            error_message=self._children.failure,
+            stages=tuple(ledger.ending() for ledger in self._ledgers.values()),
+        )
+        receipt: Receipt = await workflow.execute_activity_method(
+            JobActivities.close_job, close, summary="close", **SETTLEMENT
+        )
+""",
+        """        close = CloseRun(
+            job_id=self._job.job_id,
+            run_id=run_of_records(),
+            end=end,
+            error_message=self._children.failure,
+            stages=tuple(ledger.ending() for ledger in self._ledgers.values()),
+        )
+        receipt: Receipt = await workflow.execute_activity_method(
+            JobActivities.close_job, close, summary="close", **SETTLEMENT
+        )
+        await self._finish_book(end)
+""",
+    ),
+    Mutant("the webhook is not started", JOB, "if self._run.webhook:", "if not self._run.webhook:"),
+    Mutant("staging is not cleaned", JOB, "        await self._clean_up()\n", ""),
+    Mutant(
+        "staging is cleaned before the webhook is started",
+        JOB,
+        """            await start_webhook(told, f"webhook · {self._status}")
+        await self._clean_up()
+""",
+        """            await self._clean_up()
+            await start_webhook(told, f"webhook · {self._status}")
+""",
+    ),
+    Mutant(
+        "batches are told before the row says it",
+        JOB,
+        "            wanted = self._children.wanted\n",
+        "            wanted = self._children.wanted\n            await self._children.tell(wanted)\n",
+    ),
+    Mutant(
+        "a spent quota is never lifted",
+        JOB,
+        "            except TimeoutError:\n                self._children.lift_quota_pause()\n",
+        "            except TimeoutError:\n                pass\n",
+    ),
+    Mutant(
+        "what a run that takes over finds on the row is not passed on",
+        JOB,
+        "if self._children.wanted.holds:\n",
+        "if self._children.wanted.failing:\n",
+    ),
+    Mutant(
+        "the first batch does not wait for a pause that came before the job was open",
+        JOB,
+        "        await workflow.wait_condition("
+        "lambda: self._children.control.version == self._children.wanted.version)\n",
+        "",
+    ),
+    Mutant(
+        "a cancel through Temporal is not passed on",
+        JOB,
+        '            self.cancel(CancelRequest(reason="cancelled through Temporal"))\n',
+        "",
+    ),
+    Mutant(
+        "a superseded run closes the job",
+        JOB,
+        "            return Receipt.nothing(self._job.job_id, self._children.turned_away)\n",
+        "",
+    ),
+    # A stage.
+    Mutant(
+        "ids of earlier runs are not read",
+        STAGE,
+        '        self._log("stage started", quantity=ledger.plan.quantity)\n        await self._learn_ids()\n',
+        '        self._log("stage started", quantity=ledger.plan.quantity)\n',
+    ),
+    Mutant(
+        "ids of a lost batch are not read",
+        STAGE,
+        "        ledger.correct(counts)\n        await self._learn_ids()\n",
+        "        ledger.correct(counts)\n",
+    ),
+    Mutant("ids are read of jobs that carry none", STAGE, "while self._ledger.lacks_ids:", "while True:"),
+    Mutant("nothing is salvaged", STAGE, "            await self._salvage()\n", "            pass\n"),
+    Mutant("what a batch salvaged is salvaged again", STAGE, "and not self._salvaged:", ":"),
+    Mutant("the records are not read after a salvage", STAGE, "            await self._read_records()\n\n", "\n"),
+    Mutant(
+        "the records are read before a batch",
+        STAGE,
+        "            result = await self._run_child(provider, round_, batch, tuple(ordinals))\n",
+        "            await self._read_records()\n"
+        "            result = await self._run_child(provider, round_, batch, tuple(ordinals))\n",
+    ),
+    Mutant("a top-up does not wait", STAGE, "        if delay:\n", "        if delay and not round_:\n"),
+    Mutant(
+        "a batch in the way is not waited for",
+        STAGE,
+        "                await workflow.sleep(CHILD_IN_THE_WAY)\n",
+        "                pass\n",
+    ),
+    Mutant(
+        "a pause that came while the round asked for ordinals is not seen",
+        STAGE,
+        "        if self._over() or self._children.on_hold:\n",
+        "        if self._over():\n",
+    ),
+    Mutant(
+        "a round in which nothing was decided goes on",
+        STAGE,
+        "        return None if stuck else result.decided\n",
+        "        return result.decided\n",
+    ),
+    Mutant(
+        "a stage that nobody may make does not wait for a quota",
+        STAGE,
+        "                    lambda: self._halted() or turns.choose(quotas.free(workflow.now())) is not None,\n",
+        "                    lambda: True,\n",
+    ),
+    # The running batches.
+    Mutant(
+        "a batch is not told what came while it was starting",
+        BATCHES,
+        "                await self._tell_one(handle, self.control)\n",
+        "                pass\n",
+    ),
+    Mutant(
+        "batches are not told",
+        BATCHES,
+        "            await self._tell_one(handle, control)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "the job does not pause when all its stages wait for a quota",
+        BATCHES,
+        "        self._waiting[stage_index] = provider\n        self._pause_when_all_wait()\n",
+        "        self._waiting[stage_index] = provider\n",
+    ),
+    Mutant(
+        "the job does not pause when all stages that are left wait for a quota",
+        BATCHES,
+        "        self.undecided.discard(stage_index)\n        self._pause_when_all_wait()\n",
+        "        self.undecided.discard(stage_index)\n",
+    ),
+    # A batch.
+    Mutant("a batch salvages nothing", BATCH, "            await self._salvage()\n", "            pass\n"),
+    Mutant(
+        "calls that wait are not dropped at a pause or a cancel",
+        BATCH,
+        "            if control.holds:\n                self._drop_what_waits()\n",
+        "",
+    ),
+    Mutant(
+        "calls that wait are not dropped at a permanent fault",
+        BATCH,
+        "        self._book.note_stopped(reason)\n        self._drop_what_waits()\n",
+        "        self._book.note_stopped(reason)\n",
+    ),
+    Mutant(
+        "calls that wait are not dropped at a refusal",
+        BATCH,
+        "reason=made.reason, final=made.final)\n        if self._book.over:\n            self._drop_what_waits()\n",
+        "reason=made.reason, final=made.final)\n",
+    ),
+    Mutant(
+        "a call that is held is asked for again at once",
+        BATCH,
+        "            await workflow.sleep(HELD_PAUSE)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "a picture is settled without its attachment",
+        BATCH,
+        "            self._book.turn_away(attached.reason)\n            return\n",
+        "            self._book.turn_away(attached.reason)\n",
+    ),
+    Mutant(
+        "a timer before the settlement",
+        BATCH,
+        "        await self._settle(ordinal, key, label)\n",
+        f"        {ADD_TIMER}\n        await self._settle(ordinal, key, label)\n",
+    ),
+    Mutant(
+        "an image that is delivered already is uploaded all the same",
+        BATCH,
+        "            case Outcome.GENERATED:\n",
+        "            case Outcome.GENERATED | Outcome.DELIVERED:\n",
+    ),
+    Mutant(
+        "no report before the batch ends",
+        BATCH,
+        "self._ended or self._book.worth_a_report)",
+        "self._ended)",
+    ),
+    Mutant(
+        "a report is not delayed after the last one",
+        BATCH,
+        "                await workflow.wait_condition("
+        "lambda: self._ended or self._book.urgent, timeout=REPORT_EVERY)\n",
+        "                pass\n",
+    ),
+    Mutant("a batch is cancelled with its cancel", BATCH, "            self._book.cancel()\n", "            raise\n"),
+    # The others.
+    Mutant(
+        "a webhook that was given up is delivered", "webhook.py", "            raise\n", "            return None\n"
+    ),
+    Mutant(
+        "housekeeping waits first",
+        "housekeeping.py",
+        "        return await workflow.execute_activity_method(",
+        f"        {ADD_TIMER}\n        return await workflow.execute_activity_method(",
+    ),
+    Mutant(
+        "the look for waiting jobs waits first",
+        "waiting_jobs.py",
+        "        return await workflow.execute_activity_method(",
+        f"        {ADD_TIMER}\n        return await workflow.execute_activity_method(",
+    ),
+)

@@ -1,0 +1,54 @@
+"""Recorded histories, and replaying them with the workflows as they are now."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+
+from tests.replay.application import workflow_classes
+from tests.replay.record import HISTORIES
+from tests.replay.server import read
+
+RECORDED = sorted(file for file in HISTORIES.glob("*/*/*") if file.name.endswith((".json", ".json.gz")))
+
+
+def name_of(file: Path) -> str:
+    """Version, scenario and workflow of a recorded history."""
+    return str(file.relative_to(HISTORIES)).removesuffix(".gz").removesuffix(".json")
+
+
+def history_of(file: Path, text: str | None = None) -> WorkflowHistory:
+    """A recorded history, or another text in its place."""
+    return WorkflowHistory.from_json(name_of(file), text or read(file))
+
+
+def replayer() -> Replayer:
+    """Replays in the sandbox, as workers run workflows."""
+    return Replayer(workflows=workflow_classes(), data_converter=pydantic_data_converter)
+
+
+def unsandboxed_replayer(classes: Sequence[type], executor: ThreadPoolExecutor) -> Replayer:
+    """Replays with the classes given, so that their lines can be traced or are others than those in the files."""
+    return Replayer(
+        workflows=classes,
+        workflow_task_executor=executor,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        data_converter=pydantic_data_converter,
+    )
+
+
+async def first_that_does_not_replay(replay: Replayer, histories: Iterable[WorkflowHistory]) -> str | None:
+    """The name of the first history that the workflows contradict."""
+
+    async def all_of_them() -> AsyncIterator[WorkflowHistory]:
+        for history in histories:
+            yield history
+
+    async with replay.workflow_replay_iterator(all_of_them()) as results:
+        async for result in results:
+            if result.replay_failure is not None:
+                return result.history.workflow_id
+    return None
