@@ -2,19 +2,24 @@
 
 import asyncio
 import contextlib
+from typing import Any
 from uuid import uuid4
 
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowHandle
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.service import RPCError
 
 from tests.replay.application import (
     Act,
     Between,
+    CreditInput,
     GenerateInput,
     ScriptedProvider,
     UploadInput,
     batch_workflow_id,
+    events,
+    job_workflow_id,
     until,
     until_batches_ended,
     until_completed,
@@ -93,24 +98,58 @@ async def batch_cancelled_through_temporal(server: Server) -> None:
 
 
 async def batch_cancelled_before_it_began(server: Server) -> None:
-    """A batch is cancelled before its first task: Temporal ends it as cancelled, without a result."""
-    async with server.stack() as stack:
+    """Batches are cancelled before their first task, which then begins nothing."""
+    stages = 12
+    async with server.stack(stage_concurrency=1) as stack:
         job_id = uuid4()
-        batch = stack.client.get_workflow_handle(batch_workflow_id(job_id, 0, 0, 0))
+        # The worker takes up the batches one after another, so that the last ones can be met before their first task.
+        last = [
+            stack.client.get_workflow_handle(batch_workflow_id(job_id, stage, 0, 0))
+            for stage in range(stages - 4, stages)
+        ]
 
-        async def cancel_as_soon_as_it_is_there() -> None:
+        async def cancel_as_soon_as_it_is_there(batch: WorkflowHandle[Any, Any]) -> None:
             while True:
                 with contextlib.suppress(RPCError):
                     await batch.cancel()
                     return
 
-        # Between its start and its first task are a few milliseconds: only asking all the time meets them.
-        cancelling = [asyncio.create_task(cancel_as_soon_as_it_is_there()) for _ in range(8)]
-        await stack.desk.submit({"stages": [{"prompt": "x", "quantity": 3}]}, job_id=job_id, user_id=stack.user_id)
-        await asyncio.gather(*cancelling)
+        document: dict[str, Any] = {"stages": [{"prompt": "x", "quantity": 1}] * stages}
+        await stack.desk.submit(document, job_id=job_id, user_id=stack.user_id)
+        await asyncio.gather(*map(cancel_as_soon_as_it_is_there, last))
         await stack.desk.result(job_id)
-        description = await batch.describe()
-        assert description.status is WorkflowExecutionStatus.CANCELED, "the batch was quicker; record it again"
+        begun = [[event.event_type for event in await events(stack, batch.id)] for batch in last]
+        assert any(
+            kinds.index(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
+            < kinds.index(EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
+            for kinds in begun
+        ), "every batch was quicker; record it again"
+
+
+async def batch_cancelled_while_it_reports(server: Server) -> None:
+    """Batches are cancelled while they wait for their last report to be taken: Temporal ends them without a result."""
+    stages = 24
+    crediting = Between("credit")
+    async with server.stack(interceptors=[crediting], stage_concurrency=1) as stack:
+        cancelling: list[asyncio.Task[None]] = []
+
+        async def cancel(image: CreditInput) -> None:
+            # The report goes out a few milliseconds after the answer; how many is chance, so each stage tries another number.
+            await asyncio.sleep(0.01 * image.key.stage_index)
+            name = batch_workflow_id(image.key.job_id, image.key.stage_index, 0, 0)
+            with contextlib.suppress(RPCError):
+                await stack.client.get_workflow_handle(name).cancel()
+
+        async def answer(image: CreditInput) -> None:
+            crediting.after = answer
+            cancelling.append(asyncio.create_task(cancel(image)))
+
+        crediting.after = answer
+        job_id = await stack.order(*[1] * stages)
+        await stack.desk.result(job_id)
+        await asyncio.gather(*cancelling)
+        kinds = [event.event_type for event in await events(stack, job_workflow_id(job_id))]
+        assert EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED in kinds, "all were quicker; record it again"
 
 
 async def salvaged_by_a_batch(server: Server) -> None:

@@ -8,7 +8,7 @@ from tests.replay.server import Server
 BOTH = ["first", "second"]
 
 
-async def taken_over_without_quota(server: Server) -> None:
+async def second_provider_without_quota_of_the_first(server: Server) -> None:
     """The first has no quota: the second makes all of it, without a pause."""
     providers = {"first": Always(Act.QUOTA), "second": ScriptedProvider()}
     async with server.stack(providers=providers) as stack:
