@@ -134,16 +134,10 @@ MUTANTS = (
         "                pass\n",
     ),
     Mutant(
-        "a pause that came while the round asked for ordinals is not seen",
+        "a pause that came while the round asked for ordinals ends the round",
         STAGE,
-        "        if self._over() or self._children.on_hold:\n",
-        "        if self._over():\n",
-    ),
-    Mutant(
-        "a round in which nothing was decided goes on",
-        STAGE,
-        "        return None if stuck else result.decided\n",
-        "        return result.decided\n",
+        "the round goes on when it is lifted.\n            return 0\n",
+        "the round goes on when it is lifted.\n            return None\n",
     ),
     Mutant(
         "a stage that nobody may make does not wait for a quota",

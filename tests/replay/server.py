@@ -16,6 +16,7 @@ from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from tests.histories import payloads
 from tests.replay.application import (
     ScriptedProvider,
     SearchAttribute,
@@ -28,9 +29,6 @@ from tests.replay.application import (
 )
 
 IDENTITY = "recorder"
-LARGEST_PLAIN_FILE = 16 * 1024
-"""Bytes above which a history is compressed."""
-
 _STARTED = EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED
 _JOB = re.compile(r"job-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -79,6 +77,7 @@ async def record(scenario: Scenario, target: Path) -> int:
         for history in histories:
             name = _file_name(history.workflow_id, histories)
             names[name] = names.get(name, 0) + 1
+            hide(history, str(server.home))
             write(target, name if names[name] == 1 else f"{name}_run-{names[name]}", history)
         return len(histories)
 
@@ -113,14 +112,18 @@ def _file_name(workflow_id: str, histories: list[WorkflowHistory]) -> str:
     return re.sub("(?<=_webhook)_.*", "", workflow_id.replace("/", "_"))  # a run's id, another one each time
 
 
+def hide(history: WorkflowHistory, home: str) -> None:
+    """Take the folder of the machine that records out of what activities answered, in place."""
+    for event in history.events:
+        for payload in payloads(event):
+            payload.data = payload.data.replace(home.encode(), b"DARKROOM_HOME")
+
+
 def write(folder: Path, name: str, history: WorkflowHistory) -> None:
     """Write a history without stack traces, which hold paths of the machine that recorded it."""
     content = re.sub(r'"stackTrace": "(?:[^"\\]|\\.)*"', '"stackTrace": ""', history.to_json()) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    if len(content) <= LARGEST_PLAIN_FILE:
-        (folder / f"{name}.json").write_text(content, "utf-8")
-    else:
-        (folder / f"{name}.json.gz").write_bytes(gzip.compress(content.encode(), mtime=0))
+    (folder / f"{name}.json.gz").write_bytes(gzip.compress(content.encode(), mtime=0))
 
 
 def read(file: Path) -> str:

@@ -13,13 +13,11 @@ from temporalio.service import RPCError
 from tests.replay.application import (
     Act,
     Between,
-    CreditInput,
     GenerateInput,
     ScriptedProvider,
     UploadInput,
     batch_workflow_id,
     events,
-    job_workflow_id,
     until,
     until_batches_ended,
     until_completed,
@@ -124,32 +122,6 @@ async def batch_cancelled_before_it_began(server: Server) -> None:
             < kinds.index(EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
             for kinds in begun
         ), "every batch was quicker; record it again"
-
-
-async def batch_cancelled_while_it_reports(server: Server) -> None:
-    """Batches are cancelled while they wait for their last report to be taken: Temporal ends them without a result."""
-    stages = 24
-    crediting = Between("credit")
-    async with server.stack(interceptors=[crediting], stage_concurrency=1) as stack:
-        cancelling: list[asyncio.Task[None]] = []
-
-        async def cancel(image: CreditInput) -> None:
-            # The report goes out a few milliseconds after the answer; how many is chance, so each stage tries another number.
-            await asyncio.sleep(0.01 * image.key.stage_index)
-            name = batch_workflow_id(image.key.job_id, image.key.stage_index, 0, 0)
-            with contextlib.suppress(RPCError):
-                await stack.client.get_workflow_handle(name).cancel()
-
-        async def answer(image: CreditInput) -> None:
-            crediting.after = answer
-            cancelling.append(asyncio.create_task(cancel(image)))
-
-        crediting.after = answer
-        job_id = await stack.order(*[1] * stages)
-        await stack.desk.result(job_id)
-        await asyncio.gather(*cancelling)
-        kinds = [event.event_type for event in await events(stack, job_workflow_id(job_id))]
-        assert EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED in kinds, "all were quicker; record it again"
 
 
 async def salvaged_by_a_batch(server: Server) -> None:

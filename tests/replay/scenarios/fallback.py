@@ -1,8 +1,17 @@
 """A second provider makes what the first one does not."""
 
+import asyncio
 from unittest.mock import patch
 
-from tests.replay.application import PROVIDER_ATTEMPTS, Act, Always, ScriptedProvider
+from tests.replay.application import (
+    PROVIDER_ATTEMPTS,
+    Act,
+    Always,
+    Between,
+    CreditInput,
+    GenerateInput,
+    ScriptedProvider,
+)
 from tests.replay.server import Server
 
 BOTH = ["first", "second"]
@@ -74,3 +83,37 @@ async def refused_thrice(server: Server) -> None:
     provider = ScriptedProvider({(0, n): [Act.REFUSE] for n in range(9)})
     async with server.stack(provider, stage_concurrency=1) as stack:
         await stack.desk.result(await stack.order(6))
+
+
+async def refused_as_another_begins(server: Server) -> None:
+    """A final refusal comes in the same task in which another call begins: it is dropped before it is begun."""
+    stages, refused = 8, 3
+    script = {(stage, refused): [Act.REFUSE_FINALLY] for stage in range(stages)}
+    crediting, generating = Between("credit"), Between("generate")
+    answered = [asyncio.Event() for _ in range(stages)]
+    ready, let_go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def hold_the_credit(image: CreditInput) -> None:
+        crediting.before = hold_the_credit
+        ready.release()
+        # Of each stage's first images one is settled now, which makes room for the next call, the others later.
+        await (let_go.wait() if image.key.ordinal == 0 else answered[image.key.stage_index].wait())
+
+    async def let_the_refusal_go(image: CreditInput) -> None:
+        crediting.after = let_the_refusal_go
+        answered[image.key.stage_index].set()
+
+    async def hold_the_refusal(image: GenerateInput) -> None:
+        generating.after = hold_the_refusal
+        if image.key.ordinal == refused:
+            ready.release()
+            await answered[image.key.stage_index].wait()
+
+    async with server.stack(ScriptedProvider(script), interceptors=[crediting, generating]) as stack:
+        crediting.before, crediting.after = hold_the_credit, let_the_refusal_go
+        generating.after = hold_the_refusal
+        job_id = await stack.order(*[8] * stages)
+        for _ in range(stages * (refused + 1)):
+            await ready.acquire()
+        let_go.set()
+        await stack.desk.result(job_id)

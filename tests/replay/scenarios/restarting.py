@@ -18,6 +18,7 @@ from tests.replay.application import (
     TaskQueue,
     events,
     job_workflow_id,
+    plant,
     until,
     until_completed,
     until_heard,
@@ -33,6 +34,19 @@ async def restarted_short(server: Server) -> None:
     async with server.stack(provider) as stack:
         job_id = await stack.order(4, max_top_ups=1)
         await stack.desk.result(job_id)
+        provider.script.clear()
+        await stack.desk.restart(job_id)
+        await stack.desk.result(job_id)
+
+
+async def restarted_after_an_image_was_deleted(server: Server) -> None:
+    """Somebody deleted a delivered image: its id is looked for and not found."""
+    provider = ScriptedProvider({(0, n): [Act.MISS] for n in range(2, 8)})
+    async with server.stack(provider) as stack:
+        job_id = await stack.order(4, max_top_ups=1)
+        await stack.desk.result(job_id)
+        await plant(stack, "delete from quel_attach where ordinal = 1")
+        await plant(stack, "update quel_generation_attempts set outcome = 'missed' where ordinal = 1")
         provider.script.clear()
         await stack.desk.restart(job_id)
         await stack.desk.result(job_id)
