@@ -140,10 +140,10 @@ MUTANTS = (
         "the round goes on when it is lifted.\n            return None\n",
     ),
     Mutant(
-        "a stage that nobody may make does not wait for a quota",
+        "a stage that waits for a quota sets no timer",
         STAGE,
-        "                    lambda: self._halted() or turns.choose(quotas.free(workflow.now())) is not None,\n",
-        "                    lambda: True,\n",
+        "                    timeout=max(back[first] - workflow.now(), timedelta(seconds=1)),\n",
+        "",
     ),
     # The running batches.
     Mutant(

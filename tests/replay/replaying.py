@@ -6,7 +6,7 @@ from pathlib import Path
 
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowReplayResult
 
 from tests.replay.application import workflow_classes
 from tests.replay.record import HISTORIES
@@ -40,8 +40,10 @@ def unsandboxed_replayer(classes: Sequence[type], executor: ThreadPoolExecutor) 
     )
 
 
-async def first_that_does_not_replay(replay: Replayer, histories: Iterable[WorkflowHistory]) -> str | None:
-    """The name of the first history that the workflows contradict."""
+async def first_that_does_not_replay(
+    replay: Replayer, histories: Iterable[WorkflowHistory]
+) -> WorkflowReplayResult | None:
+    """The first history that the workflows contradict, and how."""
 
     async def all_of_them() -> AsyncIterator[WorkflowHistory]:
         for history in histories:
@@ -50,5 +52,5 @@ async def first_that_does_not_replay(replay: Replayer, histories: Iterable[Workf
     async with replay.workflow_replay_iterator(all_of_them()) as results:
         async for result in results:
             if result.replay_failure is not None:
-                return result.history.workflow_id
+                return result
     return None

@@ -13,6 +13,7 @@ from shutil import copytree
 
 import pytest
 from temporalio.client import WorkflowHistory
+from temporalio.workflow import NondeterminismError
 
 from tests.replay import application
 from tests.replay.mutants import MUTANTS, Mutant
@@ -59,4 +60,6 @@ async def test_a_change_of_the_order_of_commands_is_found(
     file.write_text(code.replace(mutant.old, mutant.new), "utf-8")
     with in_place_of_the_workflows(folder) as classes, ThreadPoolExecutor() as executor:
         replay = unsandboxed_replayer(classes, executor)
-        assert await first_that_does_not_replay(replay, histories) is not None, "every history replays"
+        result = await first_that_does_not_replay(replay, histories)
+    assert result is not None, "every history replays"
+    assert isinstance(result.replay_failure, NondeterminismError)

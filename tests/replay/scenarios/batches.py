@@ -98,7 +98,7 @@ async def paused_with_a_batch_in_the_way(server: Server) -> None:
 
 async def told_after_its_end(server: Server) -> None:
     """A pause is passed on, batch by batch, while the last ones are terminated: they cannot be told."""
-    stages = 12
+    stages = 8
     writing = Between("set_control")
     async with server.stack(interceptors=[writing], stage_concurrency=1) as stack:
         stack.provider.gate.clear()
@@ -117,7 +117,7 @@ async def told_after_its_end(server: Server) -> None:
             await stack.client.get_workflow_handle(batch_workflow_id(job_id, stage, 0, 0)).terminate()
 
         async def terminate_the_last(_asked: SetControlInput) -> None:
-            ending.extend(asyncio.create_task(terminate(stage)) for stage in range(stages - 4, stages))
+            ending.extend(asyncio.create_task(terminate(stage)) for stage in range(stages - 3, stages))
 
         writing.after = terminate_the_last
         await stack.desk.pause(job_id)
