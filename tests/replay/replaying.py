@@ -1,5 +1,6 @@
 """Recorded histories, and replaying them with the workflows as they are now."""
 
+import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,17 @@ from tests.replay.application import workflow_classes
 from tests.replay.record import HISTORIES
 from tests.replay.server import read
 
-RECORDED = sorted(file for file in HISTORIES.glob("*/*/*") if file.name.endswith((".json", ".json.gz")))
+_BEFORE_3_12 = {"0.1/quota_pauses_other_stages", "0.1/user_pause_in_a_quota_pause"}
+_SINCE_3_12 = {"0.1-python-3.13/quota_pauses_other_stages", "0.1-python-3.13/user_pause_in_a_quota_pause"}
+OTHER_PYTHON = _BEFORE_3_12 if sys.version_info >= (3, 12) else _SINCE_3_12
+"""Scenarios that only the other Python replays: Python 3.12 has another `asyncio.wait_for`, which ends in fewer steps.
+
+A resume during a quota's pause wakes the relay and the timer's task at once. Before 3.12 the control is written first
+and the timer cancelled then, since 3.12 the other way round: such a job is not carried over this change of Python.
+"""
+
+ALL_RECORDED = sorted(file for file in HISTORIES.glob("*/*/*") if file.name.endswith((".json", ".json.gz")))
+RECORDED = [file for file in ALL_RECORDED if str(file.parent.relative_to(HISTORIES)) not in OTHER_PYTHON]
 
 
 def name_of(file: Path) -> str:

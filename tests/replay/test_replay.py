@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import Message
 from temporalio.client import WorkflowHistory
+from temporalio.workflow import NondeterminismError
 
 from tests.histories import largest_payload, payloads
 from tests.replay.application import FOLDER, workflow_classes
 from tests.replay.lines import Statement, statements, traced
+from tests.replay.record import HISTORIES
 from tests.replay.replaying import (
+    ALL_RECORDED,
+    OTHER_PYTHON,
     RECORDED,
     first_that_does_not_replay,
     history_of,
@@ -69,6 +73,13 @@ def _excepted(statement: Statement) -> bool:
     return any(statement.text.startswith(beginning) for beginning in NEVER_REPLAYED)
 
 
+@pytest.mark.parametrize("scenario", sorted(OTHER_PYTHON))
+async def test_what_only_another_python_replays_is_known(scenario: str) -> None:
+    result = await first_that_does_not_replay(replayer(), _histories(HISTORIES / scenario))
+    assert result is not None, "it replays: take it out of the list"
+    assert isinstance(result.replay_failure, NondeterminismError)
+
+
 @each_scenario
 def test_no_payload_is_above_16_kib(folder: Path) -> None:
     assert max(largest_payload(history) for history in _histories(folder)) <= 16 * 1024
@@ -84,7 +95,7 @@ def test_histories_say_nothing_of_the_machine_that_recorded_them(folder: Path) -
 
 
 def _histories(folder: Path) -> Iterator[WorkflowHistory]:
-    return (history_of(file) for file in RECORDED if file.parent == folder)
+    return (history_of(file) for file in ALL_RECORDED if file.parent == folder)
 
 
 _NEUTRAL = {IDENTITY, "history-service", "history-resetter"}
