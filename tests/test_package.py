@@ -10,9 +10,10 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import ZipFile
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -190,8 +191,7 @@ def test_a_job_is_run_and_fetched_with_what_was_installed(installed: Environment
         fetched = installed.run("darkroom", "download", job, "pictures", cwd=folder)
         assert fetched.returncode == 0, fetched.stderr
         # The page comes from a process of its own, which found its templates.
-        code = f"import urllib.request as web; print(web.urlopen('{page}/jobs/{job}').status)"
-        assert installed.run("python", "-P", "-c", code, cwd=folder).stdout == "200\n"
+        assert httpx.get(f"{page}/jobs/{job}", trust_env=False).status_code == 200
     pictures = sorted((folder / "pictures").iterdir())
     assert [picture.name for picture in pictures] == ["stage-0-0.webp", "stage-0-1.webp"]
     for picture in pictures:
@@ -199,14 +199,54 @@ def test_a_job_is_run_and_fetched_with_what_was_installed(installed: Environment
             assert image.size == (64, 36)
 
 
+def test_worker_and_api_run_beside_it_and_stop_when_asked(installed: Environment, folder: Path) -> None:
+    port = str(free_port())
+    with running(installed, folder, "--no-api"):
+        with program(installed, folder, "api", API_PORT=port, LOG_LEVEL="info") as log:
+            wait_for("api started", log)
+            assert httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
+        with program(installed, folder, "worker", "--role", "generate", LOG_LEVEL="info") as log:
+            assert "generate" in wait_for("worker started", log)
+
+
 @contextmanager
-def running(environment: Environment, folder: Path) -> Iterator[dict[str, Any]]:
+def program(environment: Environment, folder: Path, *words: str, **more: str) -> Iterator[IO[str]]:
+    """A command that runs until SIGTERM, and the lines that it logs; it must end with 0."""
+    with subprocess.Popen(
+        [environment.bin / "darkroom", *words],
+        cwd=folder,
+        env=environment.variables(**more),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            yield process.stderr
+            process.terminate()
+            process.stderr.read()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+
+def wait_for(words: str, log: IO[str]) -> str:
+    """The line with these words."""
+    before = []
+    for line in log:
+        if words in line:
+            return line
+        before.append(line)
+    raise AssertionError("".join(before))
+
+
+@contextmanager
+def running(environment: Environment, folder: Path, *options: str) -> Iterator[dict[str, Any]]:
     """`darkroom up` in a folder, and the document that it writes when everything runs."""
     ports = ["--port", str(free_port()), "--ui-port", str(free_port()), "--api-port", str(free_port())]
     with (
         (folder / "up.log").open("w", encoding="utf-8") as log,
         subprocess.Popen(
-            [environment.bin / "darkroom", "up", "--json", *ports],
+            [environment.bin / "darkroom", "up", "--json", *ports, *options],
             cwd=folder,
             env=environment.variables(),
             stdout=subprocess.PIPE,
