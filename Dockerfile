@@ -1,4 +1,4 @@
-# The worker and the command line. `docker build -t darkroom .`
+# The worker, the HTTP API with its page, and the command line. `docker build -t darkroom .`
 
 FROM python:3.13-slim-trixie AS packages
 COPY requirements-runtime.lock /

@@ -20,11 +20,12 @@ import pytest
 import yaml
 
 from darkroom.settings import Settings
-from tests.end_to_end.stack import running_darkroom, until
-from tests.parts import required
-from tests.supabase.postgres import postgres_programs
-from tests.supabase.processes import free_port
-from tests.supabase.project import Project
+from tests.support.programs import required
+from tests.support.stacks.process import running_darkroom
+from tests.support.supabase.postgres import postgres_programs
+from tests.support.supabase.processes import free_port
+from tests.support.supabase.project import Project
+from tests.support.until import until
 from worker import DELIVER_PATIENCE, GRACE_ABOVE_PROVIDER
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from cli.app import main
 from darkroom.domain.names import SearchAttribute
-from tests.parts import temporal_binary
+from tests.support.programs import temporal_binary
 
 
 @dataclass

@@ -13,8 +13,8 @@ from darkroom.webhooks import sending
 from darkroom.webhooks.egress_policy import Destination
 from darkroom.webhooks.sending import HttpSender
 from darkroom.webhooks.target import read_target
-from tests.webhooks.certificates import certified
-from tests.webhooks.receiver import Receiver
+from tests.support.webhooks.certificates import certified
+from tests.support.webhooks.receiver import Receiver
 
 HEADERS = {"webhook-id": "msg_1"}
 
