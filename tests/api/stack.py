@@ -179,8 +179,10 @@ async def parsed(lines: AsyncIterator[str]) -> AsyncIterator[Event]:
 async def serving(services: Services) -> AsyncIterator[str]:
     """The API on a free port of this machine; gives its address."""
     async with serving_app(make_app(services)) as url:
-        yield url
-        await services.feeds.close()
+        try:
+            yield url
+        finally:
+            await services.feeds.close()
 
 
 @asynccontextmanager
@@ -199,9 +201,11 @@ async def serving_app(
 
         await until(started, "the API to listen")
         assert server.started, "the application did not start"
-        yield f"http://{HOST}:{sock.getsockname()[1]}"
-        server.should_exit = True
-        await asyncio.wait_for(task, 10)
+        try:
+            yield f"http://{HOST}:{sock.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await asyncio.wait_for(task, 10)
 
 
 @asynccontextmanager
