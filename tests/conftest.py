@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from darkroom.settings import Settings
-from tests.supabase.local import LocalSupabase, running_supabase
-from tests.supabase.project import Project, running_project
+from tests.support.supabase.local import LocalSupabase, running_supabase
+from tests.support.supabase.project import Project, running_project
 
 # Whoever runs the tests may have a real project in the environment; no test is to reach it.
 for _name in [name.upper() for name in Settings.model_fields] + [name for name in os.environ if "TEMPORAL_" in name]:

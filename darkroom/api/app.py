@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 
+from darkroom._version import __version__
 from darkroom.api import document, problems
 from darkroom.api.request_guard import RequestGuard
 from darkroom.api.root_path import RootPath, check_public
@@ -20,7 +21,6 @@ from darkroom.api.services import Services
 from darkroom.api.sign_in import sign_in_needed
 from darkroom.settings import Settings
 
-VERSION = "0.1.0"
 LARGEST_DOCUMENT = 12 * 1024 * 1024
 """Bytes of a body: 100 stages with prompts of 20,000 characters, however they are escaped."""
 
@@ -31,7 +31,7 @@ _DESCRIPTION = """
 Order generated pictures and watch them arrive. A job delivers **exactly** the number ordered and charges exactly for
 those.
 
-Sign in with `Authorization: Bearer` and a Supabase access token or a key of `starter.py keys create`; on 127.0.0.1
+Sign in with `Authorization: Bearer` and a Supabase access token or a key of `darkroom keys create`; on 127.0.0.1
 with the embedded default nothing is needed. Errors are `application/problem+json`.
 """
 
@@ -58,7 +58,7 @@ def unopened_app(settings: Settings, lifespan: Lifespan | None = None) -> FastAP
     local = not sign_in_needed(settings)
     app = FastAPI(
         title="Darkroom",
-        version=VERSION,
+        version=__version__,
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,

@@ -153,7 +153,7 @@ def public_urls(request: Request, use: Annotated[Services, Depends(services)]) -
 
 
 _BEARER = HTTPBearer(
-    auto_error=False, scheme_name="bearer", description="A Supabase access token, or a key of `starter.py keys create`."
+    auto_error=False, scheme_name="bearer", description="A Supabase access token, or a key of `darkroom keys create`."
 )
 """Only for the OpenAPI document: `SignIn` reads the header, and says more when it is wrong."""
 

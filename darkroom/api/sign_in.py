@@ -86,7 +86,7 @@ class SignIn:
         if all(key.revoked_at is not None for key in await self._records.api_keys()):
             raise SettingRejected(
                 f"API_HOST={self._host}: anybody there could order in your name, so the API needs sign-in: create a "
-                "key with `python starter.py keys create`, or set SUPABASE_JWT_SECRET or SUPABASE_JWKS_URL; "
+                "key with `darkroom keys create`, or set SUPABASE_JWT_SECRET or SUPABASE_JWKS_URL; "
                 "or use 127.0.0.1"
             )
 
@@ -103,7 +103,7 @@ class SignIn:
         if secret.startswith(keys.PREFIX):
             key = await self._records.api_key(keys.hash_of(secret))
             if key is None:
-                raise _not_signed_in("this key is unknown or revoked; `starter.py keys create` makes one")
+                raise _not_signed_in("this key is unknown or revoked; `darkroom keys create` makes one")
             return Caller(user_id=key.user_id, operator=key.operator, by=SignedInBy.KEY)
         return await self._of_token(secret)
 

@@ -20,8 +20,8 @@ from darkroom.api.root_path import RootPath, path_of, prefix_of
 from darkroom.api.sign_in import COOKIE
 from darkroom.domain.errors import SettingRejected
 from darkroom.settings import Settings
-from tests.api.prefixes import MOUNT, Reached, Way, foreign_app, reached, settings_in
-from tests.api.stack import is_a_problem, serving_app
+from tests.support.stacks.api import is_a_problem, serving_app
+from tests.support.stacks.prefixes import MOUNT, Reached, Way, foreign_app, reached, settings_in
 
 API = Path(darkroom.api.__file__).parent
 

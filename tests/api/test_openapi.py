@@ -14,7 +14,7 @@ import pytest
 from temporalio.client import Client
 
 from darkroom.api.app import make_app
-from tests.api.stack import Api, running_api
+from tests.support.stacks.api import ApiStack, running_api
 
 EXAMPLES = 5
 """Cases an operation beside those that cover each parameter's bounds; SCHEMATHESIS_EXAMPLES asks for more."""
@@ -31,7 +31,7 @@ checks.allow_header_conformance.enabled = false
 """
 
 
-async def exercise(api: Api, home: Path, *options: str) -> None:
+async def exercise(api: ApiStack, home: Path, *options: str) -> None:
     """Let Schemathesis ask; fails with its report where an answer is not what the document says."""
     configuration = home / "schemathesis.toml"
     configuration.write_text(CONFIGURATION)
@@ -97,7 +97,7 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
     return [(method, path, of) for path, methods in document["paths"].items() for method, of in methods.items()]
 
 
-async def test_every_route_says_what_it_does(quiet: Api) -> None:
+async def test_every_route_says_what_it_does(quiet: ApiStack) -> None:
     document = (await quiet.http.get("/openapi.json")).json()
     for method, path, operation in operations(document):
         assert operation["summary"], (method, path)
@@ -107,7 +107,7 @@ async def test_every_route_says_what_it_does(quiet: Api) -> None:
             assert parameter["name"], (method, path)
 
 
-async def test_ids_of_operations_are_unique_and_stay(quiet: Api) -> None:
+async def test_ids_of_operations_are_unique_and_stay(quiet: ApiStack) -> None:
     document = (await quiet.http.get("/openapi.json")).json()
     ids = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(ids) == len(set(ids))
@@ -116,7 +116,7 @@ async def test_ids_of_operations_are_unique_and_stay(quiet: Api) -> None:
     assert json.dumps(again) == json.dumps(document)
 
 
-async def test_errors_are_documented_as_they_are(quiet: Api) -> None:
+async def test_errors_are_documented_as_they_are(quiet: ApiStack) -> None:
     document = (await quiet.http.get("/openapi.json")).json()
     schemas = document["components"]["schemas"]
     assert "HTTPValidationError" not in schemas
@@ -137,7 +137,7 @@ async def test_the_document_says_whether_one_must_sign_in(
         assert operation.get("security") == (security if path.startswith("/api/") else None), (method, path)
 
 
-async def test_the_examples_can_be_ordered_and_cost_little(quiet: Api) -> None:
+async def test_the_examples_can_be_ordered_and_cost_little(quiet: ApiStack) -> None:
     document = (await quiet.http.get("/openapi.json")).json()
     for path in ("/api/jobs", "/api/jobs/quote"):
         examples = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]
@@ -162,7 +162,7 @@ class Addresses(HTMLParser):
         self.found += [value or "" for name, value in attrs if name in ("src", "href")]
 
 
-async def test_docs_load_nothing_from_elsewhere(quiet: Api) -> None:
+async def test_docs_load_nothing_from_elsewhere(quiet: ApiStack) -> None:
     page = await quiet.http.get("/docs")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in page.headers["content-security-policy"]

@@ -13,11 +13,11 @@ from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
 from darkroom.storage.supabase import SupabaseStorage
 from darkroom.supabase import Supabase, open_supabase
-from tests.contracts.invariants import broken
-from tests.contracts.records_fixture import RecordsFixture
-from tests.contracts.tables import PostgresTables, SqliteTables
-from tests.supabase.project import Project
-from tests.supabase.storage_server import running_storage
+from tests.support.records.fixture import RecordsFixture
+from tests.support.records.invariants import broken
+from tests.support.records.tables import PostgresTables, SqliteTables
+from tests.support.supabase.project import Project
+from tests.support.supabase.storage_server import running_storage
 
 
 @asynccontextmanager
@@ -81,12 +81,12 @@ async def planted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     """Records that a test leaves broken, because it planted what `audit` must find."""
     adapter: RecordsAdapter | None = request.param
     opened = supabase_records(request.getfixturevalue("project")) if adapter is None else adapter(tmp_path)
-    async with opened as scene:
-        yield scene
+    async with opened as fixture:
+        yield fixture
 
 
 @pytest.fixture
-async def scene(planted: RecordsFixture) -> AsyncIterator[RecordsFixture]:
+async def fixture(planted: RecordsFixture) -> AsyncIterator[RecordsFixture]:
     """Records whose invariants hold after every test, whatever the test was about."""
     yield planted
     assert broken(await planted.dump()) == []

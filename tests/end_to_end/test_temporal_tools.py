@@ -4,8 +4,9 @@ from uuid import UUID
 
 from darkroom.domain.names import LOCAL_USER, job_workflow_id
 from darkroom.domain.progress import Progress
-from tests.end_to_end.histories import check_histories, children, histories, labels
-from tests.end_to_end.stack import Darkroom, until
+from tests.support.histories import check_histories, children, histories, labels
+from tests.support.stacks.process import ProcessStack
+from tests.support.until import until
 
 DOCUMENT = {
     "job_id", "job_type", "status", "paused", "pause_reason", "cancel_requested", "total_images", "completed_images",
@@ -17,7 +18,7 @@ STAGE = {
 }  # fmt: skip
 
 
-async def test_a_job_is_queried_listed_and_labelled(darkroom: Darkroom) -> None:
+async def test_a_job_is_queried_listed_and_labelled(darkroom: ProcessStack) -> None:
     await darkroom.worker.start(
         {"OFFLINE_LATENCY": "0.5-1", "OFFLINE_MISS_RATE": 0.2, "OFFLINE_SEED": 1, "STAGE_CONCURRENCY": 6}
     )
@@ -57,7 +58,7 @@ async def test_a_job_is_queried_listed_and_labelled(darkroom: Darkroom) -> None:
     await darkroom.check_invariants()
 
 
-async def test_the_history_of_a_large_order_stays_small(darkroom: Darkroom) -> None:
+async def test_the_history_of_a_large_order_stays_small(darkroom: ProcessStack) -> None:
     """A prompt of 20,000 characters, long ids, and a full page of 500 images."""
     await darkroom.worker.start({"OFFLINE_LATENCY": "0", "STAGE_CONCURRENCY": 50})
     darkroom.records.begin_attach_ids_at(2_000_000_000)
@@ -69,12 +70,12 @@ async def test_the_history_of_a_large_order_stays_small(darkroom: Darkroom) -> N
     print(f"largest payload {largest} bytes, longest history {longest} events")  # noqa: T201
 
 
-async def _listed(darkroom: Darkroom, job_id: UUID, query: str) -> bool:
+async def _listed(darkroom: ProcessStack, job_id: UUID, query: str) -> bool:
     found = await darkroom.temporal_cli("list", "--query", query)
     return job_workflow_id(job_id) in [one["execution"]["workflowId"] for one in found]
 
 
-async def _check_labels(darkroom: Darkroom, job_id: UUID) -> None:
+async def _check_labels(darkroom: ProcessStack, job_id: UUID) -> None:
     job, *batches = await histories(darkroom, job_id)
     name = job_workflow_id(job_id)
     assert job.workflow_id == name

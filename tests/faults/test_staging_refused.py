@@ -7,8 +7,8 @@ import pytest
 from temporalio.client import Client as TemporalClient
 
 from darkroom.domain.progress import JobStatus
-from tests.workflows.stack import PRICE, running_stack
-from tests.workflows.watching import BrokenFolder, end_of
+from tests.support.stacks.watching import BrokenFolder, end_of
+from tests.support.stacks.workflow import PRICE, running_stack
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from temporalio.client import Client
 
-from tests.api.prefixes import Reached, Way, reached
+from tests.support.stacks.prefixes import Reached, Way, reached
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("page")]
 

@@ -28,8 +28,8 @@ from darkroom.domain.images import (
 from darkroom.providers import ImageProvider
 from darkroom.providers.gemini import GeminiProvider
 from darkroom.providers.gemini_answers import next_pacific_midnight, read_error
-from tests.fake_gemini import FakeGemini
-from tests.fake_http import KEY, read_script
+from tests.support.fakes.gemini import FakeGemini
+from tests.support.fakes.http import KEY, read_script
 
 MODEL = "gemini-nano-banana-2.1"
 REQUEST = ImageRequest(prompt="A fox in the snow", aspect_ratio="16:9")
@@ -454,7 +454,7 @@ class TestFakeServer:
         script = tmp_path_factory.mktemp("fake") / "script"
         script.write_text("finish:NO_IMAGE\n")
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.fake_gemini", "--script", str(script)),
+            *(sys.executable, "-m", "tests.support.fakes.gemini", "--script", str(script)),
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],
         )

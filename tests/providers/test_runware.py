@@ -24,8 +24,8 @@ from darkroom.providers import ImageProvider, KeyedProvider, runware
 from darkroom.providers.gemini import CAPABILITIES as GEMINI
 from darkroom.providers.runware import SIZES, RunwareProvider
 from darkroom.settings import Settings
-from tests.fake_http import KEY
-from tests.fake_runware import FakeRunware
+from tests.support.fakes.http import KEY
+from tests.support.fakes.runware import FakeRunware
 
 MODEL = "google:nano-banana@2.1"
 REQUEST = ImageRequest(prompt="A fox in the snow", aspect_ratio="16:9")
@@ -285,12 +285,16 @@ class TestFault:
 
     async def test_waiting_for_a_connection_counts_as_part_of_the_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("darkroom.providers.connections.SPARE_CONNECTIONS", 0)
-        async with (
-            FakeRunware("held") as server,
-            provider(server, limit=timedelta(seconds=0.5), max_concurrent=1) as made,
-        ):
-            answers = await asyncio.gather(*(made.generate(REQUEST) for _ in range(2)), return_exceptions=True)
-        assert [type(answer) for answer in answers] == [ProviderUnavailable, ProviderUnavailable]
+        async with FakeRunware("held") as server, provider(server, max_concurrent=1) as made:
+            # The first call keeps the only connection for as long as the test lasts.
+            first = asyncio.create_task(made.generate(REQUEST))
+            await server.until(lambda: server.count == 1)
+            monkeypatch.setattr(made, "_timeout", timedelta(seconds=0.2))
+            with pytest.raises(ProviderUnavailable, match=r"within 0\.2 s"):
+                await made.generate(REQUEST)
+            assert (server.count, first.done()) == (1, False)
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
 
     async def test_a_slow_answer_within_the_limit_is_waited_for(self) -> None:
         assert isinstance(await asked(FakeRunware(latency=0.3)), Generated)
@@ -525,7 +529,7 @@ class TestFakeServer:
         script = tmp_path_factory.mktemp("fake") / "script"
         script.write_text("no-picture\n")
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.fake_runware", "--script", str(script)),
+            *(sys.executable, "-m", "tests.support.fakes.runware", "--script", str(script)),
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],
         )

@@ -20,10 +20,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from darkroom.domain.names import SearchAttribute, webhook_workflow_id
-from tests.parts import temporal_binary
-from tests.webhooks.receiver import Receiver
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import Stack, running_stack, until
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.programs import temporal_binary
+from tests.support.stacks.workflow import WorkflowStack as Stack
+from tests.support.stacks.workflow import running_stack
+from tests.support.until import until
+from tests.support.webhooks.receiver import Receiver
 
 HISTORIES = Path(__file__).with_name("histories")
 

@@ -7,8 +7,8 @@ from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-from tests.histories import largest_payload
 from tests.replay.record import HISTORIES, SCENARIOS
+from tests.support.payloads import largest_payload
 from workflows.pipeline_job import PipelineJobWorkflow
 from workflows.stage_batch import StageBatchWorkflow
 from workflows.webhook import WebhookWorkflow

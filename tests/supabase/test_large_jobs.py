@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from tests.supabase.project import Project
+from tests.support.supabase.project import Project
 
 pytestmark = pytest.mark.xdist_group("supabase")
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.supabase.catalogs import database, migrate
-from tests.supabase.project import Project
-from tests.supabase.tenants import FUNCTIONS
+from tests.support.supabase.catalogs import database, migrate
+from tests.support.supabase.project import Project
+from tests.support.supabase.tenants import FUNCTIONS
 
 pytestmark = pytest.mark.xdist_group("supabase")
 

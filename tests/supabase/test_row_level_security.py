@@ -6,9 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.supabase import tenants
-from tests.supabase.project import Project, run_file, running_project
-from tests.supabase.tenants import (
+from tests.support.supabase import tenants
+from tests.support.supabase.catalogs import EXISTING
+from tests.support.supabase.project import Project, run_file, running_project
+from tests.support.supabase.tenants import (
     FUNCTIONS,
     MARK,
     OWN_ROWS,
@@ -29,7 +30,6 @@ HEAD_SAYS_NOTHING = {(b"", None), (b"", "*/*"), (b"", "0-0/*")}
 VALID = {"another user", "the owner", "anonymous", "without a key"}
 TRIGGERS = {"darkroom_set_opening_balance"}
 """PostgREST offers no trigger functions, to nobody."""
-EXISTING = Path(__file__).with_name("existing.sql")
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from darkroom.domain.jobs import JobInput, NewJob
 from darkroom.domain.names import TaskQueue
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import StageStatus
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import OPENING_BALANCE, PRICE, Stack, running_stack, until
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.workflow import OPENING_BALANCE, PRICE, WorkflowStack, running_stack
+from tests.support.until import until
 from workflows import policies
 from workflows.pipeline_job import PipelineJobWorkflow
 
@@ -189,7 +190,7 @@ async def test_cancel_keeps_what_is_under_way_and_begins_nothing_more(
         await stack.check_invariants()
 
 
-async def _flagged(stack: Stack, job_id: UUID) -> bool:
+async def _flagged(stack: WorkflowStack, job_id: UUID) -> bool:
     return (await stack.row(job_id)).cancel_requested
 
 
@@ -266,7 +267,7 @@ async def test_a_paused_job_begins_nothing_and_resumes_the_same_ordinals(
         await stack.check_invariants()
 
 
-async def _paused(stack: Stack, job_id: UUID) -> bool:
+async def _paused(stack: WorkflowStack, job_id: UUID) -> bool:
     return (await stack.row(job_id)).paused
 
 

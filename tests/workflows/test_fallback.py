@@ -11,8 +11,9 @@ from temporalio.client import Client as TemporalClient
 from darkroom.domain.images import ImageRequest, ProviderAnswer
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import Stack, running_stack, until
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.workflow import WorkflowStack, running_stack
+from tests.support.until import until
 
 
 class Always(ScriptedProvider):
@@ -35,7 +36,7 @@ def made_by(receipt: Receipt) -> dict[str, tuple[int, int]]:
 BOTH = {"providers": ["first", "second"]}
 
 
-async def delivered(stack: Stack, *quantities: int) -> Receipt:
+async def delivered(stack: WorkflowStack, *quantities: int) -> Receipt:
     """An order that names both providers, to its end."""
     job_id = await stack.order(*quantities, **BOTH)
     receipt = await stack.client.result(job_id)

@@ -24,9 +24,10 @@ from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.images import ImageRequest, ProviderAnswer
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
-from tests.workflows.chaos import Chaos
-from tests.workflows.scripted import Act, Script, ScriptedProvider
-from tests.workflows.stack import PRICE, Stack, running_stack, until
+from tests.support.fakes.chaos import Chaos
+from tests.support.fakes.scripted import Act, Script, ScriptedProvider
+from tests.support.stacks.workflow import PRICE, WorkflowStack, running_stack
+from tests.support.until import until
 from worker import image_activities
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
@@ -158,7 +159,7 @@ class Asked:
         return sum(provider.total_calls for provider in self._providers)
 
 
-async def _live(stack: Stack, crowds: Mapping[str, Crowd], tag: str, history: History) -> None:
+async def _live(stack: WorkflowStack, crowds: Mapping[str, Crowd], tag: str, history: History) -> None:
     asked = [ScriptedProvider(script) for script in history.scripts]
     for crowd, member in zip(crowds.values(), asked, strict=True):
         crowd.members[tag] = member
@@ -184,7 +185,7 @@ async def _live(stack: Stack, crowds: Mapping[str, Crowd], tag: str, history: Hi
         await _check(stack, provider, history, user_id, receipt)
 
 
-async def _follow_wishes(stack: Stack, provider: Asked, job_id: UUID, wishes: Sequence[tuple[int, str]]) -> int:
+async def _follow_wishes(stack: WorkflowStack, provider: Asked, job_id: UUID, wishes: Sequence[tuple[int, str]]) -> int:
     """Ask for pauses and cancels when so many calls were made; how many restarts were asked for."""
     restarts = 0
     for after, asked in wishes:
@@ -205,7 +206,7 @@ async def _follow_wishes(stack: Stack, provider: Asked, job_id: UUID, wishes: Se
     return restarts
 
 
-async def _reached(stack: Stack, provider: Asked, job_id: UUID, calls: int) -> bool:
+async def _reached(stack: WorkflowStack, provider: Asked, job_id: UUID, calls: int) -> bool:
     async def reached_or_ended() -> bool:
         return provider.total_calls >= calls or (await stack.row(job_id)).status.ended
 
@@ -213,12 +214,12 @@ async def _reached(stack: Stack, provider: Asked, job_id: UUID, calls: int) -> b
     return not (await stack.row(job_id)).status.ended
 
 
-async def _paused_or_ended(stack: Stack, job_id: UUID) -> bool:
+async def _paused_or_ended(stack: WorkflowStack, job_id: UUID) -> bool:
     row = await stack.row(job_id)
     return row.paused or row.cancel_requested or row.status.ended
 
 
-async def _check(stack: Stack, provider: Asked, history: History, user_id: UUID, receipt: Receipt) -> None:
+async def _check(stack: WorkflowStack, provider: Asked, history: History, user_id: UUID, receipt: Receipt) -> None:
     ordered = sum(history.quantities)
     row = await stack.row(receipt.job_id)
     missing = sum(short.missing for short in receipt.missing)

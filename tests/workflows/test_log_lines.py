@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 from temporalio.client import Client as TemporalClient
 
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import Stack, running_stack
-from tests.workflows.watching import end_of, until_batches_ended, until_heard
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.watching import end_of, until_batches_ended, until_heard
+from tests.support.stacks.workflow import WorkflowStack, running_stack
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
 
@@ -41,7 +41,7 @@ class Lines:
         return [line["event"] for line in self._lines]
 
 
-async def ids(stack: Stack, job_id: UUID) -> tuple[int, ...]:
+async def ids(stack: WorkflowStack, job_id: UUID) -> tuple[int, ...]:
     """The attachments of a job in the order of its stages and ordinals."""
     return (await stack.row(job_id)).generated_attach_ids
 

@@ -18,9 +18,8 @@ from darkroom.domain.images import UploadInput
 from darkroom.domain.jobs import JobInput
 from darkroom.domain.names import TaskQueue, batch_workflow_id, job_workflow_id, staging_prefix
 from darkroom.domain.progress import JobStatus
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import PRICE, Stack, running_stack, until
-from tests.workflows.watching import (
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.watching import (
     Between,
     end_of,
     events,
@@ -28,12 +27,14 @@ from tests.workflows.watching import (
     until_heard,
     without_time_skipping,
 )
+from tests.support.stacks.workflow import PRICE, WorkflowStack, running_stack
+from tests.support.until import until
 from workflows.pipeline_job import PipelineJobWorkflow
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
 
 
-async def take_over(stack: Stack, job_id: UUID, temporal: TemporalClient | None = None) -> None:
+async def take_over(stack: WorkflowStack, job_id: UUID, temporal: TemporalClient | None = None) -> None:
     """What `up` does for a job that is processing and whose workflow the server does not know."""
     await (temporal or stack.temporal).start_workflow(
         PipelineJobWorkflow.run,
@@ -44,14 +45,14 @@ async def take_over(stack: Stack, job_id: UUID, temporal: TemporalClient | None 
     )
 
 
-async def until_opened(stack: Stack, job_id: UUID) -> None:
+async def until_opened(stack: WorkflowStack, job_id: UUID) -> None:
     async def opened() -> bool:
         return (await stack.handle(job_id).query(PipelineJobWorkflow.progress)).status is JobStatus.PROCESSING
 
     await until(opened, "the new run to open the job")
 
 
-async def until_staged(stack: Stack, job_id: UUID, pictures: int) -> None:
+async def until_staged(stack: WorkflowStack, job_id: UUID, pictures: int) -> None:
     async def staged() -> bool:
         return len(await stack.parts.storage.keys(staging_prefix(job_id))) == pictures
 
@@ -197,7 +198,7 @@ async def test_a_late_clean_up_leaves_the_pictures_of_a_newer_run(skipping_clien
         await stack.check_invariants()
 
 
-async def _blocked(stack: Stack, quantity: int, max_top_ups: int = 5) -> tuple[UUID, WorkflowHandle[Any, Any]]:
+async def _blocked(stack: WorkflowStack, quantity: int, max_top_ups: int = 5) -> tuple[UUID, WorkflowHandle[Any, Any]]:
     """A job whose child cannot start, as after a restart that was quicker than the end of the child before."""
     job_id = uuid4()
     name = batch_workflow_id(job_id, 0, 0, 0)

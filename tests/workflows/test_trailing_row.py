@@ -7,9 +7,10 @@ import pytest
 from temporalio.client import Client
 
 from darkroom.domain.images import ImageRequest, ProviderAnswer
-from tests.workflows.scripted import ScriptedProvider
-from tests.workflows.stack import running_stack, until
-from tests.workflows.watching import end_of
+from tests.support.fakes.scripted import ScriptedProvider
+from tests.support.stacks.watching import end_of
+from tests.support.stacks.workflow import running_stack
+from tests.support.until import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
 

@@ -33,13 +33,13 @@ OPENING_PATIENCE = 5.0
 """Seconds that a restart waits for its run to open, before it is answered."""
 
 
-class CancelWish(BaseModel):
-    """Why a job is cancelled, where somebody says so."""
+class ControlRequest(BaseModel):
+    """Why a job is cancelled or paused; optional."""
 
     reason: str | None = Field(default=None, max_length=500)
 
 
-class CancelJob(CancelWish):
+class CancelJob(ControlRequest):
     """Which job to cancel."""
 
     job_id: UUID
@@ -179,18 +179,18 @@ async def archived(job_id: JobId, caller: SignedIn, use: Use) -> StreamingRespon
 @router.post("/{job_id}/cancel", responses=documented(404, 409, 413, 415, 429))
 @router.patch("/{job_id}/cancel", responses=documented(404, 409, 413, 415, 429))
 async def cancel(
-    job_id: JobId, caller: Changing, use: Use, wish: Annotated[CancelWish | None, Body()] = None
+    job_id: JobId, caller: Changing, use: Use, request: Annotated[ControlRequest | None, Body()] = None
 ) -> SteerAnswer:
     """Stop a job. Calls under way are finished, delivered and charged; the status follows when they are in."""
-    return await _cancel(use, caller, job_id, wish.reason if wish else None)
+    return await _cancel(use, caller, job_id, request.reason if request else None)
 
 
 @router.post("/{job_id}/pause", responses=documented(404, 409, 413, 415, 429))
 async def pause(
-    job_id: JobId, caller: Changing, use: Use, wish: Annotated[CancelWish | None, Body()] = None
+    job_id: JobId, caller: Changing, use: Use, request: Annotated[ControlRequest | None, Body()] = None
 ) -> SteerAnswer:
     """Begin nothing more until it is resumed; calls under way are finished, delivered and charged."""
-    return await steer(use, caller, job_id, lambda client: client.pause(job_id, wish.reason if wish else None))
+    return await steer(use, caller, job_id, lambda client: client.pause(job_id, request.reason if request else None))
 
 
 @router.post("/{job_id}/resume", responses=documented(404, 409, 413, 415, 429))
@@ -219,11 +219,11 @@ async def _cancel(use: Services, caller: Caller, job_id: UUID, reason: str | Non
 
 
 async def steer(
-    use: Services, caller: Caller, job_id: UUID, wish: Callable[[Client], Awaitable[ControlResult]]
+    use: Services, caller: Caller, job_id: UUID, ask: Callable[[Client], Awaitable[ControlResult]]
 ) -> SteerAnswer:
-    """Pass a wish on to a job that the caller may see."""
+    """Pass a request on to a job that the caller may see."""
     await use.snapshot(job_id, caller)
-    answer = await wish(await use.client())
+    answer = await ask(await use.client())
     return SteerAnswer(**answer.model_dump())
 
 
