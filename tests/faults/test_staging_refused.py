@@ -10,7 +10,7 @@ from darkroom.domain.progress import JobStatus
 from tests.support.stacks.watching import BrokenFolder
 from tests.support.stacks.workflow import PRICE, running_stack
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

@@ -14,7 +14,7 @@ from tests.support.stacks.workflow import PRICE, running_stack
 from tests.support.until import until
 from workflows.pipeline_job import PipelineJobWorkflow
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_cancel_keeps_what_is_under_way_and_begins_nothing_more(

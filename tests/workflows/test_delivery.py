@@ -16,7 +16,7 @@ from tests.support.until import until
 from workflows import policies
 from workflows.pipeline_job import PipelineJobWorkflow
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_job_delivers_exactly_what_was_ordered(skipping_client: TemporalClient, home: Path) -> None:

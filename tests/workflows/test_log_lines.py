@@ -13,7 +13,7 @@ from tests.support.fakes.scripted import Act, ScriptedProvider
 from tests.support.stacks.watching import until_batches_ended, until_heard
 from tests.support.stacks.workflow import WorkflowStack, running_stack
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Line = dict[str, Any]
 

@@ -30,7 +30,7 @@ from tests.support.stacks.workflow import PRICE, WorkflowStack, running_stack
 from tests.support.until import until
 from workflows.pipeline_job import PipelineJobWorkflow
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def take_over(stack: WorkflowStack, job_id: UUID, temporal: TemporalClient | None = None) -> None:

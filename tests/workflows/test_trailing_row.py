@@ -11,7 +11,7 @@ from tests.support.fakes.scripted import ScriptedProvider
 from tests.support.stacks.workflow import running_stack
 from tests.support.until import until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class SlowAtTheEnd(ScriptedProvider):

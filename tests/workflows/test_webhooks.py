@@ -32,7 +32,7 @@ from tests.support.webhooks.receiver import Got, Receiver
 from workflows import policies
 from workflows.webhook import WebhookWorkflow
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LOOPBACK = "127.0.0.0/8"
 
