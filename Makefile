@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all a newcomer needs; both set up .venv from the lock file first.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-again lint screenshots bench lock record-histories clean
+.PHONY: help demo up test test-again lint screenshots reference bench lock record-histories clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -47,6 +47,9 @@ lint: $(READY) ## ruff and mypy
 
 screenshots: $(READY) ## take pictures of the page into screenshots/ (needs Chromium)
 	@$(PY) -m tests.page.screenshots screenshots
+
+reference: $(READY) ## write the reference of the command line into docs/cli.md
+	@$(PY) -m tests.support.reference
 
 bench: $(READY) ## measure throughput, overhead and memory; writes bench.json
 	@$(PY) -m benchmarks

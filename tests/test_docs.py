@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from darkroom.domain.orders import JobType, Limits
 from darkroom.providers import gemini, offline, runware
 from darkroom.settings import Settings
+from tests.support.reference import REFERENCE, reference
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTED_SETTINGS = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE))
@@ -85,3 +86,7 @@ def test_links_in_the_docs_lead_somewhere() -> None:
 def test_every_make_target_that_the_readme_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"))) <= targets
+
+
+def test_the_reference_of_the_command_line_is_what_the_commands_say() -> None:
+    assert REFERENCE.read_text("utf-8") == reference(), "run `make reference`"
