@@ -24,7 +24,7 @@ def reference() -> str:
         "--title",
         "Command line",
     ]
-    text = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    text = subprocess.run([sys.executable, "-m", "typer", "cli.app", *docs], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     text = re.sub(r"\[bold\](.*?)\[/bold\]", r"**\1**", text)
     # Quotes need no entities in Markdown; angle brackets do.
     text = re.sub(r"&#x27;|&quot;", lambda entity: unescape(entity[0]), text)
