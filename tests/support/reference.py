@@ -12,19 +12,9 @@ REFERENCE = ROOT / "docs" / "cli.md"
 
 def reference() -> str:
     """Every command with its arguments, options, an example and its exit statuses, as Markdown."""
-    command = [
-        sys.executable,
-        "-m",
-        "typer",
-        "cli.app",
-        "utils",
-        "docs",
-        "--name",
-        "darkroom",
-        "--title",
-        "Command line",
-    ]
-    text = subprocess.run([sys.executable, "-m", "typer", "cli.app", *docs], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    program = [sys.executable, "-m", "typer", "cli.app"]
+    docs = ["utils", "docs", "--name", "darkroom", "--title", "Command line"]
+    text = subprocess.run([*program, *docs], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     text = re.sub(r"\[bold\](.*?)\[/bold\]", r"**\1**", text)
     # Quotes need no entities in Markdown; angle brackets do.
     text = re.sub(r"&#x27;|&quot;", lambda entity: unescape(entity[0]), text)
