@@ -11,7 +11,7 @@ import structlog
 from darkroom.api.job_feed import EVERY, JobFeed
 from darkroom.api.signed_urls import Addresses
 from darkroom.domain.errors import Retryable
-from darkroom.records import Records
+from darkroom.records.watching import WatchRecords
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ LINGER = 5.0
 class Feeds:
     """The feeds of this process: one a job that is followed."""
 
-    def __init__(self, records: Records, addresses: Addresses, temporal_ui: Callable[[UUID], str | None]) -> None:
+    def __init__(self, records: WatchRecords, addresses: Addresses, temporal_ui: Callable[[UUID], str | None]) -> None:
         self._records = records
         self._addresses = addresses
         self._temporal_ui = temporal_ui

@@ -4,37 +4,29 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
 from temporalio.client import Client as TemporalClient
-from temporalio.client import WorkflowHandle
-from temporalio.common import (
-    Priority,
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
-from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
+from darkroom.client.executions import JobExecutions
 from darkroom.client.results import ControlResult, ProgressReading, Submitted
 from darkroom.client.webhooks import announce
 from darkroom.contract import PipelineJob
 from darkroom.domain.errors import JobNotFound, NotPossibleNow
-from darkroom.domain.jobs import CancelRequest, JobInput, JobRow, NewJob, PauseRequest
+from darkroom.domain.jobs import CancelRequest, JobRow, NewJob, PauseRequest
 from darkroom.domain.model import Value
-from darkroom.domain.names import SearchAttribute, TaskQueue, job_workflow_id
 from darkroom.domain.orders import ReferenceOwner
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from darkroom.orders import ReadOrder
 from darkroom.orders.intake import Intake
 from darkroom.orders.references import NewUpload, Uploads, with_references
-from darkroom.records import Records
+from darkroom.records.jobs import JobRecords
+from darkroom.records.watching import WatchRecords
+from darkroom.records.webhooks import WebhookRecords
 
 log = structlog.get_logger(__name__)
 
@@ -47,12 +39,16 @@ RESTART_PATIENCE = 10.0
 """Seconds that a restart waits for the run before it to be closed."""
 
 
+class ClientRecords(JobRecords, WatchRecords, WebhookRecords, Protocol):
+    """Jobs, what is read of them, and whom to tell when one is cancelled before it opened."""
+
+
 class Client:
     """Takes orders and passes wishes on; keeps nothing itself."""
 
     def __init__(
         self,
-        records: Records,
+        records: ClientRecords,
         intake: Intake,
         uploads: Uploads,
         temporal: TemporalClient | None,
@@ -62,7 +58,7 @@ class Client:
         self._records = records
         self._intake = intake
         self._uploads = uploads
-        self._temporal_client = temporal
+        self._connected = None if temporal is None else JobExecutions(temporal)
         self._pick_up_pending = pick_up_pending
         """Whether pending jobs are ours to start; not so while another worker takes them from the same tables."""
 
@@ -94,12 +90,12 @@ class Client:
                 webhook_url=read.order.webhook_url,
             )
             if await self._records.create_job(new):
-                await self._start(await self.job(job_id), restart=False)
+                await self._executions().start(await self.job(job_id), restart=False)
                 warnings = tuple(f"{key}: is not a known key, ignored" for key in read.unknown_keys)
                 return Submitted(job_id=job_id, found=False, total_images=new.total_images, warnings=warnings)
             known = await self.job(job_id)
         if not known.status.ended:
-            await self._start(known, restart=False)
+            await self._executions().start(known, restart=False)
         return Submitted(job_id=job_id, found=True, total_images=known.total_images)
 
     async def check(self, document: object, user_id: UUID | None, references: Sequence[NewUpload] = ()) -> ReadOrder:
@@ -130,7 +126,7 @@ class Client:
             if job.status is JobStatus.PENDING and not self._pick_up_pending:
                 continue
             try:
-                started += await self._start(job, restart=False)
+                started += await self._executions().start(job, restart=False)
             except RPCError as error:
                 # One that cannot be started must not keep the others waiting.
                 log.warning("job not started", job_id=str(job.job_id), reason=str(error)[:200])
@@ -168,8 +164,8 @@ class Client:
         url = await self._intake.webhook_of(source.document)
         if url is not None:
             await self._records.keep_webhook(job_id, url)
-        if self._temporal_client is not None:
-            await announce(self._records, self._temporal_client, job_id, None)
+        if self._connected is not None:
+            await announce(self._records, self._connected.temporal, job_id, None)
 
     async def pause(self, job_id: UUID, reason: str | None = None) -> ControlResult:
         """Ask a job to begin nothing more until `resume`."""
@@ -204,7 +200,7 @@ class Client:
                 raise NotPossibleNow(
                     f"job {job_id} delivered all {row.total_images} images; nothing is left to restart"
                 )
-            if await self._start(row, restart=True):
+            if await self._executions().start(row, restart=True):
                 return _answer(row, success=True, message="Job restarted")
             # The row is closed a moment before the workflow that closed it, and opened a moment after another
             # restart has started one.
@@ -217,50 +213,18 @@ class Client:
         recorded = await self._records.progress(job_id)
         if recorded is None:
             raise JobNotFound(f"job {job_id} does not exist; `starter.py list` shows those that do")
-        if self._temporal_client is None or recorded.status.ended:
-            return ProgressReading(progress=recorded, source="records")
-        try:
-            # The client tries again after a deadline that the server was the first to notice, with as long a one.
-            async with asyncio.timeout(QUERY_DEADLINE.total_seconds()):
-                told = await self._handle(job_id).query(PipelineJob.progress, rpc_timeout=QUERY_DEADLINE)
-        except (RPCError, TimeoutError):
-            # No worker, no such workflow, or no server: the records know what is settled.
-            return ProgressReading(progress=recorded, source="records")
-        if told.status is JobStatus.PENDING:
+        told = None
+        if self._connected is not None and not recorded.status.ended:
+            told = await self._connected.progress(job_id)
+        if told is None or told.status is JobStatus.PENDING:
+            # The records know what is settled.
             return ProgressReading(progress=recorded, source="records")
         return ProgressReading(progress=told, source="workflow")
 
     async def result(self, job_id: UUID) -> Receipt:
         """Wait for the end of the job's present run."""
-        receipt: Receipt = await self._handle(job_id).result()
+        receipt: Receipt = await self._executions().handle(job_id).result()
         return receipt
-
-    async def _start(self, job: JobRow, *, restart: bool) -> bool:
-        """Start the workflow; False when it is running, or, without `restart`, has run before."""
-        known = {SearchAttribute.JOB_STATUS: JobStatus.PENDING.value}
-        if job.job_type:
-            known[SearchAttribute.JOB_TYPE] = job.job_type
-        if job.user_id:
-            known[SearchAttribute.USER_ID] = str(job.user_id)
-        attributes = [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in known.items()]
-        reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if restart else WorkflowIDReusePolicy.REJECT_DUPLICATE
-        try:
-            await self._temporal().start_workflow(
-                PipelineJob.run,
-                JobInput(job_id=job.job_id, restart=restart),
-                id=job_workflow_id(job.job_id),
-                task_queue=TaskQueue.ORCHESTRATE,
-                id_reuse_policy=reuse,
-                # FAIL rather than USE_EXISTING, to learn whether it was there; found is no error here.
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                search_attributes=TypedSearchAttributes(attributes),
-                static_summary=f"{job.job_type or 'order'} · {job.total_images} images",
-                priority=Priority(priority_key=job.priority, fairness_key=str(job.user_id or job.job_id)),
-                rpc_timeout=CALL_DEADLINE,
-            )
-        except WorkflowAlreadyStartedError:
-            return False
-        return True
 
     async def _signal(self, job: JobRow, signal: Callable[..., None], *payload: Value) -> bool:
         """Send a signal; False when the run has ended meanwhile.
@@ -268,25 +232,18 @@ class Client:
         Raises:
             NotPossibleNow: the records say that it runs, and Temporal does not know it.
         """
-        try:
-            await self._handle(job.job_id).signal(signal, args=payload, rpc_timeout=CALL_DEADLINE)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-            if (await self.job(job.job_id)).status.ended:
-                return False
-            raise NotPossibleNow(
-                f"job {job.job_id} is {job.status}, but this Temporal server has no running workflow of it; "
-                "`starter.py up` starts such jobs again, `starter.py restart` opens one whose workflow was terminated"
-            ) from error
-        return True
+        if await self._executions().signal(job, signal, *payload):
+            return True
+        if (await self.job(job.job_id)).status.ended:
+            return False
+        raise NotPossibleNow(
+            f"job {job.job_id} is {job.status}, but this Temporal server has no running workflow of it; "
+            "`starter.py up` starts such jobs again, `starter.py restart` opens one whose workflow was terminated"
+        )
 
-    def _handle(self, job_id: UUID) -> WorkflowHandle[PipelineJob, Receipt]:
-        return self._temporal().get_workflow_handle_for(PipelineJob.run, job_workflow_id(job_id))
-
-    def _temporal(self) -> TemporalClient:
-        assert self._temporal_client is not None, "this command connects to Temporal first"
-        return self._temporal_client
+    def _executions(self) -> JobExecutions:
+        assert self._connected is not None, "this command connects to Temporal first"
+        return self._connected
 
 
 def _answer(row: JobRow, *, success: bool, message: str) -> ControlResult:

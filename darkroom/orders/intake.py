@@ -2,13 +2,20 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Protocol
 from uuid import UUID
 
 from darkroom.domain.errors import OrderRejected, WebhookRefused
 from darkroom.domain.orders import Capabilities, Limits, Order, ReferenceOwner, check_providers, check_references
 from darkroom.orders import ReadOrder, read_order, webhook_of
-from darkroom.records import Records
+from darkroom.records.books import BookRecords
+from darkroom.records.images import ReferenceRecords
+from darkroom.records.money import AccountRecords
 from darkroom.webhooks.egress_policy import EgressPolicy
+
+
+class IntakeRecords(ReferenceRecords, AccountRecords, BookRecords, Protocol):
+    """What an order may name."""
 
 
 class Intake:
@@ -16,7 +23,7 @@ class Intake:
 
     def __init__(
         self,
-        records: Records,
+        records: IntakeRecords,
         providers: Mapping[str, Capabilities],
         default_providers: tuple[str, ...],
         limits: Limits,
