@@ -54,7 +54,7 @@ async def serve(settings: Settings) -> None:
     if not settings.on_supabase:
         make_home(settings)
     async with open_parts(settings) as parts:
-        await parts.ensure_local_user()
+        await parts.client(None).open_local_account()
         services = put_together(parts)
         await services.sign_in.check()
         with listening(settings.api_host, settings.api_port) as sock:

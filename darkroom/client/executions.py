@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from temporalio.client import Client as TemporalClient
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import (
     Priority,
     SearchAttributeKey,
@@ -19,7 +19,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.contract import PipelineJob
-from darkroom.domain.jobs import JobInput, JobRow
+from darkroom.domain.jobs import JobInput, JobRow, NewJob
 from darkroom.domain.model import Value
 from darkroom.domain.names import SearchAttribute, TaskQueue, job_workflow_id
 from darkroom.domain.progress import JobStatus, Progress
@@ -31,12 +31,15 @@ CALL_DEADLINE = timedelta(seconds=10)
 
 
 class JobExecutions:
-    """The executions of jobs on one Temporal server."""
+    """The executions of jobs on one Temporal server.
 
-    def __init__(self, temporal: TemporalClient) -> None:
+    Without a server nothing can be started or signalled; questions go unanswered.
+    """
+
+    def __init__(self, temporal: TemporalClient | None) -> None:
         self.temporal = temporal
 
-    async def start(self, job: JobRow, *, restart: bool) -> bool:
+    async def start(self, job: JobRow | NewJob, *, restart: bool) -> bool:
         """Start the workflow; False when it is running, or, without `restart`, has run before."""
         known = {SearchAttribute.JOB_STATUS: JobStatus.PENDING.value}
         if job.job_type:
@@ -46,7 +49,7 @@ class JobExecutions:
         attributes = [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in known.items()]
         reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if restart else WorkflowIDReusePolicy.REJECT_DUPLICATE
         try:
-            await self.temporal.start_workflow(
+            await self._server().start_workflow(
                 PipelineJob.run,
                 JobInput(job_id=job.job_id, restart=restart),
                 id=job_workflow_id(job.job_id),
@@ -74,7 +77,9 @@ class JobExecutions:
         return True
 
     async def progress(self, job_id: UUID) -> Progress | None:
-        """The job as its workflow tells it within 2 s; None without an answer."""
+        """The job's progress by its workflow, within 2 s; None without an answer."""
+        if self.temporal is None:
+            return None
         try:
             # The client tries again after a deadline that the server was the first to notice, with as long a one.
             async with asyncio.timeout(QUERY_DEADLINE.total_seconds()):
@@ -82,6 +87,23 @@ class JobExecutions:
         except (RPCError, TimeoutError):
             return None  # no worker, no such workflow, or no server
 
+    async def running(self, job_id: UUID) -> tuple[str, ...]:
+        """The ids of the running execution, its first one too after a reset; empty when none runs, or none answers."""
+        if self.temporal is None:
+            return ()
+        try:
+            async with asyncio.timeout(QUERY_DEADLINE.total_seconds()):
+                found = await self.handle(job_id).describe(rpc_timeout=QUERY_DEADLINE)
+        except (RPCError, TimeoutError):
+            return ()
+        if found.status is not WorkflowExecutionStatus.RUNNING:
+            return ()
+        return found.run_id, found.raw_description.workflow_execution_info.first_run_id
+
     def handle(self, job_id: UUID) -> WorkflowHandle[PipelineJob, Receipt]:
         """The handle of the job's newest execution."""
-        return self.temporal.get_workflow_handle_for(PipelineJob.run, job_workflow_id(job_id))
+        return self._server().get_workflow_handle_for(PipelineJob.run, job_workflow_id(job_id))
+
+    def _server(self) -> TemporalClient:
+        assert self.temporal is not None, "this client was made without a Temporal server"
+        return self.temporal
