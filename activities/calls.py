@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import Protocol
 from uuid import UUID, uuid4
 
 import structlog
 from temporalio import activity
 
-from activities.materials import Material, Materials
+from activities.materials import Material, MaterialRecords, Materials
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
 from darkroom.domain.errors import ProviderUnavailable, StorageRefused, StorageUnavailable
 from darkroom.domain.images import (
@@ -24,10 +25,14 @@ from darkroom.domain.images import (
 )
 from darkroom.pictures import NotAPicture, PictureWork, digest
 from darkroom.providers import ImageProvider
-from darkroom.records import Records
+from darkroom.records.images import ImageRecords
 from darkroom.storage import Storage
 
 log = structlog.get_logger(__name__)
+
+
+class CallRecords(ImageRecords, MaterialRecords, Protocol):
+    """Calls, and what they are made from."""
 
 
 class ProviderCalls:
@@ -35,7 +40,7 @@ class ProviderCalls:
 
     def __init__(
         self,
-        records: Records,
+        records: CallRecords,
         storage: Storage,
         providers: Mapping[str, ImageProvider],
         pictures: PictureWork,

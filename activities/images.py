@@ -1,6 +1,7 @@
 """The four activities of an image: generate, upload, attach, credit (spec §3)."""
 
 import asyncio
+from typing import Protocol
 
 import structlog
 from temporalio import activity
@@ -28,7 +29,8 @@ from darkroom.domain.images import (
     UploadResult,
 )
 from darkroom.pictures import NotAPicture, PictureWork, digest
-from darkroom.records import Records
+from darkroom.records.images import ImageRecords
+from darkroom.records.money import MoneyRecords
 from darkroom.storage import Storage
 
 log = structlog.get_logger(__name__)
@@ -39,12 +41,16 @@ LOOK_EVERY = 0.1
 """Seconds between looks whether the last pictures are settled, while the worker stops."""
 
 
+class DeliveryRecords(ImageRecords, MoneyRecords, Protocol):
+    """Images, and their settlement."""
+
+
 class ImageActivities:
     """Each may be executed twice at any time, and then does its work once."""
 
     def __init__(
         self,
-        records: Records,
+        records: DeliveryRecords,
         storage: Storage,
         calls: ProviderCalls,
         pictures: PictureWork,

@@ -12,7 +12,7 @@ from temporalio import activity
 from activities.errors import at_the_edge
 from darkroom.domain.errors import DarkroomError, NotPossibleNow, ReceiverUnavailable
 from darkroom.domain.webhooks import Ending, WebhookDelivered, WebhookInput, event_id, event_of
-from darkroom.records import Records
+from darkroom.records.webhooks import WebhookRecords
 from darkroom.webhooks.egress_policy import Destination, EgressPolicy
 
 log = structlog.get_logger("darkroom.webhook")
@@ -39,7 +39,11 @@ class WebhookActivities:
     """
 
     def __init__(
-        self, records: Records, egress_policy: EgressPolicy, sender: Sender, secret_of: Callable[[UUID | None], bytes]
+        self,
+        records: WebhookRecords,
+        egress_policy: EgressPolicy,
+        sender: Sender,
+        secret_of: Callable[[UUID | None], bytes],
     ) -> None:
         self._records = records
         self._egress_policy = egress_policy

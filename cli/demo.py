@@ -4,7 +4,6 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
-from uuid import uuid4
 
 import psutil
 import typer
@@ -79,11 +78,12 @@ async def _demo(settings: Settings, order: DemoOrder, output: Output) -> Status:
         logs.configure(settings, stack.enter_context((home / "demo.log").open("w", encoding="utf-8")))
         temporal = await connect_to(server)
         parts = await stack.enter_async_context(open_parts(settings))
-        await parts.ensure_local_user()
         client = parts.client(temporal)
+        # The references of the order are the local user's, so there must be one before them.
+        await client.open_local_account()
         await stack.enter_async_context(running_workers(parts, temporal))
         made = await prepare(parts, order)
-        submitted = await client.submit(made.document, job_id=uuid4(), user_id=settings.local_user)
+        submitted = await client.submit(await client.check(made.document, settings.local_user))
         _introduce(settings, made, submitted, server, output)
         clock = _FirstPicture()
         watched = Watched(server.job_url(submitted.job_id))

@@ -1,9 +1,7 @@
 """Following a job to its end: redrawn on a terminal, in plain lines elsewhere."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import datetime
 from time import monotonic
 from uuid import UUID
 
@@ -17,7 +15,6 @@ from darkroom.client.results import ProgressReading
 from darkroom.domain.progress import Progress
 from darkroom.domain.sentences import how_it_stands
 
-PAUSE_BETWEEN_LOOKS = 0.3
 PAUSE_BETWEEN_LINES = 2.0
 _STAGES_WITH_PROMPTS = 40
 
@@ -31,12 +28,11 @@ async def follow(
     *,
     on_reading: Callable[[ProgressReading], None] | None = None,
 ) -> ProgressReading:
-    """Look at the job until it has ended; what is shown stays on the screen."""
+    """Show the job until it has ended; what is shown stays on the screen."""
     live = Live(console=output.notes, auto_refresh=False, transient=False) if output.live else None
     told = ("", 0.0)
     with live or nullcontext():
-        while True:
-            reading = await client.progress(job_id)
+        async for reading in client.follow(job_id, unchanged=True):
             if not watched.prompts:
                 watched.prompts = await prompts_of(parts, reading.progress)
             news = watched.see(reading.progress, reading.source)
@@ -46,15 +42,7 @@ async def follow(
                 live.update(watched.shown(output.notes), refresh=True)
             else:
                 told = _tell(watched, news, output, told)
-            if reading.progress.status.ended:
-                return reading
-            await asyncio.sleep(PAUSE_BETWEEN_LOOKS)
-
-
-async def opened_again(client: Client, job_id: UUID, before: datetime) -> None:
-    """Wait until the run that a restart began has written on the job's row."""
-    while (await client.job(job_id)).updated_at == before:  # noqa: ASYNC110 - another process writes it
-        await asyncio.sleep(PAUSE_BETWEEN_LOOKS)
+    return reading
 
 
 async def prompts_of(parts: Parts, progress: Progress) -> dict[int, str]:

@@ -10,7 +10,7 @@ from temporalio.client import Client as TemporalClient
 
 from cli import arguments
 from cli.display import Watched
-from cli.following import follow, opened_again, prompts_of
+from cli.following import follow, prompts_of
 from cli.output import Output, as_value
 from cli.session import (
     client_for,
@@ -128,7 +128,6 @@ def restart(job: arguments.Job, watch: arguments.Watch = False, as_json: argumen
             answer = await client.restart(row.job_id)
             output.say(f"{answer.message}: {row.total_images - row.completed_images:,} of {row.total_images:,} to make")
             if watch:
-                await opened_again(client, row.job_id, row.updated_at)
                 return await watch_to_end(parts, client, temporal, row, output, also=as_value(answer))
             output.result(answer)
             return Status.DONE

@@ -43,7 +43,7 @@ async def _create(settings: Settings, user_id: UUID, name: str, *, operator: boo
     key = NewApiKey(key_id=uuid4(), user_id=user_id, name=name[:100], operator=operator, key_hash=hash_of(secret))
     async with open_parts(settings) as parts:
         if user_id == settings.local_user:
-            await parts.ensure_local_user()
+            await parts.client(None).open_local_account()
         elif await parts.records.account(user_id) is None:
             raise InputRejected(
                 "USER", f"{user_id} has no member row; `darkroom credits grant {user_id} N` creates one"

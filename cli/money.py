@@ -39,7 +39,7 @@ def grant(user: _USER, amount: _AMOUNT, key: _KEY = None, as_json: arguments.AsJ
         async with open_parts(settings) as parts:
             if user_id == settings.local_user:
                 # Whoever comes first, the local user begins with what it is promised.
-                await parts.ensure_local_user()
+                await parts.client(None).open_local_account()
             account = await parts.records.grant(user_id, amount, key or str(uuid4()))
         output.say(f"{user_id} has {account.balance:,} credits, {account.available:,} of them available")
         output.result({**as_value(account), "available": account.available})

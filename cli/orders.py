@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import typer
 from pydantic import JsonValue
@@ -16,7 +16,9 @@ from cli.session import opened_settings, run
 from cli.statuses import Status
 from darkroom.bootstrap import Parts, has_records, imagined_parts, open_parts
 from darkroom.client.connection import connect, ensure_search_attributes
+from darkroom.client.results import CheckedOrder
 from darkroom.domain.errors import OrderRejected
+from darkroom.domain.jobs import JobRow
 from darkroom.orders import owner_of
 from darkroom.orders.references import NewUpload
 from darkroom.settings import Settings
@@ -61,7 +63,7 @@ def submit(
     """
     output = Output(as_json=as_json)
     settings = opened_settings()
-    wanted = arguments.uuid("--job-id", job_id) if job_id is not None else uuid4()
+    wanted = arguments.uuid("--job-id", job_id) if job_id is not None else None
     document = read_document(file)
     user = _payer(settings, document, anonymous=anonymous)
     files = [read_reference(given) for given in reference or ()]
@@ -81,7 +83,7 @@ def _payer(settings: Settings, document: Any, *, anonymous: bool) -> UUID | None
 async def _submit(
     settings: Settings,
     document: Any,
-    job_id: UUID,
+    job_id: UUID | None,
     user: UUID | None,
     files: Sequence[tuple[str, bytes, int | None]],
     *,
@@ -90,44 +92,41 @@ async def _submit(
 ) -> Status:
     async with open_parts(settings) as parts:
         references = [await parts.uploads.read(*file) for file in files]
-        await _check(parts, document, job_id, user, references)
+        # Before a server is asked and a file is made: a wrong order leaves nothing behind.
+        order = await _find(parts, job_id) or await _check(parts, document, user, references)
         temporal = await connect(settings)
         await ensure_search_attributes(temporal)
-        if user == settings.local_user:
-            await parts.ensure_local_user()
         client = parts.client(temporal)
-        taken = await client.submit(document, job_id=job_id, user_id=user, references=references)
+        if isinstance(order, JobRow):
+            taken = await client.resubmit(order)
+        else:
+            taken = await client.submit(order, job_id=job_id)
         for warning in taken.warnings:
             output.say(f"warning: {warning}", style="quiet")
         if taken.found:
             output.say(
-                f"job {job_id} is there already, {plural(taken.total_images, 'picture')}; the order was not read"
+                f"job {taken.job_id} is there already, {plural(taken.total_images, 'picture')}; the order was not read"
             )
         else:
-            output.say(f"job {job_id} started, {plural(taken.total_images, 'picture')}")
+            output.say(f"job {taken.job_id} started, {plural(taken.total_images, 'picture')}")
         submitted: dict[str, JsonValue] = as_value(taken)
         if watch:
-            return await watch_to_end(parts, client, temporal, await client.job(job_id), output, also=submitted)
-        output.say(f"follow it: {command(f'watch {job_id}')}", style="quiet")
+            return await watch_to_end(parts, client, temporal, await client.job(taken.job_id), output, also=submitted)
+        output.say(f"follow it: {command(f'watch {taken.job_id}')}", style="quiet")
         output.result(submitted)
         return Status.DONE
 
 
-async def _check(parts: Parts, document: Any, job_id: UUID, user: UUID | None, references: Sequence[NewUpload]) -> None:
-    """All that can be wrong with the order, before a server is asked and a file is made."""
+async def _find(parts: Parts, job_id: UUID | None) -> JobRow | None:
+    """The job that an earlier submission stored under this id."""
+    if job_id is None or not has_records(parts.settings):
+        return None
+    return await parts.client(None).find(job_id)
+
+
+async def _check(parts: Parts, document: Any, user: UUID | None, references: Sequence[NewUpload]) -> CheckedOrder:
     if has_records(parts.settings):
-        if await parts.records.job(job_id) is None:
-            await _check_against(parts, document, user, references)
-        return
+        return await parts.client(None).check(document, user, references)
     # Looking into records that are not there would create them.
     async with imagined_parts(parts.settings) as imagined:
-        await _check_against(imagined, document, user, references)
-
-
-async def _check_against(parts: Parts, document: Any, user: UUID | None, references: Sequence[NewUpload]) -> None:
-    try:
-        await parts.client(None).check(document, user, references)
-    except OrderRejected as error:
-        # The account is looked at last, and the local user is given one with the first order.
-        if error.field != "user_id" or user is None or user != parts.settings.local_user:
-            raise
+        return await imagined.client(None).check(document, user, references)

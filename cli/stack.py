@@ -90,7 +90,7 @@ async def _up(settings: Settings, ports: Ports, output: Output) -> None:
         every = timedelta(seconds=settings.housekeeping_every)
         await ensure_schedules(temporal, waiting_every=None, housekeeping_every=every)
         parts = await stack.enter_async_context(open_parts(settings))
-        await parts.ensure_local_user()
+        await parts.client(None).open_local_account()
         if ports.api is not None:
             await stack.enter_async_context(running_api(settings, ports.api))
         async with running_workers(parts, temporal):

@@ -12,7 +12,6 @@ from temporalio.client import Client as TemporalClient
 from darkroom.client.jobs import Client
 from darkroom.doctor import check_provider, check_temporal, check_writable
 from darkroom.domain.findings import Finding, State
-from darkroom.domain.names import OPENING_CREDITS
 from darkroom.orders.intake import Intake
 from darkroom.orders.references import Uploads
 from darkroom.pictures import PictureWork
@@ -41,19 +40,22 @@ class Parts:
     egress_policy: EgressPolicy
 
     def client(self, temporal: TemporalClient | None) -> Client:
-        """The front desk over these parts."""
-        return Client(self.records, self.intake, self.uploads, temporal, pick_up_pending=self.settings.pick_up_pending)
+        """A client over these parts; without Temporal it only checks and reads."""
+        return Client(
+            self.records,
+            self.storage,
+            self.intake,
+            self.uploads,
+            temporal,
+            local_user=self.settings.local_user,
+            pick_up_pending=self.settings.pick_up_pending,
+        )
 
     def describe(self) -> str:
         """Which parts are used, for the first line of every command that does work."""
         home, project = self.settings.darkroom_home, self.settings.supabase_url
         place = f"Supabase at {project}" if project else home
         return f"provider {', then '.join(self.settings.providers)}, records and pictures in {place}"
-
-    async def ensure_local_user(self) -> None:
-        """Give the local user its opening credits, where there is one."""
-        if self.settings.local_user is not None:
-            await self.records.ensure_member(self.settings.local_user, OPENING_CREDITS)
 
 
 @asynccontextmanager

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from darkroom.domain.names import download_name
-from darkroom.records import Records
 from darkroom.records.paging import delivered_pages
+from darkroom.records.watching import WatchRecords
 from darkroom.storage import Storage
 
 MISSING = "missing.txt"
@@ -32,7 +32,7 @@ class _Pipe(io.RawIOBase):
         return taken
 
 
-async def archive(records: Records, storage: Storage, job_id: UUID) -> AsyncIterator[bytes]:
+async def archive(records: WatchRecords, storage: Storage, job_id: UUID) -> AsyncIterator[bytes]:
     """The zip in parts. Pictures are stored as they are: WebP cannot be made smaller.
 
     A picture whose file is gone is named in `missing.txt`, so that nobody takes the archive for whole.

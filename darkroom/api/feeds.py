@@ -10,7 +10,7 @@ import structlog
 
 from darkroom.api.job_feed import EVERY, JobFeed
 from darkroom.domain.errors import Retryable
-from darkroom.records import Records
+from darkroom.records.watching import WatchRecords
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ LINGER = 5.0
 class Feeds:
     """The feeds of this process: one a job that is followed."""
 
-    def __init__(self, records: Records, temporal_ui: Callable[[UUID], str | None]) -> None:
+    def __init__(self, records: WatchRecords, temporal_ui: Callable[[UUID], str | None]) -> None:
         self._records = records
         self._temporal_ui = temporal_ui
         self._feeds: dict[UUID, JobFeed] = {}

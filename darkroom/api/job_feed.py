@@ -15,7 +15,7 @@ from darkroom.api.views import image_view, job_view
 from darkroom.domain.errors import JobNotFound
 from darkroom.domain.progress import StageProgress, eta_seconds
 from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, Frame, JobSnapshot, Picture, Undelivered, place
-from darkroom.records import Records
+from darkroom.records.watching import WatchRecords
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ PACE_OVER = timedelta(seconds=60)
 class JobFeed:
     """One job as it is told to all its followers."""
 
-    def __init__(self, job_id: UUID, records: Records, temporal_ui: Callable[[UUID], str | None]) -> None:
+    def __init__(self, job_id: UUID, records: WatchRecords, temporal_ui: Callable[[UUID], str | None]) -> None:
         self._job_id = job_id
         self._records = records
         self._temporal_ui = temporal_ui

@@ -67,7 +67,7 @@ class Services:
     allowance: Allowance
 
     async def client(self) -> Client:
-        """The front desk with a server behind it.
+        """A client with a Temporal server.
 
         Raises:
             ServerNotReachable: no Temporal server answers.
@@ -75,7 +75,7 @@ class Services:
         return self.parts.client(await self.temporal.client())
 
     async def reading_client(self) -> Client:
-        """The front desk, with a server if one is at hand."""
+        """A client, with a Temporal server if one answers."""
         try:
             return await self.client()
         except ServerNotReachable:

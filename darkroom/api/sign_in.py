@@ -17,7 +17,7 @@ from darkroom.api.problems import Problem, unavailable
 from darkroom.domain import keys
 from darkroom.domain.errors import SettingRejected
 from darkroom.domain.model import Value
-from darkroom.records import Records
+from darkroom.records.keys import KeyRecords
 from darkroom.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ class Caller(Value):
 class SignIn:
     """Recognises callers; made once a process."""
 
-    def __init__(self, settings: Settings, records: Records) -> None:
+    def __init__(self, settings: Settings, records: KeyRecords) -> None:
         self._records = records
         self._local = None if sign_in_needed(settings) else settings.local_user
         self._host = settings.api_host

@@ -11,12 +11,12 @@ from temporalio.service import RPCError
 from darkroom.contract import Webhook
 from darkroom.domain.names import TaskQueue, webhook_workflow_id
 from darkroom.domain.webhooks import Ending, WebhookDelivered, WebhookInput
-from darkroom.records import Records
+from darkroom.records.webhooks import WebhookRecords
 
 log = structlog.get_logger("darkroom.webhook")
 
 
-async def announce(records: Records, client: Client, job_id: UUID, run_id: str | None) -> None:
+async def announce(records: WebhookRecords, client: Client, job_id: UUID, run_id: str | None) -> None:
     """Tell the end of a run that was ended from outside, where somebody is to be told; once is enough."""
     ending = await records.ending(job_id, run_id)
     if ending is None or ending.webhook_url is None:

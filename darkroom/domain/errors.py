@@ -57,6 +57,10 @@ class StorageUnavailable(Retryable):
     """The storage could not be read or written this time."""
 
 
+class FileMissing(DarkroomError):
+    """The file of a delivered image is no longer in the storage."""
+
+
 class StorageRefused(DarkroomError):
     """The storage will never accept this as it is: a key, a bucket, a size or a permission."""
 

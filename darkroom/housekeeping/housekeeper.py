@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -15,8 +16,10 @@ from darkroom.domain.jobs import CloseRun, End, JobRow, StartRun
 from darkroom.domain.money import Terms
 from darkroom.domain.names import STAGING, job_workflow_id
 from darkroom.domain.progress import JobStatus
-from darkroom.housekeeping.leftovers import remove_leftovers
-from darkroom.records import Records
+from darkroom.housekeeping.leftovers import LeftoverRecords, remove_leftovers
+from darkroom.records.jobs import JobRecords
+from darkroom.records.money import MoneyRecords
+from darkroom.records.webhooks import WebhookRecords
 from darkroom.storage import Storage
 
 KEEP_FAILED = timedelta(days=30)
@@ -33,10 +36,14 @@ _ENDED_FROM_OUTSIDE = {
 log = structlog.get_logger("darkroom.housekeeping.housekeeper")
 
 
+class HousekeepingRecords(JobRecords, MoneyRecords, WebhookRecords, LeftoverRecords, Protocol):
+    """Jobs that no workflow closes, and everything they may leave behind."""
+
+
 class Housekeeper:
     """Looks after jobs that nobody looks after any more; safe at any time, and from several processes."""
 
-    def __init__(self, records: Records, storage: Storage, client: Client) -> None:
+    def __init__(self, records: HousekeepingRecords, storage: Storage, client: Client) -> None:
         self._records = records
         self._storage = storage
         self._client = client

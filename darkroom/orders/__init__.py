@@ -9,7 +9,7 @@ from darkroom.domain.jobs import Document
 from darkroom.domain.model import Value
 from darkroom.domain.orders import JobType, Limits, Order, check_size
 from darkroom.orders import pipeline_stage, simple_general, simple_portrait, storybook
-from darkroom.orders.document import Reader, snake_keys
+from darkroom.orders.document import Reader, snake_key, snake_keys
 
 _PARSERS: Mapping[JobType, Callable[[Reader, Document], Order]] = {
     JobType.PIPELINE_STAGE: pipeline_stage.parse,
@@ -73,7 +73,8 @@ def owner_of(document: Any) -> UUID | None:
     """
     if not isinstance(document, dict):
         return None
-    named = snake_keys(document).get("user_id")
+    spelled = (value for key, value in document.items() if isinstance(key, str) and snake_key(key) == "user_id")
+    named = next((value for value in spelled if value is not None), None)
     if named is None:
         return None
     try:

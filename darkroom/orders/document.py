@@ -36,12 +36,17 @@ def snake_keys(value: Any, depth: int = 0) -> Any:
     for key, item in value.items():
         if not isinstance(key, str):
             raise OrderRejected("document", f"has the key {key!r}, which is not a text")
-        name = _HUMP.sub(r"_\1", key).replace("-", "_").lower()
+        name = snake_key(key)
         content = snake_keys(item, depth + 1)
         if name in renamed and renamed[name] != content:
             raise OrderRejected(name, "is given twice, in two spellings that disagree")
         renamed[name] = content
     return renamed
+
+
+def snake_key(key: str) -> str:
+    """A key in snake_case, however it is spelled."""
+    return _HUMP.sub(r"_\1", key).replace("-", "_").lower()
 
 
 def _keepable(value: Any) -> Any:

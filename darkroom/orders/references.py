@@ -11,7 +11,7 @@ from darkroom.domain.model import Value
 from darkroom.domain.stored import NewReference
 from darkroom.orders.document import snake_keys
 from darkroom.pictures import NotAPicture, PictureFacts, PictureWork, digest
-from darkroom.records import Records
+from darkroom.records.images import ReferenceRecords
 from darkroom.storage import Storage
 
 LARGEST_UPLOAD = 20 * 1024 * 1024
@@ -33,7 +33,7 @@ class NewUpload(Value):
 class Uploads:
     """Checks and stores pictures that users bring."""
 
-    def __init__(self, records: Records, storage: Storage, pictures: PictureWork) -> None:
+    def __init__(self, records: ReferenceRecords, storage: Storage, pictures: PictureWork) -> None:
         self._records = records
         self._storage = storage
         self._pictures = pictures

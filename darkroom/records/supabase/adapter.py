@@ -29,7 +29,7 @@ UNFINISHED_PAGE = 200
 class SupabaseRecords(SupabaseWatching):
     """Records in a Supabase project, reached with the service role's key.
 
-    What each method promises is said once, in `darkroom.records.Records`.
+    What each method promises is said once, by the roles in `darkroom.records`.
     """
 
     def __init__(self, supabase: Supabase) -> None:
