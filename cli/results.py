@@ -17,7 +17,6 @@ from cli.session import existing_parts, find_job, nothing_yet, opened_settings, 
 from cli.statuses import InputRejected, Status
 from cli.tables import receipt_table
 from darkroom.bootstrap import Parts, has_records, open_parts
-from darkroom.domain import names
 from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.model import Value
 from darkroom.domain.stored import DeliveredImage
@@ -102,7 +101,7 @@ async def _write_addresses(settings: Settings, job: str, lifetime: timedelta, ou
                 if url is None:
                     output.say(f"missing in the storage: {image.path}", style="accent")
                 else:
-                    found.append(Address(attach_id=image.attach_id, file=file_name(image), url=url))
+                    found.append(Address(attach_id=image.attach_id, file=image.file_name, url=url))
     told: list[JsonValue] = [as_value(address) for address in found]
     output.result(told)
     if not output.as_json:
@@ -133,13 +132,8 @@ async def export(parts: Parts, job_id: UUID, folder: Path) -> Download:
     )
 
 
-def file_name(image: DeliveredImage) -> str:
-    """What a downloaded picture is called."""
-    return names.download_name(image.stage_index, image.ordinal)
-
-
 async def _copy(parts: Parts, image: DeliveredImage, folder: Path, gate: asyncio.Semaphore) -> str:
-    target = folder / file_name(image)
+    target = folder / image.file_name
     async with gate:
         present = await asyncio.to_thread(_bytes_of, target)
         if present is not None and digest(present) == image.sha256:
@@ -175,11 +169,7 @@ def receipt(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
     async def work(settings: Settings) -> None:
         async with existing_parts(settings) as parts:
             row = await find_job(parts, job)
-            found = await parts.records.receipt(row.job_id) if row.status.ended else None
-        if not row.status.ended:
-            raise NotPossibleNow(f"job {row.job_id} is {row.status}: its receipt comes when it has ended")
-        if found is None:
-            raise NotPossibleNow(f"job {row.job_id} was {row.status} before it began: it has no receipt")
+            found = await parts.client(None).receipt(row.job_id)
         output.say(f"job {row.job_id}  {row.status}")
         output.say()
         output.result(found, receipt_table(found))

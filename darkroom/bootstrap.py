@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 from temporalio.client import Client as TemporalClient
 
+from darkroom.client import connection
 from darkroom.client.jobs import Client
 from darkroom.doctor import check_provider, check_temporal, check_writable
 from darkroom.domain.findings import Finding, State
@@ -18,7 +19,7 @@ from darkroom.pictures import PictureWork
 from darkroom.providers import ImageProvider
 from darkroom.records import Records
 from darkroom.records.sqlite import SqliteRecords
-from darkroom.settings import Settings, make_home
+from darkroom.settings import Settings, check_together, make_home, read_settings
 from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
 from darkroom.webhooks.egress_policy import EgressPolicy, Resolver, SystemResolver
@@ -87,6 +88,27 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
             uploads=Uploads(records, storage, pictures),
             egress_policy=egress_policy,
         )
+
+
+@asynccontextmanager
+async def connect(settings: Settings | None = None) -> AsyncIterator[Client]:
+    """A client of the records, the storage and the Temporal server that the settings name, closed at the end.
+
+    It belongs to the event loop that opened it.
+
+    Args:
+        settings: else those of the environment and `.env`. Which Temporal server is used, the environment says.
+
+    Raises:
+        SettingRejected: a value is wrong, or one is missing that another one needs.
+        ServerNotReachable: no Temporal server answers.
+    """
+    settings = settings or read_settings()
+    check_together(settings)
+    temporal = await connection.connect(settings)
+    await connection.ensure_search_attributes(temporal)
+    async with open_parts(settings) as parts:
+        yield parts.client(temporal)
 
 
 @dataclass(frozen=True)

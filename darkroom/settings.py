@@ -228,6 +228,16 @@ def read_settings() -> Settings:
         name = "_".join(str(step) for step in first["loc"][:1]).upper()
         reason = str(first["msg"]).removeprefix("Value error, ")
         raise SettingRejected(f"{name}={first['input']!s}: {reason[:1].lower()}{reason[1:]}") from None
+    check_together(settings)
+    return settings
+
+
+def check_together(settings: Settings) -> None:
+    """Refuse settings that do not fit together.
+
+    Raises:
+        SettingRejected: one is missing that another one needs.
+    """
     for name, key in (("gemini", settings.gemini_api_key), ("runware", settings.runware_api_key)):
         if name in settings.providers and key is None:
             needs = f"{name.upper()}_API_KEY"
@@ -238,4 +248,3 @@ def read_settings() -> Settings:
         )
     if settings.supabase_url is None and settings.supabase_service_role_key is not None:
         raise SettingRejected("SUPABASE_SERVICE_ROLE_KEY is set without SUPABASE_URL; set both, or neither")
-    return settings

@@ -5,7 +5,6 @@ import zipfile
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from darkroom.domain.names import download_name
 from darkroom.records.paging import delivered_pages
 from darkroom.records.watching import WatchRecords
 from darkroom.storage import Storage
@@ -42,7 +41,7 @@ async def archive(records: WatchRecords, storage: Storage, job_id: UUID) -> Asyn
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as package:
         images = (image async for page in delivered_pages(records, job_id) for image in page)
         async for image in images:
-            name = download_name(image.stage_index, image.ordinal)
+            name = image.file_name
             data = await storage.get(image.path)
             if data is None:
                 missing.append(name)

@@ -1,5 +1,7 @@
 """The API checks an order once: what a request reads and writes, to the call."""
 
+from uuid import uuid4
+
 import pytest
 
 from tests.support.counted import counted_calls
@@ -16,7 +18,7 @@ async def test_a_new_order_reads_the_account_once_and_no_row(quiet: ApiStack, mo
 
 
 async def test_a_key_is_looked_for_and_found_without_a_check(quiet: ApiStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    headers = {"Idempotency-Key": "spring-1"}
+    headers = {"Idempotency-Key": str(uuid4())}
     counts = counted_calls(monkeypatch)
     assert (await quiet.http.post("/api/jobs", json=LEMON, headers=headers)).status_code == 202
     assert counts == {"read_order": 1, "account": 1, "job": 1, "create_job": 1}
