@@ -197,7 +197,30 @@ def test_the_image_has_all_that_the_worker_imports_and_nothing_else() -> None:
     }
     ours = {name for name in packages if (ROOT / name / "__init__.py").is_file() and name != "tests"}
     assert programs | ours <= sent
-    assert sent - programs - ours <= {"api", "requirements-runtime.lock"}
+    assert sent - programs - ours == {"requirements-runtime.lock", "supabase/migrations"}
+
+
+def test_the_command_in_the_image_runs_the_command_line_from_any_folder(tmp_path: Path) -> None:
+    [link] = [line for line in image_instructions("RUN") if line.startswith("ln -s ")]
+    assert link.split()[2:] == ["/app/starter.py", "/opt/venv/bin/darkroom"]
+    (tmp_path / "cli.py").write_text("raise SystemExit('taken for ours')", "utf-8")
+    command = tmp_path / "bin" / "darkroom"
+    command.parent.mkdir()
+    command.symlink_to(ROOT / "starter.py")
+    asked = subprocess.run(
+        [command, "list"],
+        env={
+            "PATH": f"{command.parent}:{Path(sys.executable).parent}:/usr/bin",
+            "DARKROOM_HOME": str(tmp_path / "home"),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert "`darkroom demo`" in asked.stdout
 
 
 async def test_the_health_check_tells_a_worker_that_works_from_one_that_does_not(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ class Client:
         """
         row = await self._records.job(job_id)
         if row is None:
-            raise JobNotFound(f"job {job_id} does not exist; `starter.py list` shows those that do")
+            raise JobNotFound(f"job {job_id} does not exist; `darkroom list` shows those that do")
         return row
 
     async def cancel(self, job_id: UUID, reason: str | None = None) -> ControlResult:
@@ -216,7 +216,7 @@ class Client:
         """The job as it stands: from its workflow within 2 s, else from the records."""
         recorded = await self._records.progress(job_id)
         if recorded is None:
-            raise JobNotFound(f"job {job_id} does not exist; `starter.py list` shows those that do")
+            raise JobNotFound(f"job {job_id} does not exist; `darkroom list` shows those that do")
         if self._temporal_client is None or recorded.status.ended:
             return ProgressReading(progress=recorded, source="records")
         try:
@@ -277,7 +277,7 @@ class Client:
                 return False
             raise NotPossibleNow(
                 f"job {job.job_id} is {job.status}, but this Temporal server has no running workflow of it; "
-                "`starter.py up` starts such jobs again, `starter.py restart` opens one whose workflow was terminated"
+                f"`darkroom up` starts such jobs again, `darkroom restart {job.job_id}` one that was terminated"
             ) from error
         return True
 

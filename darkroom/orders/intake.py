@@ -64,7 +64,7 @@ class Intake:
             await self._check_webhook(order.webhook_url)
         if user_id is not None and await self._records.account(user_id) is None:
             raise OrderRejected(
-                "user_id", f"{user_id} has no member row; `starter.py credits grant {user_id} N` creates one"
+                "user_id", f"{user_id} has no member row; `darkroom credits grant {user_id} N` creates one"
             )
         return read.model_copy(update={"order": order})
 

@@ -176,4 +176,4 @@ async def test_docs_load_nothing_from_elsewhere(quiet: ApiStack) -> None:
         assert answer.status_code == 200, address
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-type"].partition(";")[0] in ("text/css", "text/javascript", "image/svg+xml")
-    assert 'url: "/openapi.json"' in (await quiet.http.get("/static/docs.js")).text
+    assert 'url: at("/openapi.json")' in (await quiet.http.get("/static/docs.js")).text

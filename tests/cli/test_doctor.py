@@ -61,7 +61,7 @@ def test_the_embedded_default_needs_no_project(run: Run, connected: Path) -> Non
 def test_a_server_that_is_not_there_hides_no_other_finding(run: Run, home: Path) -> None:
     ended = run("doctor", "--json")
     assert set(wrong(ended)) == {"Temporal"}
-    assert "starter.py up" in wrong(ended)["Temporal"]
+    assert "`darkroom up`" in wrong(ended)["Temporal"]
     assert found(ended)["folder"]["state"] == "good"
 
 

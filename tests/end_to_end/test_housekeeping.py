@@ -64,7 +64,7 @@ async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be
     row = await darkroom.row(job_id)
     assert row.status is JobStatus.FAILED
     assert row.error_message == (
-        f"its workflow was terminated in Temporal; `starter.py restart {job_id}` makes what is missing"
+        f"its workflow was terminated in Temporal; `darkroom restart {job_id}` makes what is missing"
     )
     assert row.completed_images + row.failed_images == 16
     assert row.completed_images == len(darkroom.records.delivered(job_id))

@@ -54,7 +54,7 @@ async def test_a_job_whose_workflow_was_terminated_has_failed_and_can_be_restart
         row = await stack.row(job_id)
         assert row.status is JobStatus.FAILED
         assert row.error_message == (
-            f"its workflow was terminated in Temporal; `starter.py restart {job_id}` makes what is missing"
+            f"its workflow was terminated in Temporal; `darkroom restart {job_id}` makes what is missing"
         )
         await stack.check_invariants()
         assert await housekeeper(stack).tidy() == NOTHING
