@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all a newcomer needs; both set up .venv from the lock file first.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-again lint screenshots reference bench lock record-histories clean
+.PHONY: help demo up check test test-all lint screenshots reference bench lock record-histories clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -34,11 +34,19 @@ demo: $(READY) ## run the main job: 48 pictures in three stages, faults included
 up: $(READY) ## run the embedded stack until Ctrl-C
 	@$(VENV)/bin/darkroom up
 
-test: $(READY) $(POSTGREST) ## run all tests
-	@$(PY) -m pytest -n 3 --dist loadgroup
+# More processes than cores, because many tests wait. Each takes whole files, the longest ones first (tests/conftest.py),
+# and has servers of its own.
+PYTEST := $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
-test-again: $(READY) ## run the tests that failed last, one at a time
-	@$(PY) -m pytest --last-failed --last-failed-no-failures none
+check: $(READY) ## quick: domain, architecture, docs and repository, and the types of darkroom/ (under 60 s)
+	@$(PY) -m pytest -q tests/domain tests/test_architecture.py tests/test_docs.py tests/test_repository.py
+	@$(PY) -m mypy darkroom
+
+test: $(READY) $(POSTGREST) ## all that an ordinary change can break (under 6 minutes on two idle cores)
+	@$(PYTEST) -m "not slow"
+
+test-all: $(READY) $(POSTGREST) ## all tests, the long proofs too: what runs nightly
+	@$(PYTEST)
 
 lint: $(READY) ## ruff and mypy
 	@$(PY) -m ruff check .

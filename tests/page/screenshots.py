@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from playwright.async_api import Browser, Page
 
 from tests.cli.test_stack import STARTER, environment, first_document, ports_of_its_own
 from tests.support.browser.chromium import running_browser
+from tests.support.until import until
 
 ORDER = {
     "stages": [
@@ -65,12 +66,6 @@ async def _answers(http: httpx.AsyncClient) -> bool:
         return False
 
 
-async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(120):
-        while not await condition():
-            await asyncio.sleep(0.1)
-
-
 async def take(page: Page, path: str, file: Path, *, whole: bool = True) -> None:
     """One picture of one page, when its own pictures are there."""
     if path:
@@ -83,7 +78,7 @@ async def take(page: Page, path: str, file: Path, *, whole: bool = True) -> None
 async def all_pictures(browser: Browser, address: str, folder: Path) -> None:
     """Every page, in the states that matter."""
     async with httpx.AsyncClient(base_url=address, trust_env=False) as http:
-        await _until(lambda: _answers(http))
+        await until(lambda: _answers(http), "the API to answer", 120)
         client = await browser.new_context(base_url=address, viewport=DESK, color_scheme="dark")  # type: ignore[arg-type]
         page = await client.new_page()
         await page.goto("/")
@@ -101,12 +96,12 @@ async def all_pictures(browser: Browser, address: str, folder: Path) -> None:
             return bool((await http.get(job["self"])).json()["status"] == "completed")
 
         await page.goto(job["page"])
-        await _until(half_way)
+        await until(half_way, "half of the pictures", 120)
         await take(page, "", folder / "job-half-way-dark.png")
         await page.get_by_role("button", name="Cancel", exact=True).click()
         await take(page, "", folder / "cancel-dark.png", whole=False)
         await page.keyboard.press("Escape")
-        await _until(ended)
+        await until(ended, "the end of the job", 120)
         await take(page, job["page"], folder / "job-done-dark.png")
         await page.locator("[data-frame] a").nth(2).click()
         await take(page, "", folder / "light-table.png", whole=False)

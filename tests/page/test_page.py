@@ -50,9 +50,11 @@ async def states(page: Page) -> Counter[str]:
 
 async def until_states(page: Page, **wanted: int) -> None:
     """Wait until the frames show this and nothing else."""
-    async with asyncio.timeout(15):
-        while await states(page) != Counter(wanted):
-            await asyncio.sleep(0.02)
+
+    async def so() -> bool:
+        return await states(page) == Counter(wanted)
+
+    await until(so, f"frames that are {wanted}", 15)
 
 
 async def test_an_order_of_two_stages_fills_frame_by_frame(page: Page, pictures: ApiStack) -> None:

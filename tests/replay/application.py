@@ -23,7 +23,7 @@ from darkroom.domain.progress import JobStatus
 from darkroom.domain.storybook import Book
 from darkroom.domain.webhooks import WebhookInput
 from darkroom.records.sqlite import SqliteRecords
-from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.fakes.scripted import Act, Always, ScriptedProvider
 from tests.support.programs import temporal_binary
 from tests.support.records.tables import SqliteTables
 from tests.support.stacks.watching import (
@@ -41,6 +41,7 @@ from tests.support.webhooks.receiver import Receiver
 __all__ = [
     "LOCAL_USER",
     "Act",
+    "Always",
     "AttachInput",
     "BatchInput",
     "Between",
@@ -147,15 +148,3 @@ async def stored(stack: WorkflowStack, document: dict[str, object]) -> UUID:
     )
     assert await stack.parts.records.create_job(new)
     return job_id
-
-
-class Always(ScriptedProvider):
-    """Does the same with every call, until told otherwise."""
-
-    def __init__(self, act: Act) -> None:
-        super().__init__()
-        self.act = act
-
-    async def generate(self, request: ImageRequest) -> ProviderAnswer:
-        self.script[(request.stage_index, request.ordinal)] = [self.act] * 99
-        return await super().generate(request)

@@ -11,20 +11,8 @@ from temporalio.client import Client as TemporalClient
 from darkroom.domain.images import ImageRequest, ProviderAnswer
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
-from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.fakes.scripted import Act, Always, ScriptedProvider
 from tests.support.stacks.workflow import WorkflowStack, running_stack
-
-
-class Always(ScriptedProvider):
-    """Does the same with every call, until told otherwise."""
-
-    def __init__(self, act: Act) -> None:
-        super().__init__()
-        self.act = act
-
-    async def generate(self, request: ImageRequest) -> ProviderAnswer:
-        self.script[(request.stage_index, request.ordinal)] = [self.act] * 99
-        return await super().generate(request)
 
 
 def made_by(receipt: Receipt) -> dict[str, tuple[int, int]]:

@@ -106,3 +106,15 @@ class ScriptedProvider:
             Act.QUOTA: QuotaSpent(reason="the daily quota is spent", until=self.quota_until),
         }
         return answers[act]
+
+
+class Always(ScriptedProvider):
+    """Does the same with every call, until told otherwise."""
+
+    def __init__(self, act: Act) -> None:
+        super().__init__()
+        self.act = act
+
+    async def generate(self, request: ImageRequest) -> ProviderAnswer:
+        self.script[(request.stage_index, request.ordinal)] = [self.act] * 99
+        return await super().generate(request)
