@@ -53,7 +53,7 @@ lint: $(READY) ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-screenshots: $(READY) ## take pictures of the page into screenshots/ (needs Chromium)
+screenshots: $(READY) ## take screenshots of the page into screenshots/ and docs/images (needs Chromium)
 	@$(PY) -m tests.page.screenshots screenshots
 
 reference: $(READY) ## write the reference of the command line into docs/cli.md
