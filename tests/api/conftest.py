@@ -9,6 +9,7 @@ from temporalio.client import Client
 
 from tests.support.stacks.api import ApiStack, running_api
 from tests.support.stacks.temporal_server import running_temporal
+from tests.support.tokens import SECRET
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -37,3 +38,11 @@ async def quiet(temporal: Client, tmp_path: Path) -> AsyncIterator[ApiStack]:
     """The API without a worker: what is asked is written, and nothing runs."""
     async with running_api(temporal, tmp_path, workers=False) as running:
         yield running
+
+
+@pytest.fixture
+async def with_tokens(temporal: Client, tmp_path: Path) -> AsyncIterator[ApiStack]:
+    """The API that takes tokens of a project's users; nothing runs."""
+    settings = {"api_host": "0.0.0.0", "supabase_jwt_secret": SECRET}
+    async with running_api(temporal, tmp_path, workers=False, settings=settings) as api:
+        yield api

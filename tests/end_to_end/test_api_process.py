@@ -21,7 +21,7 @@ from tests.support.stacks.api import Event, parsed
 from tests.support.stacks.process import ProcessStack, running_darkroom
 from tests.support.until import until
 
-PICTURES = 40
+PICTURES = 20
 
 
 @asynccontextmanager
