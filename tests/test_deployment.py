@@ -20,10 +20,10 @@ import pytest
 import yaml
 
 from darkroom.settings import Settings
+from tests.support.ports import free_port
 from tests.support.programs import required
 from tests.support.stacks.process import running_darkroom
 from tests.support.supabase.postgres import postgres_programs
-from tests.support.supabase.processes import free_port
 from tests.support.supabase.project import Project
 from tests.support.until import until
 from worker import DELIVER_PATIENCE, GRACE_ABOVE_PROVIDER

@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from darkroom._version import __version__
+from tests.support.ports import free_port
 from tests.support.programs import required, temporal_binary
-from tests.support.supabase.processes import free_port
 
 # One worker builds and installs for the whole file.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("package")]

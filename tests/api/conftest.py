@@ -6,25 +6,17 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 
-from darkroom.domain.names import SearchAttribute
-from tests.support.programs import temporal_binary
 from tests.support.stacks.api import ApiStack, running_api
+from tests.support.stacks.temporal_server import running_temporal
+from tests.support.tokens import SECRET
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def temporal() -> AsyncIterator[Client]:
     """A client of a real server."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=temporal_binary(),
-        dev_server_extra_args=["--log-level", "error"],
-        data_converter=pydantic_data_converter,
-        search_attributes=[SearchAttributeKey.for_keyword(name) for name in SearchAttribute],
-    ) as environment:
-        yield environment.client
+    async with running_temporal() as client:
+        yield client
 
 
 @pytest.fixture
@@ -46,3 +38,11 @@ async def quiet(temporal: Client, tmp_path: Path) -> AsyncIterator[ApiStack]:
     """The API without a worker: what is asked is written, and nothing runs."""
     async with running_api(temporal, tmp_path, workers=False) as running:
         yield running
+
+
+@pytest.fixture
+async def with_tokens(temporal: Client, tmp_path: Path) -> AsyncIterator[ApiStack]:
+    """The API that takes tokens of a project's users; nothing runs."""
+    settings = {"api_host": "0.0.0.0", "supabase_jwt_secret": SECRET}
+    async with running_api(temporal, tmp_path, workers=False, settings=settings) as api:
+        yield api

@@ -22,6 +22,12 @@ from tests.support.stacks.api import ApiStack, is_a_problem, running_api
 from tests.support.until import until
 from worker import running_workers
 
+SOONER = 15.0
+"""Seconds: long before the time that was asked for is over, on a machine that is busy with something else."""
+
+UNANSWERED = 8.0
+"""Seconds: we give up on a query that no worker answers after 2, Temporal does after 10."""
+
 LEMON = {"stages": [{"prompt": "a lemon", "quantity": 2}]}
 
 
@@ -40,11 +46,11 @@ async def followed(api: ApiStack) -> bool:
 @pytest.mark.parametrize("wish", ["until=change", "until=end", ""])
 async def test_an_answer_is_held_back_until_something_happens(quiet: ApiStack, wish: str) -> None:
     job_id = await quiet.order(3)
-    waiting = asyncio.create_task(quiet.http.get(f"/api/jobs/{job_id}?wait=20&{wish}"))
+    waiting = asyncio.create_task(quiet.http.get(f"/api/jobs/{job_id}?wait=60&{wish}"))
     await until(lambda: followed(quiet), "somebody to follow")
     assert not waiting.done()
     await quiet.http.post(f"/api/jobs/{job_id}/cancel")
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(SOONER):
         assert (await waiting).json()["status"] == "cancelled"
 
 
@@ -53,16 +59,16 @@ async def test_an_answer_is_not_held_back_longer_than_asked(quiet: ApiStack) -> 
     started = monotonic()
     wishes = [quiet.http.get(f"/api/jobs/{job_id}?wait=1&until={wish}") for wish in ("change", "end")]
     assert [answer.json()["status"] for answer in await asyncio.gather(*wishes)] == ["pending", "pending"]
-    # No worker answers the query either, for which 2 s are given.
-    assert 1 <= monotonic() - started < 5
+    # No worker answers the query either, which Temporal would wait 10 s for.
+    assert 1 <= monotonic() - started < 1 + UNANSWERED
 
 
 async def test_a_job_that_has_ended_is_not_waited_for(quiet: ApiStack) -> None:
     job_id = await quiet.order(3)
     await quiet.http.post(f"/api/jobs/{job_id}/cancel")
     for wish in ("until=change", "until=end"):
-        async with asyncio.timeout(2):
-            answer = await quiet.http.get(f"/api/jobs/{job_id}?wait=30&{wish}")
+        async with asyncio.timeout(SOONER):
+            answer = await quiet.http.get(f"/api/jobs/{job_id}?wait=60&{wish}")
         assert answer.json()["status"] == "cancelled"
 
 
@@ -78,7 +84,7 @@ async def test_without_a_worker_the_records_answer(quiet: ApiStack) -> None:
     job_id = await quiet.order(2)
     started = monotonic()
     job = await quiet.job(job_id)
-    assert monotonic() - started < 3
+    assert monotonic() - started < UNANSWERED
     assert (job["source"], job["status"], job["total_images"]) == ("records", "pending", 2)
 
 
@@ -99,7 +105,7 @@ async def test_a_job_whose_worker_has_gone_is_told_and_cancelled_at_once(tempora
         started = monotonic()
         answer = await api.http.post(f"/api/jobs/{job_id}/cancel")
         assert answer.json()["success"] is True
-        assert monotonic() - started < 3
+        assert monotonic() - started < UNANSWERED
         async with running_workers(api.parts, temporal):
             assert (await api.ended(job_id))["status"] == "cancelled"
         assert await api.parts.records.audit() == []

@@ -10,13 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.common import SearchAttributeKey
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 
 from cli.app import main
-from darkroom.domain.names import SearchAttribute
-from tests.support.programs import temporal_binary
+from tests.support.stacks.temporal_server import running_temporal
 
 
 @dataclass
@@ -47,18 +43,11 @@ Run = Callable[..., Ended]
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The address of a Temporal server without workers."""
-    loop = asyncio.new_event_loop()
-    env = loop.run_until_complete(
-        WorkflowEnvironment.start_local(
-            dev_server_existing_path=temporal_binary(),
-            dev_server_extra_args=["--log-level", "error"],
-            data_converter=pydantic_data_converter,
-            search_attributes=[SearchAttributeKey.for_keyword(name) for name in SearchAttribute],
-        )
-    )
-    yield env.client.service_client.config.target_host
-    loop.run_until_complete(env.shutdown())
-    loop.close()
+    running = running_temporal()
+    with asyncio.Runner() as runner:
+        client = runner.run(running.__aenter__())
+        yield client.service_client.config.target_host
+        runner.run(running.__aexit__(None, None, None))
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from temporalio.client import Client, ScheduleDescription
 
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE
 from tests.cli.conftest import Run
+from tests.support.ports import free_port
 
 # One `up` serves the whole file, and the last of its tests stops it.
 
@@ -52,14 +52,8 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     return {**clean, **QUICK, "DARKROOM_HOME": str(home), "PYTHONPATH": str(ROOT), **settings}
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 def ports_of_its_own() -> list[str]:
-    return ["--port", free_port(), "--ui-port", free_port(), "--api-port", free_port()]
+    return [word for name in ("--port", "--ui-port", "--api-port") for word in (name, str(free_port()))]
 
 
 def first_document(process: subprocess.Popen[str]) -> dict[str, Any]:

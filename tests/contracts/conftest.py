@@ -12,10 +12,11 @@ from darkroom.records.supabase import SupabaseRecords
 from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
 from darkroom.storage.supabase import SupabaseStorage
-from darkroom.supabase import Supabase, open_supabase
+from darkroom.supabase import open_supabase
 from tests.support.records.fixture import RecordsFixture
 from tests.support.records.invariants import broken
 from tests.support.records.tables import PostgresTables, SqliteTables
+from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project
 from tests.support.supabase.storage_server import running_storage
 
@@ -59,11 +60,6 @@ async def supabase_records(project: Project) -> AsyncIterator[RecordsFixture]:
     yield RecordsFixture(records, PostgresTables(project.database_uri), [other])
     await other.close()
     await records.close()
-
-
-async def open_project(project: Project) -> Supabase:
-    # A hundred calls at once wait for one of the 20 connections.
-    return await open_supabase(project.url, project.service_role_key, timeouts=httpx.Timeout(30))
 
 
 RecordsAdapter = Callable[[Path], AbstractAsyncContextManager[RecordsFixture]]

@@ -1,6 +1,5 @@
 """Order documents become stages; what cannot be delivered is rejected by field and reason (spec §1)."""
 
-from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 from uuid import UUID
@@ -11,47 +10,11 @@ from hypothesis import strategies as st
 
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.orders import (
-    Capabilities,
     JobType,
     Limits,
-    Order,
-    ReferenceOwner,
-    check_providers,
-    check_references,
 )
 from darkroom.orders import ReadOrder, owner_of, read_order
-
-USER = "6f1c1e9a-0000-4000-8000-000000000002"
-OTHER = UUID("6f1c1e9a-0000-4000-8000-000000000003")
-
-PIPELINE: dict[str, Any] = {
-    "userId": USER,
-    "stages": [
-        {"stage_index": 0, "prompt": "lake", "quantity": 50, "aspect-ratio": "1:1", "mergedImageAttachId": 2109},
-        {
-            "stage_index": 1,
-            "prompt": "hill",
-            "quantity": 40,
-            "individualImageAttachIds": [{"attachId": 7, "type": "model"}, {"attachId": 8, "type": "top"}],
-        },
-    ],
-}
-GENERAL: dict[str, Any] = {
-    "userId": USER,
-    "prompt": "lake",
-    "quantity": 4,
-    "aspect-ratio": "1:1",
-    "uploadedAttachIds": [{"attachId": 7, "type": "model"}],
-}
-PORTRAIT: dict[str, Any] = {
-    "userId": USER,
-    "aspect-ratio": "3:4",
-    "mergedImages": [
-        {"mergedAttachId": 9, "wrappingPrompt": "film grain", "photoIndex": 5},
-        {"mergedAttachId": 10, "wrappingPrompt": "studio", "photoIndex": 2},
-    ],
-}
-DOCUMENTS = {"pipeline_stage": PIPELINE, "simple_general": GENERAL, "simple_portrait": PORTRAIT}
+from tests.support.documents import DOCUMENTS, GENERAL, OTHER, PIPELINE, PORTRAIT, USER, changed, with_stage, without
 
 
 def snake(key: str) -> str:
@@ -76,20 +39,6 @@ def spelled(value: Any, spelling: Any) -> Any:
     if isinstance(value, dict):
         return {spelling(key): spelled(item, spelling) for key, item in value.items()}
     return value
-
-
-def changed(document: Mapping[str, Any], **values: Any) -> dict[str, Any]:
-    return {**deepcopy(dict(document)), **values}
-
-
-def with_stage(**values: Any) -> dict[str, Any]:
-    document = deepcopy(PIPELINE)
-    document["stages"][1] |= values
-    return document
-
-
-def without(document: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if key not in keys}
 
 
 def rejected(document: Any, **options: Any) -> OrderRejected:
@@ -312,69 +261,3 @@ def test_the_owner_of_whatever_comes_is_a_user_nobody_or_one_line(document: Any)
 def test_the_owner_is_read_without_the_rest() -> None:
     assert owner_of({"user-id": USER, "stages": "nonsense"}) == UUID(USER)
     assert owner_of({"stages": []}) is None
-
-
-CAN = {"gemini": Capabilities(name="gemini", aspect_ratios=("16:9", "1:1", "3:4"), max_references=14)}
-
-
-def provider_rejection(order: Order, default: str = "gemini") -> OrderRejected:
-    with pytest.raises(OrderRejected) as caught:
-        check_providers(order, CAN, (default,))
-    return caught.value
-
-
-def test_what_the_provider_draws_is_accepted() -> None:
-    for document in DOCUMENTS.values():
-        check_providers(read_order(document).order, CAN, ("gemini",))
-
-
-def test_an_aspect_ratio_that_the_provider_lacks_is_rejected() -> None:
-    error = provider_rejection(read_order(with_stage(**{"aspect-ratio": "2:1"})).order)
-    assert error.field == "stages[1].aspect_ratio"
-    assert "16:9" in error.reason
-
-
-def test_an_unknown_provider_is_rejected() -> None:
-    error = provider_rejection(read_order(changed(PIPELINE, provider="dalle")).order)
-    assert (error.field, "gemini" in error.reason) == ("provider", True)
-
-
-def test_more_references_than_the_provider_takes_are_rejected() -> None:
-    references = [{"attachId": number} for number in range(1, 15)]
-    check_providers(read_order(with_stage(individualImageAttachIds=references)).order, CAN, ("gemini",))
-    error = provider_rejection(
-        read_order(with_stage(individualImageAttachIds=references, mergedImageAttachId=99)).order
-    )
-    assert error.field == "stages[1].references"
-    assert "15" in error.reason
-
-
-def reference_rejection(order: Order, stored: Mapping[int, ReferenceOwner]) -> OrderRejected:
-    with pytest.raises(OrderRejected) as caught:
-        check_references(order, stored)
-    return caught.value
-
-
-def owned(*attach_ids: int, by: UUID | None) -> dict[int, ReferenceOwner]:
-    return {attach_id: ReferenceOwner(attach_id=attach_id, user_id=by) for attach_id in attach_ids}
-
-
-def test_a_reference_that_does_not_exist_is_rejected() -> None:
-    error = reference_rejection(read_order(PIPELINE).order, owned(2109, 7, by=UUID(USER)))
-    assert error.field == "stages[1].references"
-    assert "8 does not exist" in error.reason
-
-
-def test_a_reference_of_another_user_is_rejected() -> None:
-    error = reference_rejection(read_order(GENERAL).order, owned(7, by=OTHER))
-    assert error.field == "stages[0].references"
-    assert "another user" in error.reason
-
-
-def test_a_reference_without_an_owner_may_be_used_by_anyone() -> None:
-    for document in (GENERAL, without(GENERAL, "userId")):
-        check_references(read_order(document).order, owned(7, by=None))
-
-
-def test_an_anonymous_job_uses_only_references_without_an_owner() -> None:
-    assert reference_rejection(read_order(without(GENERAL, "userId")).order, owned(7, by=OTHER)).field

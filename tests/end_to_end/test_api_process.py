@@ -15,11 +15,13 @@ import psutil
 import pytest
 
 from tests.cli.test_stack import STARTER, environment, first_document, ports_of_its_own
+from tests.support.commands import ROOT, run
+from tests.support.ports import free_port
 from tests.support.stacks.api import Event, parsed
-from tests.support.stacks.process import ROOT, ProcessStack, free_ports, run, running_darkroom
+from tests.support.stacks.process import ProcessStack, running_darkroom
 from tests.support.until import until
 
-PICTURES = 40
+PICTURES = 20
 
 
 @asynccontextmanager
@@ -68,7 +70,7 @@ def numbers(events: list[Event]) -> list[int]:
 async def test_killed_in_the_middle_of_a_job_it_is_missed_by_nobody_but_its_callers(tmp_path: Path) -> None:
     async with running_darkroom(tmp_path) as darkroom:
         await darkroom.worker.start({"OFFLINE_LATENCY": "0.3-0.6", "STAGE_CONCURRENCY": "4"})
-        [port] = free_ports(1)
+        port = free_port()
         before: list[Event] = []
         async with api_process(darkroom, port) as api:
             document = {"stages": [{"prompt": "a lemon", "quantity": PICTURES}]}
@@ -98,7 +100,7 @@ async def test_killed_in_the_middle_of_a_job_it_is_missed_by_nobody_but_its_call
 
 async def test_it_ends_streams_and_leaves_in_order_when_it_is_told_to(tmp_path: Path) -> None:
     async with running_darkroom(tmp_path) as darkroom:
-        [port] = free_ports(1)
+        port = free_port()
         told: list[Event] = []
         async with api_process(darkroom, port) as api:
             document = {"stages": [{"prompt": "a lemon", "quantity": 1}]}
@@ -118,7 +120,7 @@ async def test_it_ends_streams_and_leaves_in_order_when_it_is_told_to(tmp_path: 
 
 async def test_told_twice_it_leaves_without_a_traceback(tmp_path: Path) -> None:
     async with running_darkroom(tmp_path) as darkroom:
-        [port] = free_ports(1)
+        port = free_port()
         async with api_process(darkroom, port) as api:
             # Two kinds, because two of one kind may arrive as one.
             api.send_signal(signal.SIGTERM)

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID
 
+import pytest
+
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from tests.support.fakes.gemini import FakeGemini
@@ -75,6 +77,7 @@ async def test_when_gemini_is_out_of_quota_runware_makes_the_rest_without_a_paus
         await check_receipt(darkroom, job_id, receipt, 10)
 
 
+@pytest.mark.slow
 async def test_what_gemini_refuses_three_times_runware_is_asked_for(darkroom: ProcessStack) -> None:
     gemini, runware = FakeGemini(then=REFUSES), FakeRunware()
     async with worker_with(darkroom, gemini, runware, STAGE_CONCURRENCY=1):
@@ -85,6 +88,7 @@ async def test_what_gemini_refuses_three_times_runware_is_asked_for(darkroom: Pr
         await check_receipt(darkroom, job_id, receipt, 4)
 
 
+@pytest.mark.slow
 async def test_a_page_that_gemini_refuses_is_made_by_runware_in_the_next_round(darkroom: ProcessStack) -> None:
     """A stage of one picture has three calls in all: it must not spend them on who refuses it."""
     gemini, runware = FakeGemini(REFUSES, then="png"), FakeRunware()

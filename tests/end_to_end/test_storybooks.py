@@ -5,6 +5,7 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from PIL import Image
 
 from darkroom.domain.progress import JobStatus
@@ -79,6 +80,7 @@ async def check_book(darkroom: ProcessStack, book: Book, receipt: Receipt) -> li
     return failed
 
 
+@pytest.mark.slow
 @over_both_adapters
 async def test_twenty_pages_are_delivered_or_named_while_a_quarter_of_the_calls_fails(darkroom: ProcessStack) -> None:
     await darkroom.worker.start(A_QUARTER_FAILS)

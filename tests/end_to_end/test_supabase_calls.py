@@ -7,7 +7,7 @@ from tests.support.stacks.adapters import on_supabase
 from tests.support.stacks.process import ProcessStack
 from tests.support.supabase.local import LocalSupabase
 
-PICTURES = 60
+PICTURES = 24
 FOR_EACH_PICTURE = ("darkroom_begin_attempt", "darkroom_attach", "darkroom_settle")
 MOST_OTHERS = 30
 """Opening, three stages, closing and cleaning; the row is caught up at most once a second."""
@@ -20,7 +20,7 @@ async def test_a_picture_costs_three_calls_of_the_records_and_four_of_the_storag
     await darkroom.worker.start({"OFFLINE_LATENCY": 0.5, "STAGE_CONCURRENCY": 8, "PICK_UP_EVERY": 3600})
     first = await darkroom.order(1)  # makes the bucket
     await asyncio.wait_for(darkroom.handle(first).result(), 20)
-    job_id = await darkroom.order(20, 20, 20)
+    job_id = await darkroom.order(8, 8, 8)
     supabase.project.reset_calls()  # the order's own calls are the test's
     supabase.storage.calls.clear()
     # The receipt comes from Temporal, so that the test calls nothing that is counted.

@@ -5,9 +5,12 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
+from tests.support.commands import Ended, starter
 from tests.support.programs import temporal_binary
 from tests.support.stacks.adapters import on_supabase
-from tests.support.stacks.process import Ended, ProcessStack, TemporalServer, WorkerProcess, environment_of, starter
+from tests.support.stacks.process import ProcessStack, environment_of
+from tests.support.stacks.temporal_server import TemporalServer
+from tests.support.stacks.worker_process import WorkerProcess
 from tests.support.supabase.local import LocalSupabase, running_supabase
 from tests.support.until import until
 

@@ -18,8 +18,8 @@ from darkroom.domain.images import (
 )
 from darkroom.providers.gemini import GeminiProvider
 from darkroom.providers.gemini_answers import next_pacific_midnight, read_error
+from tests.support.fakes.as_process import read_script
 from tests.support.fakes.gemini import FakeGemini
-from tests.support.fakes.http import read_script
 from tests.support.fakes.over_http import GEMINI, REQUEST, decoded
 
 MODEL = GEMINI.model

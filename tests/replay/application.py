@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import workflows
 from darkroom.domain.batches import BatchInput, NextOrdinalsInput, SetControlInput
@@ -130,21 +130,3 @@ async def until_staged(stack: WorkflowStack, job_id: UUID, number: int) -> None:
         return len(await stack.parts.storage.keys(staging_prefix(job_id))) >= number
 
     await until(staged, f"{number} images in staging")
-
-
-async def stored(stack: WorkflowStack, document: dict[str, object]) -> UUID:
-    """A pending job that no workflow has been started for, as a front end inserts it."""
-    job_id = uuid4()
-    new = NewJob.model_validate(
-        {
-            "job_id": job_id,
-            "job_type": "pipeline_stage",
-            "user_id": stack.user_id,
-            "production_id": None,
-            "document": document,
-            "total_images": 2,
-            "priority": 3,
-        }
-    )
-    assert await stack.parts.records.create_job(new)
-    return job_id

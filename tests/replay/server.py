@@ -12,21 +12,17 @@ from typing import Any
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecution, WorkflowHistory
-from temporalio.common import SearchAttributeKey
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 
 from tests.replay.application import (
     ScriptedProvider,
-    SearchAttribute,
     WorkflowStack,
     running_stack,
-    temporal_binary,
     until,
     without_time_skipping,
     workflow_classes,
 )
 from tests.support.payloads import payloads
+from tests.support.stacks.temporal_server import running_skipping_temporal
 
 IDENTITY = "recorder"
 LONGEST = 3_000
@@ -60,15 +56,8 @@ Scenario = Callable[[Server], Awaitable[None]]
 async def fresh_server() -> AsyncIterator[Server]:
     """A server that nothing has run on yet."""
     with tempfile.TemporaryDirectory() as home:
-        async with await WorkflowEnvironment.start_time_skipping_v2(
-            dev_server_existing_path=temporal_binary(),
-            dev_server_extra_args=["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"],
-            dev_server_log_level="error",
-            data_converter=pydantic_data_converter,
-            identity=IDENTITY,
-            search_attributes=[SearchAttributeKey.for_keyword(name) for name in SearchAttribute],
-        ) as environment:
-            yield Server(environment.client, without_time_skipping(environment.client), Path(home))
+        async with running_skipping_temporal(IDENTITY) as skipping:
+            yield Server(skipping, without_time_skipping(skipping), Path(home))
 
 
 async def record(scenario: Scenario, target: Path) -> int:

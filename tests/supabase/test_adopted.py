@@ -14,11 +14,11 @@ from darkroom.domain.rounds import StageStatus
 from darkroom.domain.snapshots import JobCursor, JobSummary
 from darkroom.domain.stored import NewReference
 from darkroom.records.supabase import SupabaseRecords
-from tests.contracts.conftest import open_project
 from tests.support.records.fixture import PRICE, RecordsFixture
 from tests.support.records.invariants import broken
 from tests.support.records.tables import Dump, PostgresTables
 from tests.support.supabase.catalogs import EXISTING
+from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project, run_file, running_project
 
 

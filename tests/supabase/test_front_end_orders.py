@@ -9,10 +9,10 @@ import pytest
 
 from darkroom.domain.progress import JobStatus
 from darkroom.records.supabase import SupabaseRecords
-from tests.contracts.conftest import open_project
 from tests.support.records.fixture import RecordsFixture
 from tests.support.records.tables import PostgresTables
 from tests.support.supabase import tenants
+from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project
 from tests.support.supabase.tenants import OTHER, VICTIM, dump
 

@@ -13,9 +13,9 @@ from darkroom.domain.receipts import StageEnd
 from darkroom.domain.rounds import StageStatus
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.records.supabase.functions import Functions
-from tests.contracts.conftest import open_project
 from tests.support.records.fixture import RecordsFixture
 from tests.support.records.tables import PostgresTables
+from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project
 
 UNKEEPABLE = ["nul \x00 inside", "half \ud83d of one", "\x00\x00", "\udfff"]

@@ -14,9 +14,9 @@ from darkroom.domain.errors import RunRefused
 from darkroom.domain.images import Settlement
 from darkroom.domain.jobs import End
 from darkroom.records.supabase import SupabaseRecords
-from tests.contracts.conftest import open_project
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
 from tests.support.records.tables import PostgresTables
+from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project
 
 

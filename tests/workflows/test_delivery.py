@@ -1,13 +1,11 @@
 """How a job goes, case by case: each test one rule of spec §2, §3 or §5."""
 
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from pydantic import JsonValue
 from temporalio.client import Client as TemporalClient
 
-from darkroom.domain.jobs import JobInput, NewJob
+from darkroom.domain.jobs import JobInput
 from darkroom.domain.names import TaskQueue
 from darkroom.domain.progress import JobStatus
 from tests.support.fakes.scripted import Act, ScriptedProvider
@@ -194,18 +192,7 @@ async def test_a_second_submit_of_the_same_id_finds_the_job(skipping_client: Tem
 
 async def test_a_cancelled_pending_job_turns_a_late_workflow_away(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
-        job_id = uuid4()
-        document: dict[str, JsonValue] = {"stages": [{"prompt": "x", "quantity": 2}]}
-        new = NewJob(
-            job_id=job_id,
-            job_type="pipeline_stage",
-            user_id=stack.user_id,
-            production_id=None,
-            document=document,
-            total_images=2,
-            priority=3,
-        )
-        await stack.parts.records.create_job(new)
+        job_id = await stack.stored({"stages": [{"prompt": "x", "quantity": 2}]})
         assert (await stack.client.cancel(job_id)).status is JobStatus.CANCELLED
         handle = await stack.temporal.start_workflow(
             PipelineJobWorkflow.run, JobInput(job_id=job_id), id=f"job-{job_id}", task_queue=TaskQueue.ORCHESTRATE

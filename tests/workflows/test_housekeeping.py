@@ -10,8 +10,7 @@ from temporalio.client import Client as TemporalClient
 
 from darkroom.client.schedules import ensure_schedules
 from darkroom.domain.housekeeping import Tidied
-from darkroom.domain.jobs import NewJob
-from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, LOCAL_USER, WAITING_JOBS_SCHEDULE, TaskQueue, staging_key
+from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, WAITING_JOBS_SCHEDULE, TaskQueue, staging_key
 from darkroom.domain.progress import JobStatus
 from darkroom.housekeeping.housekeeper import KEEP_FAILED, Housekeeper
 from darkroom.records.sqlite import SqliteRecords
@@ -67,18 +66,7 @@ async def test_a_job_terminated_before_anything_opened_it_has_failed(
     skipping_client: TemporalClient, home: Path
 ) -> None:
     async with running_stack(skipping_client, home) as stack:
-        job_id = uuid4()
-        await stack.parts.records.create_job(
-            NewJob(
-                job_id=job_id,
-                job_type="pipeline_stage",
-                user_id=LOCAL_USER,
-                production_id=None,
-                document={"stages": [{"prompt": "a lemon", "quantity": 2}]},
-                total_images=2,
-                priority=3,
-            )
-        )
+        job_id = await stack.stored({"stages": [{"prompt": "a lemon", "quantity": 2}]})
         # On a queue that nobody serves, so that it is never opened.
         handle = await stack.temporal.start_workflow(
             "PipelineJobWorkflow", id=f"job-{job_id}", task_queue="nobody", args=[{"job_id": str(job_id)}]

@@ -44,7 +44,7 @@ async def test_the_row_shows_the_last_image_of_a_burst_without_another_settlemen
 
         try:
             await until(settled, "three pictures to be settled")
-            await until(shown, "the row to show them", seconds=2)
+            await until(shown, "the row to show them")
         finally:
             provider.let_go.set()
         assert (await stack.end_of(job_id)).delivered == 4

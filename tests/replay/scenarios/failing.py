@@ -1,5 +1,6 @@
 """Jobs that fail, and runs that may not begin."""
 
+from pydantic import JsonValue
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
@@ -12,11 +13,10 @@ from tests.replay.application import (
     TaskQueue,
     UploadInput,
     job_workflow_id,
-    stored,
 )
 from tests.replay.server import Server
 
-DOCUMENT: dict[str, object] = {"stages": [{"prompt": "x", "quantity": 2}]}
+DOCUMENT: dict[str, JsonValue] = {"stages": [{"prompt": "x", "quantity": 2}]}
 
 
 async def permanent_fault(server: Server) -> None:
@@ -48,7 +48,7 @@ async def insufficient_credits(server: Server) -> None:
 async def rejected(server: Server) -> None:
     """A front end's order that is wrong fails when it opens."""
     async with server.stack() as stack:
-        job_id = await stored(stack, {"stages": [{"prompt": "", "quantity": 2}]})
+        job_id = await stack.stored({"stages": [{"prompt": "", "quantity": 2}]})
         await stack.client.start_waiting_jobs()
         await stack.client.result(job_id)
 
@@ -56,7 +56,7 @@ async def rejected(server: Server) -> None:
 async def superseded_at_open(server: Server) -> None:
     """Cancelled before its workflow came: the late run does nothing."""
     async with server.stack() as stack:
-        job_id = await stored(stack, DOCUMENT)
+        job_id = await stack.stored(DOCUMENT)
         await stack.client.cancel(job_id)
         handle = await stack.temporal.start_workflow(
             "PipelineJobWorkflow", JobInput(job_id=job_id), id=job_workflow_id(job_id), task_queue=TaskQueue.ORCHESTRATE

@@ -1,6 +1,6 @@
 """What Temporal Schedules start."""
 
-from tests.replay.application import TaskQueue, plant, stored
+from tests.replay.application import TaskQueue, plant
 from tests.replay.server import Server
 
 
@@ -15,6 +15,6 @@ async def housekeeping(server: Server) -> None:
 async def waiting_jobs(server: Server) -> None:
     """A front end's order is found and started."""
     async with server.stack() as stack:
-        job_id = await stored(stack, {"stages": [{"prompt": "x", "quantity": 2}]})
+        job_id = await stack.stored({"stages": [{"prompt": "x", "quantity": 2}]})
         await stack.temporal.execute_workflow("StartWaitingJobsWorkflow", id="look", task_queue=TaskQueue.ORCHESTRATE)
         await stack.client.result(job_id)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tests.support.fakes.as_process import serve
 from tests.support.fakes.http import (
     NOTHING,
     SILENCE,
@@ -33,7 +34,6 @@ from tests.support.fakes.http import (
     json_answer,
     page,
     picture,
-    serve,
     stalled,
 )
 

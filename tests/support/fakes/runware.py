@@ -25,6 +25,7 @@ from email.utils import format_datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from tests.support.fakes.as_process import serve
 from tests.support.fakes.http import (
     KEY,
     NOTHING,
@@ -38,7 +39,6 @@ from tests.support.fakes.http import (
     json_answer,
     page,
     picture,
-    serve,
     stalled,
 )
 

@@ -5,11 +5,7 @@ import contextlib
 import io
 import json
 import os
-import random
-import signal
-import socket
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,125 +22,19 @@ from darkroom.client.jobs import Client
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.names import job_workflow_id
 from darkroom.domain.receipts import Receipt
-from darkroom.embedded.server import HOST, ServerProcess
 from darkroom.settings import Settings
+from tests.support.commands import ROOT, Ended, run, starter
 from tests.support.programs import temporal_binary
 from tests.support.records.invariants import broken
 from tests.support.records.reading import FileTables, ProjectTables, Reading
+from tests.support.stacks.temporal_server import TemporalServer
+from tests.support.stacks.worker_process import WorkerProcess
 from tests.support.supabase.local import LocalSupabase
 from tests.support.until import until
 from workflows.pipeline_job import PipelineJobWorkflow
 
-ROOT = Path(__file__).parents[3]
 OPENING_BALANCE = 100_000
 PRICE = 20
-PORTS = range(20_000, 32_000)
-"""Below the ports that systems give to outgoing connections: a server that is killed finds its port free again."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a program left."""
-
-    status: int
-    out: str
-    err: str
-
-
-async def run(*command: str, environment: Mapping[str, str], seconds: float) -> Ended:
-    """Run a program with exactly this environment; it must end in time."""
-    process = await asyncio.create_subprocess_exec(
-        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    output, errors = await asyncio.wait_for(process.communicate(), seconds)
-    assert process.returncode is not None
-    return Ended(process.returncode, output.decode(), errors.decode())
-
-
-async def starter(*arguments: str, environment: Mapping[str, str]) -> Ended:
-    """Run a command of `starter.py`."""
-    return await run(sys.executable, str(ROOT / "starter.py"), *arguments, environment=environment, seconds=20)
-
-
-class TemporalServer:
-    """The dev server on its own file: killed, it goes on where it was."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._ports = free_ports(2)
-        self._process: asyncio.subprocess.Process | None = None
-        self.address = f"{HOST}:{self._ports[0]}"
-
-    async def start(self) -> None:
-        running = ServerProcess(self._home, *self._ports)
-        await running.until_it_answers(await running.start())
-        self._process = running.process
-
-    async def kill(self) -> None:
-        """SIGKILL."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
-
-
-class WorkerProcess:
-    """A worker in its own process, its log in a file."""
-
-    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
-        self._home = home
-        self._environment = environment
-        self._process: asyncio.subprocess.Process | None = None
-        self._starts = 0
-
-    @property
-    def log_file(self) -> Path:
-        """What the worker that was started last wrote."""
-        return self._home / f"worker-{self._starts}.log"
-
-    async def start(
-        self, settings: Mapping[str, object], *, program: Sequence[str] = ("worker.py",), wait: bool = True
-    ) -> None:
-        """Start it; settings are given by their names in the environment."""
-        self._starts += 1
-        arguments = [str(ROOT / program[0]), *program[1:]] if program[0].endswith(".py") else list(program)
-        environment = {
-            **self._environment,
-            "DARKROOM_HOME": str(self._home),
-            "OFFLINE_SIZE": "64x64",
-            "LOG_FORMAT": "json",
-            **{name: str(value) for name, value in settings.items()},
-        }
-        with self.log_file.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *arguments, cwd=self._home, env=environment, stdout=log, stderr=log
-            )
-        if wait:
-            await until(self._has_started, "the worker to start", 30)
-
-    async def kill(self) -> None:
-        """SIGKILL."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
-
-    async def stop(self, seconds: float = 30) -> int:
-        """SIGTERM; gives the exit status."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self._process.wait(), seconds)
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """The log lines of this event, of the worker that was started last."""
-        return _events(self.log_file, name)
-
-    def all_events(self, name: str) -> list[dict[str, Any]]:
-        """The log lines of this event, of this worker and of those that it replaced."""
-        return [event for log in sorted(self._home.glob("worker-*.log")) for event in _events(log, name)]
-
-    async def _has_started(self) -> bool:
-        assert self._process is not None
-        assert self._process.returncode is None, self.log_file.read_text("utf-8")
-        return bool(self.events("worker started"))
 
 
 @dataclass
@@ -294,20 +184,3 @@ async def running_darkroom(home: Path, supabase: LocalSupabase | None = None) ->
         )
         cleanup.push_async_callback(darkroom.kill_workers)
         yield darkroom
-
-
-def _events(log: Path, name: str) -> list[dict[str, Any]]:
-    lines = log.read_text("utf-8").splitlines()
-    found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
-    return [line for line in found if line.get("event") == name]
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports that nobody has now and that no outgoing connection takes."""
-    found: list[int] = []
-    while len(found) < number:
-        port = random.choice(PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((HOST, port))
-            found.append(port)
-    return found

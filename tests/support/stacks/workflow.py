@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from pydantic import JsonValue
 from temporalio.client import Client as TemporalClient
 from temporalio.client import WorkflowHandle
 from temporalio.worker import Interceptor
 
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.jobs import Client
-from darkroom.domain.jobs import JobRow
+from darkroom.domain.jobs import JobRow, NewJob
 from darkroom.domain.names import LOCAL_USER, job_workflow_id
 from darkroom.domain.receipts import Receipt
 from darkroom.providers import ImageProvider
@@ -55,6 +56,22 @@ class WorkflowStack:
         self.provider.gate.clear()
         job_id = await self.order(*quantities, **extra)
         await self.provider.until_calls(calls)
+        return job_id
+
+    async def stored(self, document: Mapping[str, JsonValue], webhook_url: str | None = None) -> UUID:
+        """A pending job that no workflow has been started for, as a front end inserts it."""
+        job_id = uuid4()
+        job = NewJob(
+            job_id=job_id,
+            job_type="pipeline_stage",
+            user_id=self.user_id,
+            production_id=None,
+            document=dict(document),
+            total_images=2,
+            priority=3,
+            webhook_url=webhook_url,
+        )
+        assert await self.parts.records.create_job(job)
         return job_id
 
     def handle(self, job_id: UUID) -> WorkflowHandle[PipelineJobWorkflow, Receipt]:

@@ -6,8 +6,9 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.support.programs import required
-from tests.support.supabase.processes import HOST, Lifeline, Server, free_port
+from tests.support.supabase.processes import HOST, Lifeline, Server
 
 PARTS = Path(__file__).parents[2] / "node_modules"
 POOL = 20

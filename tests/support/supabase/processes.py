@@ -3,9 +3,7 @@
 import contextlib
 import os
 import pwd
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +13,6 @@ import psutil
 
 HOST = "127.0.0.1"
 PATIENCE = 30.0
-PORTS = range(20_000, 32_000)
-"""Below the ports that systems give to outgoing connections: a server that is killed finds its port free again."""
 
 # Reading ends when the one who started it is gone, however that came about. QUIT is what PostgreSQL calls an immediate
 # shutdown, and it frees its shared memory, which KILL would not; KILL is for those who were started ignoring QUIT.
@@ -144,16 +140,6 @@ def _lives(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-def free_port() -> int:
-    """A port on the loopback address that nobody listens on."""
-    while True:
-        port = random.choice(PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((HOST, port))
-            return port
 
 
 def is_root() -> bool:

@@ -1,0 +1,96 @@
+"""Tokens of a project's users, checked against the keys that the project publishes."""
+
+import hmac
+import json
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm
+from temporalio.client import Client
+
+from tests.support.stacks.api import running_api
+
+
+def signed_with_the_public_key(claims: dict[str, Any], public: str) -> str:
+    """A token whose author takes the project's public key for a shared secret; PyJWT refuses to make one."""
+    header = {"alg": "HS256", "typ": "JWT", "kid": "project-1"}
+    parts = [urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in (header, claims)]
+    signature = hmac.digest(public.encode(), ".".join(parts).encode(), "sha256")
+    return ".".join([*parts, urlsafe_b64encode(signature).decode().rstrip("=")])
+
+
+class ProjectKeys(BaseHTTPRequestHandler):
+    """A project's JWKS, as Supabase serves it."""
+
+    document: ClassVar[dict[str, Any]] = {}
+    asked = 0
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        body = json.dumps(self.document).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def project_key() -> Iterator[tuple[ec.EllipticCurvePrivateKey, str]]:
+    """An asymmetric key of a project, and the address of its JWKS."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = {**json.loads(ECAlgorithm.to_jwk(key.public_key())), "kid": "project-1", "alg": "ES256", "use": "sig"}
+    ProjectKeys.document, ProjectKeys.asked = {"keys": [public]}, 0
+    server = ThreadingHTTPServer(("127.0.0.1", 0), ProjectKeys)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield key, f"http://127.0.0.1:{server.server_port}/jwks.json"
+    server.shutdown()
+    server.server_close()
+
+
+async def test_asymmetric_tokens_are_checked_against_the_projects_keys(
+    temporal: Client, tmp_path: Path, project_key: tuple[ec.EllipticCurvePrivateKey, str]
+) -> None:
+    key, address = project_key
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    claims = {"sub": str(uuid4()), "aud": "authenticated", "exp": time.time() + 60}
+    right = jwt.encode(claims, key, "ES256", headers={"kid": "project-1"})
+    public = json.dumps(ProjectKeys.document["keys"][0])
+    wrong = [
+        jwt.encode(claims, stranger, "ES256", headers={"kid": "project-1"}),
+        jwt.encode(claims, stranger, "ES256", headers={"kid": "of-nobody"}),
+        signed_with_the_public_key(claims, public),
+        jwt.encode(claims, "", "none", headers={"kid": "project-1"}),
+        jwt.encode(claims, rsa.generate_private_key(65537, 2048), "RS256", headers={"kid": "project-1"}),
+    ]
+    settings = {"api_host": "0.0.0.0", "supabase_jwks_url": address}
+    async with running_api(temporal, tmp_path, workers=False, settings=settings) as api:
+        assert (await api.http.get("/api/jobs", headers=api.as_user(right))).status_code == 200
+        for bad in wrong:
+            assert (await api.http.get("/api/jobs", headers=api.as_user(bad))).status_code == 401
+        assert (await api.http.get("/api/jobs", headers=api.as_user(right))).status_code == 200
+        # An invented key id makes us ask again once in a while, not at each request.
+        for _ in range(20):
+            await api.http.get("/api/jobs", headers=api.as_user(wrong[1]))
+        assert ProjectKeys.asked <= 2
+
+
+async def test_an_unreachable_project_is_an_outage_and_no_refusal(temporal: Client, tmp_path: Path) -> None:
+    settings = {"api_host": "0.0.0.0", "supabase_jwks_url": "http://127.0.0.1:1/jwks.json"}
+    key = ec.generate_private_key(ec.SECP256R1())
+    claims = {"sub": str(uuid4()), "aud": "authenticated", "exp": time.time() + 60}
+    token = jwt.encode(claims, key, "ES256", headers={"kid": "project-1"})
+    async with running_api(temporal, tmp_path, workers=False, settings=settings) as api:
+        answer = await api.http.get("/api/jobs", headers=api.as_user(token))
+        assert (answer.status_code, answer.json()["retryable"]) == (503, True)
