@@ -1,4 +1,4 @@
-# The worker and the command line. `docker build -t darkroom .`
+# The worker, the HTTP API with its page, and the command line. `docker build -t darkroom .`
 
 FROM python:3.13-slim-trixie AS packages
 COPY requirements-runtime.lock /
@@ -14,6 +14,7 @@ RUN groupadd --gid 10001 darkroom \
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
 COPY . .
+RUN ln -s /app/starter.py /opt/venv/bin/darkroom
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -24,6 +25,6 @@ STOPSIGNAL SIGTERM
 # Healthy: the worker asks Temporal for work. One that starts, or drains after SIGTERM, does not.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
   CMD ["python", "-c", "import os, re, urllib.request as web; page = web.urlopen('http://127.0.0.1:' + os.environ['METRICS_PORT'] + '/metrics', timeout=4).read().decode(); raise SystemExit(not re.search('^temporal_num_pollers.* [1-9]', page, re.M))"]
-# `docker run darkroom starter.py --help` runs the command line.
+# `docker run --entrypoint darkroom darkroom --help` runs the command line.
 ENTRYPOINT ["python"]
 CMD ["worker.py"]

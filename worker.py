@@ -3,8 +3,8 @@
     python worker.py [--role all|orchestrate|generate|publish] ...
 
 It takes no new work on the first signal and leaves when what is under way is finished; on the second it
-leaves at once, and Temporal gives its work to another worker. Exit status: 0 stopped, 2 wrong settings,
-3 no Temporal server.
+leaves at once, and Temporal gives its work to another worker. Exit status: 0 stopped, 1 records or storage
+cannot be used, 2 wrong settings, 3 no Temporal server, 130 left at once.
 """
 
 import argparse

@@ -31,17 +31,6 @@ from darkroom.storage import Storage
 log = structlog.get_logger(__name__)
 
 
-class Unwanted:
-    """Set when nobody wants the call any more; a call that has begun is finished all the same."""
-
-    def __init__(self) -> None:
-        self.flag = False
-
-    def set(self) -> None:
-        """Say that the call need not begin."""
-        self.flag = True
-
-
 class CallRecords(ImageRecords, MaterialRecords, Protocol):
     """Calls, and what they are made from."""
 
@@ -67,8 +56,12 @@ class ProviderCalls:
         self._unstaged: dict[str, tuple[bytes, str]] = {}
         self._staging = asyncio.Lock()
 
-    async def make(self, image: GenerateInput, unwanted: Unwanted) -> GenerateResult:
+    async def make(self, image: GenerateInput, cancelled: asyncio.Event) -> GenerateResult:
         """One image, or why there is none.
+
+        Args:
+            image: which one.
+            cancelled: set when the call need not begin; one that has begun is finished all the same.
 
         Raises:
             ProviderUnavailable: and other passing troubles; Temporal tries again.
@@ -89,7 +82,7 @@ class ProviderCalls:
             model=None if provider is None else provider.model,
             attempt=activity.info().attempt,
         )
-        if unwanted.flag:
+        if cancelled.is_set():
             return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it began")
         begun = await self._records.begin_attempt(attempt, looked=False)
         if begun.begin is Begin.LOOK:

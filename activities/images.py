@@ -6,7 +6,7 @@ from typing import Protocol
 import structlog
 from temporalio import activity
 
-from activities.calls import ProviderCalls, SharedCalls, Unwanted
+from activities.calls import ProviderCalls, SharedCalls
 from activities.errors import at_the_edge
 from activities.liveness import finish_despite_cancel
 from activities.refreshing import RowRefresher
@@ -95,10 +95,10 @@ class ImageActivities:
             else:
                 if result.outcome is not Outcome.HELD:
                     return result
-        unwanted = Unwanted()
-        call = asyncio.create_task(self._calls.make(image, unwanted))
+        cancelled = asyncio.Event()
+        call = asyncio.create_task(self._calls.make(image, cancelled))
         self._shared.add(key, call)
-        made = await finish_despite_cancel(call, on_cancel=unwanted.set)
+        made = await finish_despite_cancel(call, on_cancel=cancelled.set)
         if made.outcome is Outcome.GENERATED and self._settles_here:
             self._unsettled[image.key.staging] = None
             if len(self._unsettled) > MOST_UNSETTLED:

@@ -27,7 +27,7 @@ START_PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class ApiProcess:
-    """`python -m darkroom.api` on the ground's records and server."""
+    """`python -m darkroom.api` on the server's records and server."""
 
     port: int
     pid: int
@@ -39,14 +39,14 @@ class ApiProcess:
 
 
 @asynccontextmanager
-async def running_api(ground: BenchServer) -> AsyncIterator[ApiProcess]:
+async def running_api(server: BenchServer) -> AsyncIterator[ApiProcess]:
     """The API in a process of its own."""
     with closing(socket.create_server((HOST, 0))) as probe:
         port = int(probe.getsockname()[1])
     environment = {
         "PATH": os.environ["PATH"],
-        "DARKROOM_HOME": str(ground.home),
-        "TEMPORAL_ADDRESS": ground.address,
+        "DARKROOM_HOME": str(server.home),
+        "TEMPORAL_ADDRESS": server.address,
         "IMAGE_PROVIDER": "offline",
         "API_PORT": str(port),
         "API_CHANGES_PER_MINUTE": "100000",
@@ -79,16 +79,16 @@ async def following(bench: Bench) -> list[Figure]:
     seen: list[Followed] = []
     grown: list[int] = []
     async with (
-        bench.ground("following") as ground,
-        bench.warm_worker(ground, Kind.DARKROOM, work),
-        running_api(ground) as api,
+        bench.server("following") as server,
+        bench.warm_worker(server, Kind.DARKROOM, work),
+        running_api(server) as api,
     ):
         # The first follower loads code and opens connections; what grows after that is theirs.
-        await _job(ground, work, api, 1)
+        await _job(server, work, api, 1)
         for _ in range(bench.count(2, 1)):
-            alone.append((await _job(ground, work, api, 0))[0])
+            alone.append((await _job(server, work, api, 0))[0])
             before = api.resident
-            seconds, told = await _job(ground, work, api, clients)
+            seconds, told = await _job(server, work, api, clients)
             grown.append(api.resident - before)
             followed.append(seconds)
             seen += told
@@ -129,10 +129,10 @@ async def following(bench: Bench) -> list[Figure]:
     ]
 
 
-async def _job(ground: BenchServer, work: Work, api: ApiProcess, clients: int) -> tuple[float, list[Followed]]:
+async def _job(server: BenchServer, work: Work, api: ApiProcess, clients: int) -> tuple[float, list[Followed]]:
     """One job with so many followers: the seconds that it took, and what they saw."""
     job_id = uuid4()
-    client = ground.parts.client(ground.temporal)
+    client = server.parts.client(server.temporal)
     stage = {"prompt": f"job-{job_id}", "quantity": work.images}
     began = time.perf_counter()
     checked = await client.check({"stages": [stage] * work.stages}, LOCAL_USER)
@@ -153,9 +153,9 @@ async def ordering(bench: Bench) -> list[Figure]:
     at_once = bench.count(50, 5)
     work = Work(stages=1, images=1)
     async with (
-        bench.ground("ordering") as ground,
-        bench.warm_worker(ground, Kind.DARKROOM, work),
-        running_api(ground) as api,
+        bench.server("ordering") as server,
+        bench.warm_worker(server, Kind.DARKROOM, work),
+        running_api(server) as api,
     ):
         await _order(api, [str(uuid4()) for _ in range(5)])
         seconds, jobs = [], []
@@ -165,9 +165,9 @@ async def ordering(bench: Bench) -> list[Figure]:
             jobs += [job for _, job in answers]
         same = {job for _, job in await _order(api, [str(uuid4())] * at_once)}
         for job in jobs:
-            await ground.parts.client(ground.temporal).result(job)
-        stored = [await ground.parts.records.job(job) for job in set(jobs)]
-        findings = await ground.parts.records.audit()
+            await server.parts.client(server.temporal).result(job)
+        stored = [await server.parts.records.job(job) for job in set(jobs)]
+        findings = await server.parts.records.audit()
     once = len(set(jobs)) == len(jobs) and all(row is not None and row.completed_images == 1 for row in stored)
     exact = once and not findings
     what = f"POST /api/jobs, {at_once} at once"

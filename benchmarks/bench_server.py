@@ -159,7 +159,7 @@ class BenchServer:
 
 
 @asynccontextmanager
-async def prepared_ground(home: Path, project: ProjectKey | None = None) -> AsyncIterator[BenchServer]:
+async def bench_server(home: Path, project: ProjectKey | None = None) -> AsyncIterator[BenchServer]:
     """A server on free ports, and a user who can pay for everything."""
     settings = bench_settings(home)
     async with embedded_server(settings, port=0, ui_port=0) as server:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.bench_server import BenchServer, Run, WorkerProcess, prepared_ground
+from benchmarks.bench_server import BenchServer, Run, WorkerProcess, bench_server
 from benchmarks.figures import Asked, Figure, Side, median, over
 from benchmarks.plain_loop import LoopResult, measure_plain
 from benchmarks.projects import ProjectKey
@@ -29,20 +29,20 @@ class Bench:
         return quick if self.quick else full
 
     @asynccontextmanager
-    async def ground(self, name: str, project: ProjectKey | None = None) -> AsyncIterator[BenchServer]:
+    async def server(self, name: str, project: ProjectKey | None = None) -> AsyncIterator[BenchServer]:
         """A fresh server in a folder of its own; the records there too, or in a project."""
-        async with prepared_ground(self.folder / name, project) as ground:
-            yield ground
+        async with bench_server(self.folder / name, project) as server:
+            yield server
 
     async def plain(self, name: str, work: Work) -> LoopResult:
         """The work in the plain loop."""
         return await measure_plain(work, self.folder / f"plain-{name}")
 
     @asynccontextmanager
-    async def warm_worker(self, ground: BenchServer, kind: Kind, work: Work) -> AsyncIterator[WorkerProcess]:
+    async def warm_worker(self, server: BenchServer, kind: Kind, work: Work) -> AsyncIterator[WorkerProcess]:
         """A worker that has done a small job before."""
-        async with ground.worker(kind, work) as worker:
-            await ground.run(worker, Work(stages=1, images=min(ENOUGH_TO_WARM_UP, work.images)), warm_up=True)
+        async with server.worker(kind, work) as worker:
+            await server.run(worker, Work(stages=1, images=min(ENOUGH_TO_WARM_UP, work.images)), warm_up=True)
             yield worker
 
 
@@ -55,13 +55,13 @@ async def throughput(bench: Bench) -> list[Figure]:
     large = Work(stages=3, images=bench.count(200, 8))
     figures = []
     async with (
-        bench.ground("throughput") as ground,
-        bench.warm_worker(ground, Kind.DARKROOM, small) as ours,
-        bench.warm_worker(ground, Kind.BARE, small) as bare,
+        bench.server("throughput") as server,
+        bench.warm_worker(server, Kind.DARKROOM, small) as ours,
+        bench.warm_worker(server, Kind.BARE, small) as bare,
     ):
         for work, repeats in ((small, bench.count(3, 1)), (large, 1)):
             # In turns, so that whatever else this machine does meanwhile hits both.
-            turns = [(await ground.run(ours, work), await ground.run(bare, work)) for _ in range(repeats)]
+            turns = [(await server.run(ours, work), await server.run(bare, work)) for _ in range(repeats)]
             plain = await bench.plain(f"throughput-{work.total}", work)
             figures.append(_rate(work, [run for run, _ in turns], [run for _, run in turns], plain))
             if work is small:
@@ -123,11 +123,11 @@ async def overhead(bench: Bench) -> list[Figure]:
 
 
 async def _overhead(bench: Bench, name: str, what: str, work: Work, bound: float) -> Figure:
-    async with bench.ground(name) as ground:
-        async with bench.warm_worker(ground, Kind.DARKROOM, work) as worker:
-            ours = await ground.run(worker, work)
-        async with bench.warm_worker(ground, Kind.BARE, work) as worker:
-            bare = await ground.run(worker, work)
+    async with bench.server(name) as server:
+        async with bench.warm_worker(server, Kind.DARKROOM, work) as worker:
+            ours = await server.run(worker, work)
+        async with bench.warm_worker(server, Kind.BARE, work) as worker:
+            bare = await server.run(worker, work)
     plain = await bench.plain(name, work)
     return Figure(
         name=name,
@@ -146,12 +146,12 @@ async def memory(bench: Bench) -> list[Figure]:
     """The worker's peak with every stage's 25 calls answering 2 MB at the same moment."""
     wait = 0.3 if bench.quick else 3.0
     work = Work(stages=3, images=bench.count(50, 3), shortest=wait, longest=wait, sample=Sample.HEAVY)
-    async with bench.ground("memory") as ground:
-        async with ground.worker(Kind.DARKROOM, work) as worker:
-            await ground.run(worker, work)
+    async with bench.server("memory") as server:
+        async with server.worker(Kind.DARKROOM, work) as worker:
+            await server.run(worker, work)
             ours = worker.peak_bytes
-        async with ground.worker(Kind.BARE, work) as worker:
-            await ground.run(worker, work)
+        async with server.worker(Kind.BARE, work) as worker:
+            await server.run(worker, work)
             bare = worker.peak_bytes
     plain = await bench.plain("memory", work)
     return [
@@ -185,9 +185,9 @@ class Sized:
 async def size(bench: Bench) -> list[Figure]:
     """One stage of 2,000 images beside one of 150: exact, bounded in history, time and memory."""
     small, large = Work(stages=1, images=bench.count(150, 10)), Work(stages=1, images=bench.count(2_000, 30))
-    async with bench.ground("size") as ground:
-        little, bare_little = [await _sized(bench, ground, kind, small) for kind in Kind]
-        much, bare_much = [await _sized(bench, ground, kind, large) for kind in Kind]
+    async with bench.server("size") as server:
+        little, bare_little = [await _sized(bench, server, kind, small) for kind in Kind]
+        much, bare_much = [await _sized(bench, server, kind, large) for kind in Kind]
     plain = await bench.plain("size", large)
     what = f"{large.total:,} in a stage: "
     beside = f"those of {small.total}"
@@ -236,6 +236,6 @@ async def size(bench: Bench) -> list[Figure]:
     ]
 
 
-async def _sized(bench: Bench, ground: BenchServer, kind: Kind, work: Work) -> Sized:
-    async with bench.warm_worker(ground, kind, work) as worker:
-        return Sized(run=await ground.run(worker, work), peak=worker.peak_bytes)
+async def _sized(bench: Bench, server: BenchServer, kind: Kind, work: Work) -> Sized:
+    async with bench.warm_worker(server, kind, work) as worker:
+        return Sized(run=await server.run(worker, work), peak=worker.peak_bytes)

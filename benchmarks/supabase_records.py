@@ -5,7 +5,7 @@ from benchmarks.measurements import Bench
 from benchmarks.projects import ProjectKey
 from benchmarks.work import Work
 from benchmarks.worker_process import Kind
-from tests.supabase.project import running_project
+from tests.support.supabase.project import running_project
 
 AN_IMAGE = ("darkroom_begin_attempt", "darkroom_attach", "darkroom_settle")
 
@@ -17,8 +17,8 @@ async def supabase(bench: Bench) -> list[Figure]:
         project.migrate()
         key = ProjectKey(url=project.url, service_role_key=project.service_role_key)
         async with (
-            bench.ground("sqlite") as in_sqlite,
-            bench.ground("postgrest", key) as in_postgres,
+            bench.server("sqlite") as in_sqlite,
+            bench.server("postgrest", key) as in_postgres,
             bench.warm_worker(in_sqlite, Kind.DARKROOM, work) as one,
             bench.warm_worker(in_postgres, Kind.DARKROOM, work) as other,
         ):

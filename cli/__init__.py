@@ -1,1 +1,1 @@
-"""The command line: what `starter.py` runs."""
+"""The command line: what `darkroom` and `starter.py` run."""

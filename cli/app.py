@@ -4,15 +4,18 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Annotated
 
 import typer
 from temporalio.service import RPCError, RPCStatusCode
 from typer import rich_utils
 from typer.exceptions import TyperException
 
-from cli import demo, doctor, jobs, keys, money, orders, results, stack, statistics, webhooks
+from cli import demo, deployment, doctor, jobs, keys, money, orders, results, stack, statistics, webhooks
+from cli.invocation import COMMAND, installed, invoked_as
 from cli.output import ACCENT, complain, tolerate_any_character
-from cli.statuses import Status, epilog, paragraphs, status_of
+from cli.statuses import InputRejected, Status, epilog, paragraphs, status_of
+from darkroom._version import __version__
 from darkroom.domain.errors import DarkroomError
 
 for _style in ("OPTION", "SWITCH", "NEGATIVE_OPTION", "NEGATIVE_SWITCH", "COMMANDS_TABLE_FIRST_COLUMN"):
@@ -23,9 +26,8 @@ for _style in ("REQUIRED_SHORT", "REQUIRED_LONG"):
     setattr(rich_utils, f"STYLE_{_style}", ACCENT)
 
 app = typer.Typer(
-    name="starter.py",
+    name=COMMAND,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -41,8 +43,10 @@ app = typer.Typer(
     ),
 )
 
-_ORDER, _LOOK, _STEER = "Order", "Look", "Steer"
+_ORDER, _LOOK, _STEER, _DEPLOY = "Order", "Look", "Steer", "Deploy"
 _DONE, _NOT_ALL, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW, _INTERRUPTED = Status
+_COMPLETION = frozenset({"--install-completion", "--show-completion"})
+_COMPLETE_VARIABLE = "_DARKROOM_COMPLETE"
 _STEERING = (_DONE, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW)
 
 
@@ -115,6 +119,39 @@ _add(
 app.add_typer(money.commands, name="credits", rich_help_panel=_STEER)
 app.add_typer(keys.commands, name="keys", rich_help_panel=_STEER)
 app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=_STEER)
+_add(
+    _DEPLOY,
+    deployment.worker,
+    "worker --role generate --role publish",
+    *(_DONE, _WRONG, _NO_SERVER, _INTERRUPTED),
+    done="stopped by Ctrl-C or SIGTERM",
+    interrupted="left at once",
+)
+_add(
+    _DEPLOY,
+    deployment.api,
+    "api",
+    *(_DONE, _WRONG, _NOT_NOW),
+    done="stopped by Ctrl-C or SIGTERM",
+    not_now="the port is in use",
+)
+_add(_DEPLOY, deployment.migrations, "migrations supabase/migrations", _DONE, _WRONG)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"{COMMAND} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What the command itself takes, before any of its commands; its help stands above."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,16 +160,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tolerate_any_character((sys.stdout, sys.stderr))
     as_json = "--json" in given
     try:
-        return _status(app(given, prog_name="starter.py", standalone_mode=False))
+        return _status(_run(given))
     except TyperException as error:
         # Asked for nothing at all, the help is printed already.
-        return complain(error.format_message(), _WRONG, as_json=as_json) if str(error) else int(_WRONG)
+        return complain(_in_words(error), _WRONG, as_json=as_json) if str(error) else int(_WRONG)
     except DarkroomError as error:
         return complain(str(error), status_of(error), as_json=as_json)
     except RPCError as error:
         away = error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
         status = _NO_SERVER if away else _NOT_NOW
         return complain(f"the Temporal server answers: {error.message or error.status.name}", status, as_json=as_json)
+
+
+def _run(given: list[str]) -> object:
+    name = invoked_as()
+    if _COMPLETION.intersection(given[:1]):
+        if not installed():
+            raise InputRejected(given[0], "shells complete the installed command: `pip install .`, then `darkroom`")
+        name = COMMAND  # the name that the shell looks for, whatever path was typed
+    return app(given, prog_name=name, complete_var=_COMPLETE_VARIABLE, standalone_mode=False)
+
+
+def _in_words(error: TyperException) -> str:
+    """What is wrong with the command line; a mistyped option is told like a mistyped command."""
+    option, close = getattr(error, "option_name", None), getattr(error, "possibilities", None)
+    if not (option and close):
+        return error.format_message()
+    return f"No such option {option!r}. Did you mean {', '.join(repr(one) for one in close)}?"
 
 
 def _status(returned: object) -> int:

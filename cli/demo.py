@@ -13,6 +13,7 @@ from cli.contact_sheet import contact_sheet
 from cli.demo_orders import TITLE, Demo, DemoOrder, pictures, prepare
 from cli.display import Watched
 from cli.following import follow
+from cli.invocation import command
 from cli.jobs import ending
 from cli.output import Output, as_value, plural
 from cli.results import export
@@ -129,7 +130,7 @@ class _FirstPicture:
 def _interrupted(submitted: Submitted, output: Output) -> Status:
     output.say()
     output.say("stopping: calls under way are finished; Ctrl-C again leaves at once")
-    output.say(f"job {submitted.job_id} goes on with: python starter.py up")
+    output.say(f"job {submitted.job_id} goes on with: {command('up')}")
     output.result({"job_id": str(submitted.job_id), "interrupted": True})
     return Status.INTERRUPTED
 
@@ -163,4 +164,4 @@ async def _conclude(
     output.say(f"pictures       {folder}")
     output.say(f"contact sheet  {sheet}")
     output.say(f"first picture after {clock.first} s, everything after {clock.seconds} s", style="quiet")
-    output.say("the job's history stays: `python starter.py up` shows it in the Temporal Web UI", style="quiet")
+    output.say("the job's history stays: `darkroom up` shows it in the Temporal Web UI", style="quiet")

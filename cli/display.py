@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cli.invocation import as_started
 from cli.output import plural, seconds_left
 from darkroom.domain.progress import JobStatus, Progress, StageProgress
 from darkroom.domain.rounds import StageStatus
@@ -140,7 +141,10 @@ def _headline(progress: Progress, source: str) -> Text:
     head = Text(f"job {progress.job_id}", no_wrap=True, overflow="ellipsis")
     alive = progress.status is JobStatus.PROCESSING and not progress.paused
     head.append("  ")
-    head.append(how_it_stands(progress), style="accent" if alive or progress.status is JobStatus.FAILED else "strong")
+    head.append(
+        as_started(how_it_stands(progress)),
+        style="accent" if alive or progress.status is JobStatus.FAILED else "strong",
+    )
     if source == "records" and not progress.status.ended:
         head.append("  from the records", style="quiet")
     return head

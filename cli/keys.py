@@ -46,7 +46,7 @@ async def _create(settings: Settings, user_id: UUID, name: str, *, operator: boo
             await parts.client(None).open_local_account()
         elif await parts.records.account(user_id) is None:
             raise InputRejected(
-                "USER", f"{user_id} has no member row; `starter.py credits grant {user_id} N` creates one"
+                "USER", f"{user_id} has no member row; `darkroom credits grant {user_id} N` creates one"
             )
         await parts.records.add_api_key(key)
     output.say(f"key {key.key_id} of user {user_id}{', an operator' if operator else ''}; it is not shown again")
@@ -71,7 +71,7 @@ def list_keys(as_json: arguments.AsJson = False) -> None:
             made = local_time(key.created_at)
             table.add_row(str(key.key_id), str(key.user_id), key.name, "yes" if key.operator else "", made, revoked)
         if not found:
-            output.say("no keys: `starter.py keys create` makes one")
+            output.say("no keys: `darkroom keys create` makes one")
         output.result([as_value(key) for key in found], table if found else None)
 
     run(work(opened_settings()))
@@ -91,7 +91,7 @@ def revoke(key: _KEY, as_json: arguments.AsJson = False) -> None:
     async def work(settings: Settings) -> None:
         async with existing_parts(settings) as parts:
             if not await parts.records.revoke_api_key(key_id):
-                raise NotInRecords(f"there is no key {key_id}; `starter.py keys list` shows those that exist")
+                raise NotInRecords(f"there is no key {key_id}; `darkroom keys list` shows those that exist")
         output.say(f"key {key_id} is revoked")
         output.result({"key_id": str(key_id), "revoked": True})
 

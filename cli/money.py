@@ -63,7 +63,7 @@ def show(user: _USER = "local", limit: _ROWS = 20, as_json: arguments.AsJson = F
             account = await parts.records.account(user_id)
             journal = await parts.records.journal(user_id, limit)
         if account is None:
-            raise NotInRecords(f"user {user_id} has no member row; `starter.py credits grant {user_id} N` creates one")
+            raise NotInRecords(f"user {user_id} has no member row; `darkroom credits grant {user_id} N` creates one")
         output.result(
             {**as_value(account), "available": account.available, "journal": [as_value(row) for row in journal]},
             account_table(account, journal),

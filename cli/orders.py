@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from cli import arguments
 from cli.documents import read_document, read_reference
+from cli.invocation import command
 from cli.jobs import watch_to_end
 from cli.output import Output, as_value, plural
 from cli.session import opened_settings, run
@@ -111,7 +112,7 @@ async def _submit(
         submitted: dict[str, JsonValue] = as_value(taken)
         if watch:
             return await watch_to_end(parts, client, temporal, await client.job(taken.job_id), output, also=submitted)
-        output.say(f"follow it: python starter.py watch {taken.job_id}", style="quiet")
+        output.say(f"follow it: {command(f'watch {taken.job_id}')}", style="quiet")
         output.result(submitted)
         return Status.DONE
 

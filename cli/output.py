@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 from rich.theme import Theme
 
+from cli.invocation import as_started
 from cli.statuses import Status
 from darkroom.domain.errors import DarkroomError
 
@@ -42,7 +43,7 @@ class Output:
 
     def say(self, text: str = "", style: str | None = None) -> None:
         """One line for people, never wrapped, so that ids and paths can be copied."""
-        self.notes.print(Text(text, style=style or ""), soft_wrap=True)
+        self.notes.print(Text(as_started(text), style=style or ""), soft_wrap=True)
 
     def result(self, value: BaseModel | JsonValue, shown: RenderableType | None = None) -> None:
         """What the command was asked for: as JSON, or as it is shown to people."""
@@ -76,7 +77,7 @@ def complain(message: str, status: int, *, as_json: bool) -> int:
 
     With `--json` standard output gets the same as a document, so that it always carries one.
     """
-    line = one_line(message)
+    line = one_line(as_started(message))
     sys.stderr.write(f"{line}\n" if status == Status.INTERRUPTED else f"error: {line}\n")
     if as_json:
         write_json({"error": line, "exit_status": status})

@@ -30,7 +30,7 @@ _MUST_BE_MENDED = (Status.WRONG_INPUT, Status.NOT_NOW)
 
 @asynccontextmanager
 async def running_api(settings: Settings, port: int) -> AsyncIterator[None]:
-    """Run `python -m darkroom.api` while the context lasts; one that ends by itself is started again.
+    """Run `python -P -m darkroom.api` while the context lasts; one that ends by itself is started again.
 
     Raises:
         PortTaken: the port is in use.
@@ -48,7 +48,8 @@ async def running_api(settings: Settings, port: int) -> AsyncIterator[None]:
 
 class _Child:
     def __init__(self, settings: Settings, port: int) -> None:
-        # The folder we were started from may be another one than the program's.
+        # A checkout that is not installed is found by this alone: -P keeps out the folder we were started from,
+        # which may hold a darkroom.py or an api.py of the user's.
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
         home = str(settings.darkroom_home.absolute())
         self._environment = {**os.environ, "API_PORT": str(port), "DARKROOM_HOME": home, "PYTHONPATH": path}
@@ -56,7 +57,7 @@ class _Child:
 
     async def start(self) -> None:
         self._process = await processes.start_tied(
-            [sys.executable, "-m", "darkroom.api"], environment=self._environment
+            [sys.executable, "-P", "-m", "darkroom.api"], environment=self._environment
         )
 
     async def start_again_when_it_ends(self) -> None:

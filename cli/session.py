@@ -48,7 +48,7 @@ def opened_settings() -> Settings:
 
 def nothing_yet(settings: Settings) -> str:
     """What to say when there is not."""
-    return f"no records in {settings.darkroom_home} yet: `starter.py demo` or `starter.py submit` makes the first"
+    return f"no records in {settings.darkroom_home} yet: `darkroom demo` or `darkroom submit FILE` makes the first"
 
 
 async def connect_if_at_hand(settings: Settings) -> TemporalClient | None:
@@ -101,7 +101,7 @@ async def find_job(parts: Parts, given: str) -> JobRow:
         raise InputRejected("JOB", f"'{given}' is not a job's id: give its UUID, or the first 6 characters or more")
     found = await parts.records.jobs_beginning(prefix, limit=2)
     if not found:
-        raise JobNotFound(f"no job's id begins with {prefix}; `starter.py list` shows those that exist")
+        raise JobNotFound(f"no job's id begins with {prefix}; `darkroom list` shows those that exist")
     if len(found) > 1:
         raise InputRejected("JOB", f"several jobs begin with {prefix}: give more of the id")
     return found[0]

@@ -1,5 +1,6 @@
 """`up`: server, worker and records in one process, until Ctrl-C."""
 
+import shlex
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +12,7 @@ from temporalio.client import Client as TemporalClient
 from temporalio.service import RPCError
 
 from cli import arguments
+from cli.invocation import command
 from cli.output import Output, plural
 from cli.serving import running_api
 from cli.session import opened_settings, run
@@ -123,8 +125,8 @@ def _introduce(
         output.say(f"Web UI    {server.ui_url}")
     if waiting:
         output.say(f"goes on   {plural(waiting, 'unfinished job')}")
-    where = "" if str(home) == ".darkroom" else f"DARKROOM_HOME={home} "
-    output.say(f"submit    {where}python starter.py submit order.json --watch")
+    where = "" if str(home) == ".darkroom" else f"DARKROOM_HOME={shlex.quote(str(home))} "
+    output.say(f"submit    {where}{command('submit order.json --watch')}")
     output.say("stop      Ctrl-C; twice to leave at once", style="quiet")
     output.say()
     document: dict[str, Any] = {
@@ -160,6 +162,6 @@ async def _take_leave(parts: Parts, output: Output) -> None:
     if len(rows) > 20:
         output.say(f"and {plural(len(rows) - 20, 'more job')}")
     if rows:
-        output.say(f"{plural(len(rows), 'job goes', 'jobs go')} on at the next `starter.py up`")
+        output.say(f"{plural(len(rows), 'job goes', 'jobs go')} on at the next `darkroom up`")
     waiting = f"waiting for {plural(under_way, 'call')} under way; " if under_way else "stopping; "
     output.say(f"{waiting}Ctrl-C again leaves at once")

@@ -4,6 +4,9 @@ import inspect
 from collections.abc import Callable
 from enum import IntEnum
 
+from rich.markup import escape
+
+from cli.invocation import command
 from darkroom.domain.errors import DarkroomError, JobNotFound, OrderRejected, ServerNotReachable, SettingRejected
 
 
@@ -71,9 +74,9 @@ def epilog(example: str, *statuses: Status, **meanings: str) -> str:
     """The end of a command's --help: an example, and its exit statuses.
 
     Args:
-        example: what to type after `python starter.py`.
+        example: what to type after the program's name.
         statuses: those it can end with.
         meanings: words of its own for a status, by its name in lower case.
     """
     told = [f"{status:d} {meanings.get(status.name.lower(), _MEANINGS[status])}" for status in statuses]
-    return f"[bold]Example[/bold]  python starter.py {example}\n\n[bold]Exit status[/bold]  {' · '.join(told)}"
+    return f"[bold]Example[/bold]  {escape(command(example))}\n\n[bold]Exit status[/bold]  {' · '.join(told)}"

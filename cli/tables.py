@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cli.invocation import as_started
 from cli.output import local_time, seconds_left
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.money import Account, JournalRow
@@ -36,7 +37,7 @@ def receipt_table(receipt: Receipt) -> RenderableType:
         for stage in receipt.missing
     ]
     if receipt.error_message:
-        parts.append(Text(receipt.error_message, style="accent"))
+        parts.append(Text(as_started(receipt.error_message), style="accent"))
     return Group(*parts)
 
 
@@ -82,7 +83,7 @@ def _status(job: JobRow) -> Text:
             return Text("cancelling", style="accent")
         return Text(f"paused: {job.pause_reason}" if job.paused else "processing", style="" if job.paused else "accent")
     if job.status is JobStatus.FAILED:
-        return Text(f"failed: {job.error_message or ''}".rstrip(": "), style="accent")
+        return Text(f"failed: {as_started(job.error_message or '')}".rstrip(": "), style="accent")
     short = f", {job.failed_images:,} missing" if job.failed_images else ""
     return Text(f"{job.status}{short}", style="quiet" if job.status is JobStatus.CANCELLED else "")
 

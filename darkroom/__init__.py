@@ -10,6 +10,8 @@ Temporal's SDK nor a database.
 import importlib
 from typing import TYPE_CHECKING
 
+from darkroom._version import __version__
+
 if TYPE_CHECKING:
     from darkroom.bootstrap import connect
     from darkroom.client.jobs import Client
@@ -75,6 +77,7 @@ __all__ = [
     "Settings",
     "StorageUnavailable",
     "Submitted",
+    "__version__",
     "connect",
 ]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.figures import Asked, Figure, Report, Side
-from tests.parts import temporal_binary
+from tests.support.programs import temporal_binary
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -20,11 +20,12 @@ import pytest
 import yaml
 
 from darkroom.settings import Settings
-from tests.end_to_end.stack import running_darkroom, until
-from tests.parts import required
-from tests.supabase.postgres import postgres_programs
-from tests.supabase.processes import free_port
-from tests.supabase.project import Project
+from tests.support.programs import required
+from tests.support.stacks.process import running_darkroom
+from tests.support.supabase.postgres import postgres_programs
+from tests.support.supabase.processes import free_port
+from tests.support.supabase.project import Project
+from tests.support.until import until
 from worker import DELIVER_PATIENCE, GRACE_ABOVE_PROVIDER
 
 ROOT = Path(__file__).parents[1]
@@ -196,7 +197,30 @@ def test_the_image_has_all_that_the_worker_imports_and_nothing_else() -> None:
     }
     ours = {name for name in packages if (ROOT / name / "__init__.py").is_file() and name != "tests"}
     assert programs | ours <= sent
-    assert sent - programs - ours <= {"api", "requirements-runtime.lock"}
+    assert sent - programs - ours == {"requirements-runtime.lock", "supabase/migrations"}
+
+
+def test_the_command_in_the_image_runs_the_command_line_from_any_folder(tmp_path: Path) -> None:
+    [link] = [line for line in image_instructions("RUN") if line.startswith("ln -s ")]
+    assert link.split()[2:] == ["/app/starter.py", "/opt/venv/bin/darkroom"]
+    (tmp_path / "cli.py").write_text("raise SystemExit('taken for ours')", "utf-8")
+    command = tmp_path / "bin" / "darkroom"
+    command.parent.mkdir()
+    command.symlink_to(ROOT / "starter.py")
+    asked = subprocess.run(
+        [command, "list"],
+        env={
+            "PATH": f"{command.parent}:{Path(sys.executable).parent}:/usr/bin",
+            "DARKROOM_HOME": str(tmp_path / "home"),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert "`darkroom demo`" in asked.stdout
 
 
 async def test_the_health_check_tells_a_worker_that_works_from_one_that_does_not(tmp_path: Path) -> None:
@@ -250,7 +274,6 @@ def test_the_line_that_makes_keys_makes_keys() -> None:
     assert roles == {"SUPABASE_ANON_KEY": "anon", "SUPABASE_SERVICE_ROLE_KEY": "service_role"}
 
 
-@pytest.mark.xdist_group("supabase")
 def test_migrations_are_applied_once_and_the_way_the_supabase_cli_remembers(migrated: Project) -> None:
     address = migrated.postgres.create_database("deployed")
     where = psycopg.conninfo.conninfo_to_dict(address)

@@ -19,14 +19,17 @@ with workflow.unsafe.imports_passed_through():
         StageRef,
     )
     from darkroom.domain.images import FindStagedInput
+    from darkroom.domain.job_control import JobControl
     from darkroom.domain.jobs import OpenedRun
     from darkroom.domain.names import batch_workflow_id
     from darkroom.domain.receipts import shorten
     from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, PAGE, report_step, top_up_delay
     from darkroom.domain.stage_state import StageState
-    from workflows.batches import Batches, run_of_records
+    from workflows.batches import Batches
+    from workflows.controls import until_applied
     from workflows.events import log
     from workflows.policies import RECORD_WRITE
+    from workflows.runs import records_run_id
 
 SALVAGE_BATCH = 1_000_000
 """The number of the batch that begins no image; above that of any other."""
@@ -41,6 +44,7 @@ class StageDelivery:
         state: StageState,
         run: OpenedRun,
         job_id: UUID,
+        control: JobControl,
         batches: Batches,
         *,
         on_report: Callable[[BatchReport], None],
@@ -49,6 +53,7 @@ class StageDelivery:
         self._state = state
         self._run = run
         self._job_id = job_id
+        self._control = control
         self._batches = batches
         self._on_report = on_report
         self._on_change = on_change
@@ -58,18 +63,18 @@ class StageDelivery:
 
     async def deliver(self) -> None:
         """Round 0, then top-ups, until nothing is missing or no round is left."""
-        state = self._state
+        state, control = self._state, self._control
         self._log("stage started", quantity=state.plan.quantity)
         await self._learn_ids()
         for round_ in range(self._run.max_top_ups + 1):
             if state.missing == 0 or self._over() or not await self._wait_for_top_up(round_):
                 break
             await self._deliver_round(round_)
-        batches = self._batches
-        if batches.requested.cancel_requested and state.missing > 0 and not self._salvaged:
+        await until_applied(control)
+        if control.requested.cancel_requested and state.missing > 0 and not self._salvaged:
             await self._salvage()
-        state.end(cancelled=batches.requested.cancel_requested or state.cancelled, failure=batches.failure)
-        batches.end_stage(state.plan.stage_index)
+        state.end(cancelled=control.requested.cancel_requested or state.cancelled, failure=control.failure)
+        control.end_stage(state.plan.stage_index)
         self._on_change()
         if state.delivered < state.plan.quantity:
             got, expected = state.delivered, state.plan.quantity
@@ -77,7 +82,7 @@ class StageDelivery:
         self._log("stage finished", completed=state.delivered, quantity=state.plan.quantity)
 
     def _over(self) -> bool:
-        return self._state.stopped or self._batches.over
+        return self._state.stopped or self._control.over
 
     async def _wait_for_top_up(self, round_: int) -> bool:
         delay = top_up_delay(round_, timedelta(seconds=self._run.top_up_delay_seconds))
@@ -97,7 +102,7 @@ class StageDelivery:
             self._log("top-up started", round=round_, missing=requested)
         batch = 0
         while budget > 0 and not self._over():
-            await workflow.wait_condition(lambda: self._over() or not self._batches.on_hold)
+            await workflow.wait_condition(lambda: self._over() or not self._control.on_hold)
             if self._over():
                 break
             decided = await self._deliver_batch(round_, batch, budget)
@@ -111,14 +116,14 @@ class StageDelivery:
     async def _deliver_batch(self, round_: int, batch: int, budget: int) -> int | None:
         """Make up to 500 images; how many were decided, or None when the round cannot go on."""
         state = self._state
-        asked = self._batches.requested.version
+        asked = self._control.requested.version
         ordinals = await workflow.execute_activity_method(
             JobActivities.next_ordinals,
             NextOrdinalsInput(job_id=self._job_id, stage_index=state.plan.stage_index, limit=min(budget, PAGE)),
             summary=f"{state.plan.label} · ordinals",
             **RECORD_WRITE,
         )
-        if self._over() or self._batches.on_hold:
+        if self._over() or self._control.on_hold:
             # The wish came while we asked for ordinals; the round goes on when it is lifted.
             return 0
         provider = await self._provider()
@@ -141,24 +146,24 @@ class StageDelivery:
             if result.cancelled:
                 state.cancelled = state.stopped = True
             self._on_report(result.report)
-            self._batches.superseded = self._batches.superseded or result.superseded
+            self._control.supersede(result.superseded)
         await self._read_records()
         self._on_change()
         if result is None:
             return None
         # Nothing decided, nothing asked of us and the same provider again: the round would never end.
-        stuck = result.decided == 0 and self._batches.requested.version == asked and not result.quota_spent
+        stuck = result.decided == 0 and self._control.requested.version == asked and not result.quota_spent
         return None if stuck else result.decided
 
     async def _provider(self) -> str | None:
         """Who makes the next pictures; waits for a quota when nobody else is left. None when it is all over."""
-        turns, quotas, stage_index = self._state.turns, self._batches.quotas, self._state.plan.stage_index
+        turns, quotas, stage_index = self._state.turns, self._control.quotas, self._state.plan.stage_index
         known = self._state.reason
         while (provider := turns.choose(quotas.free(workflow.now()))) is None and not self._halted():
             back = {name: until for name in turns.willing if (until := quotas.back_at(name)) is not None}
             first = min(back, key=lambda name: back[name])
             self._state.reason = shorten(quotas.reason(first))
-            self._batches.wait_for_quota(stage_index, first)
+            self._control.wait_for_quota(stage_index, first)
             self._on_change()
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(
@@ -166,11 +171,11 @@ class StageDelivery:
                     timeout=max(back[first] - workflow.now(), timedelta(seconds=1)),
                 )
         self._state.reason = known
-        self._batches.go_on(stage_index)
+        self._control.stop_waiting(stage_index)
         return None if self._halted() else provider
 
     def _halted(self) -> bool:
-        return self._over() or self._batches.on_hold
+        return self._over() or self._control.on_hold
 
     async def _salvage(self) -> None:
         """Deliver what is paid for and waits in staging, when the cancel found no batch that could do so."""
@@ -194,7 +199,7 @@ class StageDelivery:
         state = self._state
         child = BatchInput(
             job_id=self._job_id,
-            run_id=run_of_records(),
+            run_id=records_run_id(),
             user_id=self._run.user_id,
             stage_index=state.plan.stage_index,
             quantity=state.plan.quantity,
@@ -202,7 +207,7 @@ class StageDelivery:
             provider=provider,
             has_fallback=state.turns.has_other(provider),
             ordinals=ordinals,
-            control=self._batches.control,
+            control=self._control.applied,
             delivered_before=state.delivered,
             delivered_in_run=state.delivered_in_run,
             refusals_in_run=state.turns.refusals(provider),
@@ -223,7 +228,7 @@ class StageDelivery:
         if isinstance(error.cause, exceptions.CancelledError):
             # It was cancelled before it could start; one that runs catches it and says so itself.
             self._state.cancelled = self._state.stopped = True
-        self._state.reason = f"a batch was lost: {error.cause or error}"[:80]
+        self._state.reason = shorten(f"a batch was lost: {error.cause or error}")
         self._log("batch lost", reason=str(error.cause or error))
 
     async def _read_records(self) -> None:

@@ -70,7 +70,7 @@ async def connect(settings: Settings, patience: timedelta = PATIENCE, metrics_po
         embedded = embedded_address(settings)
         if embedded is None:
             raise ServerNotReachable(
-                "no Temporal server: start one with `python starter.py up` in another terminal, or set TEMPORAL_ADDRESS"
+                "no Temporal server: start one with `darkroom up` in another terminal, or set TEMPORAL_ADDRESS"
             )
         config = {"target_host": embedded.address}
     return await _connect(config, patience, metrics_port)
@@ -120,7 +120,7 @@ class TemporalLink:
 
 async def _connect(config: dict[str, Any], patience: timedelta, metrics_port: int | None) -> Client:
     address = config["target_host"]
-    remedy = "start one with `python starter.py up`, or check TEMPORAL_ADDRESS"
+    remedy = "start one with `darkroom up`, or check TEMPORAL_ADDRESS"
     try:
         async with asyncio.timeout(patience.total_seconds()):
             with warnings.catch_warnings():

@@ -73,4 +73,4 @@ class Reading:
 
 def not_found(job_id: UUID) -> JobNotFound:
     """No such row."""
-    return JobNotFound(f"job {job_id} does not exist; `starter.py list` shows those that do")
+    return JobNotFound(f"job {job_id} does not exist; `darkroom list` shows those that do")

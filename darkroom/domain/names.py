@@ -1,6 +1,7 @@
-"""Every name that another process sees: queues, workflow ids, signals, queries, storage keys.
+"""Names that other processes see: task queues, workflow ids, search attributes, schedules, storage keys.
 
-Nobody types one of these by hand; the functions here build and read them.
+Nobody types one of these by hand; the functions here build and read them. The names of workflows, signals and queries
+are those of `darkroom.contract`.
 """
 
 import re

@@ -3,7 +3,7 @@
 from darkroom.domain.batches import BatchReport
 from darkroom.domain.fallback import Turns
 from darkroom.domain.progress import StageProgress
-from darkroom.domain.receipts import LONGEST_REASON, StageEnd, shorten
+from darkroom.domain.receipts import StageEnd, shorten
 from darkroom.domain.rounds import StageCounts, StagePlan, StageStatus, refusals_stop_stage
 
 
@@ -110,7 +110,7 @@ class StageState:
 
     def ending(self) -> StageEnd:
         """How the stage ended, for the records."""
-        reason = None if self.reason is None else self.reason[:LONGEST_REASON]
+        reason = None if self.reason is None else shorten(self.reason)
         return StageEnd(stage_index=self.plan.stage_index, status=self.status, reason=reason)
 
     def progress(self) -> StageProgress:

@@ -32,6 +32,7 @@ async def start_tied(
     try:
         return await asyncio.create_subprocess_exec(
             sys.executable,
+            "-I",  # no module of the folder we were started from is taken for the standard library's
             "-c",
             _LAUNCHER,
             str(os.getpid()),

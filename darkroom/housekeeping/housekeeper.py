@@ -74,7 +74,7 @@ class Housekeeper:
             if ended is None or job is None or job.status.ended:
                 continue
             told = _ENDED_FROM_OUTSIDE[ended.status] if ended.status else "its workflow has ended"
-            reason = f"{told}; `starter.py restart {job.job_id}` makes what is missing"
+            reason = f"{told}; `darkroom restart {job.job_id}` makes what is missing"
             if await self._fail(job, ended, reason):
                 log.warning("job marked failed", job_id=str(job.job_id), reason=told)
                 failed += 1

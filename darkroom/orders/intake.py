@@ -84,7 +84,7 @@ class Intake:
         opens_account = user_id is not None and account is None
         if opens_account and opening is None:
             raise OrderRejected(
-                "user_id", f"{user_id} has no member row; `starter.py credits grant {user_id} N` creates one"
+                "user_id", f"{user_id} has no member row; `darkroom credits grant {user_id} N` creates one"
             )
         return AdmittedOrder(
             order=order,

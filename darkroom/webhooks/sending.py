@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 import httpx
 
+from darkroom._version import __version__
 from darkroom.domain.errors import ReceiverGone, ReceiverUnavailable
 from darkroom.domain.retry_after import read_retry_after
 from darkroom.webhooks.egress_policy import Destination
@@ -75,7 +76,7 @@ def _request(
     url = httpx.URL(scheme=target.scheme, host=str(address), port=target.port, raw_path=target.path.encode("ascii"))
     asked = {
         "Host": target.authority,
-        "User-Agent": "Darkroom",
+        "User-Agent": f"Darkroom/{__version__}",
         "Content-Type": "application/json",
         "Accept-Encoding": "identity",
         "Connection": "close",

@@ -18,9 +18,9 @@ from darkroom.domain.names import image_prefix, staging_prefix
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
 from darkroom.storage.files import FileStorage
-from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
-from tests.contracts.tables import SqliteTables
-from tests.workflows.scripted import PICTURE, ScriptedProvider
+from tests.support.fakes.scripted import PICTURE, ScriptedProvider
+from tests.support.records.fixture import PRICE, Job, RecordsFixture
+from tests.support.records.tables import SqliteTables
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Studio:
 
     parts: Parts
     storage: "OvertakenStorage"
-    scene: RecordsFixture
+    fixture: RecordsFixture
     job: Job
     user_id: UUID
 
@@ -71,7 +71,7 @@ class Studio:
 
     async def attached(self) -> list[int]:
         """The ordinals with an attachment row."""
-        return sorted(row["ordinal"] for row in (await self.scene.dump())["quel_attach"])
+        return sorted(row["ordinal"] for row in (await self.fixture.dump())["quel_attach"])
 
 
 class OvertakenStorage(FileStorage):
@@ -94,9 +94,9 @@ async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
     storage = OvertakenStorage(tmp_path / "files")
     chosen = Settings(_env_file=None, darkroom_home=tmp_path, image_provider="offline")
     async with open_parts(chosen, records=records, storage=storage, providers={"offline": ScriptedProvider()}) as parts:
-        scene = RecordsFixture(records, SqliteTables(records))
-        user_id = await scene.member()
-        yield Studio(parts, storage, scene, await scene.opened(user_id, (3,)), user_id)
+        fixture = RecordsFixture(records, SqliteTables(records))
+        user_id = await fixture.member()
+        yield Studio(parts, storage, fixture, await fixture.opened(user_id, (3,)), user_id)
 
 
 @pytest.mark.parametrize("end", [End.CANCELLED, End.DELIVERED])
@@ -168,6 +168,6 @@ async def test_a_late_close_of_an_older_run_changes_nothing(studio: Studio) -> N
     await studio.deliver(0)
     first = await studio.job.close(End.CANCELLED)
     await studio.job.open(studio.job.named(2), restart=True)
-    before = await studio.scene.dump()
+    before = await studio.fixture.dump()
     assert await studio.job.close(End.DELIVERED, run=studio.job.named(1)) == first
-    assert await studio.scene.dump() == before
+    assert await studio.fixture.dump() == before

@@ -9,9 +9,9 @@ import pytest
 from activities.refreshing import CATCH_UP_AFTER, RowRefresher
 from darkroom.domain.errors import RecordsUnavailable
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.records_fixture import Job, RecordsFixture
-from tests.contracts.tables import SqliteTables
-from tests.workflows.stack import until
+from tests.support.records.fixture import Job, RecordsFixture
+from tests.support.records.tables import SqliteTables
+from tests.support.until import until
 
 SOON = 0.05
 
@@ -45,8 +45,8 @@ async def records() -> AsyncIterator[CountingRecords]:
 @pytest.fixture
 async def job(records: CountingRecords) -> Job:
     """A job of ten images whose row has just been refreshed."""
-    scene = RecordsFixture(records, SqliteTables(records))
-    return await scene.opened(await scene.member(), (10,))
+    fixture = RecordsFixture(records, SqliteTables(records))
+    return await fixture.opened(await fixture.member(), (10,))
 
 
 async def settle(job: Job, refresher: RowRefresher, ordinal: int) -> None:
@@ -109,8 +109,8 @@ async def test_a_refresh_that_fails_is_tried_again(job: Job, records: CountingRe
 
 async def test_each_job_is_refreshed(job: Job, records: CountingRecords) -> None:
     refresher = RowRefresher(records, after=SOON)
-    scene = RecordsFixture(records, SqliteTables(records))
-    other = await scene.opened(await scene.member(), (2,))
+    fixture = RecordsFixture(records, SqliteTables(records))
+    other = await fixture.opened(await fixture.member(), (2,))
     await settle(job, refresher, 0)
     await settle(other, refresher, 0)
     await until_shown(job, 1)

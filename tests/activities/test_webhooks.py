@@ -1,4 +1,4 @@
-"""Sending an event: from real records, past the real guard, to a real receiver."""
+"""Sending an event: from real records, past the real egress policy, to a real receiver."""
 
 import dataclasses
 from collections.abc import AsyncIterator
@@ -21,11 +21,11 @@ from darkroom.records.sqlite import SqliteRecords
 from darkroom.signing import webhook_key, webhook_secret
 from darkroom.webhooks.egress_policy import EgressPolicy, Resolver
 from darkroom.webhooks.sending import HttpSender
-from tests.contracts.records_fixture import Job, RecordsFixture
-from tests.contracts.tables import SqliteTables
-from tests.webhooks.hostile import HOSTS, LEADING_THERE
-from tests.webhooks.names import NameServer
-from tests.webhooks.receiver import Receiver
+from tests.support.records.fixture import Job, RecordsFixture
+from tests.support.records.tables import SqliteTables
+from tests.support.webhooks.hostile_addresses import HOSTS, LEADING_THERE
+from tests.support.webhooks.name_server import NameServer
+from tests.support.webhooks.receiver import Receiver
 
 SECRET = b"the secret of the deployment"
 NOBODY = NameServer({})
@@ -36,11 +36,11 @@ SENDER = HttpSender()
 class Post:
     """Records with a job that has ended, and the activity over them."""
 
-    scene: RecordsFixture
+    fixture: RecordsFixture
 
     async def ended(self, url: str, *, anonymous: bool = False) -> Job:
         """A job that was cancelled after its first picture, whose order named this receiver, whatever it is."""
-        job = self.scene.job(None if anonymous else await self.scene.member())
+        job = self.fixture.job(None if anonymous else await self.fixture.member())
         job.order = job.order.model_copy(update={"webhook_url": url})
         await job.create()
         await job.open()
@@ -51,11 +51,13 @@ class Post:
     async def send(
         self, job: Job, *, names: Resolver = NOBODY, allowed: str | None = "127.0.0.0/8", attempt: int = 1
     ) -> WebhookDelivered:
-        guard = EgressPolicy(names, [ip_network(allowed)] if allowed else [])
-        activities = WebhookActivities(self.scene.records, guard, SENDER, lambda user_id: webhook_key(SECRET, user_id))
+        egress = EgressPolicy(names, [ip_network(allowed)] if allowed else [])
+        activities = WebhookActivities(
+            self.fixture.records, egress, SENDER, lambda user_id: webhook_key(SECRET, user_id)
+        )
         environment = ActivityEnvironment()
-        policy = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_interval=timedelta(hours=2))
-        environment.info = dataclasses.replace(environment.info, attempt=attempt, retry_policy=policy)
+        retries = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_interval=timedelta(hours=2))
+        environment.info = dataclasses.replace(environment.info, attempt=attempt, retry_policy=retries)
         told = WebhookInput(job_id=job.job_id, run_id=job.run)
         delivered: WebhookDelivered = await environment.run(activities.send_webhook, told)
         return delivered
@@ -84,7 +86,7 @@ async def test_the_event_is_what_the_specification_says_and_verifies(post: Post)
     assert (data["status"], data["total_images"], data["completed_images"], data["failed_images"]) == (
         *("cancelled", 3, 1, 0),
     )
-    receipt = await post.scene.records.receipt(job.job_id)
+    receipt = await post.fixture.records.receipt(job.job_id)
     assert receipt is not None
     assert data["receipt"] == receipt.model_dump(mode="json")
     assert got.id == f"msg_{job.run}"
@@ -111,13 +113,13 @@ def owner(job: Job) -> UUID:
 async def test_sent_twice_it_is_one_event_with_one_id_and_one_body(post: Post) -> None:
     async with Receiver() as receiver:
         job = await post.ended(receiver.hook)
-        before = await post.scene.dump()
+        before = await post.fixture.dump()
         await post.send(job, attempt=1)
         await post.send(job, attempt=2)
         first, second = receiver.received
     assert (first.id, first.body) == (second.id, second.body)
     assert first.verified(webhook_secret(SECRET, owner(job))) == second.verified(webhook_secret(SECRET, owner(job)))
-    assert await post.scene.dump() == before
+    assert await post.fixture.dump() == before
 
 
 async def refused(post: Post, job: Job, names: Resolver, allowed: str | None = None) -> str:
@@ -216,7 +218,7 @@ async def test_what_may_be_secret_in_the_address_is_neither_logged_nor_told(post
 
 
 async def test_a_run_with_nothing_to_tell_is_no_reason_to_try_again(post: Post) -> None:
-    job = post.scene.job(await post.scene.member())
+    job = post.fixture.job(await post.fixture.member())
     await job.create()
     await job.open()
     for _ in ("it runs", "it has no receiver"):

@@ -11,8 +11,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from darkroom.domain.names import SearchAttribute
-from tests.api.stack import Api, running_api
-from tests.parts import temporal_binary
+from tests.support.programs import temporal_binary
+from tests.support.stacks.api import ApiStack, running_api
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -28,21 +28,21 @@ async def temporal() -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def api(temporal: Client, tmp_path: Path) -> AsyncIterator[Api]:
+async def api(temporal: Client, tmp_path: Path) -> AsyncIterator[ApiStack]:
     """The API of the embedded default: no sign-in, the local user."""
     async with running_api(temporal, tmp_path) as running:
         yield running
 
 
 @pytest.fixture
-async def signed(temporal: Client, tmp_path: Path) -> AsyncIterator[Api]:
+async def signed(temporal: Client, tmp_path: Path) -> AsyncIterator[ApiStack]:
     """The API as a deployment runs it: who asks must say who they are."""
     async with running_api(temporal, tmp_path, settings={"api_host": "0.0.0.0"}) as running:
         yield running
 
 
 @pytest.fixture
-async def quiet(temporal: Client, tmp_path: Path) -> AsyncIterator[Api]:
+async def quiet(temporal: Client, tmp_path: Path) -> AsyncIterator[ApiStack]:
     """The API without a worker: what is asked is written, and nothing runs."""
     async with running_api(temporal, tmp_path, workers=False) as running:
         yield running

@@ -9,12 +9,12 @@ import pytest
 
 from darkroom.api import feeds, job_feed
 from darkroom.api.routes import events as events_route
-from tests.api.stack import Api, Event, parsed
-from tests.workflows.scripted import Act
-from tests.workflows.stack import until
+from tests.support.fakes.scripted import Act
+from tests.support.stacks.api import ApiStack, Event, parsed
+from tests.support.until import until
 
 
-async def all_events(api: Api, job_id: UUID, last_event_id: str | None = None) -> list[Event]:
+async def all_events(api: ApiStack, job_id: UUID, last_event_id: str | None = None) -> list[Event]:
     return [event async for event in api.events(job_id, last_event_id)]
 
 
@@ -22,7 +22,7 @@ def numbers(events: list[Event]) -> list[int]:
     return [event.data["number"] for event in events if event.name == "image"]
 
 
-async def test_every_picture_is_told_once_and_then_the_end(api: Api) -> None:
+async def test_every_picture_is_told_once_and_then_the_end(api: ApiStack) -> None:
     job_id = await api.order(12, 8)
     events = await all_events(api, job_id)
     assert numbers(events) == list(range(1, 21))
@@ -33,7 +33,7 @@ async def test_every_picture_is_told_once_and_then_the_end(api: Api) -> None:
     assert [event.name for event in events].count("end") == 1
 
 
-async def test_pictures_carry_addresses_that_show_them(api: Api) -> None:
+async def test_pictures_carry_addresses_that_show_them(api: ApiStack) -> None:
     job_id = await api.order(2)
     images = [event.data for event in await all_events(api, job_id) if event.name == "image"]
     for image in images:
@@ -43,7 +43,7 @@ async def test_pictures_carry_addresses_that_show_them(api: Api) -> None:
             assert answer.content[8:12] == b"WEBP"
 
 
-async def test_who_comes_back_is_told_the_next_one_first(api: Api) -> None:
+async def test_who_comes_back_is_told_the_next_one_first(api: ApiStack) -> None:
     api.provider.gate.clear()
     job_id = await api.order(30)
     following = asyncio.create_task(_until(api, job_id, 10))
@@ -53,7 +53,7 @@ async def test_who_comes_back_is_told_the_next_one_first(api: Api) -> None:
     assert numbers(first) + numbers(rest) == list(range(1, 31))
 
 
-async def _until(api: Api, job_id: UUID, count: int) -> list[Event]:
+async def _until(api: ApiStack, job_id: UUID, count: int) -> list[Event]:
     """The first events, up to so many pictures; then the connection is cut."""
     found: list[Event] = []
     async for event in api.events(job_id):
@@ -63,7 +63,7 @@ async def _until(api: Api, job_id: UUID, count: int) -> list[Event]:
     return found
 
 
-async def test_who_comes_back_to_another_process_is_told_the_rest(api: Api) -> None:
+async def test_who_comes_back_to_another_process_is_told_the_rest(api: ApiStack) -> None:
     job_id = await api.order(10)
     first = await all_events(api, job_id)
     fourth = next(event for event in first if event.name == "image" and event.data["number"] == 4)
@@ -74,25 +74,25 @@ async def test_who_comes_back_to_another_process_is_told_the_rest(api: Api) -> N
     assert all(told[event.data["number"]] == event.data["attach_id"] for event in rest if event.name == "image")
 
 
-async def test_who_has_much_to_catch_up_on_is_told_it_in_parts(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_has_much_to_catch_up_on_is_told_it_in_parts(api: ApiStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events_route, "AT_ONCE", 3)
     job_id = await api.order(10)
     await api.ended(job_id)
     async with api.services.feeds.following(job_id) as feed:
-        parts = [part async for part in events_route._tell(feed, "1")]
+        parts = [part async for part in events_route._tell(feed, api.urls, "1")]
     assert [part.count(b"event: image") for part in parts] == [0, 3, 3, 3]
     assert parts[-1].count(b"event: end") == 1
     assert numbers(await all_events(api, job_id)) == list(range(1, 11))
 
 
-async def test_a_client_that_says_what_cannot_be_is_told_everything(api: Api) -> None:
+async def test_a_client_that_says_what_cannot_be_is_told_everything(api: ApiStack) -> None:
     job_id = await api.order(3)
     await api.ended(job_id)
     for said in ("99", "-1", "x", "1e3", ""):
         assert numbers(await all_events(api, job_id, said)) == [1, 2, 3]
 
 
-async def test_a_page_that_shows_some_is_told_the_rest_and_its_last_event_goes_first(api: Api) -> None:
+async def test_a_page_that_shows_some_is_told_the_rest_and_its_last_event_goes_first(api: ApiStack) -> None:
     job_id = await api.order(5)
     await api.ended(job_id)
     for headers, expected in (({}, [4, 5]), ({"Last-Event-ID": "4"}, [5])):
@@ -101,7 +101,7 @@ async def test_a_page_that_shows_some_is_told_the_rest_and_its_last_event_goes_f
             assert numbers([event async for event in parsed(answer.aiter_lines())]) == expected
 
 
-async def test_fifty_followers_are_told_the_same(api: Api) -> None:
+async def test_fifty_followers_are_told_the_same(api: ApiStack) -> None:
     api.provider.gate.clear()
     job_id = await api.order(25)
     followers = [asyncio.create_task(all_events(api, job_id)) for _ in range(50)]
@@ -113,7 +113,7 @@ async def test_fifty_followers_are_told_the_same(api: Api) -> None:
     assert len(api.services.feeds._feeds) == 1
 
 
-async def test_stages_tell_which_frames_are_being_made_and_which_were_missed(api: Api) -> None:
+async def test_stages_tell_which_frames_are_being_made_and_which_were_missed(api: ApiStack) -> None:
     api.provider.script = {(0, 1): [Act.MISS]}
     api.provider.gate.clear()
     job_id = await api.order(3)
@@ -130,7 +130,7 @@ async def test_stages_tell_which_frames_are_being_made_and_which_were_missed(api
     assert seen[-1] == []
 
 
-async def test_the_time_left_is_told_by_the_pace_of_now(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_time_left_is_told_by_the_pace_of_now(api: ApiStack, monkeypatch: pytest.MonkeyPatch) -> None:
     api.provider.script = {(0, 1): [Act.FAULT] * 10}
     job_id = await api.order(2)
     async with api.services.feeds.following(job_id) as feed:
@@ -139,12 +139,12 @@ async def test_the_time_left_is_told_by_the_pace_of_now(api: Api, monkeypatch: p
             return feed.known == 1
 
         await until(one_came, "the first picture")
-        assert feed.job().eta_seconds is not None
+        assert feed.job(api.urls).eta_seconds is not None
         monkeypatch.setattr(job_feed, "PACE_OVER", timedelta(0))
-        assert feed.job().eta_seconds is None
+        assert feed.job(api.urls).eta_seconds is None
 
 
-async def test_in_silence_a_comment_says_that_the_line_is_open(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_silence_a_comment_says_that_the_line_is_open(api: ApiStack, monkeypatch: pytest.MonkeyPatch) -> None:
     assert events_route.SILENCE == 15
     monkeypatch.setattr(events_route, "SILENCE", 0.05)
     api.provider.gate.clear()
@@ -158,7 +158,7 @@ async def test_in_silence_a_comment_says_that_the_line_is_open(api: Api, monkeyp
     api.provider.gate.set()
 
 
-async def test_the_feed_goes_when_nobody_follows(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_feed_goes_when_nobody_follows(api: ApiStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "LINGER", 0.0)
     job_id = await api.order(1)
     await all_events(api, job_id)

@@ -11,14 +11,14 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from darkroom.api.signed_urls import Addresses, View
-from tests.api.hostile_pictures import picture
-from tests.api.stack import Api, is_a_problem
-from tests.workflows.scripted import Act
+from tests.support.fakes.scripted import Act
+from tests.support.hostile_pictures import picture
+from tests.support.stacks.api import ApiStack, is_a_problem
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
 
-async def test_signatures_open_one_view_of_one_picture_for_a_day(quiet: Api) -> None:
+async def test_signatures_open_one_view_of_one_picture_for_a_day(quiet: ApiStack) -> None:
     ids = []
     for kind in ("PNG", "JPEG"):
         file = {"file": ("a.png", picture(kind))}
@@ -72,7 +72,7 @@ async def test_signatures_open_one_view_of_one_picture_for_a_day(quiet: Api) -> 
 HUGE = ["9" * 400, str(2**63), str(-(2**63) - 1), "1e400", "NaN", "Infinity", "0x7f", "١٠", " ", "%00", "-1"]
 
 
-async def test_numbers_without_bounds_are_refused(quiet: Api) -> None:
+async def test_numbers_without_bounds_are_refused(quiet: ApiStack) -> None:
     job_id = await quiet.order(1)
     for value in HUGE:
         for path in (
@@ -90,7 +90,7 @@ async def test_numbers_without_bounds_are_refused(quiet: Api) -> None:
             is_a_problem(answer)
 
 
-async def test_numbers_without_bounds_in_an_order_are_refused(quiet: Api) -> None:
+async def test_numbers_without_bounds_in_an_order_are_refused(quiet: ApiStack) -> None:
     for text in ("9" * 400, "-9" * 1, "1e400", "-1e400", "1e-400", "NaN", "true", '"5"', "2.5", "[5]", "{}", "null"):
         for key in ("quantity", "stage_index", "mergedImageAttachId"):
             stage = {"prompt": '"a"', "quantity": "1", "stage_index": "0", key: text}
@@ -112,7 +112,7 @@ def cursor(**content: Any) -> str:
     return urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
 
-async def test_cursors_that_no_page_gave_are_refused(quiet: Api) -> None:
+async def test_cursors_that_no_page_gave_are_refused(quiet: ApiStack) -> None:
     job_id = str(uuid4())
     for given in (
         "x",
@@ -144,7 +144,7 @@ MOMENTS = (
 )
 
 
-async def test_cursors_of_odd_moments_are_moments_or_refused(quiet: Api) -> None:
+async def test_cursors_of_odd_moments_are_moments_or_refused(quiet: ApiStack) -> None:
     await quiet.order(1)
     for moment in MOMENTS:
         given = cursor(created_at=moment, job_id=str(uuid4()))
@@ -154,7 +154,7 @@ async def test_cursors_of_odd_moments_are_moments_or_refused(quiet: Api) -> None
             is_a_problem(answer)
 
 
-async def test_parameters_twice_are_one_of_them(quiet: Api) -> None:
+async def test_parameters_twice_are_one_of_them(quiet: ApiStack) -> None:
     await quiet.order(1)
     await quiet.order(1)
     answer = await quiet.http.get("/api/jobs?limit=200&limit=1")
@@ -164,7 +164,7 @@ async def test_parameters_twice_are_one_of_them(quiet: Api) -> None:
     assert (await quiet.http.get("/api/jobs?limit=1&limit=0")).status_code == 400
 
 
-async def test_scripts_come_back_as_the_text_that_they_are(api: Api) -> None:
+async def test_scripts_come_back_as_the_text_that_they_are(api: ApiStack) -> None:
     api.provider.script = {(0, n): [Act.REFUSE_FINALLY] for n in range(2)}
     document = {"stages": [{"prompt": EVIL, "quantity": 1}], EVIL: 1}
     answer = await api.http.post("/api/jobs", json=document)
@@ -198,7 +198,7 @@ async def test_scripts_come_back_as_the_text_that_they_are(api: Api) -> None:
         assert stream.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_line_break_in_a_reason_makes_no_event(api: Api) -> None:
+async def test_a_line_break_in_a_reason_makes_no_event(api: ApiStack) -> None:
     api.provider.gate.clear()
     job_id = await api.order(2)
     await api.provider.until_calls(2)
@@ -211,11 +211,11 @@ async def test_a_line_break_in_a_reason_makes_no_event(api: Api) -> None:
     assert names[-1] == "end"
 
 
-async def _names(api: Api, job_id: Any) -> list[str]:
+async def _names(api: ApiStack, job_id: Any) -> list[str]:
     return [event.name async for event in api.events(job_id)]
 
 
-async def test_methods_that_a_path_lacks_are_answered_with_those_it_has(quiet: Api) -> None:
+async def test_methods_that_a_path_lacks_are_answered_with_those_it_has(quiet: ApiStack) -> None:
     paths = {"/api/jobs": "GET, POST", f"/api/jobs/{uuid4()}/cancel": "PATCH, POST", "/healthz": "GET"}
     for path, allowed in paths.items():
         for method in {"HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "PROPFIND", "GETT", "POST"} - {
@@ -229,7 +229,7 @@ async def test_methods_that_a_path_lacks_are_answered_with_those_it_has(quiet: A
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/docs", "/static/page.css", "/jobs"])
-async def test_who_asks_for_the_head_alone_is_answered_without_a_body(quiet: Api, path: str) -> None:
+async def test_who_asks_for_the_head_alone_is_answered_without_a_body(quiet: ApiStack, path: str) -> None:
     head, whole = await quiet.http.head(path), await quiet.http.get(path)
     assert (head.status_code, head.headers["content-type"]) == (200, whole.headers["content-type"])
     assert head.content == b""
@@ -237,7 +237,7 @@ async def test_who_asks_for_the_head_alone_is_answered_without_a_body(quiet: Api
 
 
 async def test_what_goes_wrong_on_our_side_is_a_problem_too_and_logged_under_its_id(
-    quiet: Api, monkeypatch: pytest.MonkeyPatch
+    quiet: ApiStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a secret of ours")

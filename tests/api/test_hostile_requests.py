@@ -11,7 +11,7 @@ import pytest
 
 from darkroom.api.app import LARGEST_DOCUMENT
 from darkroom.orders import ReadOrder, read_order
-from tests.api.stack import Api, is_a_problem
+from tests.support.stacks.api import ApiStack, is_a_problem
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 PARTS = [
@@ -68,7 +68,7 @@ ROUTES = [
 ]
 
 
-async def raw(api: Api, request: bytes, seconds: float = 5) -> bytes:
+async def raw(api: ApiStack, request: bytes, seconds: float = 5) -> bytes:
     """What the server answers to these very bytes."""
     where = urlsplit(api.url)
     reader, writer = await asyncio.open_connection(where.hostname, where.port)
@@ -79,7 +79,7 @@ async def raw(api: Api, request: bytes, seconds: float = 5) -> bytes:
         writer.close()
 
 
-async def test_no_part_of_a_path_leads_anywhere_else(quiet: Api) -> None:
+async def test_no_part_of_a_path_leads_anywhere_else(quiet: ApiStack) -> None:
     for path in [route.replace("{}", part) for route in ROUTES for part in PARTS]:
         # As it stands: httpx would tidy the dots away.
         request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
@@ -95,7 +95,7 @@ async def test_no_part_of_a_path_leads_anywhere_else(quiet: Api) -> None:
             assert body == b"Invalid HTTP request received.", (path[:80], body)
 
 
-async def test_bodies_above_the_limit_are_413(quiet: Api) -> None:
+async def test_bodies_above_the_limit_are_413(quiet: ApiStack) -> None:
     big = b'{"stages": [{"prompt": "' + b"x" * LARGEST_DOCUMENT + b'"}]}'
 
     async def in_parts() -> Any:
@@ -127,7 +127,7 @@ LENGTHS: list[tuple[str, bytes, set[int]]] = [
 ]
 
 
-async def test_lengths_that_lie_create_nothing(quiet: Api) -> None:
+async def test_lengths_that_lie_create_nothing(quiet: ApiStack) -> None:
     start = "POST /api/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n"
     for head, body, statuses in LENGTHS:
         try:
@@ -141,7 +141,7 @@ async def test_lengths_that_lie_create_nothing(quiet: Api) -> None:
     assert await quiet.parts.records.job_page(10) == []
 
 
-async def test_an_id_of_a_request_that_could_do_harm_is_replaced(quiet: Api) -> None:
+async def test_an_id_of_a_request_that_could_do_harm_is_replaced(quiet: ApiStack) -> None:
     start = "GET /api/nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     for given in ("a b", "a\tb", "x" * 65, EVIL, "ü", '"', "", "a/b", "%0d%0aX-Evil:1", "a,b", "{{7*7}}"):
         head, _, body = (await raw(quiet, f"{start}X-Request-ID: {given}\r\n\r\n".encode())).partition(b"\r\n\r\n")
@@ -152,12 +152,12 @@ async def test_an_id_of_a_request_that_could_do_harm_is_replaced(quiet: Api) -> 
     assert (await raw(quiet, f"{start}X-Request-ID: a\0b\r\n\r\n".encode())).startswith(b"HTTP/1.1 400 ")
 
 
-async def test_a_good_id_of_a_request_is_kept(quiet: Api) -> None:
+async def test_a_good_id_of_a_request_is_kept(quiet: ApiStack) -> None:
     answer = await quiet.http.get("/api/nowhere", headers={"X-Request-ID": "Trace-1.b_2"})
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "Trace-1.b_2"
 
 
-async def test_odd_headers_do_no_harm(quiet: Api) -> None:
+async def test_odd_headers_do_no_harm(quiet: ApiStack) -> None:
     job_id = await quiet.order(1)
     await quiet.http.post(f"/api/jobs/{job_id}/cancel")  # ended, so that its events end
     odd = [b"\xff\xfe", "ü".encode(), b"x" * 30_000, b"9" * 40, b"-1", b"1e9", EVIL.encode(), b"a, b", b"null"]
@@ -180,7 +180,7 @@ async def test_odd_headers_do_no_harm(quiet: Api) -> None:
                 is_a_problem(answer)
 
 
-async def test_a_wish_to_wait_that_is_none_is_ignored(quiet: Api) -> None:
+async def test_a_wish_to_wait_that_is_none_is_ignored(quiet: ApiStack) -> None:
     document = {"stages": [{"prompt": "a", "quantity": 1}]}
     for wait in ("wait=-1", "wait=x", "wait=", "wait", "WAIT=5", "wait=0", "xwait=5", "\xb2wait=x"):
         async with asyncio.timeout(3):
@@ -189,7 +189,7 @@ async def test_a_wish_to_wait_that_is_none_is_ignored(quiet: Api) -> None:
         assert "preference-applied" not in answer.headers
 
 
-async def test_an_origin_that_is_none_is_a_stranger(quiet: Api) -> None:
+async def test_an_origin_that_is_none_is_a_stranger(quiet: ApiStack) -> None:
     for origin in ("http://[", "http://[::1", "https://127.0.0.1@evil.example", "null", "", "file://"):
         answer = await quiet.http.post("/api/jobs/quote", json={}, headers={"Origin": origin})
         assert answer.status_code == 403, (origin, answer.text)
@@ -197,7 +197,7 @@ async def test_an_origin_that_is_none_is_a_stranger(quiet: Api) -> None:
 
 
 async def test_a_document_that_takes_long_to_read_is_cut_short_and_keeps_nobody_waiting(
-    quiet: Api, monkeypatch: pytest.MonkeyPatch
+    quiet: ApiStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readers: set[int] = set()
 

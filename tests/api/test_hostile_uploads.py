@@ -14,17 +14,17 @@ import pytest
 from PIL import Image
 
 from darkroom.orders.references import LARGEST_UPLOAD
-from tests.api.hostile_pictures import BOMBS, CARRIERS, REFUSED, SVG, exif, picture, png_of
-from tests.api.stack import Api, is_a_problem
+from tests.support.hostile_pictures import BOMBS, CARRIERS, REFUSED, SVG, exif, picture, png_of
+from tests.support.stacks.api import ApiStack, is_a_problem
 
 BOUNDARY = "a-boundary"
 
 
-async def upload(api: Api, data: bytes, name: str = "a.png", kind: str = "image/png") -> httpx.Response:
+async def upload(api: ApiStack, data: bytes, name: str = "a.png", kind: str = "image/png") -> httpx.Response:
     return await api.http.post("/api/attachments", files={"file": (name, data, kind)})
 
 
-async def stored(api: Api, answer: httpx.Response) -> bytes:
+async def stored(api: ApiStack, answer: httpx.Response) -> bytes:
     """What was stored for an upload."""
     assert answer.status_code == 201, answer.text
     file = await api.parts.records.stored_file(answer.json()["attach_id"])
@@ -34,7 +34,7 @@ async def stored(api: Api, answer: httpx.Response) -> bytes:
     return data
 
 
-def nothing_stored(api: Api) -> bool:
+def nothing_stored(api: ApiStack) -> bool:
     return not [path for path in (api.parts.settings.darkroom_home / "files").rglob("*") if path.is_file()]
 
 
@@ -64,7 +64,7 @@ def memory() -> Iterator[list[float]]:
     watcher.join()
 
 
-async def test_what_a_file_carries_beside_its_pixels_is_not_stored(quiet: Api) -> None:
+async def test_what_a_file_carries_beside_its_pixels_is_not_stored(quiet: ApiStack) -> None:
     for name, data in CARRIERS.items():
         kept = await stored(quiet, await upload(quiet, data))
         for word in (b"PAYLOAD", b"script", b"php", b"PK\x03\x04", b"Exif", b"GPS", b"ICC"):
@@ -78,7 +78,7 @@ async def test_what_a_file_carries_beside_its_pixels_is_not_stored(quiet: Api) -
         assert right[2] > 150 > right[0], name  # type: ignore[index]
 
 
-async def test_what_is_no_picture_is_refused_and_nothing_is_stored(quiet: Api) -> None:
+async def test_what_is_no_picture_is_refused_and_nothing_is_stored(quiet: ApiStack) -> None:
     for name, data in REFUSED.items():
         for file, kind in (("a.png", "image/png"), ("a.jpg", "image/jpeg"), ("a.webp", "application/octet-stream")):
             answer = await upload(quiet, data, file, kind)
@@ -90,7 +90,7 @@ async def test_what_is_no_picture_is_refused_and_nothing_is_stored(quiet: Api) -
     assert nothing_stored(quiet)
 
 
-async def test_bytes_decide_what_a_file_is_not_what_is_said_of_it(quiet: Api) -> None:
+async def test_bytes_decide_what_a_file_is_not_what_is_said_of_it(quiet: ApiStack) -> None:
     answer = await upload(quiet, picture("JPEG"), "a.svg", "image/svg+xml")
     assert answer.json()["media_type"] == "image/jpeg"
     shown = await quiet.http.get(answer.json()["url"])
@@ -100,7 +100,7 @@ async def test_bytes_decide_what_a_file_is_not_what_is_said_of_it(quiet: Api) ->
     assert shown.headers["content-disposition"].endswith('.jpg"')
 
 
-async def test_a_photograph_is_turned_upright(quiet: Api) -> None:
+async def test_a_photograph_is_turned_upright(quiet: ApiStack) -> None:
     for kind in ("JPEG", "PNG", "WEBP"):
         answer = await upload(quiet, picture(kind, exif=exif(orientation=6)))
         assert (answer.json()["width"], answer.json()["height"]) == (8, 16)
@@ -124,14 +124,14 @@ BROKEN: dict[str, bytes] = {
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
-async def test_odd_pictures_are_pictures(quiet: Api) -> None:
+async def test_odd_pictures_are_pictures(quiet: ApiStack) -> None:
     for name, data in BROKEN.items():
         kept = await stored(quiet, await upload(quiet, data))
         with Image.open(io.BytesIO(kept)) as image:
             assert image.mode in ("RGB", "RGBA"), name
 
 
-async def test_bombs_are_refused_before_they_take_memory(quiet: Api) -> None:
+async def test_bombs_are_refused_before_they_take_memory(quiet: ApiStack) -> None:
     for name, data in BOMBS.items():
         assert len(data) < 1_000_000, name
         with memory() as most:
@@ -141,7 +141,7 @@ async def test_bombs_are_refused_before_they_take_memory(quiet: Api) -> None:
     assert nothing_stored(quiet)
 
 
-async def test_the_largest_pictures_are_taken_one_at_a_time(quiet: Api) -> None:
+async def test_the_largest_pictures_are_taken_one_at_a_time(quiet: ApiStack) -> None:
     largest = png_of(8_000, 5_000)
     assert len(largest) < 10_000
     with memory() as most:
@@ -151,7 +151,7 @@ async def test_the_largest_pictures_are_taken_one_at_a_time(quiet: Api) -> None:
     assert most[0] < 300
 
 
-async def test_20_mb_are_the_most(quiet: Api) -> None:
+async def test_20_mb_are_the_most(quiet: ApiStack) -> None:
     whole = picture()
     assert (await upload(quiet, whole + bytes(LARGEST_UPLOAD - len(whole)))).status_code == 201
     for data in (whole + bytes(LARGEST_UPLOAD - len(whole) + 1), bytes(LARGEST_UPLOAD + 500_000)):
@@ -178,7 +178,7 @@ NAMES: list[tuple[str, str]] = [
 ]
 
 
-async def test_names_are_shown_back_as_plain_text(quiet: Api) -> None:
+async def test_names_are_shown_back_as_plain_text(quiet: ApiStack) -> None:
     for given, shown in NAMES:
         request = part(f'form-data; name="file"; filename="{given}"', picture(), "Content-Type: image/png")
         answer = await quiet.http.post("/api/attachments", **request)
@@ -191,7 +191,7 @@ async def test_names_are_shown_back_as_plain_text(quiet: Api) -> None:
     assert len(files) == 1
 
 
-async def test_a_name_cannot_add_a_header(quiet: Api) -> None:
+async def test_a_name_cannot_add_a_header(quiet: ApiStack) -> None:
     for name, statuses in (("a\r\nX-Evil: 1", {201, 400}), ("a\nX-Evil: 1", {201, 400}), ("n" * 10_000, {400})):
         request = part(f'form-data; name="file"; filename="{name}"', picture())
         answer = await quiet.http.post("/api/attachments", **request)
@@ -216,7 +216,7 @@ FORMS: list[dict[str, Any]] = [
 ]
 
 
-async def test_a_form_that_is_none_is_refused_in_one_line(quiet: Api) -> None:
+async def test_a_form_that_is_none_is_refused_in_one_line(quiet: ApiStack) -> None:
     for request in FORMS:
         answer = await quiet.http.post("/api/attachments", **request)
         assert answer.status_code == 400, (str(request)[:200], answer.text)
@@ -224,7 +224,7 @@ async def test_a_form_that_is_none_is_refused_in_one_line(quiet: Api) -> None:
     assert nothing_stored(quiet)
 
 
-async def test_a_file_of_another_kind_is_415_whatever_the_body_is_called(quiet: Api) -> None:
+async def test_a_file_of_another_kind_is_415_whatever_the_body_is_called(quiet: ApiStack) -> None:
     answer = await quiet.http.post("/api/attachments", content=picture(), headers={"Content-Type": "image/png"})
     assert answer.status_code == 415
     answer = await quiet.http.post("/api/attachments", content=SVG, headers={"Content-Type": "image/svg+xml"})

@@ -9,17 +9,15 @@ from uuid import UUID, uuid4
 
 import httpx
 import jwt
-import pytest
 from PIL import Image
 from pydantic import SecretStr
 
 from darkroom.api.services import put_together
-from tests.api.stack import Event, parsed, serving
-from tests.end_to_end.stack import running_darkroom, until
-from tests.supabase.local import LocalSupabase
-from tests.workflows.scripted import tiny_picture
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.fakes.scripted import tiny_picture
+from tests.support.stacks.api import Event, parsed, serving
+from tests.support.stacks.process import running_darkroom
+from tests.support.supabase.local import LocalSupabase
+from tests.support.until import until
 
 SECRET = "what the project signs its users' tokens with"
 

@@ -14,10 +14,10 @@ import pytest
 from temporalio.client import Client
 
 from darkroom.api.app import make_app
-from tests.api.stack import Api, running_api
+from tests.support.stacks.api import ApiStack, running_api
 
-EXAMPLES = 5
-"""Cases an operation beside those that cover each parameter's bounds; SCHEMATHESIS_EXAMPLES asks for more."""
+EXAMPLES = [1, pytest.param(40, marks=pytest.mark.slow)]
+"""Cases an operation beside those that cover each parameter's bounds."""
 
 CONFIGURATION = """
 # An order document is any object, a cursor any string, a file any bytes: the document cannot say which are good.
@@ -31,14 +31,14 @@ checks.allow_header_conformance.enabled = false
 """
 
 
-async def exercise(api: Api, home: Path, *options: str) -> None:
+async def exercise(api: ApiStack, home: Path, examples: int, *options: str) -> None:
     """Let Schemathesis ask; fails with its report where an answer is not what the document says."""
     configuration = home / "schemathesis.toml"
     configuration.write_text(CONFIGURATION)
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(configuration), "--no-color",
         "run", f"{api.url}/openapi.json", "--seed", "1", "--no-shrink", "--warnings", "off",
-        "--max-examples", os.environ.get("SCHEMATHESIS_EXAMPLES", str(EXAMPLES)), "--request-timeout", "20", *options,
+        "--max-examples", str(examples), "--request-timeout", "20", *options,
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -52,18 +52,20 @@ async def exercise(api: Api, home: Path, *options: str) -> None:
         pytest.fail(output, pytrace=False)
 
 
-async def test_the_document_is_true_for_the_local_user(temporal: Client, tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", EXAMPLES)
+async def test_the_document_is_true_for_the_local_user(temporal: Client, tmp_path: Path, examples: int) -> None:
     async with running_api(temporal, tmp_path, settings={"api_changes_per_minute": 100_000}) as api:
-        await exercise(api, tmp_path)
+        await exercise(api, tmp_path, examples)
         assert await api.parts.records.audit() == []
 
 
-async def test_the_document_is_true_for_who_signs_in(temporal: Client, tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", EXAMPLES)
+async def test_the_document_is_true_for_who_signs_in(temporal: Client, tmp_path: Path, examples: int) -> None:
     settings = {"api_host": "0.0.0.0", "api_changes_per_minute": 100_000}
     async with running_api(temporal, tmp_path, settings=settings) as api:
         key = await api.key(uuid4())
         await exercise(
-            api, tmp_path, "--header", f"Authorization: Bearer {key}", "--phases", "examples,fuzzing,stateful"
+            api, tmp_path, examples, "--header", f"Authorization: Bearer {key}", "--phases", "examples,fuzzing,stateful"
         )
         assert await api.parts.records.audit() == []
 
@@ -71,7 +73,7 @@ async def test_the_document_is_true_for_who_signs_in(temporal: Client, tmp_path:
 async def test_the_document_is_true_for_strangers(temporal: Client, tmp_path: Path) -> None:
     async with running_api(temporal, tmp_path, workers=False, settings={"api_host": "0.0.0.0"}) as api:
         await api.key(uuid4())
-        await exercise(api, tmp_path, "--phases", "coverage")
+        await exercise(api, tmp_path, 1, "--phases", "coverage")
         assert await api.parts.records.job_page(10) == []
 
 
@@ -97,7 +99,7 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
     return [(method, path, of) for path, methods in document["paths"].items() for method, of in methods.items()]
 
 
-async def test_every_route_says_what_it_does(quiet: Api) -> None:
+async def test_every_route_says_what_it_does(quiet: ApiStack) -> None:
     document = (await quiet.http.get("/openapi.json")).json()
     for method, path, operation in operations(document):
         assert operation["summary"], (method, path)
@@ -107,7 +109,7 @@ async def test_every_route_says_what_it_does(quiet: Api) -> None:
             assert parameter["name"], (method, path)
 
 
-async def test_ids_of_operations_are_unique_and_stay(quiet: Api) -> None:
+async def test_ids_of_operations_are_unique_and_stay(quiet: ApiStack) -> None:
     document = (await quiet.http.get("/openapi.json")).json()
     ids = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(ids) == len(set(ids))
@@ -116,7 +118,7 @@ async def test_ids_of_operations_are_unique_and_stay(quiet: Api) -> None:
     assert json.dumps(again) == json.dumps(document)
 
 
-async def test_errors_are_documented_as_they_are(quiet: Api) -> None:
+async def test_errors_are_documented_as_they_are(quiet: ApiStack) -> None:
     document = (await quiet.http.get("/openapi.json")).json()
     schemas = document["components"]["schemas"]
     assert "HTTPValidationError" not in schemas
@@ -137,7 +139,7 @@ async def test_the_document_says_whether_one_must_sign_in(
         assert operation.get("security") == (security if path.startswith("/api/") else None), (method, path)
 
 
-async def test_the_examples_can_be_ordered_and_cost_little(quiet: Api) -> None:
+async def test_the_examples_can_be_ordered_and_cost_little(quiet: ApiStack) -> None:
     document = (await quiet.http.get("/openapi.json")).json()
     for path in ("/api/jobs", "/api/jobs/quote"):
         examples = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]
@@ -162,7 +164,7 @@ class Addresses(HTMLParser):
         self.found += [value or "" for name, value in attrs if name in ("src", "href")]
 
 
-async def test_docs_load_nothing_from_elsewhere(quiet: Api) -> None:
+async def test_docs_load_nothing_from_elsewhere(quiet: ApiStack) -> None:
     page = await quiet.http.get("/docs")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in page.headers["content-security-policy"]
@@ -174,4 +176,4 @@ async def test_docs_load_nothing_from_elsewhere(quiet: Api) -> None:
         assert answer.status_code == 200, address
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-type"].partition(";")[0] in ("text/css", "text/javascript", "image/svg+xml")
-    assert 'url: "/openapi.json"' in (await quiet.http.get("/static/docs.js")).text
+    assert 'url: at("/openapi.json")' in (await quiet.http.get("/static/docs.js")).text

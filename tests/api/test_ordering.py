@@ -10,12 +10,12 @@ import pytest
 from temporalio.client import Client
 
 from darkroom.domain.names import LOCAL_USER
-from tests.api.stack import Api, running_api
+from tests.support.stacks.api import ApiStack, running_api
 
 LEMON = {"stages": [{"prompt": "a lemon", "quantity": 2}]}
 
 
-async def test_an_order_is_accepted_with_its_place(api: Api) -> None:
+async def test_an_order_is_accepted_with_its_place(api: ApiStack) -> None:
     answer = await api.http.post("/api/jobs", json=LEMON)
     assert answer.status_code == 202
     body = answer.json()
@@ -25,7 +25,7 @@ async def test_an_order_is_accepted_with_its_place(api: Api) -> None:
     assert (job["status"], job["completed_images"]) == ("completed", 2)
 
 
-async def test_one_key_and_body_is_one_job_and_another_body_is_refused(api: Api) -> None:
+async def test_one_key_and_body_is_one_job_and_another_body_is_refused(api: ApiStack) -> None:
     headers = {"Idempotency-Key": "spring-1"}
     first, second = [await api.http.post("/api/jobs", json=LEMON, headers=headers) for _ in range(2)]
     assert first.json()["job_id"] == second.json()["job_id"]
@@ -44,7 +44,7 @@ async def test_one_key_and_body_is_one_job_and_another_body_is_refused(api: Api)
     assert len(await api.parts.records.job_page(10)) == 1
 
 
-async def test_fifty_at_once_with_one_key_are_one_job(api: Api) -> None:
+async def test_fifty_at_once_with_one_key_are_one_job(api: ApiStack) -> None:
     headers = {"Idempotency-Key": str(uuid4())}
     answers = await asyncio.gather(*(api.http.post("/api/jobs", json=LEMON, headers=headers) for _ in range(50)))
     assert {answer.status_code for answer in answers} == {202}
@@ -53,7 +53,7 @@ async def test_fifty_at_once_with_one_key_are_one_job(api: Api) -> None:
     assert len(await api.parts.records.job_page(10)) == 1
 
 
-async def test_two_users_may_use_the_same_key(signed: Api) -> None:
+async def test_two_users_may_use_the_same_key(signed: ApiStack) -> None:
     found = set()
     for _ in range(2):
         headers = {**signed.as_user(await signed.key(uuid4())), "Idempotency-Key": "spring-1"}
@@ -61,19 +61,19 @@ async def test_two_users_may_use_the_same_key(signed: Api) -> None:
     assert len(found) == 2
 
 
-async def test_prefer_wait_waits_for_the_end(api: Api) -> None:
+async def test_prefer_wait_waits_for_the_end(api: ApiStack) -> None:
     answer = await api.http.post("/api/jobs", json=LEMON, headers={"Prefer": "wait=20"})
     assert (answer.json()["status"], answer.json()["completed_images"]) == ("completed", 2)
     assert answer.headers["preference-applied"] == "wait=20"
 
 
-async def test_prefer_wait_does_not_wait_longer_than_asked(api: Api) -> None:
+async def test_prefer_wait_does_not_wait_longer_than_asked(api: ApiStack) -> None:
     api.provider.gate.clear()
     answer = await api.http.post("/api/jobs", json=LEMON, headers={"Prefer": "respond-async, wait=1"})
     assert (answer.status_code, answer.json()["status"]) in {(202, "processing"), (202, "pending")}
 
 
-async def test_a_quote_says_the_price_and_creates_nothing(quiet: Api) -> None:
+async def test_a_quote_says_the_price_and_creates_nothing(quiet: ApiStack) -> None:
     document = {"stages": [{"prompt": "a", "quantity": 3}, {"prompt": "b", "quantity": 2}], "colour": "red"}
     quote = (await quiet.http.post("/api/jobs/quote", json=document)).json()
     assert (quote["images"], quote["price"], quote["credits"], quote["enough"]) == (5, 20, 100, True)
@@ -84,7 +84,7 @@ async def test_a_quote_says_the_price_and_creates_nothing(quiet: Api) -> None:
     assert await quiet.parts.records.job_page(10) == []
 
 
-async def test_an_order_that_the_balance_does_not_cover_is_402_and_creates_nothing(quiet: Api) -> None:
+async def test_an_order_that_the_balance_does_not_cover_is_402_and_creates_nothing(quiet: ApiStack) -> None:
     document = {"stages": [{"prompt": "a", "quantity": 5001}]}
     answer = await quiet.http.post("/api/jobs", json=document)
     assert (answer.status_code, answer.json()["code"]) == (402, "insufficient_credits")
@@ -111,7 +111,7 @@ REFUSED: list[tuple[Any, str]] = [
 @pytest.mark.parametrize("route", ["/api/jobs", "/api/jobs/quote"])
 @pytest.mark.parametrize(("document", "field"), REFUSED)
 async def test_a_rejected_order_names_the_field_and_leaves_nothing(
-    quiet: Api, route: str, document: Any, field: str
+    quiet: ApiStack, route: str, document: Any, field: str
 ) -> None:
     content = json.dumps(document)  # httpx refuses to write what is no JSON
     answer = await quiet.http.post(route, content=content, headers={"Content-Type": "application/json"})
@@ -139,7 +139,9 @@ async def test_a_rejected_order_names_the_field_and_leaves_nothing(
         (b"{}", "", 415),
     ],
 )
-async def test_what_is_no_document_is_refused_in_one_line(quiet: Api, content: bytes, kind: str, status: int) -> None:
+async def test_what_is_no_document_is_refused_in_one_line(
+    quiet: ApiStack, content: bytes, kind: str, status: int
+) -> None:
     answer = await quiet.http.post("/api/jobs", content=content, headers={"Content-Type": kind})
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -155,7 +157,7 @@ async def test_too_many_changes_are_told_when_to_come_back(temporal: Client, tmp
         assert (await api.http.get("/api/jobs")).status_code == 200
 
 
-async def test_the_order_of_a_job_can_be_ordered_again(api: Api) -> None:
+async def test_the_order_of_a_job_can_be_ordered_again(api: ApiStack) -> None:
     document = {"stages": [{"prompt": "a", "quantity": 1, "aspect-ratio": "1:1"}, {"prompt": "b", "quantity": 2}]}
     job_id = (await api.http.post("/api/jobs", json=document)).json()["job_id"]
     await api.ended(UUID(job_id))

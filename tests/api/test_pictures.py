@@ -10,10 +10,10 @@ from darkroom.api.signed_urls import LIFETIME, STEP, Addresses, View
 from darkroom.api.thumbnails import HEIGHT, Thumbnails
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.stored import NewReference
-from tests.api.stack import Api
+from tests.support.stacks.api import ApiStack
 
 
-async def kept(api: Api, name: str, data: bytes, media_type: str) -> int:
+async def kept(api: ApiStack, name: str, data: bytes, media_type: str) -> int:
     """An attachment as a row of before Darkroom may have it."""
     path = f"uploads/{name}"
     await api.parts.storage.put(path, data, media_type)
@@ -30,7 +30,7 @@ def png(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("media_type", ["text/html", "image/svg+xml", "application/pdf", ""])
-async def test_what_is_no_picture_is_saved_and_never_shown(quiet: Api, media_type: str) -> None:
+async def test_what_is_no_picture_is_saved_and_never_shown(quiet: ApiStack, media_type: str) -> None:
     attach_id = await kept(quiet, "page.html", b"<script>alert(1)</script>", media_type)
     answer = await quiet.http.get(quiet.services.addresses.file(attach_id))
     assert answer.headers["content-type"] == "application/octet-stream"
@@ -44,7 +44,7 @@ async def test_what_is_no_picture_is_saved_and_never_shown(quiet: Api, media_typ
     [((1376, 768), (344, 192)), ((64, 64), (64, 64)), ((200, 4000), (10, 192)), ((4000, 200), (1536, 77))],
 )
 async def test_a_thumbnail_is_small_and_never_larger_than_the_picture(
-    quiet: Api, size: tuple[int, int], small: tuple[int, int]
+    quiet: ApiStack, size: tuple[int, int], small: tuple[int, int]
 ) -> None:
     attach_id = await kept(quiet, "a.png", png(*size), "image/png")
     answer = await quiet.http.get(quiet.services.addresses.thumbnail(attach_id))
@@ -55,7 +55,7 @@ async def test_a_thumbnail_is_small_and_never_larger_than_the_picture(
         assert abs(picture.height - small[1]) <= 1
 
 
-async def test_a_browser_keeps_pictures_and_can_save_them(quiet: Api) -> None:
+async def test_a_browser_keeps_pictures_and_can_save_them(quiet: ApiStack) -> None:
     attach_id = await kept(quiet, "a.png", png(9, 9), "image/png")
     address = quiet.services.addresses.file(attach_id)
     shown, saved = await quiet.http.get(address), await quiet.http.get(f"{address}&download=true")
@@ -64,7 +64,7 @@ async def test_a_browser_keeps_pictures_and_can_save_them(quiet: Api) -> None:
     assert saved.headers["content-disposition"] == 'attachment; filename="a.png"'
 
 
-async def test_thumbnails_are_kept_as_far_as_they_fit(quiet: Api) -> None:
+async def test_thumbnails_are_kept_as_far_as_they_fit(quiet: ApiStack) -> None:
     thumbnails = Thumbnails(quiet.parts.storage, quiet.parts.pictures, kept=400)
     for number in range(6):
         await kept(quiet, f"{number}.png", png(90 + number, 90), "image/png")

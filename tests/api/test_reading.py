@@ -17,9 +17,9 @@ from temporalio.client import Client
 
 from darkroom.api.server import listening
 from darkroom.embedded.address import ADDRESS_FILE
-from tests.api.hostile_pictures import picture
-from tests.api.stack import Api, is_a_problem, running_api
-from tests.workflows.stack import until
+from tests.support.hostile_pictures import picture
+from tests.support.stacks.api import ApiStack, is_a_problem, running_api
+from tests.support.until import until
 from worker import running_workers
 
 LEMON = {"stages": [{"prompt": "a lemon", "quantity": 2}]}
@@ -33,12 +33,12 @@ def test_no_answer_waits_for_the_client_to_acknowledge_its_head() -> None:
             assert client.getpeername() == connection.getsockname()
 
 
-async def followed(api: Api) -> bool:
+async def followed(api: ApiStack) -> bool:
     return any(feed.followers for feed in api.services.feeds._feeds.values())
 
 
 @pytest.mark.parametrize("wish", ["until=change", "until=end", ""])
-async def test_an_answer_is_held_back_until_something_happens(quiet: Api, wish: str) -> None:
+async def test_an_answer_is_held_back_until_something_happens(quiet: ApiStack, wish: str) -> None:
     job_id = await quiet.order(3)
     waiting = asyncio.create_task(quiet.http.get(f"/api/jobs/{job_id}?wait=20&{wish}"))
     await until(lambda: followed(quiet), "somebody to follow")
@@ -48,7 +48,7 @@ async def test_an_answer_is_held_back_until_something_happens(quiet: Api, wish: 
         assert (await waiting).json()["status"] == "cancelled"
 
 
-async def test_an_answer_is_not_held_back_longer_than_asked(quiet: Api) -> None:
+async def test_an_answer_is_not_held_back_longer_than_asked(quiet: ApiStack) -> None:
     job_id = await quiet.order(3)
     started = monotonic()
     wishes = [quiet.http.get(f"/api/jobs/{job_id}?wait=1&until={wish}") for wish in ("change", "end")]
@@ -57,7 +57,7 @@ async def test_an_answer_is_not_held_back_longer_than_asked(quiet: Api) -> None:
     assert 1 <= monotonic() - started < 5
 
 
-async def test_a_job_that_has_ended_is_not_waited_for(quiet: Api) -> None:
+async def test_a_job_that_has_ended_is_not_waited_for(quiet: ApiStack) -> None:
     job_id = await quiet.order(3)
     await quiet.http.post(f"/api/jobs/{job_id}/cancel")
     for wish in ("until=change", "until=end"):
@@ -66,7 +66,7 @@ async def test_a_job_that_has_ended_is_not_waited_for(quiet: Api) -> None:
         assert answer.json()["status"] == "cancelled"
 
 
-async def test_a_wish_to_wait_that_is_none_is_refused(quiet: Api) -> None:
+async def test_a_wish_to_wait_that_is_none_is_refused(quiet: ApiStack) -> None:
     job_id = await quiet.order(1)
     for wish in ("wait=61", "wait=-1", "wait=1.5", "until=never", "wait=5&until="):
         answer = await quiet.http.get(f"/api/jobs/{job_id}?{wish}")
@@ -74,7 +74,7 @@ async def test_a_wish_to_wait_that_is_none_is_refused(quiet: Api) -> None:
         is_a_problem(answer)
 
 
-async def test_without_a_worker_the_records_answer(quiet: Api) -> None:
+async def test_without_a_worker_the_records_answer(quiet: ApiStack) -> None:
     job_id = await quiet.order(2)
     started = monotonic()
     job = await quiet.job(job_id)
@@ -105,7 +105,7 @@ async def test_a_job_whose_worker_has_gone_is_told_and_cancelled_at_once(tempora
         assert await api.parts.records.audit() == []
 
 
-async def walked(api: Api, query: str = "", *, ordering: bool = False) -> list[str]:
+async def walked(api: ApiStack, query: str = "", *, ordering: bool = False) -> list[str]:
     """The ids of all pages, one after another; while others order, if so wished."""
     ids: list[str] = []
     cursor: str | None = ""
@@ -119,7 +119,7 @@ async def walked(api: Api, query: str = "", *, ordering: bool = False) -> list[s
     return ids
 
 
-async def test_a_walk_through_the_list_misses_none_and_meets_none_twice_while_others_order(quiet: Api) -> None:
+async def test_a_walk_through_the_list_misses_none_and_meets_none_twice_while_others_order(quiet: ApiStack) -> None:
     await asyncio.gather(*(quiet.order(1) for _ in range(15)))
     for _ in range(15):
         await quiet.order(1)
@@ -131,7 +131,7 @@ async def test_a_walk_through_the_list_misses_none_and_meets_none_twice_while_ot
     assert len(await walked(quiet)) == len(quiet.jobs)
 
 
-async def test_the_list_can_be_of_one_status(quiet: Api) -> None:
+async def test_the_list_can_be_of_one_status(quiet: ApiStack) -> None:
     for number in range(16):
         job_id = await quiet.order(1)
         if number % 2:
@@ -143,7 +143,7 @@ async def test_the_list_can_be_of_one_status(quiet: Api) -> None:
         assert (await quiet.http.get(f"/api/jobs?status={status}")).status_code == 400
 
 
-async def test_a_receipt_comes_when_a_job_has_ended(api: Api) -> None:
+async def test_a_receipt_comes_when_a_job_has_ended(api: ApiStack) -> None:
     api.provider.gate.clear()
     job_id = await api.order(2)
     await api.provider.until_calls(2)
@@ -156,7 +156,7 @@ async def test_a_receipt_comes_when_a_job_has_ended(api: Api) -> None:
     assert (receipt["ordered"], receipt["delivered"], receipt["total"]["charged"]) == (2, 2, 40)
 
 
-async def test_a_job_that_never_began_has_no_receipt(quiet: Api) -> None:
+async def test_a_job_that_never_began_has_no_receipt(quiet: ApiStack) -> None:
     job_id = await quiet.order(2)
     await quiet.http.post(f"/api/jobs/{job_id}/cancel")
     answer = await quiet.http.get(f"/api/jobs/{job_id}/receipt")
@@ -164,7 +164,7 @@ async def test_a_job_that_never_began_has_no_receipt(quiet: Api) -> None:
     is_a_problem(answer)
 
 
-async def test_a_job_that_was_never_a_valid_order_has_its_page_all_the_same(quiet: Api) -> None:
+async def test_a_job_that_was_never_a_valid_order_has_its_page_all_the_same(quiet: ApiStack) -> None:
     job_id = await quiet.written({"stages": [{"prompt": "a lemon", "quantity": 0}]})
     answer = await quiet.http.get(f"/api/jobs/{job_id}/order")
     assert (answer.status_code, "stages[0].quantity" in answer.json()["detail"]) == (409, True)
@@ -173,7 +173,7 @@ async def test_a_job_that_was_never_a_valid_order_has_its_page_all_the_same(quie
     assert (page.status_code, str(job_id) in page.text) == (200, True)
 
 
-async def archived(api: Api, job_id: UUID) -> zipfile.ZipFile:
+async def archived(api: ApiStack, job_id: UUID) -> zipfile.ZipFile:
     answer = await api.http.get(f"/api/jobs/{job_id}/archive.zip")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
     assert answer.headers["content-disposition"] == f'attachment; filename="darkroom-{str(job_id)[:8]}.zip"'
@@ -209,7 +209,7 @@ async def test_an_archive_has_what_was_delivered_so_far_and_says_what_is_gone(te
 
 
 @pytest.fixture
-async def alone(temporal: Client, tmp_path: Path) -> AsyncIterator[tuple[Api, UUID]]:
+async def alone(temporal: Client, tmp_path: Path) -> AsyncIterator[tuple[ApiStack, UUID]]:
     """The API after its Temporal server went away, and a job that was ordered before."""
     async with running_api(temporal, tmp_path) as before:
         job_id = await before.order(2)
@@ -222,7 +222,7 @@ async def alone(temporal: Client, tmp_path: Path) -> AsyncIterator[tuple[Api, UU
         yield api, job_id
 
 
-async def test_without_temporal_everything_can_be_read(alone: tuple[Api, UUID]) -> None:
+async def test_without_temporal_everything_can_be_read(alone: tuple[ApiStack, UUID]) -> None:
     api, job_id = alone
     started = monotonic()
     for path in (
@@ -243,7 +243,7 @@ async def test_without_temporal_everything_can_be_read(alone: tuple[Api, UUID]) 
     assert monotonic() - started < 6
 
 
-async def test_an_outage_is_in_the_log_too(alone: tuple[Api, UUID]) -> None:
+async def test_an_outage_is_in_the_log_too(alone: tuple[ApiStack, UUID]) -> None:
     api, _ = alone
     with capture_logs() as lines:
         assert (await api.http.post("/api/jobs", json=LEMON)).status_code == 503
@@ -252,7 +252,7 @@ async def test_an_outage_is_in_the_log_too(alone: tuple[Api, UUID]) -> None:
     assert "Temporal" in line["reason"]
 
 
-async def test_without_temporal_nothing_is_ordered_or_steered(alone: tuple[Api, UUID]) -> None:
+async def test_without_temporal_nothing_is_ordered_or_steered(alone: tuple[ApiStack, UUID]) -> None:
     api, job_id = alone
 
     async def refused(answer: httpx.Response) -> None:

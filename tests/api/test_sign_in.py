@@ -24,8 +24,8 @@ from darkroom.api.routes import deployment, events, jobs, orders, pages, picture
 from darkroom.api.sign_in import COOKIE
 from darkroom.domain.errors import SettingRejected
 from darkroom.domain.names import LOCAL_USER
-from tests.api.stack import Api, running_api
-from tests.workflows.scripted import tiny_picture
+from tests.support.fakes.scripted import tiny_picture
+from tests.support.stacks.api import ApiStack, running_api
 
 SECRET = "a secret that the project shares with us, long enough"
 OPEN = {"/healthz", "/readyz", "/pictures/{attach_id}", "/pictures/{attach_id}/thumbnail", "/sign-in", "/sign-out"}
@@ -65,14 +65,14 @@ def token(secret: str = SECRET, *, algorithm: str = "HS256", **claims: Any) -> s
 
 
 @pytest.fixture
-async def with_tokens(temporal: Client, tmp_path: Path) -> AsyncIterator[Api]:
+async def with_tokens(temporal: Client, tmp_path: Path) -> AsyncIterator[ApiStack]:
     settings = {"api_host": "0.0.0.0", "supabase_jwt_secret": SECRET}
     async with running_api(temporal, tmp_path, workers=False, settings=settings) as api:
         yield api
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_a_stranger_gets_in_nowhere(with_tokens: Api, method: str, path: str) -> None:
+async def test_a_stranger_gets_in_nowhere(with_tokens: ApiStack, method: str, path: str) -> None:
     if path in OPEN:
         return
     job_id = uuid4()
@@ -105,7 +105,7 @@ async def test_a_stranger_gets_in_nowhere(with_tokens: Api, method: str, path: s
 
 
 @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if "{job_id}" in route[1]])
-async def test_another_users_job_is_not_there(with_tokens: Api, method: str, path: str) -> None:
+async def test_another_users_job_is_not_there(with_tokens: ApiStack, method: str, path: str) -> None:
     owner, other = uuid4(), uuid4()
     await with_tokens.key(owner)
     await with_tokens.key(other)
@@ -121,7 +121,7 @@ async def test_another_users_job_is_not_there(with_tokens: Api, method: str, pat
     assert await with_tokens.parts.records.job(job_id) == before
 
 
-async def test_another_users_attachment_is_not_there(with_tokens: Api, tmp_path: Path) -> None:
+async def test_another_users_attachment_is_not_there(with_tokens: ApiStack, tmp_path: Path) -> None:
     owner, other = uuid4(), uuid4()
     mine, theirs = [with_tokens.as_user(await with_tokens.key(user)) for user in (owner, other)]
     picture = {"file": ("a.png", tiny_picture(), "image/png")}
@@ -134,7 +134,7 @@ async def test_another_users_attachment_is_not_there(with_tokens: Api, tmp_path:
     assert (answer.status_code, answer.json()["field"]) == (422, "stages[0].references")
 
 
-async def test_a_document_that_no_run_has_opened_shows_nobody_elses_pictures(with_tokens: Api) -> None:
+async def test_a_document_that_no_run_has_opened_shows_nobody_elses_pictures(with_tokens: ApiStack) -> None:
     owner, other = uuid4(), uuid4()
     mine, theirs = [with_tokens.as_user(await with_tokens.key(user)) for user in (owner, other)]
     picture = {"file": ("a.png", tiny_picture(), "image/png")}
@@ -149,7 +149,7 @@ async def test_a_document_that_no_run_has_opened_shows_nobody_elses_pictures(wit
         assert (f"/pictures/{attach_id}/" in page.text) == bool(shown)
 
 
-async def test_lists_show_ones_own_jobs_and_operators_all(with_tokens: Api) -> None:
+async def test_lists_show_ones_own_jobs_and_operators_all(with_tokens: ApiStack) -> None:
     document = {"stages": [{"prompt": "a lemon", "quantity": 1}]}
     users = [uuid4(), uuid4()]
     for user in users:
@@ -163,7 +163,7 @@ async def test_lists_show_ones_own_jobs_and_operators_all(with_tokens: Api) -> N
     assert (await with_tokens.http.get("/api/stats", headers=operators)).status_code == 200
 
 
-async def test_a_revoked_key_opens_nothing(with_tokens: Api) -> None:
+async def test_a_revoked_key_opens_nothing(with_tokens: ApiStack) -> None:
     secret = await with_tokens.key(uuid4())
     assert (await with_tokens.http.get("/api/jobs", headers=with_tokens.as_user(secret))).status_code == 200
     [key] = await with_tokens.parts.records.api_keys()
@@ -171,7 +171,7 @@ async def test_a_revoked_key_opens_nothing(with_tokens: Api) -> None:
     assert (await with_tokens.http.get("/api/jobs", headers=with_tokens.as_user(secret))).status_code == 401
 
 
-async def test_the_page_exchanges_a_key_for_a_cookie_that_no_script_reads(with_tokens: Api) -> None:
+async def test_the_page_exchanges_a_key_for_a_cookie_that_no_script_reads(with_tokens: ApiStack) -> None:
     secret = await with_tokens.key(uuid4())
     origin = {"Origin": with_tokens.url}
     refused = await with_tokens.http.post("/sign-in", data={"token": "dk_wrong", "next": "/jobs"}, headers=origin)
@@ -192,14 +192,14 @@ async def test_the_page_exchanges_a_key_for_a_cookie_that_no_script_reads(with_t
     ],
 )
 async def test_signing_in_leads_back_to_a_page_that_can_be_looked_at(
-    with_tokens: Api, method: str, path: str, after: str
+    with_tokens: ApiStack, method: str, path: str, after: str
 ) -> None:
     answer = await with_tokens.http.request(method, path)
     assert parse_qs(urlsplit(answer.headers["location"]).query)["next"] == [after]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_the_cookie_of_a_page_behind_tls_stays_there(with_tokens: Api, scheme: str) -> None:
+async def test_the_cookie_of_a_page_behind_tls_stays_there(with_tokens: ApiStack, scheme: str) -> None:
     origin = {"Origin": with_tokens.url.replace("http", scheme)}
     answer = await with_tokens.http.post("/sign-in", data={"token": await with_tokens.key(uuid4())}, headers=origin)
     assert answer.status_code == 303
@@ -209,7 +209,7 @@ async def test_the_cookie_of_a_page_behind_tls_stays_there(with_tokens: Api, sch
 @pytest.mark.parametrize(
     "wanted", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "/\n/x"]
 )
-async def test_signing_in_leads_nowhere_else(with_tokens: Api, wanted: str) -> None:
+async def test_signing_in_leads_nowhere_else(with_tokens: ApiStack, wanted: str) -> None:
     data = {"token": await with_tokens.key(uuid4()), "next": wanted}
     answer = await with_tokens.http.post("/sign-in", data=data, headers={"Origin": with_tokens.url})
     assert answer.headers["location"] == "/"
@@ -291,13 +291,13 @@ async def test_an_unreachable_project_is_an_outage_and_no_refusal(temporal: Clie
         assert (answer.status_code, answer.json()["retryable"]) == (503, True)
 
 
-async def test_on_this_machine_the_local_user_needs_no_token_but_a_wrong_one_is_wrong(quiet: Api) -> None:
+async def test_on_this_machine_the_local_user_needs_no_token_but_a_wrong_one_is_wrong(quiet: ApiStack) -> None:
     account = (await quiet.http.get("/api/account")).json()
     assert (account["user_id"], account["signed_in_by"], account["operator"]) == (str(LOCAL_USER), "local", True)
     assert (await quiet.http.get("/api/jobs", headers=quiet.as_user("dk_wrong"))).status_code == 401
 
 
-async def test_a_cookie_of_another_deployment_does_not_lock_the_local_user_out(quiet: Api) -> None:
+async def test_a_cookie_of_another_deployment_does_not_lock_the_local_user_out(quiet: ApiStack) -> None:
     quiet.http.cookies.set(COOKIE, "dk_of_another_home", domain="127.0.0.1", path="/")
     answer = await quiet.http.get("/jobs", follow_redirects=True)
     assert (answer.status_code, answer.url.path) == (200, "/jobs")
@@ -329,13 +329,13 @@ async def test_it_refuses_to_listen_elsewhere_unless_there_is_something_to_sign_
     ],
 )
 async def test_without_sign_in_only_this_machines_names_are_served(
-    quiet: Api, headers: dict[str, str], status: int
+    quiet: ApiStack, headers: dict[str, str], status: int
 ) -> None:
     assert (await quiet.http.get("/api/jobs", headers=headers)).status_code == status
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded"])
-async def test_behind_a_proxy_nobody_is_the_local_user(quiet: Api, signed: Api, header: str) -> None:
+async def test_behind_a_proxy_nobody_is_the_local_user(quiet: ApiStack, signed: ApiStack, header: str) -> None:
     forwarded = {header: "203.0.113.7"}
     answer = await quiet.http.get("/api/account", headers=forwarded)
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
@@ -353,7 +353,7 @@ async def test_behind_a_proxy_nobody_is_the_local_user(quiet: Api, signed: Api, 
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-async def test_another_sites_page_cannot_order(quiet: Api, headers: dict[str, str]) -> None:
+async def test_another_sites_page_cannot_order(quiet: ApiStack, headers: dict[str, str]) -> None:
     document = {"stages": [{"prompt": "a lemon", "quantity": 1}]}
     answer = await quiet.http.post("/api/jobs", json=document, headers=headers)
     assert answer.status_code == 403

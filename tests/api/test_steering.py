@@ -14,30 +14,31 @@ from temporalio.client import Client
 
 from darkroom.api.routes.waiting import until_opened_again
 from darkroom.domain.names import LOCAL_USER
-from tests.api.stack import OPENING_BALANCE, Api, is_a_problem, running_api
-from tests.workflows.scripted import Act
-from tests.workflows.stack import PRICE, until
+from tests.support.fakes.scripted import Act
+from tests.support.stacks.api import OPENING_BALANCE, ApiStack, is_a_problem, running_api
+from tests.support.stacks.workflow import PRICE
+from tests.support.until import until
 
 AT_ONCE = 3.0
 """Seconds: a tenth of one, on a machine that has nothing else to do."""
 
 
 @pytest.fixture
-async def slow(temporal: Client, tmp_path: Path) -> AsyncIterator[Api]:
+async def slow(temporal: Client, tmp_path: Path) -> AsyncIterator[ApiStack]:
     """Two calls at a time, held at the gate."""
     async with running_api(temporal, tmp_path, settings={"stage_concurrency": 2}) as api:
         api.provider.gate.clear()
         yield api
 
 
-async def steer(api: Api, job_id: UUID, wish: str, method: str = "POST", **options: Any) -> httpx.Response:
+async def steer(api: ApiStack, job_id: UUID, wish: str, method: str = "POST", **options: Any) -> httpx.Response:
     started = monotonic()
     answer = await api.http.request(method, f"/api/jobs/{job_id}/{wish}", **options)
     assert wish == "restart" or monotonic() - started < AT_ONCE
     return answer
 
 
-async def paid(api: Api, images: int) -> None:
+async def paid(api: ApiStack, images: int) -> None:
     """The account after so many pictures, and the records agree with themselves."""
     account = await api.parts.records.account(LOCAL_USER)
     assert account is not None
@@ -45,7 +46,7 @@ async def paid(api: Api, images: int) -> None:
     assert await api.parts.records.audit() == []
 
 
-async def cancelled_by(api: Api, job_id: UUID, way: str) -> httpx.Response:
+async def cancelled_by(api: ApiStack, job_id: UUID, way: str) -> httpx.Response:
     """The answer to a cancel in one of the ways that front ends use."""
     started = monotonic()
     if way == "named":
@@ -58,7 +59,7 @@ async def cancelled_by(api: Api, job_id: UUID, way: str) -> httpx.Response:
 
 @pytest.mark.parametrize("way", ["POST", "PATCH", "named"])
 async def test_a_cancel_answers_at_once_while_calls_are_under_way_and_twice_changes_nothing(
-    slow: Api, way: str
+    slow: ApiStack, way: str
 ) -> None:
     job_id = await slow.order(4)
     await slow.provider.until_calls(2)
@@ -91,7 +92,7 @@ async def test_a_cancel_answers_at_once_while_calls_are_under_way_and_twice_chan
     await paid(slow, 2)
 
 
-async def test_a_job_that_has_not_begun_is_cancelled_in_the_records(quiet: Api) -> None:
+async def test_a_job_that_has_not_begun_is_cancelled_in_the_records(quiet: ApiStack) -> None:
     job_id = await quiet.order(3)
     answer = await steer(quiet, job_id, "cancel", json={"reason": "changed my mind"})
     assert (answer.json()["success"], answer.json()["status"]) == (True, "cancelled")
@@ -100,7 +101,7 @@ async def test_a_job_that_has_not_begun_is_cancelled_in_the_records(quiet: Api) 
     await paid(quiet, 0)
 
 
-async def test_a_wish_to_an_ended_job_is_no_error(api: Api) -> None:
+async def test_a_wish_to_an_ended_job_is_no_error(api: ApiStack) -> None:
     job_id = await api.order(2)
     await api.ended(job_id)
     for wish in ("cancel", "pause", "resume", "cancel", "pause", "resume"):
@@ -113,14 +114,14 @@ async def test_a_wish_to_an_ended_job_is_no_error(api: Api) -> None:
     await paid(api, 2)
 
 
-async def test_a_job_that_is_not_there_is_404(quiet: Api) -> None:
+async def test_a_job_that_is_not_there_is_404(quiet: ApiStack) -> None:
     for wish in ("cancel", "pause", "resume", "restart"):
         answer = await steer(quiet, uuid4(), wish)
         assert answer.status_code == 404
         is_a_problem(answer)
 
 
-async def test_a_pause_holds_until_it_is_resumed(slow: Api) -> None:
+async def test_a_pause_holds_until_it_is_resumed(slow: ApiStack) -> None:
     job_id = await slow.order(4)
     await slow.provider.until_calls(2)
     assert (await steer(slow, job_id, "resume")).json()["success"] is False
@@ -148,7 +149,7 @@ async def test_a_pause_holds_until_it_is_resumed(slow: Api) -> None:
     await paid(slow, 4)
 
 
-async def test_a_paused_job_can_be_cancelled(slow: Api) -> None:
+async def test_a_paused_job_can_be_cancelled(slow: ApiStack) -> None:
     job_id = await slow.order(4)
     await slow.provider.until_calls(2)
     await steer(slow, job_id, "pause")
@@ -159,7 +160,7 @@ async def test_a_paused_job_can_be_cancelled(slow: Api) -> None:
     await paid(slow, 2)
 
 
-async def test_a_restart_makes_only_what_is_missing(slow: Api) -> None:
+async def test_a_restart_makes_only_what_is_missing(slow: ApiStack) -> None:
     job_id = await slow.order(4)
     await slow.provider.until_calls(2)
     refused = await steer(slow, job_id, "restart")
@@ -180,7 +181,7 @@ async def test_a_restart_makes_only_what_is_missing(slow: Api) -> None:
     assert (await slow.http.get(f"/api/jobs/{job_id}/receipt")).json()["total"]["charged"] == 4 * PRICE
 
 
-async def test_a_short_job_can_be_restarted(api: Api) -> None:
+async def test_a_short_job_can_be_restarted(api: ApiStack) -> None:
     api.provider.script = {(0, 0): [Act.MISS]}
     job_id = await api.order(2, max_top_ups=0)
     job = await api.ended(job_id)
@@ -191,7 +192,7 @@ async def test_a_short_job_can_be_restarted(api: Api) -> None:
     await paid(api, 2)
 
 
-async def test_a_run_that_is_over_at_once_does_not_keep_a_restart_waiting(quiet: Api) -> None:
+async def test_a_run_that_is_over_at_once_does_not_keep_a_restart_waiting(quiet: ApiStack) -> None:
     job_id = await quiet.order(1)
     await steer(quiet, job_id, "cancel")
     ended_at = datetime.fromisoformat((await quiet.job(job_id))["completed_at"])
@@ -202,7 +203,7 @@ async def test_a_run_that_is_over_at_once_does_not_keep_a_restart_waiting(quiet:
             await until_opened_again(quiet.services, job_id, ended_at, 60)
 
 
-async def test_twenty_cancels_at_once_are_one(slow: Api) -> None:
+async def test_twenty_cancels_at_once_are_one(slow: ApiStack) -> None:
     job_id = await slow.order(4)
     await slow.provider.until_calls(2)
     answers = await asyncio.gather(*(slow.http.post(f"/api/jobs/{job_id}/cancel") for _ in range(20)))
@@ -214,7 +215,7 @@ async def test_twenty_cancels_at_once_are_one(slow: Api) -> None:
 
 
 @pytest.mark.parametrize("held", [False, True])
-async def test_two_restarts_at_once_are_one_run(slow: Api, held: bool) -> None:
+async def test_two_restarts_at_once_are_one_run(slow: ApiStack, held: bool) -> None:
     job_id = await slow.order(4)
     await slow.provider.until_calls(2)
     await steer(slow, job_id, "cancel")
@@ -234,7 +235,7 @@ async def test_two_restarts_at_once_are_one_run(slow: Api, held: bool) -> None:
     await paid(slow, 4)
 
 
-async def test_a_cancel_during_a_restart_ends_cancelled_or_comes_before_it(slow: Api) -> None:
+async def test_a_cancel_during_a_restart_ends_cancelled_or_comes_before_it(slow: ApiStack) -> None:
     job_id = await slow.order(6)
     await slow.provider.until_calls(2)
     await steer(slow, job_id, "cancel")
@@ -254,7 +255,7 @@ async def test_a_cancel_during_a_restart_ends_cancelled_or_comes_before_it(slow:
     await paid(slow, job["completed_images"])
 
 
-async def test_pause_and_resume_at_once_leave_a_job_that_ends(slow: Api) -> None:
+async def test_pause_and_resume_at_once_leave_a_job_that_ends(slow: ApiStack) -> None:
     job_id = await slow.order(4)
     await slow.provider.until_calls(2)
     await asyncio.gather(*(slow.http.post(f"/api/jobs/{job_id}/{wish}") for wish in ("pause", "resume") * 10))

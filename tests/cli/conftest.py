@@ -16,7 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from cli.app import main
 from darkroom.domain.names import SearchAttribute
-from tests.parts import temporal_binary
+from tests.support.programs import temporal_binary
 
 
 @dataclass
@@ -82,7 +82,7 @@ def connected(home: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Runs a command line as `starter.py` would."""
+    """Runs a command line as `darkroom` would."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 

@@ -15,13 +15,11 @@ from darkroom.bootstrap import open_parts
 from darkroom.records.supabase import SCHEMA_VERSION
 from darkroom.settings import read_settings
 from tests.cli.conftest import Ended, Run
-from tests.contracts.records_fixture import RecordsFixture
-from tests.contracts.tables import PostgresTables
-from tests.fake_gemini import FakeGemini
-from tests.fake_runware import FakeRunware
-from tests.supabase.local import LocalSupabase
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.fakes.gemini import FakeGemini
+from tests.support.fakes.runware import FakeRunware
+from tests.support.records.fixture import RecordsFixture
+from tests.support.records.tables import PostgresTables
+from tests.support.supabase.local import LocalSupabase
 
 
 @pytest.fixture
@@ -63,7 +61,7 @@ def test_the_embedded_default_needs_no_project(run: Run, connected: Path) -> Non
 def test_a_server_that_is_not_there_hides_no_other_finding(run: Run, home: Path) -> None:
     ended = run("doctor", "--json")
     assert set(wrong(ended)) == {"Temporal"}
-    assert "starter.py up" in wrong(ended)["Temporal"]
+    assert "`darkroom up`" in wrong(ended)["Temporal"]
     assert found(ended)["folder"]["state"] == "good"
 
 
@@ -187,8 +185,8 @@ def test_runwares_account_is_asked_for_without_drawing(
 async def delivered_job(supabase: LocalSupabase) -> AsyncIterator[str]:
     """A job with two delivered pictures, in records and bucket."""
     async with open_parts(read_settings()) as parts:
-        scene = RecordsFixture(parts.records, PostgresTables(supabase.project.database_uri))
-        job = await scene.opened(await scene.member(), (2,))
+        fixture = RecordsFixture(parts.records, PostgresTables(supabase.project.database_uri))
+        job = await fixture.opened(await fixture.member(), (2,))
         for ordinal in range(2):
             await parts.storage.put(job.key(ordinal).final(job.order.user_id), b"picture", "image/webp")
             await job.deliver([ordinal])

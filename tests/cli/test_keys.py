@@ -58,11 +58,11 @@ def test_a_key_needs_a_user_and_revoking_needs_a_key(home: Path, run: Run) -> No
     told = run("keys", "create", stranger)
     assert (told.status, told.error) == (
         2,
-        f"USER: {stranger} has no member row; `starter.py credits grant {stranger} N` creates one",
+        f"USER: {stranger} has no member row; `darkroom credits grant {stranger} N` creates one",
     )
     assert run("keys", "create", "me").status == 2
     assert run("keys", "create").status == 0
     nobody = str(uuid4())
     told = run("keys", "revoke", nobody)
-    assert (told.status, told.error) == (4, f"there is no key {nobody}; `starter.py keys list` shows those that exist")
+    assert (told.status, told.error) == (4, f"there is no key {nobody}; `darkroom keys list` shows those that exist")
     assert run("keys", "revoke", "x").error == "KEY_ID: 'x' is not a UUID"

@@ -11,9 +11,9 @@ from cli.session import run as run_work
 from darkroom.domain.jobs import End
 from darkroom.records.sqlite import SqliteRecords
 from tests.cli.conftest import Run
-from tests.contracts.records_fixture import PRICE, RecordsFixture
-from tests.contracts.tables import SqliteTables
 from tests.contracts.test_records_statistics import made
+from tests.support.records.fixture import PRICE, RecordsFixture
+from tests.support.records.tables import SqliteTables
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def made_by_two(home: Path) -> UUID:
 
     async def settle() -> UUID:
         records = SqliteRecords(home / "records.db")
-        scene = RecordsFixture(records, SqliteTables(records))
-        job = await scene.opened(await scene.member(), (3,))
+        fixture = RecordsFixture(records, SqliteTables(records))
+        job = await fixture.opened(await fixture.member(), (3,))
         for ordinal in range(2):
             await made(job, ordinal, "gemini", seconds=2.0)
         await made(job, 2, "runware", seconds=5.0, round_=1)
         await job.close()
-        await (await scene.opened(None, (1,))).close(End.CANCELLED)
+        await (await fixture.opened(None, (1,))).close(End.CANCELLED)
         await records.close()
         return job.job_id
 

@@ -13,11 +13,11 @@ from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
 from darkroom.storage.supabase import SupabaseStorage
 from darkroom.supabase import Supabase, open_supabase
-from tests.contracts.invariants import broken
-from tests.contracts.records_fixture import RecordsFixture
-from tests.contracts.tables import PostgresTables, SqliteTables
-from tests.supabase.project import Project
-from tests.supabase.storage_server import running_storage
+from tests.support.records.fixture import RecordsFixture
+from tests.support.records.invariants import broken
+from tests.support.records.tables import PostgresTables, SqliteTables
+from tests.support.supabase.project import Project
+from tests.support.supabase.storage_server import running_storage
 
 
 @asynccontextmanager
@@ -74,19 +74,19 @@ StorageAdapter = Callable[[Path], AbstractAsyncContextManager[Storage]]
     params=[
         pytest.param(sqlite_file, id="sqlite-file"),
         pytest.param(sqlite_memory, id="sqlite-memory"),
-        pytest.param(None, id="supabase", marks=pytest.mark.xdist_group("supabase")),
+        pytest.param(None, id="supabase"),
     ]
 )
 async def planted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RecordsFixture]:
     """Records that a test leaves broken, because it planted what `audit` must find."""
     adapter: RecordsAdapter | None = request.param
     opened = supabase_records(request.getfixturevalue("project")) if adapter is None else adapter(tmp_path)
-    async with opened as scene:
-        yield scene
+    async with opened as fixture:
+        yield fixture
 
 
 @pytest.fixture
-async def scene(planted: RecordsFixture) -> AsyncIterator[RecordsFixture]:
+async def fixture(planted: RecordsFixture) -> AsyncIterator[RecordsFixture]:
     """Records whose invariants hold after every test, whatever the test was about."""
     yield planted
     assert broken(await planted.dump()) == []
@@ -96,7 +96,7 @@ async def scene(planted: RecordsFixture) -> AsyncIterator[RecordsFixture]:
 @pytest.fixture(
     params=[
         pytest.param(file_storage, id="files"),
-        pytest.param(supabase_storage, id="supabase", marks=pytest.mark.xdist_group("supabase")),
+        pytest.param(supabase_storage, id="supabase"),
     ]
 )
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:

@@ -11,9 +11,9 @@ from darkroom.domain.orders import Capabilities, Limits, ReferenceOwner
 from darkroom.domain.stored import NewReference
 from darkroom.orders.intake import Intake
 from darkroom.webhooks.egress_policy import EgressPolicy
-from tests.contracts.records_fixture import RecordsFixture
-from tests.webhooks.hostile import HOSTS
-from tests.webhooks.names import NameServer
+from tests.support.records.fixture import RecordsFixture
+from tests.support.webhooks.hostile_addresses import HOSTS
+from tests.support.webhooks.name_server import NameServer
 
 CAN = {"offline": Capabilities(name="offline", aspect_ratios=("16:9", "1:1"), max_references=14)}
 
@@ -26,86 +26,86 @@ def document(*references: int, **values: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def intake(scene: RecordsFixture) -> Intake:
-    return Intake(scene.records, CAN, ("offline",), Limits(), EgressPolicy(NAMES))
+def intake(fixture: RecordsFixture) -> Intake:
+    return Intake(fixture.records, CAN, ("offline",), Limits(), EgressPolicy(NAMES))
 
 
 async def rejected(
-    scene: RecordsFixture, intake: Intake, order: dict[str, Any], user_id: UUID | None
+    fixture: RecordsFixture, intake: Intake, order: dict[str, Any], user_id: UUID | None
 ) -> tuple[str, str]:
-    before = await scene.dump()
+    before = await fixture.dump()
     with pytest.raises(OrderRejected) as caught:
         await intake.check(order, user_id)
-    assert await scene.dump() == before
+    assert await fixture.dump() == before
     return caught.value.field, caught.value.reason
 
 
-async def upload(scene: RecordsFixture, user_id: UUID | None) -> int:
-    return await scene.records.add_reference(
+async def upload(fixture: RecordsFixture, user_id: UUID | None) -> int:
+    return await fixture.records.add_reference(
         NewReference(
             user_id=user_id, original_name="a.png", path="a.png", size=1, media_type="image/png", sha256="ab" * 32
         )
     )
 
 
-async def test_an_order_gets_the_user_who_pays(scene: RecordsFixture, intake: Intake) -> None:
-    user_id = await scene.member()
+async def test_an_order_gets_the_user_who_pays(fixture: RecordsFixture, intake: Intake) -> None:
+    user_id = await fixture.member()
     assert (await intake.check(document(), user_id)).order.user_id == user_id
     assert (await intake.check(document(userId=str(user_id)), user_id)).order.user_id == user_id
     assert (await intake.check(document(), None)).order.user_id is None
 
 
-async def test_a_user_without_a_member_row_is_rejected(scene: RecordsFixture, intake: Intake) -> None:
+async def test_a_user_without_a_member_row_is_rejected(fixture: RecordsFixture, intake: Intake) -> None:
     stranger = uuid4()
-    field, reason = await rejected(scene, intake, document(userId=str(stranger)), stranger)
+    field, reason = await rejected(fixture, intake, document(userId=str(stranger)), stranger)
     assert field == "user_id"
     assert f"{stranger} has no member row" in reason
 
 
-async def test_an_order_in_another_users_name_is_rejected(scene: RecordsFixture, intake: Intake) -> None:
-    one, other = await scene.member(), await scene.member()
+async def test_an_order_in_another_users_name_is_rejected(fixture: RecordsFixture, intake: Intake) -> None:
+    one, other = await fixture.member(), await fixture.member()
     for payer in (other, None):
-        field, _ = await rejected(scene, intake, document(userId=str(one)), payer)
+        field, _ = await rejected(fixture, intake, document(userId=str(one)), payer)
         assert field == "user_id"
 
 
-async def test_references_are_the_users_own_or_nobodys(scene: RecordsFixture, intake: Intake) -> None:
-    one, other = await scene.member(), await scene.member()
-    own, nobodys = await upload(scene, one), await upload(scene, None)
+async def test_references_are_the_users_own_or_nobodys(fixture: RecordsFixture, intake: Intake) -> None:
+    one, other = await fixture.member(), await fixture.member()
+    own, nobodys = await upload(fixture, one), await upload(fixture, None)
     await intake.check(document(own, nobodys), one)
     await intake.check(document(nobodys), None)
     for payer in (other, None):
-        field, reason = await rejected(scene, intake, document(nobodys, own), payer)
+        field, reason = await rejected(fixture, intake, document(nobodys, own), payer)
         assert (field, "another user" in reason) == ("stages[0].references", True)
-    _, reason = await rejected(scene, intake, document(own, 4_711), one)
+    _, reason = await rejected(fixture, intake, document(own, 4_711), one)
     assert "4711 does not exist" in reason
 
 
-async def test_a_picture_that_is_not_delivered_is_no_reference(scene: RecordsFixture, intake: Intake) -> None:
-    user_id = await scene.member()
-    job = await scene.opened(user_id)
+async def test_a_picture_that_is_not_delivered_is_no_reference(fixture: RecordsFixture, intake: Intake) -> None:
+    user_id = await fixture.member()
+    job = await fixture.opened(user_id)
     attach_id = await job.make(0)
-    await rejected(scene, intake, document(attach_id), user_id)
+    await rejected(fixture, intake, document(attach_id), user_id)
     await job.settle(0)
     await intake.check(document(attach_id), user_id)
 
 
-async def test_a_promised_reference_counts_as_stored(scene: RecordsFixture, intake: Intake) -> None:
-    user_id = await scene.member()
+async def test_a_promised_reference_counts_as_stored(fixture: RecordsFixture, intake: Intake) -> None:
+    user_id = await fixture.member()
     promised: Mapping[int, ReferenceOwner] = {99: ReferenceOwner(attach_id=99, user_id=user_id)}
     assert (await intake.check(document(99), user_id, promised=promised)).order.reference_ids == {99}
 
 
-async def test_what_the_provider_lacks_is_rejected(scene: RecordsFixture, intake: Intake) -> None:
-    user_id = await scene.member()
-    field, _ = await rejected(scene, intake, document(**{"aspect-ratio": "2:1"}), user_id)
+async def test_what_the_provider_lacks_is_rejected(fixture: RecordsFixture, intake: Intake) -> None:
+    user_id = await fixture.member()
+    field, _ = await rejected(fixture, intake, document(**{"aspect-ratio": "2:1"}), user_id)
     assert field == "stages[0].aspect_ratio"
-    field, _ = await rejected(scene, intake, document(provider="dalle"), user_id)
+    field, _ = await rejected(fixture, intake, document(provider="dalle"), user_id)
     assert field == "provider"
 
 
-async def test_a_webhook_goes_to_the_public_internet_alone(scene: RecordsFixture, intake: Intake) -> None:
-    user_id = await scene.member()
+async def test_a_webhook_goes_to_the_public_internet_alone(fixture: RecordsFixture, intake: Intake) -> None:
+    user_id = await fixture.member()
     url = "https://shop.example/hooks?token=1"
     for key in ("webhook_url", "webhookUrl", "webhook-url"):
         assert (await intake.check(document(**{key: url}), user_id)).order.webhook_url == url
@@ -113,12 +113,12 @@ async def test_a_webhook_goes_to_the_public_internet_alone(scene: RecordsFixture
     assert (await intake.check(document(), user_id)).order.webhook_url is None
 
 
-async def test_an_order_with_a_hostile_webhook_is_rejected(scene: RecordsFixture, intake: Intake) -> None:
+async def test_an_order_with_a_hostile_webhook_is_rejected(fixture: RecordsFixture, intake: Intake) -> None:
     for url in [*(f"https://{host}/" for host in HOSTS), "https://inside.example/", "no address", ""]:
         with pytest.raises(OrderRejected) as caught:
             await intake.check(document(webhook_url=url), None)
         assert caught.value.field == "webhook_url", url
-    field, reason = await rejected(scene, intake, document(webhook_url="https://169.254.169.254/"), None)
+    field, reason = await rejected(fixture, intake, document(webhook_url="https://169.254.169.254/"), None)
     assert (field, "metadata" in reason) == ("webhook_url", True)
 
 

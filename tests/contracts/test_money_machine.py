@@ -20,10 +20,10 @@ from darkroom.domain.rounds import allot
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.supabase import open_supabase
-from tests.contracts.invariants import broken
-from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
-from tests.contracts.tables import PostgresTables, SqliteTables
-from tests.supabase.project import Project
+from tests.support.records.fixture import PRICE, Job, RecordsFixture
+from tests.support.records.invariants import broken
+from tests.support.records.tables import PostgresTables, SqliteTables
+from tests.support.supabase.project import Project
 
 T = TypeVar("T")
 
@@ -65,13 +65,13 @@ class Money(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.scene = self.run(self.new_scene())
+        self.fixture = self.run(self.new_fixture())
         self.all: list[Model] = []
         self.balance = 0
         self.grants = 0
         self.user_id = UUID(int=1)
 
-    async def new_scene(self) -> RecordsFixture:
+    async def new_fixture(self) -> RecordsFixture:
         records = SqliteRecords(":memory:")
         return RecordsFixture(records, SqliteTables(records))
 
@@ -81,26 +81,26 @@ class Money(RuleBasedStateMachine):
     @initialize(balance=st.integers(0, 300))
     def start(self, balance: int) -> None:
         self.balance = balance
-        self.run(self.scene.records.ensure_member(self.user_id, balance))
+        self.run(self.fixture.records.ensure_member(self.user_id, balance))
 
     @rule(amount=st.integers(1, 100))
     def grant(self, amount: int) -> None:
         self.grants += 1
         for _ in range(2):
-            self.run(self.scene.records.grant(self.user_id, amount, f"grant-{self.grants}"))
+            self.run(self.fixture.records.grant(self.user_id, amount, f"grant-{self.grants}"))
         self.balance += amount
 
     @rule(share=st.floats(0, 1))
     def somebody_else_spends(self, share: float) -> None:
         amount = int(self.balance * share)
         if amount:
-            self.run(self.scene.spend(self.user_id, amount))
+            self.run(self.fixture.spend(self.user_id, amount))
             self.balance -= amount
 
     @rule(model=jobs, left=st.integers(0, 45))
     def the_balance_is_emptied_under_a_running_job(self, model: Model, left: int) -> None:
         if model.open and self.balance > left:
-            self.run(self.scene.spend(self.user_id, self.balance - left))
+            self.run(self.fixture.spend(self.user_id, self.balance - left))
             self.balance = left
             self.deliver(model, 0, [0, 1, 2])
 
@@ -113,7 +113,7 @@ class Money(RuleBasedStateMachine):
     )
     def order(self, quantities: list[int], max_credits: int | None, charged: bool, at_once: bool) -> Model:
         user_id = self.user_id if charged else None
-        job = self.run(self.scene.pending(user_id, quantities, max_credits=max_credits))
+        job = self.run(self.fixture.pending(user_id, quantities, max_credits=max_credits))
         model = Model(job, charged, quantities, allot(quantities, max_credits, PRICE if charged else 0))
         self.all.append(model)
         if at_once:
@@ -206,39 +206,39 @@ class Money(RuleBasedStateMachine):
         model.open, model.ended, model.hold = False, True, 0
         model.whole = end is End.DELIVERED and len(model.delivered) == sum(model.quantities)
         if drop:
-            self.run(self.scene.records.drop_undelivered(model.job.job_id, model.job.run))
+            self.run(self.fixture.records.drop_undelivered(model.job.job_id, model.job.run))
             if end is End.CANCELLED or (end is End.DELIVERED and model.delivered):
                 model.attached &= model.delivered
 
     @rule(model=jobs)
     def an_old_run_closes(self, model: Model) -> None:
         if model.open and model.runs > 1:
-            before = self.run(self.scene.dump())
+            before = self.run(self.fixture.dump())
             # Closed before, it gives its receipt again; taken over, it is refused. Neither changes anything.
             with contextlib.suppress(RunRefused):
                 self.run(model.job.close(End.CANCELLED, run=model.job.named(model.runs - 1)))
-            assert self.run(self.scene.dump()) == before
+            assert self.run(self.fixture.dump()) == before
 
     @rule(model=jobs)
     def refresh(self, model: Model) -> None:
-        self.run(self.scene.records.refresh(model.job.job_id))
+        self.run(self.fixture.records.refresh(model.job.job_id))
         row = self.run(model.job.row())
         assert row.completed_images == len(model.delivered)
 
     @invariant()
     def spec_4_holds(self) -> None:
-        assert broken(self.run(self.scene.dump())) == []
-        assert list(self.run(self.scene.records.audit())) == []
+        assert broken(self.run(self.fixture.dump())) == []
+        assert list(self.run(self.fixture.records.audit())) == []
 
     @invariant()
     def the_account_is_the_models(self) -> None:
-        account = self.run(self.scene.records.account(self.user_id))
+        account = self.run(self.fixture.records.account(self.user_id))
         if account is not None:
             assert account.balance == self.balance
             assert account.held == sum(model.hold for model in self.all)
 
     def teardown(self) -> None:
-        self.run(self.scene.records.close())
+        self.run(self.fixture.records.close())
         self.runner.close()
 
 
@@ -255,12 +255,12 @@ Money.TestCase.settings = IN_ANY_ORDER
 test_money_rules_hold_in_any_order = Money.TestCase
 
 
-@pytest.mark.xdist_group("supabase")
-def test_money_rules_hold_in_any_order_on_supabase(project: Project) -> None:
+@pytest.mark.parametrize("orders", [5, pytest.param(60, marks=pytest.mark.slow)])
+def test_money_rules_hold_in_any_order_on_supabase(project: Project, orders: int) -> None:
     class MoneyOnSupabase(Money):
-        async def new_scene(self) -> RecordsFixture:
+        async def new_fixture(self) -> RecordsFixture:
             project.reset()
             records = SupabaseRecords(await open_supabase(project.url, project.service_role_key))
             return RecordsFixture(records, PostgresTables(project.database_uri))
 
-    run_state_machine_as_test(MoneyOnSupabase, settings=settings(IN_ANY_ORDER, max_examples=15))
+    run_state_machine_as_test(MoneyOnSupabase, settings=settings(IN_ANY_ORDER, max_examples=orders))

@@ -3,27 +3,27 @@
 import pytest
 
 from darkroom.domain.jobs import End
-from tests.contracts.invariants import broken
-from tests.contracts.records_fixture import Job, RecordsFixture
+from tests.support.records.fixture import Job, RecordsFixture
+from tests.support.records.invariants import broken
 
 
-async def ended_job(scene: RecordsFixture) -> Job:
-    job = await scene.opened(await scene.member(), (3,))
+async def ended_job(fixture: RecordsFixture) -> Job:
+    job = await fixture.opened(await fixture.member(), (3,))
     await job.deliver([0, 1])
     await job.close(End.CANCELLED)
-    assert list(await scene.records.audit()) == []
+    assert list(await fixture.records.audit()) == []
     return job
 
 
-async def test_whole_records_have_nothing_to_report(scene: RecordsFixture) -> None:
-    await scene.pending(await scene.member())
-    running = await scene.opened(await scene.member())
+async def test_whole_records_have_nothing_to_report(fixture: RecordsFixture) -> None:
+    await fixture.pending(await fixture.member())
+    running = await fixture.opened(await fixture.member())
     await running.deliver([0])
     await running.make(1)
-    free = await scene.opened(None)
+    free = await fixture.opened(None)
     await free.deliver([0])
-    await ended_job(scene)
-    assert list(await scene.records.audit()) == []
+    await ended_job(fixture)
+    assert list(await fixture.records.audit()) == []
 
 
 @pytest.mark.parametrize(

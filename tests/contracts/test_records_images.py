@@ -8,36 +8,36 @@ from darkroom.domain.attempts import Begin
 from darkroom.domain.images import Outcome
 from darkroom.domain.jobs import Control, End
 from darkroom.domain.rounds import PAGE
-from tests.contracts.records_fixture import RecordsFixture
+from tests.support.records.fixture import RecordsFixture
 
 
-async def test_the_first_call_for_a_key_begins_and_is_written_before_it(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member())
+async def test_the_first_call_for_a_key_begins_and_is_written_before_it(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member())
     call = uuid4()
     assert (await job.begin(0, call=call, round_=2)).begin is Begin.BEGUN
-    [row] = (await scene.dump())["quel_generation_attempts"]
+    [row] = (await fixture.dump())["quel_generation_attempts"]
     assert (row["call_id"], row["outcome"], row["round"], row["provider"]) == (str(call), None, 2, "offline")
 
 
-async def test_a_second_call_is_told_to_look_in_staging_first(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member())
+async def test_a_second_call_is_told_to_look_in_staging_first(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member())
     first = uuid4()
     await job.begin(0, call=first)
-    before = await scene.dump()
+    before = await fixture.dump()
     begun = await job.begin(0)
     assert (begun.begin, begun.call_id) == (Begin.LOOK, first)
-    assert await scene.dump() == before
+    assert await fixture.dump() == before
 
 
-async def test_when_nothing_was_staged_the_second_call_begins(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member())
+async def test_when_nothing_was_staged_the_second_call_begins(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member())
     await job.begin(0)
     assert (await job.begin(0, looked=True)).begin is Begin.BEGUN
-    assert len((await scene.dump())["quel_generation_attempts"]) == 2
+    assert len((await fixture.dump())["quel_generation_attempts"]) == 2
 
 
-async def test_a_delivered_image_is_answered_with_its_attachment(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member())
+async def test_a_delivered_image_is_answered_with_its_attachment(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member())
     [attach_id] = await job.deliver([0])
     await job.control(1, paused=True)
     begun = await job.begin(0)
@@ -45,44 +45,44 @@ async def test_a_delivered_image_is_answered_with_its_attachment(scene: RecordsF
 
 
 @pytest.mark.parametrize("final", [False, True])
-async def test_a_refusal_is_answered_again_without_a_call(scene: RecordsFixture, final: bool) -> None:
-    job = await scene.opened(await scene.member())
+async def test_a_refusal_is_answered_again_without_a_call(fixture: RecordsFixture, final: bool) -> None:
+    job = await fixture.opened(await fixture.member())
     await job.tried(0, Outcome.REFUSED, final=final)
     begun = await job.begin(0, looked=True)
     assert (begun.begin, begun.outcome, begun.final) == (Begin.DECIDED, Outcome.REFUSED, final)
     assert begun.reason == "the provider said refused"
 
 
-async def test_a_miss_is_answered_again_without_a_call(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member())
+async def test_a_miss_is_answered_again_without_a_call(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member())
     await job.tried(0, Outcome.MISSED)
     begun = await job.begin(0)
     assert (begun.begin, begun.outcome, begun.reason) == (Begin.DECIDED, Outcome.MISSED, "the provider said missed")
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAULT, Outcome.QUOTA_SPENT, Outcome.STOPPED])
-async def test_what_decided_nothing_is_asked_again(scene: RecordsFixture, outcome: Outcome) -> None:
-    job = await scene.opened(await scene.member())
+async def test_what_decided_nothing_is_asked_again(fixture: RecordsFixture, outcome: Outcome) -> None:
+    job = await fixture.opened(await fixture.member())
     await job.tried(0, outcome)
     assert (await job.begin(0)).begin in (Begin.BEGUN, Begin.LOOK)
     assert (await job.begin(0, looked=True)).begin is Begin.BEGUN
-    assert list(await scene.records.next_ordinals(job.job_id, 0, 1)) == [0]
+    assert list(await fixture.records.next_ordinals(job.job_id, 0, 1)) == [0]
 
 
 @pytest.mark.parametrize("asked", ["paused", "cancel_requested", "failing"])
-async def test_nothing_begins_from_the_moment_the_flag_is_written(scene: RecordsFixture, asked: str) -> None:
-    job = await scene.opened(await scene.member())
+async def test_nothing_begins_from_the_moment_the_flag_is_written(fixture: RecordsFixture, asked: str) -> None:
+    job = await fixture.opened(await fixture.member())
     first = uuid4()
     await job.begin(0, call=first)
-    await scene.records.set_control(job.job_id, job.run, Control.model_validate({"version": 1, asked: True}))
-    before = await scene.dump()
+    await fixture.records.set_control(job.job_id, job.run, Control.model_validate({"version": 1, asked: True}))
+    before = await fixture.dump()
     for looked in (False, True):
         assert (await job.begin(1, looked=looked)).begin is Begin.HELD
-    assert await scene.dump() == before
+    assert await fixture.dump() == before
 
 
-async def test_a_pause_is_not_the_end_of_the_run(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member())
+async def test_a_pause_is_not_the_end_of_the_run(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member())
     await job.control(1, paused=True)
     assert not (await job.begin(1)).final
     await job.control(2)
@@ -90,98 +90,98 @@ async def test_a_pause_is_not_the_end_of_the_run(scene: RecordsFixture) -> None:
 
 
 @pytest.mark.parametrize("asked", ["paused", "cancel_requested", "failing"])
-async def test_calls_under_way_are_attached_and_charged_whatever_was_asked(scene: RecordsFixture, asked: str) -> None:
-    user_id = await scene.member(100)
-    job = await scene.opened(user_id)
+async def test_calls_under_way_are_attached_and_charged_whatever_was_asked(fixture: RecordsFixture, asked: str) -> None:
+    user_id = await fixture.member(100)
+    job = await fixture.opened(user_id)
     call = uuid4()
     await job.begin(0, call=call)
-    await scene.records.set_control(job.job_id, job.run, Control.model_validate({"version": 1, asked: True}))
+    await fixture.records.set_control(job.job_id, job.run, Control.model_validate({"version": 1, asked: True}))
     attached = await job.attach(0, call=call)
     assert attached.attach_id is not None
     await job.settle(0)
-    assert (await scene.account(user_id)).balance == 80
+    assert (await fixture.account(user_id)).balance == 80
 
 
-async def test_a_job_that_no_run_opened_begins_nothing(scene: RecordsFixture) -> None:
-    job = await scene.pending(await scene.member())
+async def test_a_job_that_no_run_opened_begins_nothing(fixture: RecordsFixture) -> None:
+    job = await fixture.pending(await fixture.member())
     assert (await job.begin(0)).begin is Begin.HELD
-    assert (await scene.dump())["quel_generation_attempts"] == []
+    assert (await fixture.dump())["quel_generation_attempts"] == []
 
 
-async def test_attaching_writes_that_the_call_generated(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member())
+async def test_attaching_writes_that_the_call_generated(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member())
     await job.make(0)
-    [row] = (await scene.dump())["quel_generation_attempts"]
+    [row] = (await fixture.dump())["quel_generation_attempts"]
     assert row["outcome"] == "generated"
-    [row] = (await scene.dump())["quel_attach"]
+    [row] = (await fixture.dump())["quel_attach"]
     assert (row["stage_index"], row["ordinal"], row["delivered_at"]) == (0, 0, None)
     assert row["attach_file_path"] == job.key(0).final(job.order.user_id)
     assert (row["attach_file_name"], row["attach_file_type"]) == ("0-0.webp", "image/webp")
 
 
-async def test_round_0_makes_the_first_ordinals(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(100_000), (700,))
-    assert list(await scene.records.next_ordinals(job.job_id, 0, 3)) == [0, 1, 2]
-    assert list(await scene.records.next_ordinals(job.job_id, 0, 700)) == list(range(PAGE))
-    assert list(await scene.records.next_ordinals(job.job_id, 0, 0)) == []
+async def test_round_0_makes_the_first_ordinals(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(100_000), (700,))
+    assert list(await fixture.records.next_ordinals(job.job_id, 0, 3)) == [0, 1, 2]
+    assert list(await fixture.records.next_ordinals(job.job_id, 0, 700)) == list(range(PAGE))
+    assert list(await fixture.records.next_ordinals(job.job_id, 0, 0)) == []
 
 
-async def test_a_round_takes_what_is_undecided_and_then_new_ordinals(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (6,))
+async def test_a_round_takes_what_is_undecided_and_then_new_ordinals(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (6,))
     await job.deliver([0])
     await job.tried(1, Outcome.MISSED)
     await job.tried(2, Outcome.REFUSED)
     await job.begin(5)  # lost with its worker; 3 and 4 were never attempted
-    assert list(await scene.records.next_ordinals(job.job_id, 0, 5)) == [3, 4, 5, 6, 7]
+    assert list(await fixture.records.next_ordinals(job.job_id, 0, 5)) == [3, 4, 5, 6, 7]
 
 
-async def test_a_picture_attached_and_not_settled_is_taken_again(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (2,))
+async def test_a_picture_attached_and_not_settled_is_taken_again(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (2,))
     await job.make(0)
-    assert list(await scene.records.next_ordinals(job.job_id, 0, 2)) == [0, 1]
+    assert list(await fixture.records.next_ordinals(job.job_id, 0, 2)) == [0, 1]
 
 
-async def test_a_miss_after_a_lost_call_decides_the_ordinal(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (2,))
+async def test_a_miss_after_a_lost_call_decides_the_ordinal(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (2,))
     await job.begin(0)
     call = uuid4()
     await job.begin(0, call=call, looked=True)
     await job.end(call, Outcome.MISSED, "text only")
-    assert list(await scene.records.next_ordinals(job.job_id, 0, 2)) == [1, 2]
+    assert list(await fixture.records.next_ordinals(job.job_id, 0, 2)) == [1, 2]
 
 
-async def test_ordinals_of_one_stage_do_not_depend_on_another(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (2, 2))
+async def test_ordinals_of_one_stage_do_not_depend_on_another(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (2, 2))
     await job.deliver([0, 1])
-    assert list(await scene.records.next_ordinals(job.job_id, 1, 2)) == [0, 1]
+    assert list(await fixture.records.next_ordinals(job.job_id, 1, 2)) == [0, 1]
 
 
-async def test_counts_of_a_stage_are_its_last_words(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (4, 1))
+async def test_counts_of_a_stage_are_its_last_words(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (4, 1))
     await job.deliver([0])
     await job.make(1)
     await job.tried(2, Outcome.MISSED)
     await job.tried(3, Outcome.REFUSED)
     await job.tried(4, Outcome.FAULT)
-    counts = await scene.records.stage_counts(job.job_id, 0)
+    counts = await fixture.records.stage_counts(job.job_id, 0)
     assert (counts.delivered, counts.missed, counts.refused) == (1, 1, 1)
-    assert (await scene.records.stage_counts(job.job_id, 1)).delivered == 0
+    assert (await fixture.records.stage_counts(job.job_id, 1)).delivered == 0
 
 
-async def test_a_picture_that_came_after_a_miss_is_no_miss_any_more(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (2,))
+async def test_a_picture_that_came_after_a_miss_is_no_miss_any_more(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (2,))
     lost, missed = uuid4(), uuid4()
     await job.begin(0, call=lost)
     await job.begin(0, call=missed, looked=True)
     await job.end(missed, Outcome.MISSED, "text only")
     await job.attach(0, call=lost)
     await job.settle(0)
-    counts = await scene.records.stage_counts(job.job_id, 0)
+    counts = await fixture.records.stage_counts(job.job_id, 0)
     assert (counts.delivered, counts.missed) == (1, 0)
 
 
-async def test_calls_that_may_have_left_a_picture_are_the_newest_of_each_ordinal(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (6, 1))
+async def test_calls_that_may_have_left_a_picture_are_the_newest_of_each_ordinal(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (6, 1))
     await job.deliver([0])
     await job.tried(1, Outcome.MISSED)
     calls = {2: uuid4(), 3: uuid4(), 4: uuid4()}
@@ -191,44 +191,44 @@ async def test_calls_that_may_have_left_a_picture_are_the_newest_of_each_ordinal
     await job.begin(4, call=calls[4])
     await job.attach(4, call=calls[4])
     await job.begin(0, 1)
-    unsettled = scene.records.unsettled_attempts
+    unsettled = fixture.records.unsettled_attempts
     assert list(await unsettled(job.job_id, 0, -1, 2)) == [(2, calls[2]), (3, calls[3])]
     assert list(await unsettled(job.job_id, 0, 3, 2)) == [(4, calls[4])]
     assert list(await unsettled(job.job_id, 0, 4, 2)) == []
 
 
-async def test_delivered_pairs_are_paged_by_ordinal(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (4,))
+async def test_delivered_pairs_are_paged_by_ordinal(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (4,))
     late = await job.deliver([3])
     ids = await job.deliver([0, 1])
     await job.make(2)
-    assert list(await scene.records.delivered_pairs(job.job_id, 0, -1, 2)) == [(0, ids[0]), (1, ids[1])]
-    assert list(await scene.records.delivered_pairs(job.job_id, 0, 1, 2)) == [(3, late[0])]
-    assert list(await scene.records.delivered_pairs(job.job_id, 0, 3, 2)) == []
+    assert list(await fixture.records.delivered_pairs(job.job_id, 0, -1, 2)) == [(0, ids[0]), (1, ids[1])]
+    assert list(await fixture.records.delivered_pairs(job.job_id, 0, 1, 2)) == [(3, late[0])]
+    assert list(await fixture.records.delivered_pairs(job.job_id, 0, 3, 2)) == []
 
 
-async def test_leftovers_of_a_running_job_are_not_dropped(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member())
+async def test_leftovers_of_a_running_job_are_not_dropped(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member())
     await job.make(0)
-    before = await scene.dump()
-    await scene.records.drop_undelivered(job.job_id, job.run)
-    assert await scene.dump() == before
+    before = await fixture.dump()
+    await fixture.records.drop_undelivered(job.job_id, job.run)
+    assert await fixture.dump() == before
 
 
-async def test_a_cancelled_job_keeps_no_attachment_that_was_not_delivered(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member())
+async def test_a_cancelled_job_keeps_no_attachment_that_was_not_delivered(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member())
     [kept] = await job.deliver([0])
     await job.make(1)
     await job.close(End.CANCELLED)
-    await scene.records.drop_undelivered(job.job_id, job.run)
-    assert [row["attach_id"] for row in (await scene.dump())["quel_attach"]] == [kept]
+    await fixture.records.drop_undelivered(job.job_id, job.run)
+    assert [row["attach_id"] for row in (await fixture.dump())["quel_attach"]] == [kept]
 
 
-async def test_a_dropped_picture_is_made_anew_by_a_restart(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (1,))
+async def test_a_dropped_picture_is_made_anew_by_a_restart(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (1,))
     await job.make(0)
     await job.close(End.CANCELLED)
-    await scene.records.drop_undelivered(job.job_id, job.run)
+    await fixture.records.drop_undelivered(job.job_id, job.run)
     await job.open(job.named(2), restart=True)
-    assert list(await scene.records.next_ordinals(job.job_id, 0, 1)) == [0]
+    assert list(await fixture.records.next_ordinals(job.job_id, 0, 1)) == [0]
     assert (await job.begin(0, looked=True)).begin is Begin.BEGUN

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from darkroom.domain.jobs import End
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.records_fixture import PRICE, RecordsFixture
-from tests.contracts.tables import SqliteTables
+from tests.support.records.fixture import PRICE, RecordsFixture
+from tests.support.records.tables import SqliteTables
 
 IMAGES = 12_000
 
@@ -17,9 +17,9 @@ IMAGES = 12_000
 async def test_a_job_of_thousands_of_images_is_closed_and_counted_at_once(tmp_path: Path) -> None:
     path = tmp_path / "records.db"
     records = SqliteRecords(path)
-    scene = RecordsFixture(records, SqliteTables(records))
-    user_id = await scene.member(IMAGES * PRICE)
-    job = await scene.opened(user_id, (IMAGES,))
+    fixture = RecordsFixture(records, SqliteTables(records))
+    user_id = await fixture.member(IMAGES * PRICE)
+    job = await fixture.opened(user_id, (IMAGES,))
     moment = datetime.now(UTC).isoformat(timespec="microseconds")
     keys = [{"job": str(job.job_id), "n": n, "id": n + 1, "call": str(uuid4())} for n in range(IMAGES)]
     given = {"run": job.run, "user": str(user_id), "price": PRICE, "at": moment}

@@ -9,15 +9,15 @@ from darkroom.domain.jobs import End
 from darkroom.domain.keys import NewApiKey
 from darkroom.domain.storybook import Book, book_result
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.records_fixture import Job, RecordsFixture
-from tests.contracts.tables import SqliteTables
+from tests.support.records.fixture import Job, RecordsFixture
+from tests.support.records.tables import SqliteTables
 
 
 async def file_of_version_1(path: Path) -> Job:
     """A job that was cancelled, in a file from before picture books; its records are closed."""
     records = SqliteRecords(path)
-    scene = RecordsFixture(records, SqliteTables(records))
-    job = await scene.opened(await scene.member(), (2,))
+    fixture = RecordsFixture(records, SqliteTables(records))
+    job = await fixture.opened(await fixture.member(), (2,))
     await job.deliver([0])
     await job.close(End.CANCELLED)
     await records.close()
@@ -50,8 +50,8 @@ def without_watching(db: sqlite3.Connection) -> None:
 async def file_of_version_2(path: Path) -> Job:
     """A running job with a picture, in a file from before jobs were watched; its records are closed."""
     records = SqliteRecords(path)
-    scene = RecordsFixture(records, SqliteTables(records))
-    job = await scene.opened(await scene.member(), (2,))
+    fixture = RecordsFixture(records, SqliteTables(records))
+    job = await fixture.opened(await fixture.member(), (2,))
     await job.deliver([0])
     await records.close()
     with sqlite3.connect(path) as db:
@@ -64,20 +64,20 @@ async def test_an_older_file_takes_picture_books_and_keeps_its_jobs(tmp_path: Pa
     path = tmp_path / "records.db"
     old = await file_of_version_1(path)
     records = SqliteRecords(path)
-    scene = RecordsFixture(records, SqliteTables(records))
+    fixture = RecordsFixture(records, SqliteTables(records))
     receipt = await records.receipt(old.job_id)
     assert receipt is not None
     assert (receipt.delivered, await records.book_of(old.job_id)) == (1, None)
     assert await records.audit() == []
     book = Book(book_id=uuid4(), user_id=None, base_path="books/one")
     await records.ensure_book(book)
-    job = scene.job(await scene.member(), [1])
+    job = fixture.job(await fixture.member(), [1])
     job.order = job.order.model_copy(update={"book_id": book.book_id})
     await job.create()
     await job.open()
     assert await records.book_of(job.job_id) == book
     await records.finish_book(job.job_id, job.run, book_result([], book.cover), pictures_done=True)
-    assert [row["cover_image"] for row in (await scene.dump())["quel_books"]] == [book.cover]
+    assert [row["cover_image"] for row in (await fixture.dump())["quel_books"]] == [book.cover]
     await records.close()
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from darkroom.domain.progress import JobStatus
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.invariants import broken
-from tests.contracts.records_fixture import Job, RecordsFixture
-from tests.contracts.tables import SqliteTables, dump_file
+from tests.support.records.fixture import Job, RecordsFixture
+from tests.support.records.invariants import broken
+from tests.support.records.tables import SqliteTables, dump_file
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def scene(path: Path) -> AsyncIterator[RecordsFixture]:
+async def fixture(path: Path) -> AsyncIterator[RecordsFixture]:
     records = SqliteRecords(path)
     yield RecordsFixture(records, SqliteTables(records))
     await records.close()
@@ -35,7 +35,7 @@ async def scene(path: Path) -> AsyncIterator[RecordsFixture]:
 def process(path: Path, job: Job, first: int, last: int) -> Iterator[subprocess.Popen[str]]:
     arguments = [str(path), str(job.job_id), job.run, str(first), str(last)]
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.contracts.settling_process", *arguments],
+        [sys.executable, "-m", "tests.support.records.settling_process", *arguments],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -55,9 +55,9 @@ def read(running: subprocess.Popen[str], lines: int | None = None) -> list[str]:
     return [line.rstrip() for line in (running.stdout.readline() for _ in range(lines)) if line]
 
 
-async def test_processes_that_settle_at_once_never_meet_a_locked_file(scene: RecordsFixture, path: Path) -> None:
-    user_id = await scene.member(100_000)
-    job = await scene.opened(user_id, (120,))
+async def test_processes_that_settle_at_once_never_meet_a_locked_file(fixture: RecordsFixture, path: Path) -> None:
+    user_id = await fixture.member(100_000)
+    job = await fixture.opened(user_id, (120,))
     # Each picture is delivered by two processes: whoever comes second finds it settled.
     with process(path, job, 0, 80) as one, process(path, job, 40, 120) as two, process(path, job, 0, 120) as three:
         ended = [running.communicate(timeout=60) for running in (one, two, three)]
@@ -65,22 +65,22 @@ async def test_processes_that_settle_at_once_never_meet_a_locked_file(scene: Rec
     said = Counter(line.split()[1] for out, _ in ended for line in out.splitlines())
     assert said == {"settled": 280}
     assert broken(dump_file(path)) == []
-    assert (await scene.account(user_id)).balance == 100_000 - 120 * 20
+    assert (await fixture.account(user_id)).balance == 100_000 - 120 * 20
     receipt = await job.close()
     assert (receipt.status, receipt.delivered, receipt.total.charged) == (JobStatus.COMPLETED, 120, 2_400)
     assert broken(dump_file(path)) == []
-    assert list(await scene.records.audit()) == []
+    assert list(await fixture.records.audit()) == []
 
 
-async def test_processes_that_share_a_short_balance_charge_what_there_was(scene: RecordsFixture, path: Path) -> None:
-    user_id = await scene.member(1_200)
-    job = await scene.opened(user_id, (60,))
-    await scene.spend(user_id, 1_200 - 17 * 20)
+async def test_processes_that_share_a_short_balance_charge_what_there_was(fixture: RecordsFixture, path: Path) -> None:
+    user_id = await fixture.member(1_200)
+    job = await fixture.opened(user_id, (60,))
+    await fixture.spend(user_id, 1_200 - 17 * 20)
     with process(path, job, 0, 30) as one, process(path, job, 30, 60) as two:
         ended = [running.communicate(timeout=60) for running in (one, two)]
     said = Counter(line.split()[1] for out, _ in ended for line in out.splitlines())
     assert said == {"settled": 17, "insufficient": 43}, ended
-    assert (await scene.account(user_id)).balance == 0
+    assert (await fixture.account(user_id)).balance == 0
     assert broken(dump_file(path)) == []
 
 
@@ -102,9 +102,9 @@ def test_processes_that_start_at_once_on_a_new_file_make_one_schema(tmp_path: Pa
     assert len(dump_file(path)["quel_member"]) == 4
 
 
-async def test_a_process_killed_anywhere_leaves_every_invariant_whole(scene: RecordsFixture, path: Path) -> None:
-    user_id = await scene.member(100_000)
-    job = await scene.opened(user_id, (400,))
+async def test_a_process_killed_anywhere_leaves_every_invariant_whole(fixture: RecordsFixture, path: Path) -> None:
+    user_id = await fixture.member(100_000)
+    job = await fixture.opened(user_id, (400,))
     chance = random.Random(20261101)
     acknowledged: set[str] = set()
     for _ in range(6):
@@ -116,18 +116,18 @@ async def test_a_process_killed_anywhere_leaves_every_invariant_whole(scene: Rec
         assert broken(dump) == []
         settled = {f"{row['ordinal']} settled" for row in dump["quel_attach"] if row["delivered_at"]}
         assert acknowledged <= settled
-    assert list(await scene.records.audit()) == []
+    assert list(await fixture.records.audit()) == []
     with process(path, job, 0, 400) as running:
         assert len(read(running)) == 400
         running.wait(timeout=60)
     receipt = await job.close()
     assert (receipt.delivered, receipt.total.charged) == (400, 8_000)
-    assert (await scene.account(user_id)).balance == 92_000
+    assert (await fixture.account(user_id)).balance == 92_000
     assert broken(dump_file(path)) == []
 
 
-async def test_a_process_killed_among_others_takes_nothing_from_them(scene: RecordsFixture, path: Path) -> None:
-    job = await scene.opened(await scene.member(100_000), (200,))
+async def test_a_process_killed_among_others_takes_nothing_from_them(fixture: RecordsFixture, path: Path) -> None:
+    job = await fixture.opened(await fixture.member(100_000), (200,))
     with process(path, job, 0, 100) as killed, process(path, job, 100, 200) as other:
         read(killed, 10)
         killed.kill()
@@ -135,4 +135,4 @@ async def test_a_process_killed_among_others_takes_nothing_from_them(scene: Reco
     assert other.returncode == 0, errors
     assert len(out.splitlines()) == 100
     assert broken(dump_file(path)) == []
-    assert 110 <= (await scene.records.stage_counts(job.job_id, 0)).delivered < 200
+    assert 110 <= (await fixture.records.stage_counts(job.job_id, 0)).delivered < 200

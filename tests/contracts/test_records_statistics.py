@@ -8,7 +8,7 @@ from darkroom.domain.images import AttachInput, Outcome
 from darkroom.domain.jobs import End
 from darkroom.domain.receipts import MadeBy
 from darkroom.domain.statistics import Statistics
-from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
+from tests.support.records.fixture import PRICE, Job, RecordsFixture
 
 
 def today() -> datetime:
@@ -34,12 +34,12 @@ async def made(job: Job, ordinal: int, provider: str, seconds: float, round_: in
     await job.settle(ordinal)
 
 
-async def test_nothing_happened_yet(scene: RecordsFixture) -> None:
-    assert await scene.records.statistics(today().date()) == Statistics()
+async def test_nothing_happened_yet(fixture: RecordsFixture) -> None:
+    assert await fixture.records.statistics(today().date()) == Statistics()
 
 
-async def test_each_provider_is_counted_by_itself(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (20,))
+async def test_each_provider_is_counted_by_itself(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (20,))
     for ordinal in range(10):
         await made(job, ordinal, "gemini", seconds=float(ordinal + 1))
     await made(job, 10, "runware", seconds=40.0, round_=1)
@@ -48,7 +48,7 @@ async def test_each_provider_is_counted_by_itself(scene: RecordsFixture) -> None
     await job.tried(13, Outcome.REFUSED)
     await job.tried(14, Outcome.FAULT)
     await job.begin(15)
-    found = await scene.records.statistics(today().date())
+    found = await fixture.records.statistics(today().date())
     gemini, offline, runware = found.providers
     assert [day.provider for day in found.providers] == ["gemini", "offline", "runware"]
     assert (gemini.calls, gemini.generated, gemini.credits) == (10, 10, 10 * PRICE)
@@ -60,44 +60,44 @@ async def test_each_provider_is_counted_by_itself(scene: RecordsFixture) -> None
     assert (runware.seconds_p50, runware.seconds_p95) == (20.0, 40.0)
 
 
-async def test_a_free_job_counts_and_costs_nothing(scene: RecordsFixture) -> None:
-    job = await scene.opened(None, (1,))
+async def test_a_free_job_counts_and_costs_nothing(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(None, (1,))
     await made(job, 0, "gemini", seconds=1.0)
-    [day] = (await scene.records.statistics(today().date())).providers
+    [day] = (await fixture.records.statistics(today().date())).providers
     assert (day.generated, day.credits) == (1, 0)
 
 
-async def test_days_are_told_apart_newest_first_and_older_ones_are_left_out(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (3,))
+async def test_days_are_told_apart_newest_first_and_older_ones_are_left_out(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (3,))
     for ordinal in range(3):
         await made(job, ordinal, "gemini", seconds=1.0)
     await job.close()
-    dump = await scene.dump()
+    dump = await fixture.dump()
     for back, row in enumerate(dump["quel_generation_attempts"]):
         then = (today() - timedelta(days=back)).isoformat(timespec="microseconds")
-        await scene.tables.plant(
+        await fixture.tables.plant(
             "update quel_generation_attempts set started_at = :then where call_id = :call",
             then=then,
             call=row["call_id"],
         )
-    found = await scene.records.statistics((today() - timedelta(days=1)).date())
+    found = await fixture.records.statistics((today() - timedelta(days=1)).date())
     assert [(day.day, day.calls, day.credits) for day in found.providers] == [
         ((today() - timedelta(days=back)).date(), 1, PRICE) for back in range(2)
     ]
     assert [(day.completed, day.failed, day.cancelled) for day in found.jobs] == [(1, 0, 0)]
 
 
-async def test_ends_of_jobs_are_counted_by_day(scene: RecordsFixture) -> None:
+async def test_ends_of_jobs_are_counted_by_day(fixture: RecordsFixture) -> None:
     for end in (End.CANCELLED, End.CANCELLED, End.FAILED):
-        job = await scene.opened(None, (1,))
+        job = await fixture.opened(None, (1,))
         await job.close(end, error="the key is wrong" if end is End.FAILED else None)
-    await scene.opened(None, (1,))
-    [day] = (await scene.records.statistics(today().date())).jobs
+    await fixture.opened(None, (1,))
+    [day] = (await fixture.records.statistics(today().date())).jobs
     assert (day.completed, day.failed, day.cancelled) == (0, 1, 2)
 
 
-async def test_the_receipt_tells_who_made_how_many_in_all_and_in_the_last_run(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (4,))
+async def test_the_receipt_tells_who_made_how_many_in_all_and_in_the_last_run(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (4,))
     await made(job, 0, "gemini", seconds=1.0)
     await job.tried(1, Outcome.MISSED)
     receipt = await job.close(End.CANCELLED)
@@ -120,41 +120,41 @@ async def test_the_receipt_tells_who_made_how_many_in_all_and_in_the_last_run(sc
     ]
 
 
-async def test_a_picture_made_twice_is_the_last_ones(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (1,))
+async def test_a_picture_made_twice_is_the_last_ones(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (1,))
     lost = uuid4()
     await job.begin(0, call=lost)
-    await scene.records.finish_attempt(lost, AttemptEnd(outcome=Outcome.GENERATED, seconds=1.0))
+    await fixture.records.finish_attempt(lost, AttemptEnd(outcome=Outcome.GENERATED, seconds=1.0))
     await made(job, 0, "runware", seconds=1.0)
     receipt = await job.close()
     assert {one.provider: one.delivered for one in receipt.total.made_by} == {"offline": 0, "runware": 1}
 
 
 async def test_open_holds_of_ended_jobs_are_released_and_others_kept(planted: RecordsFixture) -> None:
-    scene = planted
-    user_id = await scene.member(1_000)
-    running, ended = await scene.opened(user_id, (2,)), await scene.opened(user_id, (3,))
+    fixture = planted
+    user_id = await fixture.member(1_000)
+    running, ended = await fixture.opened(user_id, (2,)), await fixture.opened(user_id, (3,))
     await ended.close(End.CANCELLED)
-    await scene.tables.plant(
+    await fixture.tables.plant(
         "update quel_credit_holds set released_at = null, amount = 60 where job_id = :job", job=str(ended.job_id)
     )
-    assert (await scene.account(user_id)).held == 100
-    assert list(await scene.records.release_ended_holds()) == [ended.job_id]
-    assert list(await scene.records.release_ended_holds()) == []
-    assert (await scene.account(user_id)).held == 2 * PRICE
-    assert list(await scene.records.audit()) == []
+    assert (await fixture.account(user_id)).held == 100
+    assert list(await fixture.records.release_ended_holds()) == [ended.job_id]
+    assert list(await fixture.records.release_ended_holds()) == []
+    assert (await fixture.account(user_id)).held == 2 * PRICE
+    assert list(await fixture.records.audit()) == []
     assert (await running.close(End.CANCELLED)).total.released == 2 * PRICE
 
 
-async def test_leftovers_of_a_failed_job_may_go_after_a_while(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (2,))
+async def test_leftovers_of_a_failed_job_may_go_after_a_while(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (2,))
     await job.make(0)
     await job.close(End.FAILED, error="the key is wrong")
-    may = scene.records.may_remove_leftovers
+    may = fixture.records.may_remove_leftovers
     assert not await may(job.job_id, job.run)
     assert not await may(job.job_id, job.run, today() - timedelta(days=1))
     assert await may(job.job_id, job.run, today() + timedelta(seconds=1))
-    await scene.records.drop_undelivered(job.job_id, job.run, today() - timedelta(days=1))
-    assert len((await scene.dump())["quel_attach"]) == 1
-    await scene.records.drop_undelivered(job.job_id, job.run, today() + timedelta(seconds=1))
-    assert len((await scene.dump())["quel_attach"]) == 0
+    await fixture.records.drop_undelivered(job.job_id, job.run, today() - timedelta(days=1))
+    assert len((await fixture.dump())["quel_attach"]) == 1
+    await fixture.records.drop_undelivered(job.job_id, job.run, today() + timedelta(seconds=1))
+    assert len((await fixture.dump())["quel_attach"]) == 0

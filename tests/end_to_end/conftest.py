@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.adapters import SUPABASE
-from tests.end_to_end.histories import check_histories
-from tests.end_to_end.stack import Darkroom, running_darkroom
-from tests.parts import temporal_binary
+from tests.support.histories import check_histories
+from tests.support.programs import temporal_binary
+from tests.support.stacks.adapters import SUPABASE
+from tests.support.stacks.process import ProcessStack, running_darkroom
 
 
 @pytest.fixture
-async def darkroom(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Darkroom]:
+async def darkroom(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ProcessStack]:
     """Server and records of their own; afterwards the histories of all jobs are checked.
 
-    Over SQLite and files, or over what a mark of `tests.end_to_end.adapters` says.
+    Over SQLite and files, or over what a mark of `tests.support.stacks.adapters` says.
     """
     temporal_binary()
     over_supabase = getattr(request, "param", None) == SUPABASE

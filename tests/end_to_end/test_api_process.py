@@ -14,15 +14,16 @@ import httpx
 import psutil
 import pytest
 
-from tests.api.stack import Event, parsed
 from tests.cli.test_stack import STARTER, environment, first_document, ports_of_its_own
-from tests.end_to_end.stack import ROOT, Darkroom, free_ports, run, running_darkroom, until
+from tests.support.stacks.api import Event, parsed
+from tests.support.stacks.process import ROOT, ProcessStack, free_ports, run, running_darkroom
+from tests.support.until import until
 
 PICTURES = 40
 
 
 @asynccontextmanager
-async def api_process(darkroom: Darkroom, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def api_process(darkroom: ProcessStack, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
     """`python -m darkroom.api` beside a worker, killed at the end."""
     with (darkroom.home / "api.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(

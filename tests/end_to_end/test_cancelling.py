@@ -9,43 +9,44 @@ import pytest
 
 from darkroom.domain.names import batch_workflow_id, staging_key
 from darkroom.domain.progress import JobStatus
-from tests.end_to_end.adapters import EMBEDDED, SUPABASE, in_one_process
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
+from tests.support.stacks.adapters import EMBEDDED, SUPABASE
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
+from tests.support.until import until
 
 SECONDS_A_CALL = 4
 ENDED_WITHIN = 6.0
-GATED = ("-m", "tests.end_to_end.gated_worker")
+GATED = ("-m", "tests.support.stacks.gated_worker")
 
 Record = Callable[[str, object], None]
 
 
-async def _by_the_desk(darkroom: Darkroom, job_id: UUID) -> None:
+async def _by_the_client(darkroom: ProcessStack, job_id: UUID) -> None:
     answer = await darkroom.client.cancel(job_id, "changed my mind")
     assert answer.success
     assert answer.status is JobStatus.PROCESSING
 
 
-async def _by_temporal_cancel(darkroom: Darkroom, job_id: UUID) -> None:
+async def _by_temporal_cancel(darkroom: ProcessStack, job_id: UUID) -> None:
     await darkroom.temporal_cli("cancel", job_id=job_id)
 
 
-async def _by_temporal_signal(darkroom: Darkroom, job_id: UUID) -> None:
+async def _by_temporal_signal(darkroom: ProcessStack, job_id: UUID) -> None:
     await darkroom.temporal_cli("signal", "--name", "cancel", job_id=job_id)
 
 
 @pytest.mark.parametrize(
     ("darkroom", "cancel"),
     [
-        (EMBEDDED, _by_the_desk),
-        (EMBEDDED, _by_temporal_cancel),
-        (EMBEDDED, _by_temporal_signal),
-        pytest.param(SUPABASE, _by_the_desk, marks=in_one_process),
-        pytest.param(SUPABASE, _by_temporal_cancel, marks=in_one_process),
+        (EMBEDDED, _by_the_client),
+        pytest.param(EMBEDDED, _by_temporal_cancel, marks=pytest.mark.slow),
+        pytest.param(EMBEDDED, _by_temporal_signal, marks=pytest.mark.slow),
+        pytest.param(SUPABASE, _by_the_client, marks=pytest.mark.slow),
+        pytest.param(SUPABASE, _by_temporal_cancel, marks=pytest.mark.slow),
     ],
     indirect=["darkroom"],
 )
 async def test_a_cancel_keeps_what_is_under_way_and_drops_what_waits(
-    darkroom: Darkroom, cancel: Callable[[Darkroom, UUID], Awaitable[None]], record_property: Record
+    darkroom: ProcessStack, cancel: Callable[[ProcessStack, UUID], Awaitable[None]], record_property: Record
 ) -> None:
     records = darkroom.records
     records.watch_flags()
@@ -95,9 +96,16 @@ async def test_a_cancel_keeps_what_is_under_way_and_drops_what_waits(
     assert (await darkroom.row(job_id)).completed_images == len(answered)
 
 
-@pytest.mark.parametrize("killed", ["before the cancel", "when the flag is written", "when the children are told"])
+@pytest.mark.parametrize(
+    "killed",
+    [
+        pytest.param("before the cancel", marks=pytest.mark.slow),
+        pytest.param("when the flag is written", marks=pytest.mark.slow),
+        "when the children are told",
+    ],
+)
 async def test_a_worker_that_dies_during_the_drain_leaves_what_it_staged(
-    darkroom: Darkroom, killed: str, record_property: Record
+    darkroom: ProcessStack, killed: str, record_property: Record
 ) -> None:
     """Ordinals 0–3 are delivered, 4–7 staged but not reported, 8–11 still asked for when the worker dies."""
     records = darkroom.records
@@ -143,12 +151,12 @@ async def test_a_worker_that_dies_during_the_drain_leaves_what_it_staged(
     await darkroom.check_invariants()
 
 
-async def _children_are_told(darkroom: Darkroom, job_id: UUID) -> bool:
+async def _children_are_told(darkroom: ProcessStack, job_id: UUID) -> bool:
     history = await darkroom.temporal.get_workflow_handle(batch_workflow_id(job_id, 0, 0, 0)).fetch_history()
     return any(event.HasField("activity_task_cancel_requested_event_attributes") for event in history.events)
 
 
-def _open_gate(darkroom: Darkroom, below: int) -> None:
+def _open_gate(darkroom: ProcessStack, below: int) -> None:
     temporary = darkroom.home / "gate.new"
     temporary.write_text(str(below), "utf-8")
     temporary.replace(darkroom.home / "gate")

@@ -13,7 +13,7 @@ from darkroom.domain.errors import ServerNotReachable
 from darkroom.embedded.address import embedded_address
 from darkroom.embedded.server import AlreadyUp, PortTaken, embedded_server
 from darkroom.settings import Settings
-from tests.workflows.stack import until
+from tests.support.until import until
 
 
 def _settings(home: Path) -> Settings:

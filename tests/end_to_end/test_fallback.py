@@ -6,10 +6,11 @@ from uuid import UUID
 
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
-from tests.end_to_end.adapters import over_both_adapters
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
-from tests.fake_gemini import FakeGemini
-from tests.fake_runware import FakeRunware
+from tests.support.fakes.gemini import FakeGemini
+from tests.support.fakes.runware import FakeRunware
+from tests.support.stacks.adapters import over_both_adapters
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
+from tests.support.until import until
 
 OUT_OF_QUOTA = "429-per-day"
 REFUSES = "finish:SAFETY"
@@ -30,7 +31,7 @@ def settings_for(gemini: FakeGemini, runware: FakeRunware, **extra: object) -> d
 
 @asynccontextmanager
 async def worker_with(
-    darkroom: Darkroom, gemini: FakeGemini, runware: FakeRunware, **extra: object
+    darkroom: ProcessStack, gemini: FakeGemini, runware: FakeRunware, **extra: object
 ) -> AsyncIterator[None]:
     """The worker of this Darkroom, between these two servers."""
     async with AsyncExitStack() as servers:
@@ -45,7 +46,7 @@ def made_by(receipt: Receipt) -> dict[str, tuple[int, int]]:
     return {one.provider: (one.delivered, one.calls) for one in receipt.total.made_by}
 
 
-async def check_receipt(darkroom: Darkroom, job_id: UUID, receipt: Receipt, ordered: int) -> None:
+async def check_receipt(darkroom: ProcessStack, job_id: UUID, receipt: Receipt, ordered: int) -> None:
     """Everything ordered is there and paid for, and the command line tells who made it."""
     assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, ordered)
     assert await darkroom.balance() == OPENING_BALANCE - ordered * PRICE
@@ -57,7 +58,7 @@ async def check_receipt(darkroom: Darkroom, job_id: UUID, receipt: Receipt, orde
 
 
 @over_both_adapters
-async def test_when_gemini_is_out_of_quota_runware_makes_the_rest_without_a_pause(darkroom: Darkroom) -> None:
+async def test_when_gemini_is_out_of_quota_runware_makes_the_rest_without_a_pause(darkroom: ProcessStack) -> None:
     darkroom.records.watch_flags()
     gemini, runware = FakeGemini("png", "png", then=OUT_OF_QUOTA), FakeRunware()
     async with worker_with(darkroom, gemini, runware, STAGE_CONCURRENCY=2):
@@ -74,7 +75,7 @@ async def test_when_gemini_is_out_of_quota_runware_makes_the_rest_without_a_paus
         await check_receipt(darkroom, job_id, receipt, 10)
 
 
-async def test_what_gemini_refuses_three_times_runware_is_asked_for(darkroom: Darkroom) -> None:
+async def test_what_gemini_refuses_three_times_runware_is_asked_for(darkroom: ProcessStack) -> None:
     gemini, runware = FakeGemini(then=REFUSES), FakeRunware()
     async with worker_with(darkroom, gemini, runware, STAGE_CONCURRENCY=1):
         job_id = await darkroom.order(4)
@@ -84,7 +85,7 @@ async def test_what_gemini_refuses_three_times_runware_is_asked_for(darkroom: Da
         await check_receipt(darkroom, job_id, receipt, 4)
 
 
-async def test_a_page_that_gemini_refuses_is_made_by_runware_in_the_next_round(darkroom: Darkroom) -> None:
+async def test_a_page_that_gemini_refuses_is_made_by_runware_in_the_next_round(darkroom: ProcessStack) -> None:
     """A stage of one picture has three calls in all: it must not spend them on who refuses it."""
     gemini, runware = FakeGemini(REFUSES, then="png"), FakeRunware()
     async with worker_with(darkroom, gemini, runware, STAGE_CONCURRENCY=1, PROVIDER_CONCURRENCY=1):
@@ -95,7 +96,7 @@ async def test_a_page_that_gemini_refuses_is_made_by_runware_in_the_next_round(d
 
 
 @over_both_adapters
-async def test_without_a_provider_left_the_job_pauses_and_another_worker_resumes_it(darkroom: Darkroom) -> None:
+async def test_without_a_provider_left_the_job_pauses_and_another_worker_resumes_it(darkroom: ProcessStack) -> None:
     gemini, runware = FakeGemini("png", OUT_OF_QUOTA), FakeRunware()
     async with worker_with(darkroom, gemini, runware, IMAGE_PROVIDER="gemini", STAGE_CONCURRENCY=1):
         job_id = await darkroom.order(4)

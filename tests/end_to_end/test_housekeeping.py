@@ -9,8 +9,9 @@ from temporalio.client import ScheduleOverlapPolicy
 
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, staging_key
 from darkroom.domain.progress import JobStatus
-from tests.end_to_end.adapters import over_both_adapters
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, free_ports, until
+from tests.support.stacks.adapters import over_both_adapters
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack, free_ports
+from tests.support.until import until
 
 SLOW = {"OFFLINE_LATENCY": "0.3", "STAGE_CONCURRENCY": 3}
 FAILED_JOBS, HOLDS, OBJECTS, FINDINGS = (
@@ -30,7 +31,7 @@ def counted(port: int) -> dict[str, float]:
     }
 
 
-async def tidied(darkroom: Darkroom, port: int, metric: str, least: float) -> dict[str, float]:
+async def tidied(darkroom: ProcessStack, port: int, metric: str, least: float) -> dict[str, float]:
     """Trigger the Schedule, and wait until it has counted so many; gives all that is counted."""
     await darkroom.temporal.get_schedule_handle(HOUSEKEEPING_SCHEDULE).trigger()
 
@@ -41,14 +42,16 @@ async def tidied(darkroom: Darkroom, port: int, metric: str, least: float) -> di
     return counted(port)
 
 
-async def in_the_middle(darkroom: Darkroom, quantity: int) -> UUID:
+async def in_the_middle(darkroom: ProcessStack, quantity: int) -> UUID:
     job_id = await darkroom.order(quantity)
     await darkroom.until_row(job_id, lambda row: row.completed_images >= 3, "the first pictures", 20)
     return job_id
 
 
 @over_both_adapters
-async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be_restarted(darkroom: Darkroom) -> None:
+async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be_restarted(
+    darkroom: ProcessStack,
+) -> None:
     [port] = free_ports(1)
     await darkroom.worker.start({**SLOW, "METRICS_PORT": port})
     job_id = await in_the_middle(darkroom, 16)
@@ -61,7 +64,7 @@ async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be
     row = await darkroom.row(job_id)
     assert row.status is JobStatus.FAILED
     assert row.error_message == (
-        f"its workflow was terminated in Temporal; `starter.py restart {job_id}` makes what is missing"
+        f"its workflow was terminated in Temporal; `darkroom restart {job_id}` makes what is missing"
     )
     assert row.completed_images + row.failed_images == 16
     assert row.completed_images == len(darkroom.records.delivered(job_id))
@@ -83,8 +86,8 @@ async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be
     await darkroom.check_invariants()
 
 
-@pytest.mark.parametrize("point", ["FirstWorkflowTask", "LastWorkflowTask"])
-async def test_a_job_that_was_reset_in_temporal_is_alive_and_ends_exactly(darkroom: Darkroom, point: str) -> None:
+@pytest.mark.parametrize("point", [pytest.param("FirstWorkflowTask", marks=pytest.mark.slow), "LastWorkflowTask"])
+async def test_a_job_that_was_reset_in_temporal_is_alive_and_ends_exactly(darkroom: ProcessStack, point: str) -> None:
     [port] = free_ports(1)
     await darkroom.worker.start({**SLOW, "METRICS_PORT": port})
     job_id = await in_the_middle(darkroom, 16)
@@ -96,7 +99,7 @@ async def test_a_job_that_was_reset_in_temporal_is_alive_and_ends_exactly(darkro
     await darkroom.check_invariants()
 
 
-async def test_what_the_audit_finds_is_in_the_metrics_until_it_is_mended(darkroom: Darkroom) -> None:
+async def test_what_the_audit_finds_is_in_the_metrics_until_it_is_mended(darkroom: ProcessStack) -> None:
     [port] = free_ports(1)
     await darkroom.worker.start({"OFFLINE_LATENCY": "0", "METRICS_PORT": port})
     await darkroom.receipt(await darkroom.order(1))

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from tests.end_to_end.adapters import over_both_adapters
-from tests.end_to_end.reading import Image
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
+from tests.support.records.reading import Image
+from tests.support.stacks.adapters import over_both_adapters
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
+from tests.support.until import until
 
 PICTURES = 60
 OFFLINE = {
@@ -24,7 +25,7 @@ Record = Callable[[str, object], None]
 
 
 @over_both_adapters
-async def test_kill_9_of_the_worker_in_the_middle_of_a_job(darkroom: Darkroom, record_property: Record) -> None:
+async def test_kill_9_of_the_worker_in_the_middle_of_a_job(darkroom: ProcessStack, record_property: Record) -> None:
     job_id = await _job_in_the_middle(darkroom)
     await darkroom.worker.kill()
     lost = _lost(darkroom, job_id)
@@ -35,7 +36,7 @@ async def test_kill_9_of_the_worker_in_the_middle_of_a_job(darkroom: Darkroom, r
 
 @over_both_adapters
 async def test_kill_9_of_the_temporal_server_in_the_middle_of_a_job(
-    darkroom: Darkroom, record_property: Record
+    darkroom: ProcessStack, record_property: Record
 ) -> None:
     job_id = await _job_in_the_middle(darkroom)
     await darkroom.server.kill()
@@ -48,7 +49,7 @@ async def test_kill_9_of_the_temporal_server_in_the_middle_of_a_job(
 
 
 @over_both_adapters
-async def test_kill_9_of_both_in_the_middle_of_a_job(darkroom: Darkroom, record_property: Record) -> None:
+async def test_kill_9_of_both_in_the_middle_of_a_job(darkroom: ProcessStack, record_property: Record) -> None:
     job_id = await _job_in_the_middle(darkroom)
     await darkroom.server.kill()
     await darkroom.worker.kill()
@@ -69,13 +70,13 @@ class Lost:
     """Calls without an outcome."""
 
 
-def _lost(darkroom: Darkroom, job_id: UUID) -> Lost:
+def _lost(darkroom: ProcessStack, job_id: UUID) -> Lost:
     images = darkroom.records.unfinished(job_id)
     assert len(images) >= 5
     return Lost(images, under_way=len(darkroom.records.outcomes(job_id, None)))
 
 
-async def _job_in_the_middle(darkroom: Darkroom) -> UUID:
+async def _job_in_the_middle(darkroom: ProcessStack) -> UUID:
     await darkroom.worker.start(OFFLINE)
     job_id = await darkroom.order(20, 20, 20)
 
@@ -87,7 +88,7 @@ async def _job_in_the_middle(darkroom: Darkroom) -> UUID:
     return job_id
 
 
-async def _check(darkroom: Darkroom, job_id: UUID, lost: Lost, started: float, record_property: Record) -> None:
+async def _check(darkroom: ProcessStack, job_id: UUID, lost: Lost, started: float, record_property: Record) -> None:
     back_after: dict[Image, float] = {}
 
     async def all_back() -> bool:

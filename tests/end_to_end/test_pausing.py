@@ -2,13 +2,14 @@
 
 import time
 
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
+from tests.support.until import until
 
-GATED = ("-m", "tests.end_to_end.gated_worker")
+GATED = ("-m", "tests.support.stacks.gated_worker")
 BACK_OFF = 4
 
 
-async def test_no_provider_call_starts_during_a_pause(darkroom: Darkroom) -> None:
+async def test_no_provider_call_starts_during_a_pause(darkroom: ProcessStack) -> None:
     """Six calls at a time of twelve that are asked for: others are queued, others in a back-off."""
     records = darkroom.records
     records.watch_flags()

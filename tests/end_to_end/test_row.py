@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from tests.end_to_end.stack import Darkroom
+from tests.support.stacks.process import ProcessStack
 
 READS = 500
 LONGEST_TRAIL = 1.5
@@ -11,7 +11,7 @@ LONGEST_TRAIL = 1.5
 
 
 async def test_the_row_agrees_with_itself_in_500_reads(
-    darkroom: Darkroom, record_property: Callable[[str, object], None]
+    darkroom: ProcessStack, record_property: Callable[[str, object], None]
 ) -> None:
     await darkroom.worker.start({"OFFLINE_LATENCY": "0.5-2", "OFFLINE_MISS_RATE": 0.05, "STAGE_CONCURRENCY": 4})
     job_id = await darkroom.order(20, 20, 20)

@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable
 
 from darkroom.domain.names import staging_key
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
+from tests.support.until import until
 
 OFFLINE = {"OFFLINE_LATENCY": "1-2", "STAGE_CONCURRENCY": 8}
 
 
 async def test_sigterm_finishes_what_is_under_way(
-    darkroom: Darkroom, record_property: Callable[[str, object], None]
+    darkroom: ProcessStack, record_property: Callable[[str, object], None]
 ) -> None:
     records = darkroom.records
     await darkroom.worker.start(OFFLINE)
@@ -44,7 +45,7 @@ async def test_sigterm_finishes_what_is_under_way(
     await darkroom.check_invariants()
 
 
-async def test_a_terminated_job_is_restarted_and_exact(darkroom: Darkroom) -> None:
+async def test_a_terminated_job_is_restarted_and_exact(darkroom: ProcessStack) -> None:
     records = darkroom.records
     await darkroom.worker.start(OFFLINE)
     job_id = await darkroom.order(15, 15)

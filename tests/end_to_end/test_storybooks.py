@@ -10,9 +10,9 @@ from PIL import Image
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.storybook import Book
-from tests.end_to_end.adapters import on_supabase, over_both_adapters
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom
-from tests.supabase.local import LocalSupabase
+from tests.support.stacks.adapters import on_supabase, over_both_adapters
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
+from tests.support.supabase.local import LocalSupabase
 
 PAGES = 20
 A_QUARTER_FAILS = {
@@ -34,21 +34,21 @@ def pages(book: Book, number: int = PAGES, **extra: Any) -> dict[str, Any]:
     }
 
 
-async def a_book(darkroom: Darkroom, user_id: UUID | None) -> Book:
+async def a_book(darkroom: ProcessStack, user_id: UUID | None) -> Book:
     book_id = uuid4()
     book = Book(book_id=book_id, user_id=user_id, base_path=f"books/{book_id}")
     await darkroom.parts.records.ensure_book(book)
     return book
 
 
-async def row(darkroom: Darkroom, book: Book) -> dict[str, Any]:
+async def row(darkroom: ProcessStack, book: Book) -> dict[str, Any]:
     """The book's row, its summary read."""
     [found] = [one for one in (await darkroom.records.dump())["quel_books"] if one["book_id"] == str(book.book_id)]
     summary = found["task_metadata"]
     return {**found, "task_metadata": json.loads(summary) if isinstance(summary, str) else summary}
 
 
-async def picture(darkroom: Darkroom, path: str, kind: str) -> tuple[tuple[int, int], bytes]:
+async def picture(darkroom: ProcessStack, path: str, kind: str) -> tuple[tuple[int, int], bytes]:
     """Size and pixels of a stored picture of this kind."""
     data = await darkroom.parts.storage.get(path)
     assert data is not None, path
@@ -57,7 +57,7 @@ async def picture(darkroom: Darkroom, path: str, kind: str) -> tuple[tuple[int, 
         return opened.size, opened.convert("RGB").tobytes()
 
 
-async def check_book(darkroom: Darkroom, book: Book, receipt: Receipt) -> list[int]:
+async def check_book(darkroom: ProcessStack, book: Book, receipt: Receipt) -> list[int]:
     """Every page is delivered or named with its reason, on the row as on the receipt; gives the failed ones."""
     found = await row(darkroom, book)
     result = found["task_metadata"]
@@ -80,7 +80,7 @@ async def check_book(darkroom: Darkroom, book: Book, receipt: Receipt) -> list[i
 
 
 @over_both_adapters
-async def test_twenty_pages_are_delivered_or_named_while_a_quarter_of_the_calls_fails(darkroom: Darkroom) -> None:
+async def test_twenty_pages_are_delivered_or_named_while_a_quarter_of_the_calls_fails(darkroom: ProcessStack) -> None:
     await darkroom.worker.start(A_QUARTER_FAILS)
     tried_again, tried_once = await a_book(darkroom, darkroom.user), await a_book(darkroom, None)
     again, once = await darkroom.submit(pages(tried_again)), await darkroom.submit(pages(tried_once, max_top_ups=0))
@@ -99,7 +99,7 @@ async def test_twenty_pages_are_delivered_or_named_while_a_quarter_of_the_calls_
     await darkroom.check_invariants()
 
 
-async def test_a_book_that_was_cancelled_is_made_whole_by_a_restart(darkroom: Darkroom) -> None:
+async def test_a_book_that_was_cancelled_is_made_whole_by_a_restart(darkroom: ProcessStack) -> None:
     await darkroom.worker.start({"OFFLINE_LATENCY": "0.3", "PROVIDER_CONCURRENCY": 2})
     book = await a_book(darkroom, darkroom.user)
     job_id = await darkroom.submit(pages(book))
@@ -121,7 +121,7 @@ async def test_a_book_that_was_cancelled_is_made_whole_by_a_restart(darkroom: Da
 
 @on_supabase
 async def test_a_front_ends_order_for_somebody_elses_book_ends_failed(
-    darkroom: Darkroom, supabase: LocalSupabase
+    darkroom: ProcessStack, supabase: LocalSupabase
 ) -> None:
     await darkroom.worker.start({"OFFLINE_LATENCY": "0", "PICK_UP_EVERY": 1})
     theirs, ours = await a_book(darkroom, uuid4()), await a_book(darkroom, darkroom.user)

@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from tests.end_to_end.adapters import in_one_process, on_supabase
-from tests.end_to_end.stack import Darkroom
-from tests.supabase.local import LocalSupabase
-
-pytestmark = in_one_process
+from tests.support.stacks.adapters import on_supabase
+from tests.support.stacks.process import ProcessStack
+from tests.support.supabase.local import LocalSupabase
 
 PICTURES = 60
 FOR_EACH_PICTURE = ("darkroom_begin_attempt", "darkroom_attach", "darkroom_settle")
@@ -17,7 +15,7 @@ MOST_OTHERS = 30
 
 @on_supabase
 async def test_a_picture_costs_three_calls_of_the_records_and_four_of_the_storage(
-    darkroom: Darkroom, supabase: LocalSupabase, record_property: Callable[[str, object], None]
+    darkroom: ProcessStack, supabase: LocalSupabase, record_property: Callable[[str, object], None]
 ) -> None:
     await darkroom.worker.start({"OFFLINE_LATENCY": 0.5, "STAGE_CONCURRENCY": 8, "PICK_UP_EVERY": 3600})
     first = await darkroom.order(1)  # makes the bucket

@@ -5,12 +5,11 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
-from tests.end_to_end.adapters import in_one_process, on_supabase
-from tests.end_to_end.stack import Darkroom, Ended, TemporalServer, WorkerProcess, environment_of, starter, until
-from tests.parts import temporal_binary
-from tests.supabase.local import LocalSupabase, running_supabase
-
-pytestmark = in_one_process
+from tests.support.programs import temporal_binary
+from tests.support.stacks.adapters import on_supabase
+from tests.support.stacks.process import Ended, ProcessStack, TemporalServer, WorkerProcess, environment_of, starter
+from tests.support.supabase.local import LocalSupabase, running_supabase
+from tests.support.until import until
 
 MIGRATE = "; apply supabase/migrations up to "
 KEY = "; set SUPABASE_SERVICE_ROLE_KEY to the project's service_role key"
@@ -18,7 +17,7 @@ KEY = "; set SUPABASE_SERVICE_ROLE_KEY to the project's service_role key"
 
 @on_supabase
 async def test_a_worker_with_a_wrong_key_says_so_and_one_with_the_right_key_goes_on(
-    darkroom: Darkroom, supabase: LocalSupabase
+    darkroom: ProcessStack, supabase: LocalSupabase
 ) -> None:
     job_id = await darkroom.order(3)
     for key in ("no key at all", supabase.project.anon_key):

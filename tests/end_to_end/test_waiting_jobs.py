@@ -8,12 +8,10 @@ from uuid import UUID, uuid4
 import httpx
 
 from darkroom.domain.names import image_prefix, job_workflow_id
-from tests.contracts.invariants import broken
-from tests.end_to_end.adapters import in_one_process, on_supabase
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom
-from tests.supabase.local import LocalSupabase
-
-pytestmark = in_one_process
+from tests.support.records.invariants import broken
+from tests.support.stacks.adapters import on_supabase
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
+from tests.support.supabase.local import LocalSupabase
 
 SETTINGS = {"PICK_UP_EVERY": 1, "OFFLINE_LATENCY": 0.2}
 PICKED_UP_WITHIN = 5.0
@@ -23,7 +21,7 @@ STAGE = {"prompt": "a red coat", "quantity": 2}
 
 @on_supabase
 async def test_orders_of_a_front_end_are_picked_up_once_by_two_workers(
-    darkroom: Darkroom, supabase: LocalSupabase
+    darkroom: ProcessStack, supabase: LocalSupabase
 ) -> None:
     member, somebody_else, theirs = uuid4(), darkroom.user, uuid4()
     await darkroom.parts.records.ensure_member(member, 1_000)

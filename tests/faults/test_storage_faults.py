@@ -12,9 +12,9 @@ from darkroom.domain.errors import RecordsUnavailable
 from darkroom.domain.progress import JobStatus
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.storage.files import FileStorage
-from tests.workflows.stack import running_stack
+from tests.support.stacks.workflow import running_stack
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def failing_writes(

@@ -13,18 +13,17 @@ import pytest
 
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
-from tests.end_to_end.adapters import on_supabase
-from tests.end_to_end.reading import Image
-from tests.end_to_end.stack import OPENING_BALANCE, PRICE, Darkroom, until
-from tests.supabase.local import LocalSupabase
-from tests.supabase.storage_faults import Faults
-
-pytestmark = pytest.mark.xdist_group("supabase-outages")
+from tests.support.records.reading import Image
+from tests.support.stacks.adapters import on_supabase
+from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
+from tests.support.supabase.local import LocalSupabase
+from tests.support.supabase.storage_faults import Faults
+from tests.support.until import until
 
 OUTAGE = 20.0
 """Seconds."""
 
-GATED = ("-m", "tests.end_to_end.gated_worker")
+GATED = ("-m", "tests.support.stacks.gated_worker")
 CALLS = {"GATED_SECONDS": 0.5, "GATED_BACK_OFF": 1, "GATED_MISS": 9, "STAGE_CONCURRENCY": 4, "TOP_UP_DELAY": 0.5}
 """Every odd ordinal fails once in passing, and every ninth misses: that has to be written down too."""
 
@@ -41,9 +40,10 @@ async def away(stop: Callable[[], object], start: Callable[[], object], seconds:
     await asyncio.to_thread(start)
 
 
+@pytest.mark.slow
 @on_supabase
 async def test_a_job_is_exact_when_postgrest_dies_and_is_away_for_20_s(
-    darkroom: Darkroom, supabase: LocalSupabase, record_property: Record
+    darkroom: ProcessStack, supabase: LocalSupabase, record_property: Record
 ) -> None:
     project = supabase.project
     await darkroom.worker.start(CALLS, program=GATED)
@@ -56,9 +56,10 @@ async def test_a_job_is_exact_when_postgrest_dies_and_is_away_for_20_s(
     assert darkroom.worker.events("records unavailable")
 
 
+@pytest.mark.slow
 @on_supabase
 async def test_jobs_are_exact_when_postgresql_dies_and_is_away_for_20_s(
-    darkroom: Darkroom, supabase: LocalSupabase, record_property: Record
+    darkroom: ProcessStack, supabase: LocalSupabase, record_property: Record
 ) -> None:
     """One goes on afterwards; the other is cancelled while nobody can write that down."""
     project, records = supabase.project, darkroom.records
@@ -85,7 +86,7 @@ async def test_jobs_are_exact_when_postgresql_dies_and_is_away_for_20_s(
 
 @on_supabase
 async def test_a_job_that_opens_while_the_records_are_away_opens_when_they_are_back(
-    darkroom: Darkroom, supabase: LocalSupabase
+    darkroom: ProcessStack, supabase: LocalSupabase
 ) -> None:
     job_id = await darkroom.order(6)
 
@@ -100,7 +101,7 @@ async def test_a_job_that_opens_while_the_records_are_away_opens_when_they_are_b
 
 @on_supabase
 async def test_a_job_is_closed_once_when_postgrest_dies_in_the_middle_of_it(
-    darkroom: Darkroom, supabase: LocalSupabase
+    darkroom: ProcessStack, supabase: LocalSupabase
 ) -> None:
     """Somebody holds the row of the run, so that closing waits where it is killed."""
     project = supabase.project
@@ -121,9 +122,10 @@ async def test_a_job_is_closed_once_when_postgrest_dies_in_the_middle_of_it(
     await _check_exact(darkroom, job_id, 6)
 
 
+@pytest.mark.slow
 @on_supabase
 async def test_a_job_is_exact_when_every_third_call_to_the_storage_is_answered_500(
-    darkroom: Darkroom, supabase: LocalSupabase
+    darkroom: ProcessStack, supabase: LocalSupabase
 ) -> None:
     """At the pace of real retries the last of these pictures would take a minute to get its calls through."""
     supabase.storage.faults = Faults(every=3)
@@ -137,9 +139,10 @@ async def test_a_job_is_exact_when_every_third_call_to_the_storage_is_answered_5
     assert darkroom.worker.events("storage unavailable")
 
 
+@pytest.mark.slow
 @on_supabase
 async def test_a_job_is_exact_when_the_storage_times_out_after_having_stored(
-    darkroom: Darkroom, supabase: LocalSupabase
+    darkroom: ProcessStack, supabase: LocalSupabase
 ) -> None:
     """Whoever stages, publishes or removes waits 10 s for an answer; by then it is done."""
     await darkroom.worker.start(CALLS, program=GATED)
@@ -151,7 +154,7 @@ async def test_a_job_is_exact_when_the_storage_times_out_after_having_stored(
 
 @on_supabase
 async def test_a_job_is_exact_when_everything_fails_in_turn(
-    darkroom: Darkroom, supabase: LocalSupabase, record_property: Record
+    darkroom: ProcessStack, supabase: LocalSupabase, record_property: Record
 ) -> None:
     chance = random.Random(3)
     settings = {**CALLS, "GATED_RETRY": 0.5}
@@ -202,7 +205,7 @@ async def test_a_job_is_exact_when_everything_fails_in_turn(
     record_property("mix", figures)
 
 
-async def _not_staged(darkroom: Darkroom, supabase: LocalSupabase, job_id: UUID) -> set[Image]:
+async def _not_staged(darkroom: ProcessStack, supabase: LocalSupabase, job_id: UUID) -> set[Image]:
     """What a dead worker had under way and has left no bytes of: it has to be asked for again."""
     trouble, supabase.storage.faults = supabase.storage.faults, Faults()
     staged = await darkroom.parts.storage.keys(f"staging/{job_id}/")
@@ -211,7 +214,7 @@ async def _not_staged(darkroom: Darkroom, supabase: LocalSupabase, job_id: UUID)
     return {(stage, n) for stage, n in darkroom.records.unfinished(job_id) if f"{stage}-{n}" not in safe}
 
 
-async def _check_commands(darkroom: Darkroom, job_id: UUID) -> None:
+async def _check_commands(darkroom: ProcessStack, job_id: UUID) -> None:
     """While the records are away every command says so in one line, and does not hang."""
     order = darkroom.home / "order.json"
     order.write_text(json.dumps({"userId": str(darkroom.user), "stages": [{"prompt": "more", "quantity": 1}]}), "utf-8")
@@ -224,14 +227,14 @@ async def _check_commands(darkroom: Darkroom, job_id: UUID) -> None:
         assert line.startswith(f"error: records {darkroom.environment['SUPABASE_URL']}: "), line
 
 
-async def _until_delivered(darkroom: Darkroom, job_id: UUID, number: int, seconds: float = 30) -> float:
+async def _until_delivered(darkroom: ProcessStack, job_id: UUID, number: int, seconds: float = 30) -> float:
     async def so_many() -> bool:
         return len(darkroom.records.delivered(job_id)) >= number
 
     return await until(so_many, f"{number} delivered", seconds)
 
 
-async def _check_goes_on(darkroom: Darkroom, job_id: UUID, record_property: Record) -> None:
+async def _check_goes_on(darkroom: ProcessStack, job_id: UUID, record_property: Record) -> None:
     before = len(darkroom.records.delivered(job_id))
     assert before < (await darkroom.row(job_id)).total_images
     back = await _until_delivered(darkroom, job_id, before + 1)
@@ -241,18 +244,18 @@ async def _check_goes_on(darkroom: Darkroom, job_id: UUID, record_property: Reco
 
 
 async def _check_exact(
-    darkroom: Darkroom, job_id: UUID, ordered: int, *, repeatable: set[Image] | None = None, others_paid: int = 0
+    darkroom: ProcessStack, job_id: UUID, ordered: int, *, repeatable: set[Image] | None = None, others_paid: int = 0
 ) -> Receipt:
     """The receipt of a job that delivered everything, after a look at everything that could be wrong with it.
 
     Args:
         darkroom: where.
-        job_id: of an order with the prompts of `Darkroom.order`.
+        job_id: of an order with the prompts of `ProcessStack.order`.
         ordered: how many.
         repeatable: pictures that might be asked for again, because a worker died with them.
         others_paid: what other jobs cost.
     """
-    # Not `Darkroom.receipt`, which asks the records: they may be on their way back.
+    # Not `ProcessStack.receipt`, which asks the records: they may be on their way back.
     receipt = await asyncio.wait_for(darkroom.handle(job_id).result(), 60)
     assert receipt.status is JobStatus.COMPLETED
     assert receipt.delivered == ordered
@@ -269,7 +272,7 @@ async def _check_exact(
     return receipt
 
 
-def _check_calls(darkroom: Darkroom, job_id: UUID, receipt: Receipt, repeatable: set[Image]) -> None:
+def _check_calls(darkroom: ProcessStack, job_id: UUID, receipt: Receipt, repeatable: set[Image]) -> None:
     """Every call has its row; a picture that the provider gave was asked for once."""
     attempts = darkroom.records.attempts(job_id)
     delivered = darkroom.records.delivered(job_id)
@@ -285,6 +288,6 @@ def _check_calls(darkroom: Darkroom, job_id: UUID, receipt: Receipt, repeatable:
     assert Counter(darkroom.records.outcomes(job_id, "generated")) == Counter(delivered)
 
 
-def _images(darkroom: Darkroom, event: str, prompt: str) -> list[Image]:
+def _images(darkroom: ProcessStack, event: str, prompt: str) -> list[Image]:
     lines = darkroom.worker.all_events(event)
     return [(line["stage"], line["ordinal"]) for line in lines if line["prompt"].startswith(prompt)]

@@ -14,11 +14,9 @@ import pytest
 from darkroom.domain.errors import DarkroomError, StorageRefused, StorageUnavailable
 from darkroom.storage.supabase import BATCH, PAGE, SupabaseStorage
 from darkroom.supabase import open_supabase
-from tests.supabase.storage_faults import Faults, Wrong
-from tests.supabase.storage_objects import Bucket
-from tests.supabase.storage_server import KEY, StorageServer, running_storage
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.supabase.storage_faults import Faults, Wrong
+from tests.support.supabase.storage_objects import Bucket
+from tests.support.supabase.storage_server import KEY, StorageServer, running_storage
 
 BUCKET = "pictures"
 WEBP = "image/webp"

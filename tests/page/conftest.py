@@ -9,8 +9,8 @@ from playwright.async_api import Browser, BrowserContext, Page
 from temporalio.client import Client
 
 from tests.api.conftest import temporal
-from tests.api.stack import Api, running_api
-from tests.page.browser import running_browser
+from tests.support.browser.chromium import running_browser
+from tests.support.stacks.api import ApiStack, running_api
 
 __all__ = ["temporal"]
 
@@ -23,14 +23,14 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def api(temporal: Client, tmp_path: Path) -> AsyncIterator[Api]:
+async def api(temporal: Client, tmp_path: Path) -> AsyncIterator[ApiStack]:
     """The API of the embedded default."""
     async with running_api(temporal, tmp_path) as running:
         yield running
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def context(browser: Browser, api: Api) -> AsyncIterator[BrowserContext]:
+async def context(browser: Browser, api: ApiStack) -> AsyncIterator[BrowserContext]:
     """A visitor who was never here, with a screen of 1280 × 800."""
     visitor = await browser.new_context(
         base_url=api.url, viewport={"width": 1280, "height": 800}, accept_downloads=True
@@ -53,7 +53,7 @@ async def page(context: BrowserContext) -> AsyncIterator[Page]:
 
 
 @pytest.fixture
-def pictures(api: Api) -> Api:
+def pictures(api: ApiStack) -> ApiStack:
     """The same API; its provider draws only when the test opens the gate."""
     api.provider.gate.clear()
     return api

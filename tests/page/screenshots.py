@@ -17,7 +17,7 @@ import httpx
 from playwright.async_api import Browser, Page
 
 from tests.cli.test_stack import STARTER, environment, first_document, ports_of_its_own
-from tests.page.browser import running_browser
+from tests.support.browser.chromium import running_browser
 
 ORDER = {
     "stages": [

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.parts import required
+from tests.support.programs import required
 
 FOLDER = Path(__file__).parent
 OLDEST = (20, 19)

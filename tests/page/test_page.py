@@ -12,13 +12,13 @@ from pydantic import JsonValue
 
 from darkroom.domain.jobs import NewJob
 from darkroom.domain.names import LOCAL_USER
-from tests.api.stack import Api
-from tests.page.browser import violations
-from tests.page.line import running_line
-from tests.workflows.scripted import Act
-from tests.workflows.stack import until
+from tests.support.browser.chromium import violations
+from tests.support.browser.line import running_line
+from tests.support.fakes.scripted import Act
+from tests.support.stacks.api import ApiStack
+from tests.support.until import until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("page")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def write_stage(page: Page, number: int, prompt: str, quantity: int) -> None:
@@ -38,7 +38,7 @@ async def order_two_stages(page: Page, first: int = 4, second: int = 2) -> UUID:
     return UUID(page.url.rpartition("/")[2])
 
 
-async def asked_to_stop(api: Api, job_id: UUID) -> bool:
+async def asked_to_stop(api: ApiStack, job_id: UUID) -> bool:
     row = await api.parts.records.job(job_id)
     return row is not None and row.cancel_requested
 
@@ -55,7 +55,7 @@ async def until_states(page: Page, **wanted: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_an_order_of_two_stages_fills_frame_by_frame(page: Page, pictures: Api) -> None:
+async def test_an_order_of_two_stages_fills_frame_by_frame(page: Page, pictures: ApiStack) -> None:
     await order_two_stages(page)
     await expect(page.locator("[data-stage]")).to_have_count(2)
     await until_states(page, making=6)
@@ -68,7 +68,7 @@ async def test_an_order_of_two_stages_fills_frame_by_frame(page: Page, pictures:
     await page.wait_for_function(f"() => {shown} === 6")
 
 
-async def test_a_missed_picture_is_made_again_in_its_own_frame(page: Page, pictures: Api) -> None:
+async def test_a_missed_picture_is_made_again_in_its_own_frame(page: Page, pictures: ApiStack) -> None:
     pictures.provider.script = {(0, 1): [Act.MISS]}
     await order_two_stages(page, 3, 1)
     await until_states(page, making=4)
@@ -79,14 +79,14 @@ async def test_a_missed_picture_is_made_again_in_its_own_frame(page: Page, pictu
     await expect(frame).to_have_attribute("data-state", "delivered")
 
 
-async def test_a_refused_stage_says_why(page: Page, api: Api) -> None:
+async def test_a_refused_stage_says_why(page: Page, api: ApiStack) -> None:
     api.provider.script = {(0, ordinal): [Act.REFUSE_FINALLY] for ordinal in range(4)}
     await order_two_stages(page, 4, 2)
     await expect(page.locator("[data-stage='0']")).to_contain_text("this prompt is blocked")
     await expect(page.locator("[data-stage='1'] [data-state='delivered']")).to_have_count(2)
 
 
-async def test_cancel_says_what_happens_then_restart_makes_the_rest(page: Page, pictures: Api) -> None:
+async def test_cancel_says_what_happens_then_restart_makes_the_rest(page: Page, pictures: ApiStack) -> None:
     job_id = await order_two_stages(page, 40, 2)
     await pictures.provider.until_calls(27)
     await expect(page.locator("[data-frame][data-state='making']")).to_have_count(27)
@@ -110,7 +110,7 @@ async def test_cancel_says_what_happens_then_restart_makes_the_rest(page: Page, 
     assert receipt["total"]["charged"] == 42 * 20
 
 
-async def test_pause_and_resume(page: Page, pictures: Api) -> None:
+async def test_pause_and_resume(page: Page, pictures: ApiStack) -> None:
     await order_two_stages(page, 30, 1)
     await pictures.provider.until_calls(26)
     await page.get_by_role("button", name="Pause").click()
@@ -121,7 +121,7 @@ async def test_pause_and_resume(page: Page, pictures: Api) -> None:
     await until_states(page, delivered=31)
 
 
-async def test_all_pictures_are_taken_home_as_one_archive(page: Page, api: Api) -> None:
+async def test_all_pictures_are_taken_home_as_one_archive(page: Page, api: ApiStack) -> None:
     await order_two_stages(page, 3, 2)
     await until_states(page, delivered=5)
     async with page.expect_download() as download:
@@ -132,7 +132,7 @@ async def test_all_pictures_are_taken_home_as_one_archive(page: Page, api: Api) 
         assert sorted(package.namelist()) == [f"stage-{s}-{o}.webp" for s, n in ((0, 3), (1, 2)) for o in range(n)]
 
 
-async def test_a_lost_connection_is_said_and_heals(page: Page, pictures: Api) -> None:
+async def test_a_lost_connection_is_said_and_heals(page: Page, pictures: ApiStack) -> None:
     job_id = await pictures.order(5, 1)
     async with running_line(int(pictures.url.rpartition(":")[2])) as (line, address):
         await page.goto(f"{address}/jobs/{job_id}")
@@ -148,7 +148,7 @@ async def test_a_lost_connection_is_said_and_heals(page: Page, pictures: Api) ->
         await expect(page.locator("[data-count]")).to_have_text("6 of 6")
 
 
-async def test_a_reload_in_the_middle_loses_nothing(page: Page, pictures: Api) -> None:
+async def test_a_reload_in_the_middle_loses_nothing(page: Page, pictures: ApiStack) -> None:
     await order_two_stages(page, 5, 1)
     await until_states(page, making=6)
     await page.reload()
@@ -159,7 +159,7 @@ async def test_a_reload_in_the_middle_loses_nothing(page: Page, pictures: Api) -
     await until_states(page, delivered=6)
 
 
-async def test_an_order_half_written_survives_a_reload(page: Page, api: Api) -> None:
+async def test_an_order_half_written_survives_a_reload(page: Page, api: ApiStack) -> None:
     await page.goto("/")
     await write_stage(page, 0, "A half-written lemon", 7)
     await page.reload()
@@ -168,7 +168,7 @@ async def test_an_order_half_written_survives_a_reload(page: Page, api: Api) -> 
     await expect(card.get_by_label("Pictures", exact=True)).to_have_value("7")
 
 
-async def test_the_price_is_shown_before_ordering_and_mistakes_at_their_field(page: Page, api: Api) -> None:
+async def test_the_price_is_shown_before_ordering_and_mistakes_at_their_field(page: Page, api: ApiStack) -> None:
     await page.goto("/")
     await write_stage(page, 0, "A lemon", 7)
     await expect(page.locator("main")).to_contain_text("140 credits")
@@ -179,7 +179,7 @@ async def test_the_price_is_shown_before_ordering_and_mistakes_at_their_field(pa
     assert await api.parts.records.job_page(10) == []
 
 
-async def test_a_double_click_orders_once(page: Page, api: Api) -> None:
+async def test_a_double_click_orders_once(page: Page, api: ApiStack) -> None:
     await page.goto("/")
     await write_stage(page, 0, "A lemon", 1)
     await page.get_by_role("button", name="Order", exact=True).dblclick()
@@ -187,7 +187,7 @@ async def test_a_double_click_orders_once(page: Page, api: Api) -> None:
     assert len(await api.parts.records.job_page(10)) == 1
 
 
-async def test_a_picture_opens_large_and_the_keyboard_walks_on(page: Page, api: Api) -> None:
+async def test_a_picture_opens_large_and_the_keyboard_walks_on(page: Page, api: ApiStack) -> None:
     await order_two_stages(page, 2, 1)
     await until_states(page, delivered=3)
     opener = page.locator("[data-stage='0'] [data-position='1']").locator("button, a").first
@@ -203,7 +203,7 @@ async def test_a_picture_opens_large_and_the_keyboard_walks_on(page: Page, api: 
     assert await page.evaluate("document.activeElement.closest('[data-frame]') !== null")
 
 
-async def test_prompts_are_text_and_never_markup(page: Page, api: Api) -> None:
+async def test_prompts_are_text_and_never_markup(page: Page, api: ApiStack) -> None:
     prompt = "<img src=x onerror='document.title=\"stolen\"'><script>document.title='stolen'</script>"
     await page.goto("/")
     await write_stage(page, 0, prompt, 1)
@@ -217,7 +217,7 @@ async def test_prompts_are_text_and_never_markup(page: Page, api: Api) -> None:
     assert "stolen" not in await page.title()
 
 
-async def test_the_first_paint_needs_no_script(context: BrowserContext, api: Api) -> None:
+async def test_the_first_paint_needs_no_script(context: BrowserContext, api: ApiStack) -> None:
     job_id = await api.order(3)
     await api.ended(job_id)
     quiet = await context.browser.new_context(java_script_enabled=False, base_url=api.url)  # type: ignore[union-attr]  # it has one
@@ -228,7 +228,7 @@ async def test_the_first_paint_needs_no_script(context: BrowserContext, api: Api
     await quiet.close()
 
 
-async def test_a_job_that_waits_has_all_its_frames(page: Page, api: Api) -> None:
+async def test_a_job_that_waits_has_all_its_frames(page: Page, api: ApiStack) -> None:
     job_id = uuid4()
     stages: list[JsonValue] = [{"prompt": "a lemon", "quantity": 3}, {"prompt": "a vase", "quantity": 2}]
     await api.parts.records.create_job(
@@ -250,7 +250,7 @@ async def test_a_job_that_waits_has_all_its_frames(page: Page, api: Api) -> None
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_axe_finds_nothing_on_any_page(page: Page, api: Api, scheme: str) -> None:
+async def test_axe_finds_nothing_on_any_page(page: Page, api: ApiStack, scheme: str) -> None:
     await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # a literal each
     api.provider.script = {(0, 2): [Act.REFUSE] * 9, (0, 3): [Act.MISS]}
     job_id = await order_two_stages(page, 4, 2)
@@ -262,7 +262,7 @@ async def test_axe_finds_nothing_on_any_page(page: Page, api: Api, scheme: str) 
     assert found == {path: [] for path in found}
 
 
-async def test_it_fits_a_phone(context: BrowserContext, page: Page, api: Api) -> None:
+async def test_it_fits_a_phone(context: BrowserContext, page: Page, api: ApiStack) -> None:
     await page.set_viewport_size({"width": 390, "height": 844})
     job_id = await order_two_stages(page, 9, 2)
     await api.ended(job_id)

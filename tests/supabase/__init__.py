@@ -1,1 +1,0 @@
-"""A Supabase project in real processes, for tests: PostgreSQL, PostgREST and the gateway in front of them."""

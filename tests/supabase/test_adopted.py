@@ -15,13 +15,11 @@ from darkroom.domain.snapshots import JobCursor, JobSummary
 from darkroom.domain.stored import NewReference
 from darkroom.records.supabase import SupabaseRecords
 from tests.contracts.conftest import open_project
-from tests.contracts.invariants import broken
-from tests.contracts.records_fixture import PRICE, RecordsFixture
-from tests.contracts.tables import Dump, PostgresTables
-from tests.supabase.catalogs import EXISTING
-from tests.supabase.project import Project, run_file, running_project
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.records.fixture import PRICE, RecordsFixture
+from tests.support.records.invariants import broken
+from tests.support.records.tables import Dump, PostgresTables
+from tests.support.supabase.catalogs import EXISTING
+from tests.support.supabase.project import Project, run_file, running_project
 
 
 def member(number: int) -> UUID:
@@ -52,7 +50,7 @@ def adopted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 @pytest.fixture
-async def scene(adopted: Project) -> AsyncIterator[RecordsFixture]:
+async def fixture(adopted: Project) -> AsyncIterator[RecordsFixture]:
     with adopted.connect() as db:
         db.execute("drop schema public cascade; create schema public")
         adopted.prepare()
@@ -75,53 +73,53 @@ def only(dump: Dump, job_id: UUID) -> Dump:
     return whole
 
 
-async def test_old_jobs_are_shown_as_they_ended(scene: RecordsFixture) -> None:
-    short = await scene.records.job(job(SHORT))
+async def test_old_jobs_are_shown_as_they_ended(fixture: RecordsFixture) -> None:
+    short = await fixture.records.job(job(SHORT))
     assert short is not None
     assert (short.status, short.total_images, short.completed_images) == (JobStatus.COMPLETED, 150, 147)
     assert short.generated_attach_ids == tuple(range(1, 148))
-    progress = await scene.records.progress(job(SHORT))
+    progress = await fixture.records.progress(job(SHORT))
     assert progress is not None
     assert (progress.completed_images, progress.failed_images, progress.stages) == (147, 3, ())
-    assert await scene.records.receipt(job(SHORT)) is None
-    failed = await scene.records.job(job(FAILED))
+    assert await fixture.records.receipt(job(SHORT)) is None
+    failed = await fixture.records.job(job(FAILED))
     assert failed is not None
     assert failed.error_message == "context deadline exceeded"
 
 
-async def test_old_rows_may_lack_every_value(scene: RecordsFixture) -> None:
+async def test_old_rows_may_lack_every_value(fixture: RecordsFixture) -> None:
     for number, status in ((1, JobStatus.COMPLETED), (2, JobStatus.FAILED), (3, JobStatus.PENDING)):
-        row, progress = await scene.records.job(bare(number)), await scene.records.progress(bare(number))
+        row, progress = await fixture.records.job(bare(number)), await fixture.records.progress(bare(number))
         assert row is not None
         assert progress is not None
         assert row.status is progress.status is status
         assert (row.completed_images, row.generated_attach_ids, progress.generated_attach_ids) == (0, (), ())
 
 
-async def test_states_that_nobody_knows_are_shown_nowhere(scene: RecordsFixture) -> None:
+async def test_states_that_nobody_knows_are_shown_nowhere(fixture: RecordsFixture) -> None:
     for job_id in (job(USER_CANCELLED), bare(4)):
-        assert await scene.records.job(job_id) is None
-        assert await scene.records.progress(job_id) is None
-        assert await scene.records.jobs_beginning(str(job_id), 2) == []
-    listed = await scene.records.jobs(None, 1_000)
+        assert await fixture.records.job(job_id) is None
+        assert await fixture.records.progress(job_id) is None
+        assert await fixture.records.jobs_beginning(str(job_id), 2) == []
+    listed = await fixture.records.jobs(None, 1_000)
     assert len(listed) == 203
-    assert len(await scene.records.jobs(JobStatus.COMPLETED, 1_000)) == 41
-    assert [row.job_id for row in await scene.records.jobs_beginning(str(job(SHORT))[:-1], 20)] != []
+    assert len(await fixture.records.jobs(JobStatus.COMPLETED, 1_000)) == 41
+    assert [row.job_id for row in await fixture.records.jobs_beginning(str(job(SHORT))[:-1], 20)] != []
     times = [row.created_at for row in listed]
     assert times == sorted(times, reverse=True)
 
 
-async def test_pages_show_every_old_job_once_those_without_a_time_last(scene: RecordsFixture) -> None:
+async def test_pages_show_every_old_job_once_those_without_a_time_last(fixture: RecordsFixture) -> None:
     # What is shown as its time says nothing about where a row without one stands.
-    await scene.tables.plant(
+    await fixture.tables.plant(
         "update quel_production_jobs set started_at = '2030-01-01' where job_id = :job", job=str(bare(2))
     )
     seen: list[JobSummary] = []
-    while page := await scene.records.job_page(
+    while page := await fixture.records.job_page(
         101, before=JobCursor(created_at=seen[-1].created_at, job_id=seen[-1].job_id) if seen else None
     ):
         seen += page
-    listed = [row.job_id for row in await scene.records.jobs(None, 1_000)]
+    listed = [row.job_id for row in await fixture.records.jobs(None, 1_000)]
     assert sorted(line.job_id for line in seen) == sorted(listed)
     assert [line.job_id for line in seen[-3:]] == [bare(3), bare(2), bare(1)]
     assert [(line.created_at.year, line.completed_images) for line in seen[-3:]] == [(1970, 0), (2030, 0), (1970, 0)]
@@ -130,103 +128,103 @@ async def test_pages_show_every_old_job_once_those_without_a_time_last(scene: Re
     assert {line.first_attach_ids for line in seen[-3:]} == {()}
 
 
-async def test_old_jobs_can_be_looked_at_and_cost_nothing_that_darkroom_knows_of(scene: RecordsFixture) -> None:
+async def test_old_jobs_can_be_looked_at_and_cost_nothing_that_darkroom_knows_of(fixture: RecordsFixture) -> None:
     for job_id, completed in ((job(SHORT), 147), (bare(1), 0)):
-        found = await scene.records.snapshot(job_id, None, 10)
+        found = await fixture.records.snapshot(job_id, None, 10)
         assert found is not None
         assert (found.progress.completed_images, found.progress.generated_attach_ids) == (completed, None)
         assert (found.unit_price, found.spent, found.held) == (None, 0, 0)
         assert (found.progress.stages, found.pictures, found.undelivered) == ((), (), ())
-        assert list(await scene.records.stages(job_id)) == []
-    assert await scene.records.snapshot(job(USER_CANCELLED), None, 10) is None
+        assert list(await fixture.records.stages(job_id)) == []
+    assert await fixture.records.snapshot(job(USER_CANCELLED), None, 10) is None
 
 
-async def test_jobs_of_before_are_not_waiting_and_new_ones_are(scene: RecordsFixture) -> None:
-    assert await scene.records.unfinished_jobs() == []
-    pending = await scene.pending(member(1))
-    opened = await scene.opened(member(2), (1,))
-    waiting = await scene.records.unfinished_jobs()
+async def test_jobs_of_before_are_not_waiting_and_new_ones_are(fixture: RecordsFixture) -> None:
+    assert await fixture.records.unfinished_jobs() == []
+    pending = await fixture.pending(member(1))
+    opened = await fixture.opened(member(2), (1,))
+    waiting = await fixture.records.unfinished_jobs()
     assert [row.job_id for row in waiting] == [pending.job_id, opened.job_id]
 
 
-async def test_a_new_job_of_an_old_member_runs_to_its_end(scene: RecordsFixture) -> None:
-    new = await scene.opened(member(1), (2, 1), production_id=production(3))
+async def test_a_new_job_of_an_old_member_runs_to_its_end(fixture: RecordsFixture) -> None:
+    new = await fixture.opened(member(1), (2, 1), production_id=production(3))
     await new.deliver([0, 1])
     await new.deliver([0], 1)
     receipt = await new.close()
     assert (receipt.status, receipt.delivered, receipt.total.charged) == (JobStatus.COMPLETED, 3, 3 * PRICE)
-    dump = await scene.dump()
+    dump = await fixture.dump()
     assert broken(only(dump, new.job_id)) == []
-    assert await scene.records.audit() == []
+    assert await fixture.records.audit() == []
     [made] = [row for row in dump["quel_production_photo"] if row["production_id"] == str(production(3))]
     assert made["attach_ids"] == [1, 2, 3, 301, 302, 303]
     assert (made["generated_image_count"], made["production_status"]) == (6, "completed")
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["attach_ids null", "attach_ids a JSON null"])
-async def test_an_old_production_without_ids_gets_its_first(scene: RecordsFixture, number: int) -> None:
-    new = await scene.opened(member(1), (1,), production_id=production(number))
+async def test_an_old_production_without_ids_gets_its_first(fixture: RecordsFixture, number: int) -> None:
+    new = await fixture.opened(member(1), (1,), production_id=production(number))
     [attach_id] = await new.deliver([0])
     await new.close()
-    rows = (await scene.dump())["quel_production_photo"]
+    rows = (await fixture.dump())["quel_production_photo"]
     [made] = [row for row in rows if row["production_id"] == str(production(number))]
     assert (made["attach_ids"], made["generated_image_count"]) == ([attach_id], 1)
 
 
-async def test_an_old_member_without_a_number_has_nothing_and_can_be_given_credits(scene: RecordsFixture) -> None:
-    account = await scene.account(member(20))
+async def test_an_old_member_without_a_number_has_nothing_and_can_be_given_credits(fixture: RecordsFixture) -> None:
+    account = await fixture.account(member(20))
     assert (account.balance, account.held) == (0, 0)
-    assert (await (await scene.pending(member(20))).open()).failure == "insufficient credits: need 60, available 0"
-    await scene.records.grant(member(20), 100, "first")
-    assert (await scene.account(member(20))).balance == 100
-    assert await scene.records.audit() == []
+    assert (await (await fixture.pending(member(20))).open()).failure == "insufficient credits: need 60, available 0"
+    await fixture.records.grant(member(20), 100, "first")
+    assert (await fixture.account(member(20))).balance == 100
+    assert await fixture.records.audit() == []
 
 
-async def test_the_old_journal_is_shown(scene: RecordsFixture) -> None:
-    rows = await scene.records.journal(member(2), 100)
+async def test_the_old_journal_is_shown(fixture: RecordsFixture) -> None:
+    rows = await fixture.records.journal(member(2), 100)
     assert {row.transaction_type for row in rows} == {"purchase", Transaction.DEDUCT, "refund", "bonus"}
     assert [row.created_at for row in rows] == sorted((row.created_at for row in rows), reverse=True)
 
 
-async def test_old_pictures_may_be_drawn_after_by_anyone(scene: RecordsFixture) -> None:
-    owners = await scene.records.reference_owners([1, 5, 301])
+async def test_old_pictures_may_be_drawn_after_by_anyone(fixture: RecordsFixture) -> None:
+    owners = await fixture.records.reference_owners([1, 5, 301])
     assert {attach_id: owner.user_id for attach_id, owner in owners.items()} == {1: None, 5: None}
-    without_type = await scene.records.stored_file(5)
+    without_type = await fixture.records.stored_file(5)
     assert without_type is not None
     assert without_type.media_type == "image/webp"
-    await scene.tables.plant("update quel_attach set attach_file_path = null where attach_id = 5")
-    assert await scene.records.stored_file(5) is None
-    uploaded = await scene.records.add_reference(
+    await fixture.tables.plant("update quel_attach set attach_file_path = null where attach_id = 5")
+    assert await fixture.records.stored_file(5) is None
+    uploaded = await fixture.records.add_reference(
         NewReference(user_id=member(1), original_name="a", path="a", size=1, media_type="image/png", sha256="ab" * 32)
     )
     assert uploaded == 301
 
 
 @pytest.mark.parametrize("number", [SHORT, 12, 240])
-async def test_a_restart_does_not_forget_the_pictures_of_before(scene: RecordsFixture, number: int) -> None:
+async def test_a_restart_does_not_forget_the_pictures_of_before(fixture: RecordsFixture, number: int) -> None:
     """147 of 150 were made by another system: nobody knows which, and the row must keep them."""
-    before = await scene.records.job(job(number))
-    old = scene.job(member(1), (150,))
+    before = await fixture.records.job(job(number))
+    old = fixture.job(member(1), (150,))
     old.job_id = job(number)
     opened = await old.open(old.named(1), restart=True)
     assert opened.superseded == "the job has images of before Darkroom; order what is missing as a new job"
-    assert await scene.records.job(job(number)) == before
+    assert await fixture.records.job(job(number)) == before
 
 
 @pytest.mark.parametrize("job_id", [job(FAILED), job(CANCELLED), bare(2)])
-async def test_an_old_job_that_made_nothing_can_be_restarted(scene: RecordsFixture, job_id: UUID) -> None:
-    payer = (await scene.records.order_source(job_id)).user_id or member(3)
-    old = scene.job(payer, (1,))
+async def test_an_old_job_that_made_nothing_can_be_restarted(fixture: RecordsFixture, job_id: UUID) -> None:
+    payer = (await fixture.records.order_source(job_id)).user_id or member(3)
+    old = fixture.job(payer, (1,))
     old.job_id = job_id
     opened = await old.open(old.named(1), restart=True)
     assert (opened.superseded, opened.failure) == (None, None)
     await old.deliver([0])
     assert (await old.close()).status is JobStatus.COMPLETED
-    assert await scene.records.audit() == []
+    assert await fixture.records.audit() == []
 
 
 async def test_an_invalid_row_without_defaults_ends_failed_with_the_message(
-    adopted: Project, scene: RecordsFixture
+    adopted: Project, fixture: RecordsFixture
 ) -> None:
     """Where the old table gives no number of images, the receipt must not lack it."""
     with psycopg.connect(adopted.database_uri, autocommit=True) as db:
@@ -236,7 +234,7 @@ async def test_an_invalid_row_without_defaults_ends_failed_with_the_message(
         row = db.execute(inserted.encode()).fetchone()
     assert row is not None
     assert row[1] is None
-    new = scene.job(member(4))
+    new = fixture.job(member(4))
     new.job_id = row[0]
     new.run = new.named(1)
     opened = await new.open(rejection="document: must be an object with keys")

@@ -10,13 +10,11 @@ import pytest
 from darkroom.domain.progress import JobStatus
 from darkroom.records.supabase import SupabaseRecords
 from tests.contracts.conftest import open_project
-from tests.contracts.records_fixture import RecordsFixture
-from tests.contracts.tables import PostgresTables
-from tests.supabase import tenants
-from tests.supabase.project import Project
-from tests.supabase.tenants import OTHER, VICTIM, dump
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.records.fixture import RecordsFixture
+from tests.support.records.tables import PostgresTables
+from tests.support.supabase import tenants
+from tests.support.supabase.project import Project
+from tests.support.supabase.tenants import OTHER, VICTIM, dump
 
 JOBS = "quel_production_jobs"
 DOCUMENT = {"prompt": "a red coat", "quantity": 2, "uploadedAttachIds": []}
@@ -30,7 +28,7 @@ def planted(project: Project) -> Project:
 
 
 @pytest.fixture
-async def scene(planted: Project) -> AsyncIterator[RecordsFixture]:
+async def fixture(planted: Project) -> AsyncIterator[RecordsFixture]:
     records = SupabaseRecords(await open_project(planted))
     yield RecordsFixture(records, PostgresTables(planted.database_uri))
     await records.close()
@@ -89,12 +87,12 @@ def test_several_orders_come_in_at_once(front_end: httpx.Client) -> None:
 
 
 async def test_the_order_is_found_and_opened_for_the_user_who_put_it_in(
-    front_end: httpx.Client, scene: RecordsFixture
+    front_end: httpx.Client, fixture: RecordsFixture
 ) -> None:
     job_id = put_in(front_end)
-    [waiting] = [row for row in await scene.records.unfinished_jobs(processing=False) if row.job_id == job_id]
+    [waiting] = [row for row in await fixture.records.unfinished_jobs(processing=False) if row.job_id == job_id]
     assert (waiting.status, waiting.user_id) == (JobStatus.PENDING, OTHER)
-    source = await scene.records.order_source(job_id)
+    source = await fixture.records.order_source(job_id)
     assert (source.user_id, source.document, source.opened) == (OTHER, DOCUMENT, False)
 
 
@@ -211,10 +209,10 @@ def test_text_that_postgres_cannot_keep_is_refused(planted: Project, front_end: 
     assert dump(planted) == before
 
 
-async def test_the_row_pays_whatever_the_document_says(front_end: httpx.Client, scene: RecordsFixture) -> None:
+async def test_the_row_pays_whatever_the_document_says(front_end: httpx.Client, fixture: RecordsFixture) -> None:
     """What `open_job` writes for an order that names somebody else: the row ends failed with the message."""
     document = DOCUMENT | {"userId": str(VICTIM)}
-    job = scene.job(OTHER)
+    job = fixture.job(OTHER)
     job.job_id = put_in(front_end, job_input_data=document)
     job.run = job.named(1)
     opened = await job.open(rejection=f"user_id: {VICTIM} is not {OTHER}, who pays for the job")

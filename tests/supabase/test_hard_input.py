@@ -14,17 +14,15 @@ from darkroom.domain.rounds import StageStatus
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.records.supabase.functions import Functions
 from tests.contracts.conftest import open_project
-from tests.contracts.records_fixture import RecordsFixture
-from tests.contracts.tables import PostgresTables
-from tests.supabase.project import Project
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.records.fixture import RecordsFixture
+from tests.support.records.tables import PostgresTables
+from tests.support.supabase.project import Project
 
 UNKEEPABLE = ["nul \x00 inside", "half \ud83d of one", "\x00\x00", "\udfff"]
 
 
 @pytest.fixture
-async def scene(project: Project) -> AsyncIterator[RecordsFixture]:
+async def fixture(project: Project) -> AsyncIterator[RecordsFixture]:
     records = SupabaseRecords(await open_project(project))
     yield RecordsFixture(records, PostgresTables(project.database_uri))
     await records.close()
@@ -38,11 +36,11 @@ async def functions(project: Project) -> AsyncIterator[Functions]:
 
 
 @pytest.mark.parametrize("text", UNKEEPABLE)
-async def test_an_order_with_text_that_cannot_be_kept_is_rejected(scene: RecordsFixture, text: str) -> None:
-    before = await scene.dump()
+async def test_an_order_with_text_that_cannot_be_kept_is_rejected(fixture: RecordsFixture, text: str) -> None:
+    before = await fixture.dump()
     for document in ({"prompt": text}, {"stages": [{"prompt": [text]}]}):
         with pytest.raises(OrderRejected):
-            await scene.records.create_job(
+            await fixture.records.create_job(
                 NewJob(
                     job_id=uuid4(),
                     job_type="x",
@@ -53,72 +51,72 @@ async def test_an_order_with_text_that_cannot_be_kept_is_rejected(scene: Records
                     priority=3,
                 )
             )
-    assert await scene.dump() == before
+    assert await fixture.dump() == before
 
 
 @pytest.mark.parametrize("text", UNKEEPABLE)
-async def test_a_reason_with_such_text_stops_nothing(scene: RecordsFixture, text: str) -> None:
+async def test_a_reason_with_such_text_stops_nothing(fixture: RecordsFixture, text: str) -> None:
     """A provider's words and a user's: what they explain is written all the same."""
     kept = "".join("\N{REPLACEMENT CHARACTER}" if letter in "\x00\ud83d\udfff" else letter for letter in text)
-    job = await scene.opened(await scene.member(), (2,))
+    job = await fixture.opened(await fixture.member(), (2,))
     call = uuid4()
     await job.begin(0, call=call)
     await job.end(call, Outcome.MISSED, text)
-    [attempt] = (await scene.dump())["quel_generation_attempts"]
+    [attempt] = (await fixture.dump())["quel_generation_attempts"]
     assert attempt["reason"] == kept
     assert await job.control(1, paused=True, reason=text)
     assert (await job.row()).pause_reason == kept
     stage = StageEnd(stage_index=0, status=StageStatus.SHORT, reason=text)
     receipt = await job.close(End.FAILED, error=text, stages=(stage,))
     assert (receipt.error_message, receipt.missing[0].reason) == (kept, kept)
-    pending = await scene.pending(None)
-    assert await scene.records.cancel_pending(pending.job_id, text)
-    rejected = await scene.pending(None)
+    pending = await fixture.pending(None)
+    assert await fixture.records.cancel_pending(pending.job_id, text)
+    rejected = await fixture.pending(None)
     assert (await rejected.open(rejection=text)).failure == kept
 
 
-async def test_a_balance_that_would_not_fit_is_refused_in_words(scene: RecordsFixture) -> None:
-    user_id = await scene.member(2_000_000_000)
-    before = await scene.dump()
+async def test_a_balance_that_would_not_fit_is_refused_in_words(fixture: RecordsFixture) -> None:
+    user_id = await fixture.member(2_000_000_000)
+    before = await fixture.dump()
     with pytest.raises(NotPossibleNow, match="2000000000 credits; with 1000000000 more the balance would not be"):
-        await scene.records.grant(user_id, 1_000_000_000, "too much")
-    assert await scene.dump() == before
-    assert (await scene.records.grant(user_id, 147_483_647, "the last")).balance == 2**31 - 1
+        await fixture.records.grant(user_id, 1_000_000_000, "too much")
+    assert await fixture.dump() == before
+    assert (await fixture.records.grant(user_id, 147_483_647, "the last")).balance == 2**31 - 1
 
 
-async def test_numbers_beyond_every_column_change_nothing(scene: RecordsFixture) -> None:
-    assert await scene.records.reference_owners([2**31, 2**62, -1, 0]) == {}
-    assert await scene.records.stored_file(2**62) is None
-    job = await scene.opened(await scene.member(), (2,))
-    before = await scene.dump()
+async def test_numbers_beyond_every_column_change_nothing(fixture: RecordsFixture) -> None:
+    assert await fixture.records.reference_owners([2**31, 2**62, -1, 0]) == {}
+    assert await fixture.records.stored_file(2**62) is None
+    job = await fixture.opened(await fixture.member(), (2,))
+    before = await fixture.dump()
     for stage, ordinal in ((2**31, 0), (0, 2**31), (-(2**31) - 1, 0)):
         with pytest.raises(APIError):
             await job.begin(ordinal, stage)
         with pytest.raises(APIError):
             await job.settle(ordinal, stage)
-    assert await scene.dump() == before
+    assert await fixture.dump() == before
 
 
 async def test_a_worker_of_before_that_names_no_model_begins_its_calls(
-    scene: RecordsFixture, functions: Functions
+    fixture: RecordsFixture, functions: Functions
 ) -> None:
-    job = await scene.opened(await scene.member(), (2,))
+    job = await fixture.opened(await fixture.member(), (2,))
     call = {"stage_index": 0, "ordinal": 0, "run_id": job.run, "call_id": str(uuid4()), "round": 0, "attempt": 1}
     begun = await functions.call("begin_attempt", job_id=str(job.job_id), provider="offline", looked=False, **call)
     assert begun["begin"] == "begun"
-    [row] = (await scene.dump())["quel_generation_attempts"]
+    [row] = (await fixture.dump())["quel_generation_attempts"]
     assert (row["call_id"], row["model"]) == (call["call_id"], None)
 
 
-async def test_an_image_of_a_stage_that_was_not_ordered_is_never_charged(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (2,))
+async def test_an_image_of_a_stage_that_was_not_ordered_is_never_charged(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (2,))
     await job.make(0, stage=5)
     assert (await job.settle(0, stage=5)).settlement is Settlement.STAGE_FULL
     assert (await job.close()).total.charged == 0
 
 
-async def test_settling_a_job_whose_order_was_rejected_charges_nothing(scene: RecordsFixture) -> None:
-    job = await scene.pending(await scene.member(), (2,))
+async def test_settling_a_job_whose_order_was_rejected_charges_nothing(fixture: RecordsFixture) -> None:
+    job = await fixture.pending(await fixture.member(), (2,))
     await job.open(rejection="no such thing")
     await job.make(0)
     assert (await job.settle(0)).settlement is Settlement.STAGE_FULL
@@ -127,19 +125,19 @@ async def test_settling_a_job_whose_order_was_rejected_charges_nothing(scene: Re
 
 
 @pytest.mark.parametrize("beginning", ["%", "_", "\\", "'", "~", "0' or true --", "\u00e9", "A", " "])
-async def test_a_beginning_is_taken_literally(scene: RecordsFixture, beginning: str) -> None:
-    job = await scene.pending(None)
-    assert await scene.records.jobs_beginning(beginning, 10) == []
+async def test_a_beginning_is_taken_literally(fixture: RecordsFixture, beginning: str) -> None:
+    job = await fixture.pending(None)
+    assert await fixture.records.jobs_beginning(beginning, 10) == []
     for length in (0, 1, 8, 9, 36):
-        found = await scene.records.jobs_beginning(str(job.job_id)[:length], 10)
+        found = await fixture.records.jobs_beginning(str(job.job_id)[:length], 10)
         assert [row.job_id for row in found] == [job.job_id]
 
 
-async def test_limits_of_nothing_and_less_give_nothing(scene: RecordsFixture) -> None:
-    job = await scene.opened(await scene.member(), (2,))
+async def test_limits_of_nothing_and_less_give_nothing(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (2,))
     for limit in (0, -1, -(2**31)):
-        assert await scene.records.next_ordinals(job.job_id, 0, limit) == []
-    assert await scene.records.jobs(None, 0) == []
+        assert await fixture.records.next_ordinals(job.job_id, 0, limit) == []
+    assert await fixture.records.jobs(None, 0) == []
 
 
 @pytest.mark.parametrize(
@@ -158,11 +156,11 @@ async def test_a_call_that_fits_no_function_says_which_migrations_are_needed(
         await functions.call(name, **arguments)
 
 
-async def test_a_run_or_job_that_is_not_there_is_refused_in_words(scene: RecordsFixture) -> None:
-    stranger = scene.job(None)
+async def test_a_run_or_job_that_is_not_there_is_refused_in_words(fixture: RecordsFixture) -> None:
+    stranger = fixture.job(None)
     for call in (stranger.begin(0), stranger.attach(0), stranger.settle(0), stranger.close(), stranger.control(1)):
         with pytest.raises(JobNotFound, match=f"job {stranger.job_id} does not exist"):
             await call
-    job = await scene.opened(None, (1,))
+    job = await fixture.opened(None, (1,))
     with pytest.raises(RunRefused, match="another run of the job has taken over"):
         await job.close(run="somebody else's")

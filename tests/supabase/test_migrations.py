@@ -9,10 +9,8 @@ import psycopg
 import pytest
 
 from darkroom.records.supabase import SCHEMA_VERSION
-from tests.supabase.catalogs import EXISTING, FILES, Schema, database, migrate, rows, schema, statements
-from tests.supabase.project import Project, run_file
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.supabase.catalogs import EXISTING, FILES, Schema, database, migrate, rows, schema, statements
+from tests.support.supabase.project import Project, run_file
 
 Rows = dict[str, list[dict[str, object]]]
 

@@ -15,12 +15,10 @@ import pytest
 from postgrest import APIError
 
 from darkroom.supabase import Supabase, open_supabase
-from tests.supabase.gateway import ChunkedBody
-from tests.supabase.postgrest import postgrest_program
-from tests.supabase.project import ROOT, Project, new_secret, running_project
-from tests.supabase.storage_server import running_storage
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.supabase.gateway import ChunkedBody
+from tests.support.supabase.postgrest import postgrest_program
+from tests.support.supabase.project import ROOT, Project, new_secret, running_project
+from tests.support.supabase.storage_server import running_storage
 
 NOTES = """
 create table if not exists public.notes (
@@ -259,7 +257,7 @@ def test_other_paths_have_no_route(tmp_path: Path) -> None:
 def test_nothing_is_left_of_a_project_whose_process_was_killed(tmp_path: Path) -> None:
     postgrest_program()
     code = (
-        "import pathlib, signal, sys; from tests.supabase.project import running_project\n"
+        "import pathlib, signal, sys; from tests.support.supabase.project import running_project\n"
         "with running_project(pathlib.Path(sys.argv[1])) as project:\n"
         "    print(project.database_uri, flush=True); signal.pause()\n"
     )

@@ -18,13 +18,11 @@ from darkroom.domain.stored import NewReference
 from darkroom.records import Records
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.supabase import open_supabase
-from tests.contracts.invariants import broken
-from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
-from tests.contracts.tables import PostgresTables
-from tests.supabase.catalogs import EXISTING
-from tests.supabase.project import Project, run_file, running_project
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.records.fixture import PRICE, Job, RecordsFixture
+from tests.support.records.invariants import broken
+from tests.support.records.tables import PostgresTables
+from tests.support.supabase.catalogs import EXISTING
+from tests.support.supabase.project import Project, run_file, running_project
 
 CLIENTS = 3
 """Of 20 connections each: more calls at once than PostgREST has connections to the database."""
@@ -49,16 +47,16 @@ async def opened(project: Project) -> RecordsFixture:
     return RecordsFixture(records[0], PostgresTables(project.database_uri), records[1:])
 
 
-@pytest.fixture(params=["migrated", "adopted"])
-async def scene(request: pytest.FixtureRequest) -> AsyncIterator[RecordsFixture]:
+@pytest.fixture(params=["adopted", pytest.param("migrated", marks=pytest.mark.slow)])
+async def fixture(request: pytest.FixtureRequest) -> AsyncIterator[RecordsFixture]:
     project: Project = request.getfixturevalue(request.param)
     project.reset()
     before = deadlocks(project)
-    scene = await opened(project)
-    yield scene
-    dump = await scene.dump()
-    audit = await scene.records.audit()
-    for records in scene.connections:
+    fixture = await opened(project)
+    yield fixture
+    dump = await fixture.dump()
+    audit = await fixture.records.audit()
+    for records in fixture.connections:
         await records.close()
     assert broken(dump) == []
     assert list(audit) == []
@@ -86,15 +84,15 @@ async def all_at_once(work: list[Awaitable[object]]) -> None:
             raise result
 
 
-async def test_everything_at_once_on_one_members_jobs(scene: RecordsFixture) -> None:
+async def test_everything_at_once_on_one_members_jobs(fixture: RecordsFixture) -> None:
     chance = Random(1)
-    user_id = await scene.member(1_000_000)
-    production_id = await scene.production(user_id)
-    jobs = [await scene.opened(user_id, (12, 12), production_id=production_id) for _ in range(6)]
+    user_id = await fixture.member(1_000_000)
+    production_id = await fixture.production(user_id)
+    jobs = [await fixture.opened(user_id, (12, 12), production_id=production_id) for _ in range(6)]
     versions = dict.fromkeys([job.job_id for job in jobs], 0)
 
     async def deliver(job: Job, stage: int, ordinal: int) -> None:
-        first, second = (on(chance.choice(scene.connections), job) for _ in range(2))
+        first, second = (on(chance.choice(fixture.connections), job) for _ in range(2))
         call = uuid4()
         if (await first.begin(ordinal, stage, call=call, looked=True)).begin is not Begin.BEGUN:
             return
@@ -102,7 +100,7 @@ async def test_everything_at_once_on_one_members_jobs(scene: RecordsFixture) -> 
         await asyncio.gather(first.settle(ordinal, stage), second.settle(ordinal, stage), first.settle(ordinal, stage))
 
     async def disturb(job: Job) -> None:
-        records = chance.choice(scene.connections)
+        records = chance.choice(fixture.connections)
         own = on(records, job)
         versions[job.job_id] += 1
         version = versions[job.job_id]
@@ -121,14 +119,14 @@ async def test_everything_at_once_on_one_members_jobs(scene: RecordsFixture) -> 
         await asyncio.gather(*(deed() for deed in chance.sample(deeds, 4)))
 
     async def newcomer() -> None:
-        job = scene.job(user_id, (1,), production_id=production_id)
+        job = fixture.job(user_id, (1,), production_id=production_id)
         await job.create()
         if chance.random() < 0.5:
             await job.records.cancel_pending(job.job_id, None)
         await job.open()
 
     async def end(job: Job, how: End) -> None:
-        own = on(chance.choice(scene.connections), job)
+        own = on(chance.choice(fixture.connections), job)
         await asyncio.gather(own.close(how), own.close(how))
 
     images = [(job, stage, ordinal) for ordinal in range(12) for stage in (0, 1) for job in jobs]
@@ -139,7 +137,7 @@ async def test_everything_at_once_on_one_members_jobs(scene: RecordsFixture) -> 
         if turn == 2:
             work += [end(jobs[0], End.DELIVERED), end(jobs[1], End.CANCELLED), end(jobs[2], End.FAILED)]
             # A run that takes over while the one before it is still at work.
-            work += [on(scene.connections[1], jobs[3]).open(jobs[3].named(2))]
+            work += [on(fixture.connections[1], jobs[3]).open(jobs[3].named(2))]
         chance.shuffle(work)
         await all_at_once(work)
     jobs[3].run = jobs[3].named(2)
@@ -149,45 +147,45 @@ async def test_everything_at_once_on_one_members_jobs(scene: RecordsFixture) -> 
     assert sum(row.completed_images for row in rows) > 40
     ids = {attach_id for row in rows for attach_id in row.generated_attach_ids}
     [production] = (
-        row for row in (await scene.dump())["quel_production_photo"] if row["production_id"] == str(production_id)
+        row for row in (await fixture.dump())["quel_production_photo"] if row["production_id"] == str(production_id)
     )
     assert sorted(production["attach_ids"]) == sorted(ids)
     assert production["generated_image_count"] == len(ids)
 
 
-async def test_jobs_of_one_production_that_end_at_once_wait_for_each_other(scene: RecordsFixture) -> None:
+async def test_jobs_of_one_production_that_end_at_once_wait_for_each_other(fixture: RecordsFixture) -> None:
     """The checks of foreign keys of before share the production's key while each close wants its row."""
-    user_id = await scene.member(100_000)
+    user_id = await fixture.member(100_000)
     for _ in range(4):
-        production_id = await scene.production(user_id)
-        jobs = [await scene.opened(user_id, (1,), production_id=production_id) for _ in range(12)]
+        production_id = await fixture.production(user_id)
+        jobs = [await fixture.opened(user_id, (1,), production_id=production_id) for _ in range(12)]
         for job in jobs:
             await job.deliver([0])
-        await asyncio.gather(*(on(scene.connections[n % CLIENTS], job).close() for n, job in enumerate(jobs)))
+        await asyncio.gather(*(on(fixture.connections[n % CLIENTS], job).close() for n, job in enumerate(jobs)))
 
 
 @pytest.mark.parametrize("asked", [{"paused": True}, {"cancel_requested": True}, {"failing": True}])
-async def test_no_attempt_begins_once_the_flag_is_written(scene: RecordsFixture, asked: dict[str, Any]) -> None:
-    job = await scene.opened(await scene.member(100_000), (200,))
-    begins = [asyncio.create_task(on(scene.connections[n % CLIENTS], job).begin(n, call=uuid4())) for n in range(60)]
+async def test_no_attempt_begins_once_the_flag_is_written(fixture: RecordsFixture, asked: dict[str, Any]) -> None:
+    job = await fixture.opened(await fixture.member(100_000), (200,))
+    begins = [asyncio.create_task(on(fixture.connections[n % CLIENTS], job).begin(n, call=uuid4())) for n in range(60)]
     await next(asyncio.as_completed(begins))
     assert await job.control(1, **asked)
-    written = {row["call_id"] for row in (await scene.dump())["quel_generation_attempts"]}
+    written = {row["call_id"] for row in (await fixture.dump())["quel_generation_attempts"]}
     answers = await asyncio.gather(*begins)
     begun = {str(answer.call_id) for answer in answers if answer.begin is Begin.BEGUN}
     assert begun == written
-    assert {row["call_id"] for row in (await scene.dump())["quel_generation_attempts"]} == written
+    assert {row["call_id"] for row in (await fixture.dump())["quel_generation_attempts"]} == written
     assert begun
     await job.close(End.CANCELLED)
 
 
-async def test_an_image_is_settled_before_the_close_or_not_at_all(scene: RecordsFixture) -> None:
+async def test_an_image_is_settled_before_the_close_or_not_at_all(fixture: RecordsFixture) -> None:
     for _ in range(4):
-        job = await scene.opened(await scene.member(10_000), (24,))
+        job = await fixture.opened(await fixture.member(10_000), (24,))
         for ordinal in range(24):
             await job.make(ordinal)
-        settling = [on(scene.connections[n % CLIENTS], job).settle(n) for n in range(24)]
-        closing = asyncio.create_task(on(scene.connections[1], job).close())
+        settling = [on(fixture.connections[n % CLIENTS], job).settle(n) for n in range(24)]
+        closing = asyncio.create_task(on(fixture.connections[1], job).close())
         settled = await asyncio.gather(*settling)
         receipt = await closing
         counted = [answer for answer in settled if answer.settlement is Settlement.SETTLED]
@@ -197,24 +195,24 @@ async def test_an_image_is_settled_before_the_close_or_not_at_all(scene: Records
         assert receipt.total.released == (24 - len(counted)) * PRICE
 
 
-async def test_a_balance_for_three_jobs_opens_three_of_ten(scene: RecordsFixture) -> None:
-    user_id = await scene.member(3 * 3 * PRICE + PRICE)
-    jobs = [await scene.pending(user_id, (3,)) for _ in range(10)]
-    answers = await asyncio.gather(*(on(scene.connections[n % CLIENTS], job).open() for n, job in enumerate(jobs)))
+async def test_a_balance_for_three_jobs_opens_three_of_ten(fixture: RecordsFixture) -> None:
+    user_id = await fixture.member(3 * 3 * PRICE + PRICE)
+    jobs = [await fixture.pending(user_id, (3,)) for _ in range(10)]
+    answers = await asyncio.gather(*(on(fixture.connections[n % CLIENTS], job).open() for n, job in enumerate(jobs)))
     assert len([answer for answer in answers if answer.failure is None]) == 3
-    assert (await scene.account(user_id)).held == 3 * 3 * PRICE
+    assert (await fixture.account(user_id)).held == 3 * 3 * PRICE
     await all_at_once([job.close() for job in jobs])
-    assert (await scene.account(user_id)).held == 0
+    assert (await fixture.account(user_id)).held == 0
 
 
-async def test_two_runs_at_once_leave_one_in_charge(scene: RecordsFixture) -> None:
+async def test_two_runs_at_once_leave_one_in_charge(fixture: RecordsFixture) -> None:
     for _ in range(5):
-        job = await scene.pending(await scene.member(), (3,))
+        job = await fixture.pending(await fixture.member(), (3,))
         runs = [job.named(number) for number in (1, 2, 3, 4)]
-        work = [on(scene.connections[n % CLIENTS], job).open(run) for n, run in enumerate(runs)]
+        work = [on(fixture.connections[n % CLIENTS], job).open(run) for n, run in enumerate(runs)]
         answers = await asyncio.gather(*work)
         assert answers[-1].superseded is None
-        live = [row["run_id"] for row in (await scene.dump())["quel_job_runs"] if row["job_id"] == str(job.job_id)]
+        live = [row["run_id"] for row in (await fixture.dump())["quel_job_runs"] if row["job_id"] == str(job.job_id)]
         assert runs[-1] in live
         for run in runs[:-1]:
             with pytest.raises(RunRefused):
@@ -222,8 +220,8 @@ async def test_two_runs_at_once_leave_one_in_charge(scene: RecordsFixture) -> No
         await job.close(run=runs[-1])
 
 
-async def test_one_picture_uploaded_many_times_at_once_is_one_attachment(scene: RecordsFixture) -> None:
-    users: list[UUID | None] = [await scene.member(), await scene.member(), None]
+async def test_one_picture_uploaded_many_times_at_once_is_one_attachment(fixture: RecordsFixture) -> None:
+    users: list[UUID | None] = [await fixture.member(), await fixture.member(), None]
 
     def upload(user_id: UUID | None, records: Records) -> Awaitable[int]:
         path = f"references/{user_id}/picture.png"
@@ -234,14 +232,14 @@ async def test_one_picture_uploaded_many_times_at_once_is_one_attachment(scene: 
         return records.add_reference(reference)
 
     found = [
-        set(await asyncio.gather(*(upload(user_id, scene.connections[n % CLIENTS]) for n in range(20))))
+        set(await asyncio.gather(*(upload(user_id, fixture.connections[n % CLIENTS]) for n in range(20))))
         for user_id in users
     ]
     assert [len(ids) for ids in found] == [1, 1, 1]
     assert len(set.union(*found)) == 3
 
 
-async def test_a_hundred_grants_with_one_key_are_one(scene: RecordsFixture) -> None:
+async def test_a_hundred_grants_with_one_key_are_one(fixture: RecordsFixture) -> None:
     user_id = uuid4()
-    await asyncio.gather(*(scene.connections[n % CLIENTS].grant(user_id, 50, "invoice") for n in range(100)))
-    assert (await scene.account(user_id)).balance == 50
+    await asyncio.gather(*(fixture.connections[n % CLIENTS].grant(user_id, 50, "invoice") for n in range(100)))
+    assert (await fixture.account(user_id)).balance == 50

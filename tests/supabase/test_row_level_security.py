@@ -6,9 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.supabase import tenants
-from tests.supabase.project import Project, run_file, running_project
-from tests.supabase.tenants import (
+from tests.support.supabase import tenants
+from tests.support.supabase.catalogs import EXISTING
+from tests.support.supabase.project import Project, run_file, running_project
+from tests.support.supabase.tenants import (
     FUNCTIONS,
     MARK,
     OWN_ROWS,
@@ -21,15 +22,12 @@ from tests.supabase.tenants import (
     strangers,
 )
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 REFUSED = {401, 403}
 VERBS = {"POST": tenants.inserting, "PATCH": tenants.changing, "DELETE": tenants.deleting}
 HEAD_SAYS_NOTHING = {(b"", None), (b"", "*/*"), (b"", "0-0/*")}
 VALID = {"another user", "the owner", "anonymous", "without a key"}
 TRIGGERS = {"darkroom_set_opening_balance"}
 """PostgREST offers no trigger functions, to nobody."""
-EXISTING = Path(__file__).with_name("existing.sql")
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +191,7 @@ grant update (job_status), insert (total_images) on quel_production_jobs to auth
 """
 
 
-@pytest.mark.parametrize("kind", ["policies of before", "a newer project"])
+@pytest.mark.parametrize("kind", [pytest.param("policies of before", marks=pytest.mark.slow), "a newer project"])
 def test_all_of_this_holds_on_projects_that_began_otherwise(tmp_path: Path, client: httpx.Client, kind: str) -> None:
     """What an old project let through by policies and grants of its own, and where nothing is granted at first."""
     with running_project(tmp_path, exposed=kind == "policies of before") as project:

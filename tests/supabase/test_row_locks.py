@@ -15,15 +15,13 @@ from darkroom.domain.images import Settlement
 from darkroom.domain.jobs import End
 from darkroom.records.supabase import SupabaseRecords
 from tests.contracts.conftest import open_project
-from tests.contracts.records_fixture import PRICE, Job, RecordsFixture
-from tests.contracts.tables import PostgresTables
-from tests.supabase.project import Project
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.records.fixture import PRICE, Job, RecordsFixture
+from tests.support.records.tables import PostgresTables
+from tests.support.supabase.project import Project
 
 
 @pytest.fixture
-async def scene(project: Project) -> AsyncIterator[RecordsFixture]:
+async def fixture(project: Project) -> AsyncIterator[RecordsFixture]:
     records = SupabaseRecords(await open_project(project))
     yield RecordsFixture(records, PostgresTables(project.database_uri))
     await records.close()
@@ -64,70 +62,70 @@ async def waits_for(project: Project, first: psycopg.AsyncConnection, work: Awai
 
 
 async def test_a_pause_waits_for_an_attempt_that_began_before(
-    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
-    job = await scene.opened(await scene.member(), (3,))
+    job = await fixture.opened(await fixture.member(), (3,))
     assert (await begun(first, job, 0, uuid4()))["begin"] == "begun"
     assert await waits_for(project, first, job.control(1, paused=True))
-    assert len((await scene.dump())["quel_generation_attempts"]) == 1
+    assert len((await fixture.dump())["quel_generation_attempts"]) == 1
 
 
 async def test_an_attempt_waits_for_a_pause_and_then_does_not_begin(
-    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
-    job = await scene.opened(await scene.member(), (3,))
+    job = await fixture.opened(await fixture.member(), (3,))
     control = {"version": 1, "paused": True, "cancel_requested": False, "failing": False}
     assert await done(first, "darkroom_set_control", job.job_id, job.run, json.dumps(control))
     answer = await waits_for(project, first, job.begin(0))
     assert (answer.begin, answer.reason) == (Begin.HELD, "the job is paused")
-    assert (await scene.dump())["quel_generation_attempts"] == []
+    assert (await fixture.dump())["quel_generation_attempts"] == []
 
 
 async def test_attempts_of_one_job_do_not_wait_for_each_other(
-    scene: RecordsFixture, first: psycopg.AsyncConnection
+    fixture: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
-    job = await scene.opened(await scene.member(), (3,))
+    job = await fixture.opened(await fixture.member(), (3,))
     await begun(first, job, 0, uuid4())
     assert (await job.begin(1)).begin is Begin.BEGUN
     await first.commit()
 
 
 async def test_a_close_waits_for_an_attachment_and_removes_it(
-    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
-    job = await scene.opened(await scene.member(), (3,))
+    job = await fixture.opened(await fixture.member(), (3,))
     attached = ("path", 5, "sha")
     assert (await done(first, "darkroom_attach", job.job_id, 0, 0, job.run, None, None, *attached))["attach_id"]
     receipt = await waits_for(project, first, job.close(End.CANCELLED))
     assert receipt.delivered == 0
-    await scene.records.drop_undelivered(job.job_id, job.run)
-    assert (await scene.dump())["quel_attach"] == []
+    await fixture.records.drop_undelivered(job.job_id, job.run)
+    assert (await fixture.dump())["quel_attach"] == []
 
 
 async def test_an_attachment_waits_for_a_close_and_then_is_refused(
-    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
-    job = await scene.opened(await scene.member(), (3,))
+    job = await fixture.opened(await fixture.member(), (3,))
     await done(first, "darkroom_close_run", job.job_id, job.run, "cancelled", None, "[]")
     attached = await waits_for(project, first, job.attach(0))
     assert (attached.attach_id, attached.reason) == (None, "the job has ended")
-    assert (await scene.dump())["quel_attach"] == []
+    assert (await fixture.dump())["quel_attach"] == []
 
 
 async def test_a_settlement_waits_for_a_close_and_then_charges_nothing(
-    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
-    job = await scene.opened(await scene.member(), (3,))
+    job = await fixture.opened(await fixture.member(), (3,))
     await job.make(0)
     await done(first, "darkroom_close_run", job.job_id, job.run, "cancelled", None, "[]")
     assert (await waits_for(project, first, job.settle(0))).settlement is Settlement.RUN_REFUSED
-    assert (await scene.dump())["quel_credits"] == []
+    assert (await fixture.dump())["quel_credits"] == []
 
 
 async def test_a_close_waits_for_a_settlement_and_counts_it(
-    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
-    job = await scene.opened(await scene.member(), (3,))
+    job = await fixture.opened(await fixture.member(), (3,))
     await job.make(0)
     assert (await done(first, "darkroom_settle", job.job_id, 0, 0, job.run))["settlement"] == "settled"
     receipt = await waits_for(project, first, job.close())
@@ -135,35 +133,35 @@ async def test_a_close_waits_for_a_settlement_and_counts_it(
 
 
 async def test_settlements_of_two_jobs_of_one_member_take_turns_at_the_balance(
-    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
-    user_id = await scene.member(1_000)
-    one, two = [await scene.opened(user_id, (2,)) for _ in range(2)]
+    user_id = await fixture.member(1_000)
+    one, two = [await fixture.opened(user_id, (2,)) for _ in range(2)]
     await one.make(0)
     await two.make(0)
     await done(first, "darkroom_settle", one.job_id, 0, 0, one.run)
     assert (await waits_for(project, first, two.settle(0))).settlement is Settlement.SETTLED
-    assert (await scene.account(user_id)).balance == 1_000 - 2 * PRICE
-    balances = [row["balance_after"] for row in (await scene.dump())["quel_credits"]]
+    assert (await fixture.account(user_id)).balance == 1_000 - 2 * PRICE
+    balances = [row["balance_after"] for row in (await fixture.dump())["quel_credits"]]
     assert balances == [1_000 - PRICE, 1_000 - 2 * PRICE]
 
 
 async def test_a_settlement_waits_for_a_grant_and_keeps_it(
-    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
-    user_id = await scene.member(1_000)
-    job = await scene.opened(user_id, (2,))
+    user_id = await fixture.member(1_000)
+    job = await fixture.opened(user_id, (2,))
     await job.make(0)
     await done(first, "darkroom_grant", user_id, 500, "gift")
     await waits_for(project, first, job.settle(0))
-    assert (await scene.account(user_id)).balance == 1_500 - PRICE
+    assert (await fixture.account(user_id)).balance == 1_500 - PRICE
 
 
 async def test_a_job_that_opens_waits_for_the_hold_of_another(
-    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
-    user_id = await scene.member(3 * PRICE)
-    one, two = [await scene.pending(user_id, (2,)) for _ in range(2)]
+    user_id = await fixture.member(3 * PRICE)
+    one, two = [await fixture.pending(user_id, (2,)) for _ in range(2)]
     await one.open()
     await one.close()
     restart = (one.job_id, one.named(2), "2027-01-01T00:00:00Z", True, None, "offline", None)
@@ -173,9 +171,9 @@ async def test_a_job_that_opens_waits_for_the_hold_of_another(
 
 
 async def test_the_run_before_waits_for_one_that_takes_over_and_is_refused(
-    project: Project, scene: RecordsFixture, first: psycopg.AsyncConnection
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
-    job = await scene.opened(await scene.member(), (2,))
+    job = await fixture.opened(await fixture.member(), (2,))
     newer = (job.job_id, job.named(2), "2027-01-01T00:00:00Z", False, None, "offline", None)
     assert (await done(first, "darkroom_open_run", *newer))["failure"] is None
     with pytest.raises(RunRefused, match="another run of the job has taken over"):

@@ -5,11 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.supabase.catalogs import database, migrate
-from tests.supabase.project import Project
-from tests.supabase.tenants import FUNCTIONS, TABLES, VICTIM, plant
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.supabase.catalogs import database, migrate
+from tests.support.supabase.project import Project
+from tests.support.supabase.tenants import FUNCTIONS, TABLES, VICTIM, plant
 
 
 def column(project: Project, query: str) -> list[str]:

@@ -14,11 +14,9 @@ from difflib import unified_diff
 import psycopg
 import pytest
 
-from tests.supabase.catalogs import DECLARED, Schema, database, declare, migrate, schema
-from tests.supabase.project import SCHEMAS, Project
-from tests.supabase.tenants import FUNCTIONS, TABLES
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.supabase.catalogs import DECLARED, Schema, database, declare, migrate, schema
+from tests.support.supabase.project import SCHEMAS, Project
+from tests.support.supabase.tenants import FUNCTIONS, TABLES
 
 LONGEST_FILE = 300
 TEXT = "\n".join(file.read_text("utf-8") for file in DECLARED)

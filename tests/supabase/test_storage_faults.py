@@ -11,10 +11,8 @@ import pytest
 from storage3 import AsyncStorageClient
 from storage3.exceptions import StorageApiError
 
-from tests.supabase.storage_faults import Faults
-from tests.supabase.storage_server import KEY, StorageServer, running_storage
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.supabase.storage_faults import Faults
+from tests.support.supabase.storage_server import KEY, StorageServer, running_storage
 
 BUCKET = "pictures"
 
@@ -65,7 +63,15 @@ async def test_calls_wait_for_each_other(client: AsyncStorageClient, server: Sto
 
 
 async def test_a_process_of_its_own_is_controlled_over_http(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.supabase.storage_server", "--folder", str(tmp_path), "--key", "right"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.supabase.storage_server",
+        "--folder",
+        str(tmp_path),
+        "--key",
+        "right",
+    ]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     try:

@@ -11,9 +11,7 @@ from storage3 import AsyncStorageClient
 from storage3.exceptions import StorageApiError
 from storage3.types import FileOptions
 
-from tests.supabase.storage_server import KEY, StorageServer, running_storage
-
-pytestmark = pytest.mark.xdist_group("supabase")
+from tests.support.supabase.storage_server import KEY, StorageServer, running_storage
 
 BUCKET = "pictures"
 WEBP: FileOptions = {"content-type": "image/webp", "upsert": "true"}

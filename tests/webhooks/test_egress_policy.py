@@ -7,13 +7,13 @@ import pytest
 from darkroom.domain.errors import ReceiverUnavailable, WebhookRefused
 from darkroom.webhooks.egress_policy import EgressPolicy, SystemResolver
 from darkroom.webhooks.target import LONGEST_URL, read_target
-from tests.webhooks.hostile import HOSTS, LEADING_THERE
-from tests.webhooks.names import NameServer
+from tests.support.webhooks.hostile_addresses import HOSTS, LEADING_THERE
+from tests.support.webhooks.name_server import NameServer
 
 PUBLIC = {"shop.example": "93.184.216.34", "six.example": "2606:4700::1111", "translated.example": "64:ff9b::5db8:d822"}
 
 
-def guard(*allowed: str) -> EgressPolicy:
+def policy(*allowed: str) -> EgressPolicy:
     return EgressPolicy(NameServer(PUBLIC | LEADING_THERE), [ip_network(network) for network in allowed])
 
 
@@ -22,19 +22,19 @@ def guard(*allowed: str) -> EgressPolicy:
 async def test_a_hostile_address_is_refused_when_ordered_and_when_sent(scheme: str, host: str) -> None:
     for url in (f"{scheme}://{host}/hook", f"{scheme}://{host}:8443/hook"):
         with pytest.raises(WebhookRefused):
-            await guard().admit(url)
+            await policy().admit(url)
         with pytest.raises(WebhookRefused):
-            await guard().destination(url)
+            await policy().destination(url)
 
 
 @pytest.mark.parametrize("host", LEADING_THERE)
 async def test_a_name_that_leads_to_one_is_refused_when_ordered_and_when_sent(host: str) -> None:
     for url in (f"https://{host}/", f"https://{host}./", f"https://{host.upper()}/", f"http://{host}/"):
         with pytest.raises(WebhookRefused) as refused:
-            await guard().admit(url)
+            await policy().admit(url)
         assert LEADING_THERE[host].split()[-1] not in str(refused.value), "strangers learn nothing of our network"
         with pytest.raises(WebhookRefused):
-            await guard().destination(url)
+            await policy().destination(url)
 
 
 async def test_a_name_that_leads_elsewhere_later_is_refused_when_sent() -> None:
@@ -65,23 +65,23 @@ async def test_sending_goes_to_the_addresses_that_were_checked_after_one_look() 
     ],
 )
 async def test_the_public_internet_is_open_over_https(url: str) -> None:
-    await guard().admit(url)
-    assert (await guard().destination(url)).addresses
+    await policy().admit(url)
+    assert (await policy().destination(url)).addresses
 
 
 async def test_plain_http_is_for_allowed_networks() -> None:
     for url in ("http://shop.example/", "http://93.184.216.34/", "http://one-of-two.example/"):
         with pytest.raises(WebhookRefused):
-            await guard("127.0.0.0/8").admit(url)
+            await policy("127.0.0.0/8").admit(url)
         with pytest.raises(WebhookRefused):
-            await guard("127.0.0.0/8").destination(url)
-    await guard("127.0.0.0/8").admit("http://loopback.example:9000/")
-    await guard("10.0.0.0/8").admit("http://private.example/")
+            await policy("127.0.0.0/8").destination(url)
+    await policy("127.0.0.0/8").admit("http://loopback.example:9000/")
+    await policy("10.0.0.0/8").admit("http://private.example/")
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_an_allowed_network_opens_itself_and_nothing_else(scheme: str) -> None:
-    loopback = guard("127.0.0.0/8")
+    loopback = policy("127.0.0.0/8")
     for host in ("127.0.0.1", "localhost", "app.localhost", "[::ffff:127.0.0.1]"):
         [address] = (await loopback.destination(f"{scheme}://{host}:9000/")).addresses
         assert str(address) in ("127.0.0.1", "::ffff:127.0.0.1", "::ffff:7f00:1")
@@ -136,7 +136,7 @@ async def test_a_name_that_does_not_resolve_is_admitted_over_https_and_asked_for
 )
 async def test_what_is_no_plain_address_is_refused_in_words(url: str, words: str) -> None:
     with pytest.raises(WebhookRefused) as refused:
-        await guard("0.0.0.0/0", "::/0").admit(url)
+        await policy("0.0.0.0/0", "::/0").admit(url)
     assert words in str(refused.value)
     assert "xyzzy" not in str(refused.value)
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from darkroom._version import __version__
 from darkroom.domain.errors import ReceiverGone, ReceiverUnavailable
 from darkroom.webhooks import sending
 from darkroom.webhooks.egress_policy import Destination
 from darkroom.webhooks.sending import HttpSender
 from darkroom.webhooks.target import read_target
-from tests.webhooks.certificates import certified
-from tests.webhooks.receiver import Receiver
+from tests.support.webhooks.certificates import certified
+from tests.support.webhooks.receiver import Receiver
 
 HEADERS = {"webhook-id": "msg_1"}
 
@@ -38,7 +39,7 @@ async def test_an_event_arrives_as_it_was_sent_under_the_name_of_the_order() -> 
     assert (got.path, got.body) == ("/hooks//a%20b?token=x&y=%2F", b'{"type":"job.completed"}')
     assert got.headers["host"] == host
     assert (got.headers["content-type"], got.headers["webhook-id"]) == ("application/json", "msg_1")
-    assert got.headers["user-agent"] == "Darkroom"
+    assert got.headers["user-agent"] == f"Darkroom/{__version__}"
     assert {"authorization", "cookie"}.isdisjoint(got.headers)
 
 

@@ -13,7 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 
 import activities.errors
 from darkroom.domain.names import SearchAttribute
-from tests.parts import temporal_binary
+from tests.support.programs import temporal_binary
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -20,8 +20,9 @@ from darkroom.domain.names import OPENING_CREDITS
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
-from tests.workflows.scripted import ScriptedProvider
-from tests.workflows.stack import running_stack, until
+from tests.support.fakes.scripted import ScriptedProvider
+from tests.support.stacks.workflow import running_stack
+from tests.support.until import until
 from worker import running_workers
 
 EVERY = 0.02

@@ -14,9 +14,8 @@ from darkroom.domain.batches import NextOrdinalsInput
 from darkroom.domain.images import GenerateInput
 from darkroom.domain.names import job_workflow_id
 from darkroom.domain.progress import JobStatus
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import PRICE, Stack, running_stack, until
-from tests.workflows.watching import (
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.watching import (
     Between,
     BrokenFolder,
     end_of,
@@ -25,6 +24,9 @@ from tests.workflows.watching import (
     until_heard,
     without_time_skipping,
 )
+from tests.support.stacks.workflow import PRICE, running_stack
+from tests.support.stacks.workflow import WorkflowStack as Stack
+from tests.support.until import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
 

@@ -11,16 +11,17 @@ from temporalio.client import Client as TemporalClient
 
 from darkroom.domain.progress import JobStatus
 from darkroom.providers.gemini import GeminiProvider
-from tests.fake_gemini import FakeGemini
-from tests.workflows.stack import Stack, running_stack, until
+from tests.support.fakes.gemini import FakeGemini
+from tests.support.stacks.workflow import WorkflowStack, running_stack
+from tests.support.until import until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @asynccontextmanager
 async def gemini_stack(
     temporal: TemporalClient, home: Path, fake: FakeGemini, key: str | None = None
-) -> AsyncIterator[Stack]:
+) -> AsyncIterator[WorkflowStack]:
     """A stack whose only provider is Gemini, at the fake's address."""
     provider = GeminiProvider(
         api_key=key or fake.key,

@@ -15,25 +15,26 @@ from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, LOCAL_USER, WAITING_JOB
 from darkroom.domain.progress import JobStatus
 from darkroom.housekeeping.housekeeper import KEEP_FAILED, Housekeeper
 from darkroom.records.sqlite import SqliteRecords
-from tests.contracts.tables import SqliteTables
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import OPENING_BALANCE, Stack, running_stack, until
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.records.tables import SqliteTables
+from tests.support.stacks.workflow import OPENING_BALANCE, WorkflowStack, running_stack
+from tests.support.until import until
 from workflows.housekeeping import HousekeepingWorkflow
 
 NOTHING = Tidied()
 
 
-def housekeeper(stack: Stack) -> Housekeeper:
+def housekeeper(stack: WorkflowStack) -> Housekeeper:
     return Housekeeper(stack.parts.records, stack.parts.storage, stack.temporal)
 
 
-async def plant(stack: Stack, statement: str, **values: object) -> None:
+async def plant(stack: WorkflowStack, statement: str, **values: object) -> None:
     records = stack.parts.records
     assert isinstance(records, SqliteRecords)
     await SqliteTables(records).plant(statement, **values)
 
 
-async def under_way(stack: Stack, quantity: int = 3) -> UUID:
+async def under_way(stack: WorkflowStack, quantity: int = 3) -> UUID:
     """A job with one picture delivered and the others being drawn."""
     stack.provider.gate.clear()
     job_id = await stack.order(quantity)
@@ -53,7 +54,7 @@ async def test_a_job_whose_workflow_was_terminated_has_failed_and_can_be_restart
         row = await stack.row(job_id)
         assert row.status is JobStatus.FAILED
         assert row.error_message == (
-            f"its workflow was terminated in Temporal; `starter.py restart {job_id}` makes what is missing"
+            f"its workflow was terminated in Temporal; `darkroom restart {job_id}` makes what is missing"
         )
         await stack.check_invariants()
         assert await housekeeper(stack).tidy() == NOTHING

@@ -11,16 +11,16 @@ from temporalio.client import Client as TemporalClient
 
 from darkroom.domain.progress import JobStatus
 from darkroom.providers.runware import RunwareProvider
-from tests.fake_runware import FakeRunware
-from tests.workflows.stack import Stack, running_stack
+from tests.support.fakes.runware import FakeRunware
+from tests.support.stacks.workflow import WorkflowStack, running_stack
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @asynccontextmanager
 async def runware_stack(
     temporal: TemporalClient, home: Path, fake: FakeRunware, key: str | None = None, **more: Any
-) -> AsyncIterator[Stack]:
+) -> AsyncIterator[WorkflowStack]:
     """A stack whose only provider is Runware, at the fake's address."""
     provider = RunwareProvider(
         api_key=key or fake.key,

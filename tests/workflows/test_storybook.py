@@ -17,11 +17,11 @@ from darkroom.domain.progress import JobStatus
 from darkroom.domain.storybook import Book
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.storage.files import FileStorage
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import Stack, running_stack
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.workflow import WorkflowStack, running_stack
 
 
-async def a_book(stack: Stack, user_id: UUID | None = LOCAL_USER) -> Book:
+async def a_book(stack: WorkflowStack, user_id: UUID | None = LOCAL_USER) -> Book:
     book = Book(book_id=uuid4(), user_id=user_id, base_path=f"books/{uuid4()}")
     await stack.parts.records.ensure_book(book)
     return book
@@ -31,13 +31,13 @@ def pages(number: int, **extra: Any) -> dict[str, Any]:
     return {"style": "fantasy", "pages": [{"dialogues": [f"Page {n} begins."]} for n in range(number)], **extra}
 
 
-async def ordered(stack: Stack, document: dict[str, Any]) -> UUID:
+async def ordered(stack: WorkflowStack, document: dict[str, Any]) -> UUID:
     job_id = uuid4()
     await stack.client.submit(await stack.client.check(document, LOCAL_USER), job_id=job_id)
     return job_id
 
 
-async def row(stack: Stack, book: Book) -> dict[str, Any]:
+async def row(stack: WorkflowStack, book: Book) -> dict[str, Any]:
     records = stack.parts.records
     assert isinstance(records, SqliteRecords)
     [found] = await records._db.read(lambda db: db.execute("select * from quel_books").fetchall())

@@ -23,15 +23,16 @@ from darkroom.domain.progress import JobStatus
 from darkroom.domain.webhooks import WebhookDelivered, WebhookInput
 from darkroom.housekeeping.housekeeper import Housekeeper
 from darkroom.signing import deployment_secret, webhook_secret
-from tests.webhooks.names import NameServer
-from tests.webhooks.receiver import Got, Receiver
-from tests.workflows.chaos import Chaos
-from tests.workflows.scripted import Act, ScriptedProvider
-from tests.workflows.stack import Stack, running_stack, until
+from tests.support.fakes.chaos import Chaos
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.workflow import WorkflowStack, running_stack
+from tests.support.until import until
+from tests.support.webhooks.name_server import NameServer
+from tests.support.webhooks.receiver import Got, Receiver
 from workflows import policies
 from workflows.webhook import WebhookWorkflow
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LOOPBACK = "127.0.0.0/8"
 
@@ -46,14 +47,14 @@ def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def stack_of(
     temporal: TemporalClient, home: Path, provider: ScriptedProvider | None = None, **settings: Any
-) -> AsyncIterator[Stack]:
+) -> AsyncIterator[WorkflowStack]:
     names = NameServer({"shop.example": "127.0.0.1", "inside.example": "169.254.169.254"})
     settings = {"webhook_allowed_networks": (LOOPBACK,), "stage_concurrency": 2, **settings}
     async with running_stack(temporal, home, provider, resolver=names, **settings) as stack:
         yield stack
 
 
-async def webhook_of(stack: Stack, job_id: UUID) -> WorkflowHandle[WebhookWorkflow, WebhookDelivered]:
+async def webhook_of(stack: WorkflowStack, job_id: UUID) -> WorkflowHandle[WebhookWorkflow, WebhookDelivered]:
     """The workflow that tells the end of the job's present run."""
     name = webhook_workflow_id(job_id, (await stack.row(job_id)).run_id)
     return stack.temporal.get_workflow_handle_for(WebhookWorkflow.run, name)
@@ -63,7 +64,7 @@ async def status_of(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionStatus
     return (await handle.describe()).status
 
 
-def verified(stack: Stack, got: Got) -> dict[str, Any]:
+def verified(stack: WorkflowStack, got: Got) -> dict[str, Any]:
     return got.verified(webhook_secret(deployment_secret(stack.parts.settings), stack.user_id))
 
 
@@ -91,18 +92,15 @@ async def test_a_failed_job_is_told_with_its_reason(skipping_client: TemporalCli
 
 
 async def test_a_cancelled_job_is_told(skipping_client: TemporalClient, home: Path) -> None:
-    provider = ScriptedProvider()
-    provider.gate.clear()
-    async with Receiver() as receiver, stack_of(skipping_client, home, provider) as stack:
-        job_id = await stack.order(5, webhook_url=receiver.hook)
-        await provider.until_calls(2)
+    async with Receiver() as receiver, stack_of(skipping_client, home) as stack:
+        job_id = await stack.held(5, webhook_url=receiver.hook, calls=2)
         await stack.client.cancel(job_id)
 
         async def heard() -> bool:
             return (await stack.row(job_id)).cancel_requested
 
         await until(heard, "the cancel")
-        provider.gate.set()
+        stack.provider.gate.set()
         await stack.client.result(job_id)
         [got] = await receiver.events(1)
         event = verified(stack, got)
@@ -110,18 +108,15 @@ async def test_a_cancelled_job_is_told(skipping_client: TemporalClient, home: Pa
 
 
 async def test_a_cancel_through_temporal_is_told_too(skipping_client: TemporalClient, home: Path) -> None:
-    provider = ScriptedProvider()
-    provider.gate.clear()
-    async with Receiver() as receiver, stack_of(skipping_client, home, provider) as stack:
-        job_id = await stack.order(2, webhook_url=receiver.hook)
-        await provider.until_calls(2)
+    async with Receiver() as receiver, stack_of(skipping_client, home) as stack:
+        job_id = await stack.held(2, webhook_url=receiver.hook, calls=2)
         await stack.handle(job_id).cancel()
 
         async def heard() -> bool:
             return (await stack.row(job_id)).cancel_requested
 
         await until(heard, "the cancel")
-        provider.gate.set()
+        stack.provider.gate.set()
         await stack.client.result(job_id)
         [got] = await receiver.events(1)
         assert verified(stack, got)["type"] == "job.cancelled"
@@ -142,7 +137,7 @@ async def test_a_job_that_is_cancelled_before_it_ran_is_told(
         assert got.id == f"msg_{job_id}"
 
 
-async def stored(stack: Stack, document: dict[str, JsonValue], webhook_url: str | None = None) -> UUID:
+async def stored(stack: WorkflowStack, document: dict[str, JsonValue], webhook_url: str | None = None) -> UUID:
     """A pending job whose workflow was not started."""
     job_id = uuid4()
     new = NewJob(
@@ -191,13 +186,10 @@ async def test_a_job_whose_workflow_was_terminated_is_told_by_housekeeping(
     skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.DELIVER_PATIENCE", 0.1)  # nobody settles what it leaves
-    provider = ScriptedProvider()
-    provider.gate.clear()
-    async with Receiver() as receiver, stack_of(skipping_client, home, provider) as stack:
-        job_id = await stack.order(2, webhook_url=receiver.hook)
-        await provider.until_calls(2)
+    async with Receiver() as receiver, stack_of(skipping_client, home) as stack:
+        job_id = await stack.held(2, webhook_url=receiver.hook, calls=2)
         await stack.handle(job_id).terminate()
-        provider.gate.set()
+        stack.provider.gate.set()
         await Housekeeper(stack.parts.records, stack.parts.storage, stack.temporal).tidy()
         [got] = await receiver.events(1)
         event = verified(stack, got)
@@ -304,11 +296,8 @@ async def test_many_receivers_that_hang_keep_no_other_job_waiting(
 
 
 async def test_a_webhook_that_cannot_be_started_fails_no_job(skipping_client: TemporalClient, home: Path) -> None:
-    provider = ScriptedProvider()
-    provider.gate.clear()
-    async with Receiver() as receiver, stack_of(skipping_client, home, provider) as stack:
-        job_id = await stack.order(1, webhook_url=receiver.hook)
-        await provider.until_calls(1)
+    async with Receiver() as receiver, stack_of(skipping_client, home) as stack:
+        job_id = await stack.held(1, webhook_url=receiver.hook, calls=1)
         run_id = (await stack.row(job_id)).run_id
         other = await stack.temporal.start_workflow(
             WebhookWorkflow.run,
@@ -316,13 +305,13 @@ async def test_a_webhook_that_cannot_be_started_fails_no_job(skipping_client: Te
             id=webhook_workflow_id(job_id, run_id),
             task_queue="nobody",
         )
-        provider.gate.set()
+        stack.provider.gate.set()
         assert (await stack.client.result(job_id)).status is JobStatus.COMPLETED
         await other.terminate()
         assert len(receiver.received) == 0
 
 
-async def children(stack: Stack, job_id: UUID) -> int:
+async def children(stack: WorkflowStack, job_id: UUID) -> int:
     """How many workflows the job's workflow started to tell its end."""
     history = await stack.handle(job_id).fetch_history()
     started = EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED

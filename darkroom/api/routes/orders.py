@@ -8,9 +8,8 @@ from fastapi import APIRouter, Body, Header, Response
 
 from darkroom.api.problems import Problem, documented
 from darkroom.api.routes.waiting import until_ended
-from darkroom.api.services import Changing, Services, SignedIn, Use
+from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
 from darkroom.api.shapes import Quote, QuotedStage, SubmittedView
-from darkroom.api.views import urls_of
 from darkroom.client.results import CheckedOrder
 from darkroom.domain.money import insufficient
 from darkroom.domain.progress import JobStatus
@@ -61,6 +60,7 @@ async def order(
     response: Response,
     caller: Changing,
     use: Use,
+    urls: Urls,
     *,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
@@ -90,8 +90,8 @@ async def order(
     if taken.found or seconds:
         row = await client.job(job_id)
         status, completed_images = row.status, row.completed_images
-    urls = urls_of(job_id, use.temporal_ui(job_id))
-    response.headers["Location"] = urls.self
+    of_job = urls.job(job_id, use.temporal_ui(job_id))
+    response.headers["Location"] = of_job.self
     return SubmittedView(
         job_id=job_id,
         status=status,
@@ -99,7 +99,7 @@ async def order(
         total_images=taken.total_images,
         completed_images=completed_images,
         warnings=taken.warnings,
-        urls=urls,
+        urls=of_job,
     )
 
 

@@ -138,7 +138,7 @@ def _set_hold(db: sqlite3.Connection, job_id: UUID) -> str | None:
         return None
     member = db.execute("select quel_member_credit from quel_member where quel_member_id = ?", (user,)).fetchone()
     if member is None:
-        return f"user {user} has no member row; `starter.py credits grant {user} N` creates one"
+        return f"user {user} has no member row; `darkroom credits grant {user} N` creates one"
     missing = sum(max(0, stage["target"] - stage["delivered_images"]) for stage in rows.stage_rows(db, job_id))
     need = missing * price
     others = db.execute(

@@ -207,7 +207,7 @@ def _stage_progress(db: sqlite3.Connection, job: sqlite3.Row, stage: sqlite3.Row
 def delivered_images(db: sqlite3.Connection, job_id: UUID | None, after: int, limit: int) -> list[DeliveredImage]:
     """Delivered images by attach_id, of one job or of all."""
     if job_id is not None and rows.job_or_none(db, job_id) is None:
-        raise JobNotFound(f"job {job_id} does not exist; `starter.py list` shows those that do")
+        raise JobNotFound(f"job {job_id} does not exist; `darkroom list` shows those that do")
     # Two statements: "or" would make SQLite walk over every attachment there is.
     of_job = "" if job_id is None else "job_id = ? and "
     statement = (

@@ -31,7 +31,7 @@ def short_job_row(db: sqlite3.Connection, job_id: UUID) -> sqlite3.Row:
 
 
 def _not_found(job_id: UUID) -> JobNotFound:
-    return JobNotFound(f"job {job_id} does not exist; `starter.py list` shows those that do")
+    return JobNotFound(f"job {job_id} does not exist; `darkroom list` shows those that do")
 
 
 def job_or_none(db: sqlite3.Connection, job_id: UUID) -> sqlite3.Row | None:

@@ -71,6 +71,7 @@ class Functions:
             _PASSING: "tried again by workers until it works",
         }
         code, message = str(error.code or ""), " ".join(str(error.message or error.details or "").split())[:200]
+        message = message.replace("`starter.py ", "`darkroom ")  # the command's first name, in applied migrations
         if code == "PT404":
             return JobNotFound(message)
         if code == "PT409":

@@ -1,0 +1,174 @@
+"""Pause, quota, cancel, failure, superseded: what was requested of a job, what of it is applied, and what follows.
+
+Pure: the job's workflow passes in what happens and carries out what this says. A request is *applied* when the job's
+row says it, from when on no provider call starts against it. Whatever acts on a request waits for that (`in_sync`):
+a salvage that began on the request alone ran under the old control, and lost a paid picture.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from darkroom.domain.fallback import Quotas
+from darkroom.domain.jobs import Control
+
+SHORTEST_QUOTA_PAUSE = timedelta(seconds=60)
+"""A quota that claims to be back at once must not become a busy loop of refused calls."""
+
+
+class JobControl:
+    """The one state machine of a run's controls. Its methods are the only way to change it."""
+
+    def __init__(self) -> None:
+        self._requested = Control()
+        self._applied = Control()
+        self._failure: str | None = None
+        self._superseded: str | None = None
+        self._quotas = Quotas(())
+        self._undecided: set[int] = set()
+        self._waiting: dict[int, str] = {}
+
+    @property
+    def requested(self) -> Control:
+        """What signals, batches and the clock asked for, newest."""
+        return self._requested
+
+    @property
+    def applied(self) -> Control:
+        """What of it the job's row says, and the batches are told."""
+        return self._applied
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether everything requested is applied."""
+        return self._applied.version == self._requested.version
+
+    @property
+    def failure(self) -> str | None:
+        """The permanent fault that ends the job."""
+        return self._failure
+
+    @property
+    def superseded(self) -> str | None:
+        """Why this run may do nothing more: the job has ended, or another run has it."""
+        return self._superseded
+
+    @property
+    def quotas(self) -> Quotas:
+        """Which of the job's providers have spent their daily quota."""
+        return self._quotas
+
+    @property
+    def over(self) -> bool:
+        """Whether no stage may begin another batch. Once so, always so."""
+        return self._requested.ending or self._failure is not None or self._superseded is not None
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether a batch that is begun now would have to wait."""
+        return self._requested.holds or self._applied.holds
+
+    def open(self, providers: tuple[str, ...], found: Control, failure: str | None) -> None:
+        """The run is open; a pause or a cancel that the job's row holds already joins what was requested meanwhile.
+
+        Args:
+            providers: those of the order, in their order.
+            found: what the row says; a run that takes over after a crash finds it there.
+            failure: why the run can only fail.
+        """
+        self._quotas = Quotas(providers)
+        self._failure = failure
+        if found.holds:
+            self._request(
+                paused=self._requested.paused or found.paused,
+                quota_until=found.quota_until,
+                reason=self._requested.reason or found.reason,
+                cancel_requested=self._requested.cancel_requested or found.cancel_requested,
+            )
+        elif self._requested.holds:
+            # It was requested before the row was there to say so.
+            self._request()
+
+    def supersede(self, reason: str | None) -> None:
+        """Another run has the job; the first reason stays."""
+        self._superseded = self._superseded or reason
+
+    def request_cancel(self, reason: str | None) -> None:
+        """Begin nothing more; asked twice, the first reason stays."""
+        if not self._requested.cancel_requested:
+            self._request(cancel_requested=True, reason=reason)
+
+    def request_pause(self, reason: str | None) -> None:
+        """Begin nothing more until `request_resume`; nothing changes while paused by the user, or at the end."""
+        if not self._requested.paused and not self._requested.ending:
+            self._request(paused=True, reason=reason or "paused by the user")
+
+    def request_resume(self) -> None:
+        """Lift a pause, whether the user or a spent quota caused it; nothing changes without one, or at the end."""
+        if self._requested.on_hold and not self._requested.ending:
+            self._quotas.forget()
+            self._request(paused=False, quota_until=None, reason=None)
+
+    def fail(self, reason: str) -> None:
+        """A permanent fault: begin nothing more; the first one is the job's."""
+        if self._failure is None:
+            self._failure = reason
+            self._request(failing=True)
+
+    def spend_quota(self, provider: str, until: datetime, reason: str | None, now: datetime) -> str | None:
+        """A provider's daily quota is spent; the job pauses when all have spent theirs.
+
+        Returns:
+            The provider that takes over; None when the job pauses.
+        """
+        self._quotas.spend(provider, max(until, now + SHORTEST_QUOTA_PAUSE), reason)
+        others = self._quotas.free(now)
+        if others:
+            return others[0]
+        self._pause_until(self._quotas.first_back, self._quotas.reason(provider))
+        return None
+
+    def lift_quota_pause(self) -> None:
+        """The quota that was to return first is back; a user's pause stays.
+
+        Was it spent anew meanwhile, the stages find nobody to ask, and the job pauses again.
+        """
+        if self._requested.quota_until is not None and not self._requested.ending:
+            self._request(quota_until=None, reason=self._requested.reason if self._requested.paused else None)
+
+    def apply(self, control: Control) -> None:
+        """The job's row says this now; an older control than the one applied changes nothing."""
+        if control.version > self._applied.version:
+            self._applied = control
+
+    def begin_stages(self, stages: Iterable[int]) -> None:
+        """These are still to be delivered."""
+        self._undecided = set(stages)
+
+    def wait_for_quota(self, stage_index: int, provider: str) -> None:
+        """A stage that all others refused has nobody else to ask; when this holds for all, the job pauses."""
+        self._waiting[stage_index] = provider
+        self._pause_when_all_wait()
+
+    def stop_waiting(self, stage_index: int) -> None:
+        """The stage has somebody to ask, or asks no more."""
+        self._waiting.pop(stage_index, None)
+
+    def end_stage(self, stage_index: int) -> None:
+        """Nothing more is made of the stage; those that are left may all be waiting."""
+        self._undecided.discard(stage_index)
+        self._pause_when_all_wait()
+
+    def _pause_when_all_wait(self) -> None:
+        if self._undecided and self._undecided <= self._waiting.keys():
+            back = {name: at for name in self._waiting.values() if (at := self._quotas.back_at(name)) is not None}
+            if back:
+                first = min(back, key=lambda name: back[name])
+                self._pause_until(back[first], self._quotas.reason(first))
+
+    def _pause_until(self, until: datetime | None, reason: str) -> None:
+        if self._requested.quota_until is None and not self._requested.ending:
+            users = self._requested.reason if self._requested.paused else None
+            self._request(quota_until=until, reason=users or reason)
+
+    def _request(self, **changes: object) -> None:
+        self._requested = self._requested.model_copy(update={**changes, "version": self._requested.version + 1})

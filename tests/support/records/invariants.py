@@ -1,0 +1,84 @@
+"""The invariants of spec §4, read from the tables alone: independent of what `audit` believes."""
+
+from collections import Counter, defaultdict
+
+from tests.support.records.tables import Dump, Row
+
+ENDED = ("completed", "failed", "cancelled")
+
+
+def broken(dump: Dump) -> list[str]:
+    """Every broken invariant, in words; empty when all hold."""
+    return [*_money(dump), *_jobs(dump), *_images(dump)]
+
+
+def _money(dump: Dump) -> list[str]:
+    wrong: list[str] = []
+    journal: dict[str, list[Row]] = defaultdict(list)
+    for row in dump["quel_credits"]:
+        journal[row["quel_member_id"]].append(row)
+    for member in dump["quel_member"]:
+        rows = journal[member["quel_member_id"]]
+        expected = member["opening_balance"] + sum(row["amount"] for row in rows)
+        if member["quel_member_credit"] != expected:
+            wrong.append(f"balance is {member['quel_member_credit']}, journal says {expected}")
+        if member["quel_member_credit"] < 0:
+            wrong.append(f"balance below 0: {member['quel_member_credit']}")
+        balance = member["opening_balance"]
+        for row in sorted(rows, key=lambda row: row["id"]):
+            balance += row["amount"]
+            if row["balance_after"] != balance:
+                wrong.append(f"balance_after is {row['balance_after']}, journal says {balance}")
+    status = {job["job_id"]: job["job_status"] for job in dump["quel_production_jobs"]}
+    for hold in dump["quel_credit_holds"]:
+        if hold["amount"] < 0:
+            wrong.append(f"hold below 0: {hold['amount']}")
+        if hold["released_at"] is None and status[hold["job_id"]] in ENDED:
+            wrong.append(f"open hold of a {status[hold['job_id']]} job")
+    return wrong
+
+
+def _jobs(dump: Dump) -> list[str]:
+    wrong: list[str] = []
+    for job in dump["quel_production_jobs"]:
+        ids = job["generated_attach_ids"]
+        delivered = _delivered(dump, job["job_id"])
+        expected = [row["attach_id"] for row in delivered]
+        if job["completed_images"] != len(ids):
+            wrong.append(f"completed_images {job['completed_images']} != {len(ids)} ids")
+        if job["job_status"] in ENDED and ids != expected:
+            wrong.append(f"ended job's ids {ids} != delivered {expected}")
+        if [attach_id for attach_id in expected if attach_id in set(ids)] != ids:
+            wrong.append(f"ids {ids} are not delivered, or not by stage and ordinal: {expected}")
+        charges = {
+            row["idempotency_key"]: row
+            for row in dump["quel_credits"]
+            if (row["idempotency_key"] or "").startswith(job["job_id"])
+        }
+        keys = {f"{job['job_id']}/{row['stage_index']}/{row['ordinal']}": row for row in delivered}
+        charged = set(keys) if job["quel_member_id"] is not None else set()
+        if set(charges) != charged:
+            wrong.append(f"charged {sorted(charges)}, delivered {sorted(charged)}")
+        for key, charge in charges.items():
+            if charge["amount"] != -job["unit_price"] or charge["transaction_type"] != "DEDUCT":
+                wrong.append(f"{key} charged {charge['amount']} at price {job['unit_price']}")
+            if key in keys and charge["attach_idx"] != keys[key]["attach_id"]:
+                wrong.append(f"{key} charged for attachment {charge['attach_idx']}")
+    return wrong
+
+
+def _images(dump: Dump) -> list[str]:
+    wrong: list[str] = []
+    quantities = {(stage["job_id"], stage["stage_index"]): stage["quantity"] for stage in dump["quel_job_stages"]}
+    counts = Counter((row["job_id"], row["stage_index"]) for row in dump["quel_attach"] if row["delivered_at"])
+    for stage, count in counts.items():
+        if stage in quantities and count > quantities[stage]:
+            wrong.append(f"stage {stage} delivered {count} of {quantities[stage]}")
+    twice = Counter(row["attach_idx"] for row in dump["quel_credits"] if row["attach_idx"] is not None)
+    wrong += [f"attachment {attach_id} charged {count} times" for attach_id, count in twice.items() if count > 1]
+    return wrong
+
+
+def _delivered(dump: Dump, job_id: str) -> list[Row]:
+    rows = [row for row in dump["quel_attach"] if row["job_id"] == job_id and row["delivered_at"]]
+    return sorted(rows, key=lambda row: (row["stage_index"], row["ordinal"]))
