@@ -108,7 +108,7 @@ class Steering:
             return False
         raise NotPossibleNow(
             f"job {job.job_id} is {job.status}, but this Temporal server has no running workflow of it; "
-            "`darkroom up` starts such jobs again, `darkroom restart` opens one whose workflow was terminated"
+            f"`darkroom up` starts such jobs again, `darkroom restart {job.job_id}` one that was terminated"
         )
 
 

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.counted import counted_calls
+from tests.support.counted_calls import counted_calls
 from tests.support.stacks.api import ApiStack
 
 LEMON = {"stages": [{"prompt": "a lemon", "quantity": 2}]}

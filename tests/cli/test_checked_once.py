@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.cli.conftest import Run
-from tests.support.counted import counted_calls
+from tests.support.counted_calls import counted_calls
 
 ORDER = {"stages": [{"prompt": "a lemon", "quantity": 2}]}
 
