@@ -78,7 +78,7 @@ class ProviderCalls:
             attempt=activity.info().attempt,
         )
         if cancelled.is_set():
-            return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it began")
+            return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it started")
         begun = await self._records.begin_attempt(attempt, looked=False)
         if begun.begin is Begin.LOOK:
             staged = await self._staged(image, begun.call_id)
@@ -99,7 +99,7 @@ class ProviderCalls:
         try:
             answer: ProviderAnswer
             if provider is None:
-                answer = Stopped(reason=f"the worker has no provider '{image.provider}': give it the provider's key")
+                answer = Stopped(reason=f"this worker has no provider '{image.provider}': set the provider's API key")
             elif material.lost is not None:
                 answer = Refused(reason=material.lost, final=True)
             else:
@@ -164,7 +164,11 @@ class ProviderCalls:
         try:
             facts = await self._pictures.inspect(data)
         except NotAPicture:
-            log.warning("staged bytes are broken, asked again", job_id=str(image.key.job_id), key=image.key.staging)
+            log.warning(
+                "staged picture unreadable, calling the provider again",
+                job_id=str(image.key.job_id),
+                key=image.key.staging,
+            )
             return None
         return _generated(call_id, data, facts.media_type, None)
 

@@ -24,6 +24,6 @@ class HousekeepingActivities:
         found = await finish_despite_cancel(asyncio.create_task(self._tidy()))
         meter = activity.metric_meter()
         for name, number in found.model_dump(exclude={"findings"}).items():
-            meter.create_counter(f"darkroom_housekeeping_{name}", "mended by housekeeping").add(number)
+            meter.create_counter(f"darkroom_housekeeping_{name}", "repaired by housekeeping").add(number)
         meter.create_gauge("darkroom_audit_findings", "broken invariants at the last audit").set(found.findings)
         return found

@@ -71,7 +71,7 @@ class ImageActivities:
                     await asyncio.sleep(LOOK_EVERY)  # another process may settle them; only looking tells
         except TimeoutError:
             # A job that was paused, cancelled or moved elsewhere; its next run finds them in staging.
-            log.info("left pictures in staging", pictures=len(waiting))
+            log.info("pictures left in staging", pictures=len(waiting))
 
     @activity.defn
     @at_the_edge
@@ -141,7 +141,7 @@ class ImageActivities:
         for ordinal, attach_id in delivered:
             if ordinal == key.ordinal:
                 return UploadResult(outcome=Outcome.DELIVERED, attach_id=attach_id)
-        return await self._missed(image, "its staged bytes are gone")
+        return await self._missed(image, "its staged file is missing")
 
     async def _missed(self, image: UploadInput, reason: str) -> UploadResult:
         if image.call_id is not None:

@@ -1,4 +1,4 @@
-"""The front desk: what the command line and the API do with jobs."""
+"""The client: what the command line and the API do with jobs."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 QUERY_DEADLINE = timedelta(seconds=2)
 CALL_DEADLINE = timedelta(seconds=10)
-"""For what changes something: a server that hangs is an answer too, and soon."""
+"""For requests that change something: a server that hangs is reported soon."""
 HIGHEST_ATTACH_ID = 2**31 - 1
 """References that are not stored yet stand under ids counted down from here."""
 RESTART_PATIENCE = 10.0
@@ -48,7 +48,7 @@ RESTART_PATIENCE = 10.0
 
 
 class Client:
-    """Takes orders and passes wishes on; keeps nothing itself."""
+    """Takes orders and sends requests to jobs; keeps no state of its own."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Client:
             )
             if await self._records.create_job(new):
                 await self._start(await self.job(job_id), restart=False)
-                warnings = tuple(f"{key}: is not a known key, ignored" for key in read.unknown_keys)
+                warnings = tuple(f"{key}: unknown key, ignored" for key in read.unknown_keys)
                 return Submitted(job_id=job_id, found=False, total_images=new.total_images, warnings=warnings)
             known = await self.job(job_id)
         if not known.status.ended:
@@ -148,22 +148,22 @@ class Client:
         return row
 
     async def cancel(self, job_id: UUID, reason: str | None = None) -> ControlResult:
-        """Ask a job to stop; answers at once, the calls under way are still delivered."""
+        """Cancel a job; returns immediately, and calls in progress are still delivered."""
         row = await self.job(job_id)
         if row.status is JobStatus.PENDING and await self._records.cancel_pending(job_id, reason):
-            await self._tell_unopened(job_id)
+            await self._announce_unopened(job_id)
             return _answer(await self.job(job_id), success=True, message="Job cancelled successfully")
         row = await self.job(job_id)
         if row.status.ended:
-            return _answer(row, success=False, message=f"Job is {row.status} already")
+            return _answer(row, success=False, message=f"Job is already {row.status}")
         if (await self.progress(job_id)).progress.cancel_requested:
-            return _answer(row, success=False, message="Job is being cancelled already")
+            return _answer(row, success=False, message="Job is already being cancelled")
         if not await self._signal(row, PipelineJob.cancel, CancelRequest(reason=reason)):
             return _answer(await self.job(job_id), success=False, message="Job has just ended")
         return _answer(row, success=True, message="Job cancelled successfully")
 
-    async def _tell_unopened(self, job_id: UUID) -> None:
-        """No workflow tells this end. A front end's row names nobody before its order is read, so it is read."""
+    async def _announce_unopened(self, job_id: UUID) -> None:
+        """Send the webhook of a job without a workflow. A front end's row has no URL until its order is read."""
         source = await self._records.order_source(job_id)
         url = await self._intake.webhook_of(source.document)
         if url is not None:
@@ -172,17 +172,17 @@ class Client:
             await announce(self._records, self._temporal_client, job_id, None)
 
     async def pause(self, job_id: UUID, reason: str | None = None) -> ControlResult:
-        """Ask a job to begin nothing more until `resume`."""
+        """Pause a job until `resume`; calls in progress are still delivered."""
         row = await self.job(job_id)
         if row.status.ended:
-            return _answer(row, success=False, message=f"Job is {row.status} already")
+            return _answer(row, success=False, message=f"Job is already {row.status}")
         if (await self.progress(job_id)).progress.paused:
-            return _answer(row, success=False, message="Job is paused already")
+            return _answer(row, success=False, message="Job is already paused")
         sent = await self._signal(row, PipelineJob.pause, PauseRequest(reason=reason))
         return _answer(row, success=sent, message="Job paused" if sent else "Job has just ended")
 
     async def resume(self, job_id: UUID) -> ControlResult:
-        """Lift a pause."""
+        """Resume a paused job."""
         row = await self.job(job_id)
         if row.status.ended:
             return _answer(row, success=False, message=f"Job is {row.status}; restart it instead")
@@ -209,7 +209,7 @@ class Client:
             # The row is closed a moment before the workflow that closed it, and opened a moment after another
             # restart has started one.
             if not row.status.ended or monotonic() > deadline:
-                raise NotPossibleNow(f"job {job_id} is still {row.status}; cancel it first, or wait for its end")
+                raise NotPossibleNow(f"job {job_id} is still {row.status}; cancel it first, or wait until it ends")
             await asyncio.sleep(0.1)
 
     async def progress(self, job_id: UUID) -> ProgressReading:
@@ -222,13 +222,13 @@ class Client:
         try:
             # The client tries again after a deadline that the server was the first to notice, with as long a one.
             async with asyncio.timeout(QUERY_DEADLINE.total_seconds()):
-                told = await self._handle(job_id).query(PipelineJob.progress, rpc_timeout=QUERY_DEADLINE)
+                queried = await self._handle(job_id).query(PipelineJob.progress, rpc_timeout=QUERY_DEADLINE)
         except (RPCError, TimeoutError):
             # No worker, no such workflow, or no server: the records know what is settled.
             return ProgressReading(progress=recorded, source="records")
-        if told.status is JobStatus.PENDING:
+        if queried.status is JobStatus.PENDING:
             return ProgressReading(progress=recorded, source="records")
-        return ProgressReading(progress=told, source="workflow")
+        return ProgressReading(progress=queried, source="workflow")
 
     async def result(self, job_id: UUID) -> Receipt:
         """Wait for the end of the job's present run."""
@@ -276,8 +276,8 @@ class Client:
             if (await self.job(job.job_id)).status.ended:
                 return False
             raise NotPossibleNow(
-                f"job {job.job_id} is {job.status}, but this Temporal server has no running workflow of it; "
-                f"`darkroom up` starts such jobs again, `darkroom restart {job.job_id}` one that was terminated"
+                f"job {job.job_id} is {job.status}, but this Temporal server has no running workflow for it; "
+                f"`darkroom up` starts it again, or `darkroom restart {job.job_id}` if it was terminated"
             ) from error
         return True
 

@@ -28,7 +28,7 @@ class ControlResult(Value):
 
 
 class ProgressReading(Value):
-    """Progress, and who told it."""
+    """Progress, and where it was read."""
 
     progress: Progress
     source: str

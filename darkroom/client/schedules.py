@@ -36,17 +36,17 @@ async def ensure_schedules(client: Client, *, waiting_every: timedelta | None, h
 
 async def _ensure(client: Client, name: str, run: Callable[..., Awaitable[object]], every: timedelta) -> None:
     """One look at a time; looks that were missed are not made up for."""
-    wanted = Schedule(
+    schedule = Schedule(
         action=ScheduleActionStartWorkflow(run, id=name, task_queue=TaskQueue.ORCHESTRATE),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP),
     )
 
     def update(found: ScheduleUpdateInput) -> ScheduleUpdate:
-        wanted.state = found.description.schedule.state
-        return ScheduleUpdate(schedule=wanted)
+        schedule.state = found.description.schedule.state
+        return ScheduleUpdate(schedule=schedule)
 
     try:
-        await client.create_schedule(name, wanted)
+        await client.create_schedule(name, schedule)
     except ScheduleAlreadyRunningError:
         await client.get_schedule_handle(name).update(update)

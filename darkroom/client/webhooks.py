@@ -17,7 +17,7 @@ log = structlog.get_logger("darkroom.webhook")
 
 
 async def announce(records: Records, client: Client, job_id: UUID, run_id: str | None) -> None:
-    """Tell the end of a run that was ended from outside, where somebody is to be told; once is enough."""
+    """Send the webhook of a run that was ended from outside, if its job has one; once is enough."""
     ending = await records.ending(job_id, run_id)
     if ending is None or ending.webhook_url is None:
         return
