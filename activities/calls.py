@@ -59,7 +59,7 @@ class ProviderCalls:
             cancelled: set when the call need not begin; one that has begun is finished all the same.
 
         Raises:
-            ProviderUnavailable: and other passing troubles; Temporal tries again.
+            ProviderUnavailable: and other transient errors; Temporal retries.
         """
         try:
             await self.stage_what_waits()
@@ -88,7 +88,7 @@ class ProviderCalls:
         if begun.begin is not Begin.BEGUN:
             return _known(begun)
         # Nothing is awaited between the row above and the call: a pause or a cancel written before the
-        # row refuses it, one written after finds the call under way.
+        # row refuses it, one written after finds the call in progress.
         return await self._call(image, provider, material, call_id)
 
     async def _call(
@@ -140,7 +140,7 @@ class ProviderCalls:
             self._unstaged[image.key.staging] = (data, media_type)
             raise
         except StorageRefused as error:
-            # The job stops; a restart after somebody has mended the folder finds the picture.
+            # The job stops; a restart after somebody has fixed the folder finds the picture.
             self._unstaged[image.key.staging] = (data, media_type)
             await self._records.finish_attempt(call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds))
             return GenerateResult(outcome=Outcome.STOPPED, call_id=call_id, reason=str(error))
@@ -214,7 +214,7 @@ class SharedCalls:
         self._running: dict[str, asyncio.Task[GenerateResult]] = {}
 
     def running(self, key: str) -> "asyncio.Task[GenerateResult] | None":
-        """The call under way for this image."""
+        """The call in progress for this image."""
         return self._running.get(key)
 
     def add(self, key: str, call: "asyncio.Task[GenerateResult]") -> None:

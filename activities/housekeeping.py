@@ -1,4 +1,4 @@
-"""The activity behind the Temporal Schedule that looks after jobs."""
+"""The activity behind the Temporal Schedule for housekeeping."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,7 +12,7 @@ from darkroom.domain.housekeeping import Tidied
 
 
 class HousekeepingActivities:
-    """Mends what nobody looks after, and counts it in the worker's metrics."""
+    """Repairs what no workflow handles, and counts it in the worker's metrics."""
 
     def __init__(self, tidy: Callable[[], Coroutine[Any, Any, Tidied]]) -> None:
         self._tidy = tidy

@@ -34,7 +34,7 @@ def deployment_secret(settings: Settings) -> bytes:
 
 
 def derived(secret: bytes, purpose: str) -> bytes:
-    """32 bytes that tell nothing of the secret, others for each purpose."""
+    """32 bytes that reveal nothing of the secret, different for each purpose."""
     return hmac.digest(secret, f"darkroom {purpose}".encode(), sha256)
 
 

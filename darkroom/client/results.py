@@ -11,7 +11,7 @@ class Submitted(Value):
 
     job_id: UUID
     found: bool
-    """Whether the id was there already; the order was not looked at then."""
+    """Whether the id existed already; the order was not read then."""
     total_images: int
     warnings: tuple[str, ...] = ()
 

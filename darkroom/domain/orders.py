@@ -53,7 +53,7 @@ class Order(Value):
     max_credits: int | None = Field(default=None, ge=0)
     priority: int = DEFAULT_PRIORITY
     providers: tuple[str, ...] = ()
-    """Who may draw, the first choice first; empty for what the settings say."""
+    """The providers, first choice first; empty to use the configured ones."""
     webhook_url: str | None = None
     """Where the job's end is sent."""
 

@@ -1,7 +1,7 @@
 """What Gemini's answers and errors mean for an order; pure, so every case is a line in a test.
 
 The rules are those of the provider's table: a picture, a miss, a refusal, a spent quota or a permanent
-fault is an answer; only what may work when simply tried again is raised.
+fault is an answer; only what may work when retried is raised.
 """
 
 import math
@@ -82,7 +82,7 @@ def read_error(error: APIError, *, model: str, now: datetime, jitter: float) -> 
     of a rate limit.
 
     Raises:
-        ProviderUnavailable: for a passing fault, with how long to wait where that is known.
+        ProviderUnavailable: for a transient fault, with how long to wait where that is known.
     """
     details = _Details.of(error)
     words = _quote(error)

@@ -17,12 +17,12 @@ CAPABILITIES = Capabilities(name="offline", aspect_ratios=ASPECT_RATIOS, max_ref
 
 
 class OfflineProvider:
-    """Draws calm landscapes out of the prompt's hash, as slowly and as unreliably as it is told to.
+    """Draws calm landscapes out of the prompt's hash, as slowly and as unreliably as configured.
 
     Args:
         latency: the shortest and the longest wait of a call, in seconds.
         miss_rate: share of ordinals (0 to 1) that are answered without a picture, at every attempt.
-        fault_rate: share of calls (0 to 1) that fail in passing; the next attempt draws anew.
+        fault_rate: share of calls (0 to 1) that fail transiently; the next attempt draws again.
         refusal_rate: share of ordinals (0 to 1) that are refused, not finally, at every attempt.
         seed: another seed gives other pictures and other failures.
         size: width and height in pixels of a 16:9 picture; other ratios cover the same area.

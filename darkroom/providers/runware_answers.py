@@ -107,7 +107,7 @@ def read_picture(reply: Reply, asked: Asked, jitter: float) -> ProviderAnswer:
     is for the caller to find out.
 
     Raises:
-        ProviderUnavailable: for a passing fault, with how long to wait where that is known.
+        ProviderUnavailable: for a transient fault, with how long to wait where that is known.
     """
     said = _read(reply, asked)
     flagged = [result.get("NSFWContent") is True for result in said.results]

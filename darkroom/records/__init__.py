@@ -1,7 +1,7 @@
 """The port to what is remembered: jobs, attachments, holds, settlements, progress.
 
 Each method is one transaction. Every changing method may be called twice with the same arguments and
-then changes nothing the second time. All of them raise `RecordsUnavailable` for a passing trouble.
+then changes nothing the second time. All of them raise `RecordsUnavailable` for a transient error.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -183,11 +183,11 @@ class Records(Protocol):
         ...
 
     async def keep_webhook(self, job_id: UUID, url: str) -> None:
-        """Keep who is told of the end of a job whose order is rejected; what an order stored is kept instead."""
+        """Keep the webhook URL of a job whose order is rejected; the URL of a stored order wins."""
         ...
 
     async def ending(self, job_id: UUID, run_id: str | None) -> Ending | None:
-        """How a closed run of a job ended, and whom to tell; None for a run that is not closed, or not there.
+        """How a closed run of a job ended, and where its webhook goes; None for a run that is not closed, or not there.
 
         Without a run: how a job ended that was cancelled before any run opened it.
         """

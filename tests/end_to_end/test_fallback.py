@@ -52,8 +52,8 @@ async def check_receipt(darkroom: ProcessStack, job_id: UUID, receipt: Receipt, 
     assert await darkroom.balance() == OPENING_BALANCE - ordered * PRICE
     told = await darkroom.starter("receipt", str(job_id))
     assert told.status == 0, told.err
-    assert f"made by: gemini {made_by(receipt)['gemini'][0]} of" in told.out
-    assert f"runware {made_by(receipt)['runware'][0]} of" in told.out
+    assert f"delivered by: gemini {made_by(receipt)['gemini'][0]} (" in told.out
+    assert f"runware {made_by(receipt)['runware'][0]} (" in told.out
     await darkroom.check_invariants()
 
 

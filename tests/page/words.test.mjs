@@ -49,9 +49,9 @@ test("a pause says why, once", () => {
   assert.equal(standsNow(job({ paused: true })), "Paused: until resumed");
 });
 
-test("a cancel that is under way is said before a pause", () => {
+test("a cancel in progress is said before a pause", () => {
   const both = job({ paused: true, pause_reason: "paused by the user", cancel_requested: true });
-  assert.equal(standsNow(both), "Being cancelled: calls under way are finished");
+  assert.equal(standsNow(both), "Cancelling: waiting for calls in progress");
   assert.equal(standing(both), "being cancelled");
 });
 
