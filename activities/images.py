@@ -35,8 +35,8 @@ log = structlog.get_logger(__name__)
 
 STAGED_PAGE = 100
 MOST_UNSETTLED = 1_000
-LOOK_EVERY = 0.1
-"""Seconds between looks whether the last pictures are settled, while the worker stops."""
+CHECK_EVERY = 0.1
+"""Seconds between checks whether the last pictures are settled, while the worker stops."""
 
 
 class ImageActivities:
@@ -68,7 +68,7 @@ class ImageActivities:
         try:
             async with asyncio.timeout(patience):
                 while waiting := [key for key in waiting if await self._storage.exists(key)]:  # noqa: ASYNC110
-                    await asyncio.sleep(LOOK_EVERY)  # another process may settle them; only looking tells
+                    await asyncio.sleep(CHECK_EVERY)  # another process may settle them; it does not say so
         except TimeoutError:
             # A job that was paused, cancelled or moved elsewhere; its next run finds them in staging.
             log.info("pictures left in staging", pictures=len(waiting))

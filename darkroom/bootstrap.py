@@ -41,7 +41,7 @@ class Parts:
     egress_policy: EgressPolicy
 
     def client(self, temporal: TemporalClient | None) -> Client:
-        """The front desk over these parts."""
+        """The client over these parts."""
         return Client(self.records, self.intake, self.uploads, temporal, pick_up_pending=self.settings.pick_up_pending)
 
     def describe(self) -> str:

@@ -1,4 +1,4 @@
-"""What the front desk answers."""
+"""The results of the client's methods."""
 
 from uuid import UUID
 
