@@ -1,5 +1,6 @@
 """Settings from the environment or a `.env` file; docs/settings.md documents each one."""
 
+import re
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -18,6 +19,7 @@ from darkroom.domain.wording import in_a_sentence
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+_PREFIX_NAME = re.compile(r"[A-Za-z0-9._~-]+")
 _ADDRESSES = {
     "supabase_url": "the project's https://abcdefgh.supabase.co",
     "supabase_jwks_url": "https://abcdefgh.supabase.co/auth/v1/.well-known/jwks.json",
@@ -75,6 +77,7 @@ class Settings(BaseSettings):
 
     api_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=1, le=65535)] = 8400
+    api_root_path: str = ""
     api_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
     api_changes_per_minute: Annotated[int, Field(ge=1)] = 600
     api_cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
@@ -139,6 +142,14 @@ class Settings(BaseSettings):
             raise ValueError(f"must be a URL, such as {example}")
         return value.rstrip("/")
 
+    @field_validator("api_root_path")
+    @classmethod
+    def _read_prefix(cls, value: str) -> str:
+        names = value.rstrip("/").split("/")
+        if names[0] or not all(_PREFIX_NAME.fullmatch(name) and name.strip(".") for name in names[1:]):
+            raise ValueError("must be a path of letters, digits and -._~, such as /darkroom")
+        return "/".join(names)
+
     @property
     def on_supabase(self) -> bool:
         """Whether Supabase keeps records and pictures, rather than the folder DARKROOM_HOME."""
@@ -181,7 +192,7 @@ class Settings(BaseSettings):
         """The address of the page and the HTTP API, on another port if one is given."""
         plain = self.api_host.strip("[]")
         host = f"[{plain}]" if ":" in plain else plain
-        return f"http://{host}:{port or self.api_port}"
+        return f"http://{host}:{port or self.api_port}{self.api_root_path}"
 
     @property
     def limits(self) -> Limits:

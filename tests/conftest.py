@@ -3,11 +3,16 @@
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from darkroom.settings import Settings
 from tests.support.supabase.local import LocalSupabase, running_supabase
 from tests.support.supabase.project import Project, running_project
+
+# A time limit for each example, or for drawing one, fails on a machine that is busy with something else.
+hypothesis.settings.register_profile("darkroom", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("darkroom")
 
 # Whoever runs the tests may have a real project in the environment; no test is to reach it.
 for _name in [name.upper() for name in Settings.model_fields] + [name for name in os.environ if "TEMPORAL_" in name]:

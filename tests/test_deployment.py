@@ -274,7 +274,6 @@ def test_the_line_that_makes_keys_makes_keys() -> None:
     assert roles == {"SUPABASE_ANON_KEY": "anon", "SUPABASE_SERVICE_ROLE_KEY": "service_role"}
 
 
-@pytest.mark.xdist_group("supabase")
 def test_migrations_are_applied_once_and_the_way_the_supabase_cli_remembers(migrated: Project) -> None:
     address = migrated.postgres.create_database("deployed")
     where = psycopg.conninfo.conninfo_to_dict(address)

@@ -1,7 +1,8 @@
 """Carries out what was requested of a job: on its row first, then in its batches (part of the job's workflow)."""
 
+import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from temporalio import workflow
@@ -12,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.job_control import JobControl
     from workflows.batches import Batches
     from workflows.events import log
-    from workflows.patches import APPLIED_FIRST
+    from workflows.patches import APPLIED_FIRST, OWN_TIMER
     from workflows.policies import RECORD_WRITE
     from workflows.runs import records_run_id
 
@@ -57,10 +58,25 @@ class ControlRelay:
             await workflow.wait_condition(lambda: control.requested.quota_until is not None)
             until = control.requested.quota_until
             assert until is not None
-            try:
-                await workflow.wait_condition(
-                    lambda until=until: control.requested.quota_until != until,  # type: ignore[misc]  # a default binds it
-                    timeout=max(until - workflow.now(), timedelta(seconds=1)),
-                )
-            except TimeoutError:
+            if await self._is_back(until):
                 control.lift_quota_pause()
+
+    async def _is_back(self, until: datetime) -> bool:
+        """Wait for the moment; False when the pause was lifted or replaced before."""
+        delay = max(until - workflow.now(), timedelta(seconds=1))
+
+        def replaced() -> bool:
+            return self._control.requested.quota_until != until
+
+        if not workflow.patched(OWN_TIMER):
+            try:
+                await workflow.wait_condition(replaced, timeout=delay)
+            except TimeoutError:
+                return True
+            return False
+        timer = asyncio.create_task(workflow.sleep(delay))
+        try:
+            await workflow.wait_condition(lambda: replaced() or timer.done())
+        finally:
+            timer.cancel()
+        return not replaced()

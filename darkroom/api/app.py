@@ -1,11 +1,13 @@
 """The application: routes, errors, and what passes before them."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
@@ -13,8 +15,11 @@ from starlette.middleware.cors import CORSMiddleware
 from darkroom._version import __version__
 from darkroom.api import document, problems
 from darkroom.api.request_guard import RequestGuard
+from darkroom.api.root_path import RootPath, check_public
 from darkroom.api.routes import deployment, events, jobs, orders, pages, pictures
 from darkroom.api.services import Services
+from darkroom.api.sign_in import sign_in_needed
+from darkroom.settings import Settings
 
 LARGEST_DOCUMENT = 12 * 1024 * 1024
 """Bytes of a body: 100 stages with prompts of 20,000 characters, however they are escaped."""
@@ -30,19 +35,27 @@ Sign in with `Authorization: Bearer` and a Supabase access token or a key of `da
 with the embedded default nothing is needed. Errors are `application/problem+json`.
 """
 
-_DOCS = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Darkroom API</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="/static/icon.svg">
-<link rel="stylesheet" href="/static/swagger/swagger-ui.css"></head>
-<body><div id="swagger-ui"></div>
-<script src="/static/swagger/swagger-ui-bundle.js"></script><script src="/static/docs.js"></script></body></html>
-"""
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def make_app(services: Services) -> FastAPI:
-    """The application over the services; they are closed by whoever made them."""
-    settings = services.parts.settings
+    """The application over the services; they are closed by whoever made them.
+
+    Raises:
+        SettingRejected: API_ROOT_PATH is a prefix that cannot be told from our own paths.
+    """
+    app = unopened_app(services.parts.settings)
+    app.state.services = services
+    return app
+
+
+def unopened_app(settings: Settings, lifespan: Lifespan | None = None) -> FastAPI:
+    """The application without services: it answers 503 until `app.state.services` is set.
+
+    Raises:
+        SettingRejected: as `make_app`.
+    """
+    local = not sign_in_needed(settings)
     app = FastAPI(
         title="Darkroom",
         version=__version__,
@@ -50,23 +63,23 @@ def make_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
+        lifespan=lifespan,
     )
-    app.state.services = services
     problems.install(app)
     for routes in (orders, jobs, events, pictures, deployment, pages):
         _summarise(routes.router)
         app.include_router(routes.router)
-    document.install(app, local=not services.sign_in.needed)
+    document.install(app, local=local)
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(_DOCS)
+    async def docs(request: Request) -> HTMLResponse:
+        return problems.templates.TemplateResponse(request, "docs.html")
 
     app.mount("/static/swagger", StaticFiles(directory=_SWAGGER), name="swagger")
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     # Inside the guard, so that what is too large is a problem like any other; routes may raise their own limit.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_DOCUMENT)
-    app.add_middleware(RequestGuard, local=not services.sign_in.needed, origins=settings.api_cors_origins)
+    app.add_middleware(RequestGuard, local=local, origins=settings.api_cors_origins)
     if settings.api_cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -75,6 +88,9 @@ def make_app(services: Services) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Last-Event-ID"],
             expose_headers=["Location", "X-Request-ID", "Retry-After"],
         )
+    names = {str(route.path).split("/", 2)[1] for route in iter_route_contexts(app.routes)}
+    check_public(settings.api_root_path, names)
+    app.add_middleware(RootPath, public=settings.api_root_path, names=names)
     return app
 
 

@@ -9,7 +9,6 @@ from uuid import UUID
 import structlog
 
 from darkroom.api.job_feed import EVERY, JobFeed
-from darkroom.api.signed_urls import Addresses
 from darkroom.domain.errors import Retryable
 from darkroom.records import Records
 
@@ -23,9 +22,8 @@ LINGER = 5.0
 class Feeds:
     """The feeds of this process: one a job that is followed."""
 
-    def __init__(self, records: Records, addresses: Addresses, temporal_ui: Callable[[UUID], str | None]) -> None:
+    def __init__(self, records: Records, temporal_ui: Callable[[UUID], str | None]) -> None:
         self._records = records
-        self._addresses = addresses
         self._temporal_ui = temporal_ui
         self._feeds: dict[UUID, JobFeed] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,7 +39,7 @@ class Feeds:
         """
         feed = self._feeds.get(job_id)
         if feed is None:
-            feed = self._feeds[job_id] = JobFeed(job_id, self._records, self._addresses, self._temporal_ui)
+            feed = self._feeds[job_id] = JobFeed(job_id, self._records, self._temporal_ui)
         feed.followers += 1
         try:
             if feed.version == 0:

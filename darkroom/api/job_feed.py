@@ -9,8 +9,8 @@ from uuid import UUID
 import structlog
 from fastapi.sse import format_sse_event
 
+from darkroom.api.public_urls import PublicUrls
 from darkroom.api.shapes import ImageView, JobView, StageView
-from darkroom.api.signed_urls import Addresses
 from darkroom.api.views import image_view, job_view
 from darkroom.domain.errors import JobNotFound
 from darkroom.domain.progress import StageProgress, eta_seconds
@@ -30,19 +30,17 @@ PACE_OVER = timedelta(seconds=60)
 class JobFeed:
     """One job as it is told to all its followers."""
 
-    def __init__(
-        self, job_id: UUID, records: Records, addresses: Addresses, temporal_ui: Callable[[UUID], str | None]
-    ) -> None:
+    def __init__(self, job_id: UUID, records: Records, temporal_ui: Callable[[UUID], str | None]) -> None:
         self._job_id = job_id
         self._records = records
-        self._addresses = addresses
         self._temporal_ui = temporal_ui
         self._pictures: list[Picture] = []
         self._positions: list[int | None] = []
         self._mark: DeliveryMark | None = None
         self._recent: deque[datetime] = deque()
-        self._encoded: dict[int, bytes] = {}
-        self._epoch = addresses.epoch
+        self._encoded: dict[tuple[str, int], bytes] = {}
+        """By prefix of the URLs and by index; followers mostly come through one prefix."""
+        self._epoch: int | None = None
         self._snapshot: JobSnapshot | None = None
         self._stages: dict[int, tuple[int, StageView, bytes]] = {}
         """By stage: the version at which it last changed, the stage, and its event without the id."""
@@ -65,6 +63,11 @@ class JobFeed:
     def ended(self) -> bool:
         """Whether the job has ended."""
         return self._snapshot is not None and self._snapshot.progress.status.ended
+
+    @property
+    def completed_at(self) -> datetime | None:
+        """When the job ended; None while it has not."""
+        return None if self._snapshot is None else self._snapshot.completed_at
 
     @property
     def closed(self) -> bool:
@@ -94,7 +97,7 @@ class JobFeed:
         async with self._news:
             self._news.notify_all()
 
-    def job(self) -> JobView:
+    def job(self, urls: PublicUrls) -> JobView:
         """The job as it was when somebody looked last, without ids."""
         assert self._snapshot is not None, "refresh() comes first"
         self._forget_long_ago()
@@ -106,19 +109,20 @@ class JobFeed:
                 "eta_seconds": self._eta(),
             }
         )
-        return job_view(shown, self._snapshot, "records", self._temporal_ui(self._job_id), self._per_minute())
+        of_job = urls.job(self._job_id, self._temporal_ui(self._job_id))
+        return job_view(shown, self._snapshot, "records", of_job, self._per_minute())
 
     def stages(self) -> list[StageView]:
         """Its stages with their frames."""
         return [view for _, view, _ in self._stages.values()]
 
-    def images(self, after: int, limit: int) -> list[ImageView]:
+    def images(self, after: int, limit: int, urls: PublicUrls) -> list[ImageView]:
         """Its pictures in the order they came, above a number."""
         price = (self._snapshot.unit_price if self._snapshot else None) or 0
         if self._snapshot is not None and self._snapshot.user_id is None:
             price = 0
         return [
-            image_view(self._pictures[index], index + 1, self._positions[index], price, self._addresses)
+            image_view(self._pictures[index], index + 1, self._positions[index], price, urls)
             for index in range(after, min(self.known, after + limit))
         ]
 
@@ -131,20 +135,20 @@ class JobFeed:
             return False
         return True
 
-    def image_events(self, told: int, limit: int) -> list[bytes]:
+    def image_events(self, told: int, limit: int, urls: PublicUrls) -> list[bytes]:
         """The next pictures for a follower who knows `told` of them."""
-        return [self._image_event(index) for index in range(told, min(self.known, told + limit))]
+        return [self._image_event(index, urls) for index in range(told, min(self.known, told + limit))]
 
-    def events(self, told: int, since: int) -> list[bytes]:
+    def events(self, told: int, since: int, urls: PublicUrls) -> list[bytes]:
         """What a follower is to be told who knows `told` pictures and what was told at version `since`."""
         number = str(self.known)
-        events = self.image_events(told, self.known)
+        events = self.image_events(told, self.known, urls)
         events += [
             format_sse_event(data_str=data.decode(), event="stage", id=number)
             for version, _, data in self._stages.values()
             if version > since
         ]
-        view = self.job().model_dump_json()
+        view = self.job(urls).model_dump_json()
         events.append(format_sse_event(data_str=view, event="progress", id=number))
         if self.ended:
             events.append(format_sse_event(data_str=view, event="end", id=number))
@@ -192,16 +196,16 @@ class JobFeed:
         if known is None or known[1] != view:
             self._stages[stage.stage_index] = (self.version + 1, view, view.model_dump_json().encode())
 
-    def _image_event(self, index: int) -> bytes:
-        if self._addresses.epoch != self._epoch:
+    def _image_event(self, index: int, urls: PublicUrls) -> bytes:
+        if urls.addresses.epoch != self._epoch:
             # Addresses grow old; those told from now on are fresh.
-            self._epoch = self._addresses.epoch
+            self._epoch = urls.addresses.epoch
             self._encoded.clear()
-        event = self._encoded.get(index)
+        event = self._encoded.get((urls.prefix, index))
         if event is None:
-            [image] = self.images(index, 1)
+            [image] = self.images(index, 1, urls)
             event = format_sse_event(data_str=image.model_dump_json(), event="image", id=str(index + 1))
-            self._encoded[index] = event
+            self._encoded[urls.prefix, index] = event
         return event
 
     def _forget_long_ago(self) -> None:

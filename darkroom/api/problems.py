@@ -2,6 +2,7 @@
 
 import http
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -14,6 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from temporalio.service import RPCError, RPCStatusCode
 
+from darkroom.api.root_path import path_of, prefix_of, url_to
 from darkroom.domain.errors import (
     DarkroomError,
     JobNotFound,
@@ -26,7 +28,18 @@ from darkroom.domain.errors import (
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-templates = Jinja2Templates(Path(__file__).parent / "templates")
+
+
+def _of_request(request: Request) -> dict[str, object]:
+    """What every template has: the prefix, the function that makes URLs, and the path, for what is current."""
+    return {
+        "prefix": prefix_of(request.scope),
+        "at": partial(url_to, request.scope),
+        "path": path_of(request.scope),
+    }
+
+
+templates = Jinja2Templates(Path(__file__).parent / "templates", context_processors=[_of_request])
 
 AWAY_FOR = 5
 """Seconds after which a client may try again what an outage prevented."""
@@ -148,14 +161,14 @@ def answer(problem: Problem, request: Request) -> Response:
     document = problem.document(request.scope.get("state", {}).get("request_id", "-"))
     content = document.model_dump(exclude_none=True)
     if _looks_at_a_page(request) and problem.status >= 400:
-        context = {"problem": content, "account": None, "path": request.url.path}
+        context = {"problem": content, "account": None}
         headers = {**problem.headers, "Cache-Control": "no-store"}
         return templates.TemplateResponse(request, "problem.html", context, problem.status, headers=headers)
     return JSONResponse(content, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
 def _looks_at_a_page(request: Request) -> bool:
-    for_programs = request.url.path.startswith(("/api/", "/openapi.json", "/healthz", "/readyz"))
+    for_programs = path_of(request.scope).startswith(("/api/", "/openapi.json", "/healthz", "/readyz"))
     return not for_programs and "text/html" in request.headers.get("accept", "")
 
 
@@ -168,7 +181,7 @@ def install(app: FastAPI) -> None:
             # A full disk or an outage is the operator's to know, not only the client's.
             log.warning("request not served", path=request.url.path, reason=problem.detail[:300])
         if problem.status == 405:
-            problem.headers["Allow"] = ", ".join(sorted(_allowed(app, request.scope["path"])))
+            problem.headers["Allow"] = ", ".join(sorted(_allowed(app, path_of(request.scope))))
         return answer(problem, request)
 
     async def invalid(request: Request, error: Exception) -> Response:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from darkroom.api.problems import Problem, answer, problem_of
+from darkroom.api.root_path import path_of
 from darkroom.api.sign_in import is_loopback
 
 log = structlog.get_logger("darkroom.api")
@@ -60,7 +61,7 @@ class _Sender:
 
     def _complete(self, headers: MutableHeaders) -> None:
         headers["X-Request-ID"] = self._request_id
-        docs = self._scope["path"] == "/docs"
+        docs = path_of(self._scope) == "/docs"
         headers.setdefault("Content-Security-Policy", DOCS_POLICY if docs else CONTENT_SECURITY_POLICY)
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
@@ -91,13 +92,14 @@ class RequestGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["method"] == "HEAD" and not scope["path"].startswith("/api/"):
+        if scope["method"] == "HEAD" and not path_of(scope).startswith("/api/"):
             # Who asks whether we are up asks like this. The server sends no body then, whatever it is given.
             scope = {**scope, "method": "GET"}
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid4())
-        scope.setdefault("state", {})["request_id"] = request_id
+        # A copy: an application that we are mounted in may keep an id of its own there.
+        scope = {**scope, "state": {**scope.get("state", {}), "request_id": request_id}}
         sender = _Sender(scope, receive, send, request_id)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             problem = self._refusal(scope, headers)
@@ -116,14 +118,8 @@ class RequestGuard:
 
     def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
         host = headers.get("host", "")
-        if self._local and not is_loopback(_name(host)):
-            return Problem(403, f"{host[:80]} is not a name of this machine; use http://127.0.0.1")
-        if self._local and any(name in headers for name in _FORWARDED):
-            return Problem(
-                403,
-                "this came through a proxy, which would make everybody behind it the local user; "
-                "listen on another address (API_HOST), where sign-in is needed",
-            )
+        if self._local and (problem := _not_of_this_machine(scope, headers, host)) is not None:
+            return problem
         if scope["method"] in _SAFE:
             return None
         if "authorization" not in headers and not self._from_here(headers, host):
@@ -139,6 +135,26 @@ class RequestGuard:
         if origin is not None:
             return origin in self._origins or (host != "" and origin.partition("://")[2] == host)
         return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+
+
+def _not_of_this_machine(scope: Scope, headers: Headers, host: str) -> Problem | None:
+    if not is_loopback(_name(host)):
+        return Problem(403, f"{host[:80]} is not a name of this machine; use http://127.0.0.1")
+    if any(name in headers for name in _FORWARDED):
+        return Problem(
+            403,
+            "this came through a proxy, which would make everybody behind it the local user; "
+            "listen on another address (API_HOST), where sign-in is needed",
+        )
+    client = scope.get("client")
+    if client is None or not is_loopback(client[0]):
+        # The application that we are mounted in may listen on any address, whatever API_HOST says.
+        return Problem(
+            403,
+            "this came from another machine, and only this one is served without sign-in; "
+            "set API_HOST to the address that the application listens on, and sign-in is needed",
+        )
+    return None
 
 
 def _name(host: str) -> str:

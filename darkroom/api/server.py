@@ -10,10 +10,10 @@ import structlog
 import uvicorn
 
 from darkroom.api.app import make_app
-from darkroom.api.services import Services, put_together
-from darkroom.bootstrap import open_parts
+from darkroom.api.embedding import opened
+from darkroom.api.services import Services
 from darkroom.domain.errors import NotPossibleNow
-from darkroom.settings import Settings, make_home
+from darkroom.settings import Settings
 
 log = structlog.get_logger("darkroom.api")
 
@@ -51,12 +51,7 @@ async def serve(settings: Settings) -> None:
         SettingRejected: anybody could order, or nobody could sign in.
         NotPossibleNow: the port is in use.
     """
-    if not settings.on_supabase:
-        make_home(settings)
-    async with open_parts(settings) as parts:
-        await parts.ensure_local_user()
-        services = put_together(parts)
-        await services.sign_in.check()
+    async with opened(settings) as services:
         with listening(settings.api_host, settings.api_port) as sock:
             config = uvicorn.Config(
                 make_app(services),
@@ -68,7 +63,7 @@ async def serve(settings: Settings) -> None:
                 # Nothing to begin or to end that is not ended here; when the second signal came, it left a traceback.
                 lifespan="off",
             )
-            log.info("api started", address=settings.api_address(), uses=parts.describe())
+            log.info("api started", address=settings.api_address(), uses=services.parts.describe())
             await _Server(config, services).serve([sock])
     log.info("api stopped")
 

@@ -14,6 +14,8 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from darkroom.api.feeds import Feeds
 from darkroom.api.problems import Problem
+from darkroom.api.public_urls import PublicUrls
+from darkroom.api.root_path import prefix_of
 from darkroom.api.sign_in import Caller, SignIn, presented
 from darkroom.api.signed_urls import Addresses
 from darkroom.api.thumbnails import Thumbnails
@@ -109,7 +111,7 @@ def put_together(parts: Parts) -> Services:
         temporal=TemporalLink(settings),
         sign_in=SignIn(settings, parts.records),
         addresses=addresses,
-        feeds=Feeds(parts.records, addresses, _temporal_ui(parts)),
+        feeds=Feeds(parts.records, _temporal_ui(parts)),
         thumbnails=Thumbnails(parts.storage, parts.pictures),
         allowance=Allowance(settings.api_changes_per_minute),
     )
@@ -129,9 +131,25 @@ def _temporal_ui(parts: Parts) -> Callable[[UUID], str | None]:
 
 
 def services(request: Request) -> Services:
-    """The services of this process."""
-    found: Services = request.app.state.services
+    """The services of this process.
+
+    Raises:
+        Problem: 503, nobody has opened them.
+    """
+    found: Services | None = getattr(request.app.state, "services", None)
+    if found is None:
+        raise Problem(
+            503,
+            "the Darkroom API is not open: the lifespan of the application that serves it has not run. Mount it with "
+            "darkroom.api.mount(), and let the server run lifespan events",
+            code="not_open",
+        )
     return found
+
+
+def public_urls(request: Request, use: Annotated[Services, Depends(services)]) -> PublicUrls:
+    """The URLs of this request's answer."""
+    return PublicUrls(prefix_of(request.scope), use.addresses)
 
 
 _BEARER = HTTPBearer(
@@ -164,5 +182,6 @@ async def changing(
 
 
 Use = Annotated[Services, Depends(services)]
+Urls = Annotated[PublicUrls, Depends(public_urls)]
 SignedIn = Annotated[Caller, Depends(signed_in)]
 Changing = Annotated[Caller, Depends(changing)]

@@ -62,7 +62,7 @@ class SignIn:
 
     def __init__(self, settings: Settings, records: Records) -> None:
         self._records = records
-        self._local = settings.local_user if is_loopback(settings.api_host) else None
+        self._local = None if sign_in_needed(settings) else settings.local_user
         self._host = settings.api_host
         secret = settings.supabase_jwt_secret
         self._secret = None if secret is None else secret.get_secret_value()
@@ -170,14 +170,22 @@ class _ProjectKeys:
         raise jwt.InvalidKeyError("it is signed with a key that the project does not have")
 
 
+def sign_in_needed(settings: Settings) -> bool:
+    """Whether a request without a key or token is refused, rather than the local user's."""
+    return settings.local_user is None or not is_loopback(settings.api_host)
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches an address."""
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    # A socket for both versions of IP says ::ffff:127.0.0.1.
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def presented(request: Request) -> str | None:
@@ -188,11 +196,23 @@ def presented(request: Request) -> str | None:
     """
     header = request.headers.get("authorization")
     if header is None:
-        return request.cookies.get(COOKIE) or None
+        return session_of(request)
     scheme, _, secret = header.partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise _not_signed_in("the Authorization header must be `Bearer` and a token or key")
     return secret.strip()
+
+
+def session_of(request: Request) -> str | None:
+    """The session cookie; of several, the one of the longest path, which browsers send first.
+
+    Under one host, a Darkroom at `/` and one at `/pictures` have a cookie each, and the second one is sent both.
+    """
+    for pair in "; ".join(request.headers.getlist("cookie")).split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == COOKIE:
+            return value.strip('"') or None
+    return None
 
 
 def _not_signed_in(detail: str) -> Problem:

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from darkroom.api.job_feed import JobFeed
+from darkroom.api.public_urls import PublicUrls
 from darkroom.api.shapes import ImageView, OrderedDocument, Preview, StageView
 from darkroom.domain.model import Value
 from darkroom.domain.rounds import StageStatus
@@ -48,11 +49,11 @@ class Strip(Value):
     """Frames left out."""
 
 
-def strips_of(feed: JobFeed, ordered: OrderedDocument) -> list[Strip]:
+def strips_of(feed: JobFeed, ordered: OrderedDocument, urls: PublicUrls) -> list[Strip]:
     """The strips of a job, as its feed knows it."""
     documents = {stage["stage_index"]: stage for stage in ordered.document["stages"]}
     pictures: dict[int, list[ImageView]] = {}
-    for image in feed.images(0, feed.known):
+    for image in feed.images(0, feed.known, urls):
         pictures.setdefault(image.stage_index, []).append(image)
     return [
         _strip(stage, documents.get(stage.stage_index, {}), pictures.get(stage.stage_index, []), ordered, feed.ended)

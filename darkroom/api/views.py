@@ -1,30 +1,9 @@
 """What goes over the wire, made from what Darkroom knows."""
 
-from uuid import UUID
-
-from darkroom.api.shapes import Action, Credits, ImageView, JobUrls, JobView, ListedJob, Preview, SummaryUrls
-from darkroom.api.signed_urls import Addresses
+from darkroom.api.public_urls import PublicUrls
+from darkroom.api.shapes import Action, Credits, ImageView, JobUrls, JobView, ListedJob, Preview
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.snapshots import JobSnapshot, JobSummary, Picture
-
-
-def urls_of(job_id: UUID, temporal_ui: str | None = None) -> JobUrls:
-    """Where a job's things are, from its id."""
-    base = f"/api/jobs/{job_id}"
-    return JobUrls(
-        self=base,
-        order=f"{base}/order",
-        events=f"{base}/events",
-        images=f"{base}/images",
-        receipt=f"{base}/receipt",
-        archive=f"{base}/archive.zip",
-        cancel=f"{base}/cancel",
-        pause=f"{base}/pause",
-        resume=f"{base}/resume",
-        restart=f"{base}/restart",
-        page=f"/jobs/{job_id}",
-        temporal=temporal_ui,
-    )
 
 
 def actions_of(progress: Progress) -> tuple[Action, ...]:
@@ -40,7 +19,7 @@ def actions_of(progress: Progress) -> tuple[Action, ...]:
 
 
 def job_view(
-    progress: Progress, snapshot: JobSnapshot, source: str, temporal_ui: str | None, per_minute: float | None = None
+    progress: Progress, snapshot: JobSnapshot, source: str, urls: JobUrls, per_minute: float | None = None
 ) -> JobView:
     """A job for clients, from its progress and a look at the records."""
     return JobView(
@@ -51,29 +30,28 @@ def job_view(
         per_minute=per_minute,
         credits=Credits(price=snapshot.unit_price, spent=snapshot.spent, held=snapshot.held),
         actions=actions_of(progress),
-        urls=urls_of(progress.job_id, temporal_ui),
+        urls=urls,
     )
 
 
-def image_view(picture: Picture, number: int, position: int | None, price: int, addresses: Addresses) -> ImageView:
+def image_view(picture: Picture, number: int, position: int | None, price: int, urls: PublicUrls) -> ImageView:
     """A picture for clients."""
     return ImageView(
         number=number,
         position=position,
-        url=addresses.file(picture.attach_id),
-        thumbnail_url=addresses.thumbnail(picture.attach_id),
+        url=urls.file(picture.attach_id),
+        thumbnail_url=urls.thumbnail(picture.attach_id),
         credits=price,
         **picture.model_dump(exclude={"path"}),
     )
 
 
-def listed(job: JobSummary, addresses: Addresses) -> ListedJob:
+def listed(job: JobSummary, urls: PublicUrls) -> ListedJob:
     """A job for a list."""
     return ListedJob(
         **job.model_dump(exclude={"first_attach_ids"}),
         previews=tuple(
-            Preview(attach_id=attach_id, thumbnail_url=addresses.thumbnail(attach_id))
-            for attach_id in job.first_attach_ids
+            Preview(attach_id=attach_id, thumbnail_url=urls.thumbnail(attach_id)) for attach_id in job.first_attach_ids
         ),
-        urls=SummaryUrls(self=f"/api/jobs/{job.job_id}", page=f"/jobs/{job.job_id}"),
+        urls=urls.listed(job.job_id),
     )

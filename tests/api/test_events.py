@@ -79,7 +79,7 @@ async def test_who_has_much_to_catch_up_on_is_told_it_in_parts(api: ApiStack, mo
     job_id = await api.order(10)
     await api.ended(job_id)
     async with api.services.feeds.following(job_id) as feed:
-        parts = [part async for part in events_route._tell(feed, "1")]
+        parts = [part async for part in events_route._tell(feed, api.urls, "1")]
     assert [part.count(b"event: image") for part in parts] == [0, 3, 3, 3]
     assert parts[-1].count(b"event: end") == 1
     assert numbers(await all_events(api, job_id)) == list(range(1, 11))
@@ -139,9 +139,9 @@ async def test_the_time_left_is_told_by_the_pace_of_now(api: ApiStack, monkeypat
             return feed.known == 1
 
         await until(one_came, "the first picture")
-        assert feed.job().eta_seconds is not None
+        assert feed.job(api.urls).eta_seconds is not None
         monkeypatch.setattr(job_feed, "PACE_OVER", timedelta(0))
-        assert feed.job().eta_seconds is None
+        assert feed.job(api.urls).eta_seconds is None
 
 
 async def test_in_silence_a_comment_says_that_the_line_is_open(api: ApiStack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 
 import httpx
 import jwt
-import pytest
 from PIL import Image
 from pydantic import SecretStr
 
@@ -19,8 +18,6 @@ from tests.support.stacks.api import Event, parsed, serving
 from tests.support.stacks.process import running_darkroom
 from tests.support.supabase.local import LocalSupabase
 from tests.support.until import until
-
-pytestmark = pytest.mark.xdist_group("supabase")
 
 SECRET = "what the project signs its users' tokens with"
 

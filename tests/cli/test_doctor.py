@@ -21,8 +21,6 @@ from tests.support.records.fixture import RecordsFixture
 from tests.support.records.tables import PostgresTables
 from tests.support.supabase.local import LocalSupabase
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 
 @pytest.fixture
 def on_supabase(connected: Path, supabase: LocalSupabase, monkeypatch: pytest.MonkeyPatch) -> LocalSupabase:

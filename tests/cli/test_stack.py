@@ -23,7 +23,6 @@ from darkroom.domain.names import HOUSEKEEPING_SCHEDULE
 from tests.cli.conftest import Run
 
 # One `up` serves the whole file, and the last of its tests stops it.
-pytestmark = pytest.mark.xdist_group("cli-stack")
 
 ROOT = Path(__file__).parents[2]
 STARTER = [sys.executable, str(ROOT / "starter.py")]

@@ -74,7 +74,7 @@ StorageAdapter = Callable[[Path], AbstractAsyncContextManager[Storage]]
     params=[
         pytest.param(sqlite_file, id="sqlite-file"),
         pytest.param(sqlite_memory, id="sqlite-memory"),
-        pytest.param(None, id="supabase", marks=pytest.mark.xdist_group("supabase")),
+        pytest.param(None, id="supabase"),
     ]
 )
 async def planted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RecordsFixture]:
@@ -96,7 +96,7 @@ async def fixture(planted: RecordsFixture) -> AsyncIterator[RecordsFixture]:
 @pytest.fixture(
     params=[
         pytest.param(file_storage, id="files"),
-        pytest.param(supabase_storage, id="supabase", marks=pytest.mark.xdist_group("supabase")),
+        pytest.param(supabase_storage, id="supabase"),
     ]
 )
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:

@@ -9,7 +9,7 @@ import pytest
 
 from darkroom.domain.names import batch_workflow_id, staging_key
 from darkroom.domain.progress import JobStatus
-from tests.support.stacks.adapters import EMBEDDED, SUPABASE, in_one_process
+from tests.support.stacks.adapters import EMBEDDED, SUPABASE
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
 from tests.support.until import until
 
@@ -38,10 +38,10 @@ async def _by_temporal_signal(darkroom: ProcessStack, job_id: UUID) -> None:
     ("darkroom", "cancel"),
     [
         (EMBEDDED, _by_the_client),
-        (EMBEDDED, _by_temporal_cancel),
-        (EMBEDDED, _by_temporal_signal),
-        pytest.param(SUPABASE, _by_the_client, marks=in_one_process),
-        pytest.param(SUPABASE, _by_temporal_cancel, marks=in_one_process),
+        pytest.param(EMBEDDED, _by_temporal_cancel, marks=pytest.mark.slow),
+        pytest.param(EMBEDDED, _by_temporal_signal, marks=pytest.mark.slow),
+        pytest.param(SUPABASE, _by_the_client, marks=pytest.mark.slow),
+        pytest.param(SUPABASE, _by_temporal_cancel, marks=pytest.mark.slow),
     ],
     indirect=["darkroom"],
 )
@@ -96,7 +96,14 @@ async def test_a_cancel_keeps_what_is_under_way_and_drops_what_waits(
     assert (await darkroom.row(job_id)).completed_images == len(answered)
 
 
-@pytest.mark.parametrize("killed", ["before the cancel", "when the flag is written", "when the children are told"])
+@pytest.mark.parametrize(
+    "killed",
+    [
+        pytest.param("before the cancel", marks=pytest.mark.slow),
+        pytest.param("when the flag is written", marks=pytest.mark.slow),
+        "when the children are told",
+    ],
+)
 async def test_a_worker_that_dies_during_the_drain_leaves_what_it_staged(
     darkroom: ProcessStack, killed: str, record_property: Record
 ) -> None:

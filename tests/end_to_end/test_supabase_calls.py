@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from tests.support.stacks.adapters import in_one_process, on_supabase
+from tests.support.stacks.adapters import on_supabase
 from tests.support.stacks.process import ProcessStack
 from tests.support.supabase.local import LocalSupabase
-
-pytestmark = in_one_process
 
 PICTURES = 60
 FOR_EACH_PICTURE = ("darkroom_begin_attempt", "darkroom_attach", "darkroom_settle")

@@ -6,12 +6,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from tests.support.programs import temporal_binary
-from tests.support.stacks.adapters import in_one_process, on_supabase
+from tests.support.stacks.adapters import on_supabase
 from tests.support.stacks.process import Ended, ProcessStack, TemporalServer, WorkerProcess, environment_of, starter
 from tests.support.supabase.local import LocalSupabase, running_supabase
 from tests.support.until import until
-
-pytestmark = in_one_process
 
 MIGRATE = "; apply supabase/migrations up to "
 KEY = "; set SUPABASE_SERVICE_ROLE_KEY to the project's service_role key"

@@ -9,11 +9,9 @@ import httpx
 
 from darkroom.domain.names import image_prefix, job_workflow_id
 from tests.support.records.invariants import broken
-from tests.support.stacks.adapters import in_one_process, on_supabase
+from tests.support.stacks.adapters import on_supabase
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
 from tests.support.supabase.local import LocalSupabase
-
-pytestmark = in_one_process
 
 SETTINGS = {"PICK_UP_EVERY": 1, "OFFLINE_LATENCY": 0.2}
 PICKED_UP_WITHIN = 5.0

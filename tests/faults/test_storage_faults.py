@@ -14,7 +14,7 @@ from darkroom.records.sqlite import SqliteRecords
 from darkroom.storage.files import FileStorage
 from tests.support.stacks.workflow import running_stack
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def failing_writes(

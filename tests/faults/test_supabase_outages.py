@@ -20,8 +20,6 @@ from tests.support.supabase.local import LocalSupabase
 from tests.support.supabase.storage_faults import Faults
 from tests.support.until import until
 
-pytestmark = pytest.mark.xdist_group("supabase-outages")
-
 OUTAGE = 20.0
 """Seconds."""
 
@@ -42,6 +40,7 @@ async def away(stop: Callable[[], object], start: Callable[[], object], seconds:
     await asyncio.to_thread(start)
 
 
+@pytest.mark.slow
 @on_supabase
 async def test_a_job_is_exact_when_postgrest_dies_and_is_away_for_20_s(
     darkroom: ProcessStack, supabase: LocalSupabase, record_property: Record
@@ -57,6 +56,7 @@ async def test_a_job_is_exact_when_postgrest_dies_and_is_away_for_20_s(
     assert darkroom.worker.events("records unavailable")
 
 
+@pytest.mark.slow
 @on_supabase
 async def test_jobs_are_exact_when_postgresql_dies_and_is_away_for_20_s(
     darkroom: ProcessStack, supabase: LocalSupabase, record_property: Record
@@ -122,6 +122,7 @@ async def test_a_job_is_closed_once_when_postgrest_dies_in_the_middle_of_it(
     await _check_exact(darkroom, job_id, 6)
 
 
+@pytest.mark.slow
 @on_supabase
 async def test_a_job_is_exact_when_every_third_call_to_the_storage_is_answered_500(
     darkroom: ProcessStack, supabase: LocalSupabase
@@ -138,6 +139,7 @@ async def test_a_job_is_exact_when_every_third_call_to_the_storage_is_answered_5
     assert darkroom.worker.events("storage unavailable")
 
 
+@pytest.mark.slow
 @on_supabase
 async def test_a_job_is_exact_when_the_storage_times_out_after_having_stored(
     darkroom: ProcessStack, supabase: LocalSupabase

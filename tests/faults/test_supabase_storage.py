@@ -18,8 +18,6 @@ from tests.support.supabase.storage_faults import Faults, Wrong
 from tests.support.supabase.storage_objects import Bucket
 from tests.support.supabase.storage_server import KEY, StorageServer, running_storage
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 BUCKET = "pictures"
 WEBP = "image/webp"
 SECRET = "a-secret-of-at-least-thirty-two-bytes"

@@ -18,7 +18,7 @@ from tests.support.fakes.scripted import Act
 from tests.support.stacks.api import ApiStack
 from tests.support.until import until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("page")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def write_stage(page: Page, number: int, prompt: str, quantity: int) -> None:

@@ -21,8 +21,6 @@ from tests.support.records.tables import Dump, PostgresTables
 from tests.support.supabase.catalogs import EXISTING
 from tests.support.supabase.project import Project, run_file, running_project
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 
 def member(number: int) -> UUID:
     return UUID(f"00000000-0000-0000-0000-{number:012}")

@@ -16,8 +16,6 @@ from tests.support.supabase import tenants
 from tests.support.supabase.project import Project
 from tests.support.supabase.tenants import OTHER, VICTIM, dump
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 JOBS = "quel_production_jobs"
 DOCUMENT = {"prompt": "a red coat", "quantity": 2, "uploadedAttachIds": []}
 

@@ -18,8 +18,6 @@ from tests.support.records.fixture import RecordsFixture
 from tests.support.records.tables import PostgresTables
 from tests.support.supabase.project import Project
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 UNKEEPABLE = ["nul \x00 inside", "half \ud83d of one", "\x00\x00", "\udfff"]
 
 

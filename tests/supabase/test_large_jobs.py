@@ -4,11 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-import pytest
 
 from tests.support.supabase.project import Project
-
-pytestmark = pytest.mark.xdist_group("supabase")
 
 SMALL = (
     "insert into quel_production_jobs (job_id, job_status, job_input_data)"

@@ -12,8 +12,6 @@ from darkroom.records.supabase import SCHEMA_VERSION
 from tests.support.supabase.catalogs import EXISTING, FILES, Schema, database, migrate, rows, schema, statements
 from tests.support.supabase.project import Project, run_file
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 Rows = dict[str, list[dict[str, object]]]
 
 

@@ -20,8 +20,6 @@ from tests.support.supabase.postgrest import postgrest_program
 from tests.support.supabase.project import ROOT, Project, new_secret, running_project
 from tests.support.supabase.storage_server import running_storage
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 NOTES = """
 create table if not exists public.notes (
   id bigint generated always as identity primary key,

@@ -24,8 +24,6 @@ from tests.support.records.tables import PostgresTables
 from tests.support.supabase.catalogs import EXISTING
 from tests.support.supabase.project import Project, run_file, running_project
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 CLIENTS = 3
 """Of 20 connections each: more calls at once than PostgREST has connections to the database."""
 
@@ -49,7 +47,7 @@ async def opened(project: Project) -> RecordsFixture:
     return RecordsFixture(records[0], PostgresTables(project.database_uri), records[1:])
 
 
-@pytest.fixture(params=["migrated", "adopted"])
+@pytest.fixture(params=["adopted", pytest.param("migrated", marks=pytest.mark.slow)])
 async def fixture(request: pytest.FixtureRequest) -> AsyncIterator[RecordsFixture]:
     project: Project = request.getfixturevalue(request.param)
     project.reset()

@@ -19,8 +19,6 @@ from tests.support.records.fixture import PRICE, Job, RecordsFixture
 from tests.support.records.tables import PostgresTables
 from tests.support.supabase.project import Project
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 
 @pytest.fixture
 async def fixture(project: Project) -> AsyncIterator[RecordsFixture]:

@@ -9,8 +9,6 @@ from tests.support.supabase.catalogs import database, migrate
 from tests.support.supabase.project import Project
 from tests.support.supabase.tenants import FUNCTIONS, TABLES, VICTIM, plant
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 
 def column(project: Project, query: str) -> list[str]:
     with project.connect() as db:

@@ -18,8 +18,6 @@ from tests.support.supabase.catalogs import DECLARED, Schema, database, declare,
 from tests.support.supabase.project import SCHEMAS, Project
 from tests.support.supabase.tenants import FUNCTIONS, TABLES
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 LONGEST_FILE = 300
 TEXT = "\n".join(file.read_text("utf-8") for file in DECLARED)
 

@@ -14,8 +14,6 @@ from storage3.exceptions import StorageApiError
 from tests.support.supabase.storage_faults import Faults
 from tests.support.supabase.storage_server import KEY, StorageServer, running_storage
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 BUCKET = "pictures"
 
 

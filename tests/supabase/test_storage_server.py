@@ -13,8 +13,6 @@ from storage3.types import FileOptions
 
 from tests.support.supabase.storage_server import KEY, StorageServer, running_storage
 
-pytestmark = pytest.mark.xdist_group("supabase")
-
 BUCKET = "pictures"
 WEBP: FileOptions = {"content-type": "image/webp", "upsert": "true"}
 SECRET = "a-secret-of-at-least-thirty-two-bytes"

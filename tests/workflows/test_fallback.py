@@ -13,7 +13,6 @@ from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from tests.support.fakes.scripted import Act, ScriptedProvider
 from tests.support.stacks.workflow import WorkflowStack, running_stack
-from tests.support.until import until
 
 
 class Always(ScriptedProvider):
@@ -70,11 +69,7 @@ async def test_the_job_pauses_only_when_all_are_out_of_quota(skipping_client: Te
     second.quota_until = datetime.now(UTC) + timedelta(hours=2)
     async with running_stack(skipping_client, home, providers={"first": first, "second": second}) as stack:
         job_id = await stack.order(3, **BOTH)
-
-        async def paused() -> bool:
-            return (await stack.row(job_id)).paused
-
-        await until(paused, "the pause")
+        await stack.until_paused(job_id)
         assert (await stack.row(job_id)).pause_reason == "the daily quota is spent"
         assert min(first.total_calls, second.total_calls) >= 1
         calls = first.total_calls
@@ -90,11 +85,7 @@ async def test_resume_asks_the_first_again(skipping_client: TemporalClient, home
     first, second = Always(Act.QUOTA), Always(Act.QUOTA)
     async with running_stack(skipping_client, home, providers={"first": first, "second": second}) as stack:
         job_id = await stack.order(3, **BOTH)
-
-        async def paused() -> bool:
-            return (await stack.row(job_id)).paused
-
-        await until(paused, "the pause")
+        await stack.until_paused(job_id)
         first.act = Act.DRAW
         await stack.client.resume(job_id)
         receipt = await stack.client.result(job_id)
@@ -182,12 +173,8 @@ async def test_a_quota_that_was_spent_anew_meanwhile_is_waited_for(skipping_clie
     async with running_stack(skipping_client, home, providers={"first": first}) as stack:
         with capture_logs() as lines:
             job_id = await stack.order(1, 1, providers=["first"])
-
-            async def paused() -> bool:
-                return (await stack.row(job_id)).paused
-
             # No time is skipped while the call of the second stage is under way.
-            await until(paused, "the pause")
+            await stack.until_paused(job_id)
             first.may_answer.set()
             await first.until_calls(2)
             first.act = Act.DRAW

@@ -15,7 +15,7 @@ from tests.support.fakes.gemini import FakeGemini
 from tests.support.stacks.workflow import WorkflowStack, running_stack
 from tests.support.until import until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @asynccontextmanager

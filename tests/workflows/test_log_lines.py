@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 from temporalio.client import Client as TemporalClient
 
 from tests.support.fakes.scripted import Act, ScriptedProvider
-from tests.support.stacks.watching import end_of, until_batches_ended, until_heard
+from tests.support.stacks.watching import until_batches_ended, until_heard
 from tests.support.stacks.workflow import WorkflowStack, running_stack
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Line = dict[str, Any]
 
@@ -51,7 +51,7 @@ async def test_a_job_with_top_ups_tells_its_whole_story(skipping_client: Tempora
     async with running_stack(skipping_client, home, provider, stage_concurrency=1, top_up_delay=0) as stack:
         with capture_logs() as captured:
             job_id = await stack.order(3)
-            await end_of(stack, job_id)
+            await stack.end_of(job_id)
         first, second, third = await ids(stack, job_id)
     lines = Lines(captured, job_id)
     assert lines.of("stage started") == [{"stage": 0, "quantity": 3}]
@@ -84,7 +84,7 @@ async def test_each_stage_counts_its_own_images(skipping_client: TemporalClient,
     async with running_stack(skipping_client, home) as stack:
         with capture_logs() as captured:
             job_id = await stack.order(2, 3)
-            await end_of(stack, job_id)
+            await stack.end_of(job_id)
         attach_ids = await ids(stack, job_id)
     lines = Lines(captured, job_id)
     delivered = lines.of("image delivered")
@@ -101,10 +101,10 @@ async def test_a_restart_counts_on_from_what_is_delivered(skipping_client: Tempo
     provider = ScriptedProvider({(0, 1): [Act.MISS]})
     async with running_stack(skipping_client, home, provider) as stack:
         job_id = await stack.order(2, max_top_ups=0)
-        await end_of(stack, job_id)
+        await stack.end_of(job_id)
         with capture_logs() as captured:
             await stack.client.restart(job_id)
-            await end_of(stack, job_id)
+            await stack.end_of(job_id)
         _, second = await ids(stack, job_id)
     assert Lines(captured, job_id).of("image delivered") == [
         {"stage": 0, "ordinal": 2, "round": 0, "n": 2, "quantity": 2, "attach_id": second}
@@ -118,7 +118,7 @@ async def test_a_short_stage_says_what_was_expected_and_why_it_is_not_there(
     async with running_stack(skipping_client, home, provider, stage_concurrency=1) as stack:
         with capture_logs() as captured:
             job_id = await stack.order(5)
-            await end_of(stack, job_id)
+            await stack.end_of(job_id)
     lines = Lines(captured, job_id)
     assert lines.of("image refused") == [
         {"stage": 0, "ordinal": 1, "round": 0, "reason": "against the policy", "final": False},
@@ -137,7 +137,7 @@ async def test_a_failed_job_says_why(skipping_client: TemporalClient, home: Path
     async with running_stack(skipping_client, home, provider) as stack:
         with capture_logs() as captured:
             job_id = await stack.order(1)
-            await end_of(stack, job_id)
+            await stack.end_of(job_id)
     reason = "the key is not valid; set GEMINI_API_KEY"
     lines = Lines(captured, job_id)
     assert lines.of("job finished") == [{"status": "failed", "completed": 0, "total": 1, "reason": reason}]
@@ -156,7 +156,7 @@ async def test_a_pause_and_a_cancel_are_told_once_each(skipping_client: Temporal
             provider.gate.set()
             await until_batches_ended(stack, job_id, 2)
             await stack.client.cancel(job_id, "enough")
-            await end_of(stack, job_id)
+            await stack.end_of(job_id)
     lines = Lines(captured, job_id)
     assert lines.of("job paused") == [{"reason": "lunch"}]
     assert lines.of("job cancelled") == [{"status": "cancelled", "completed": 2, "total": 4}]
@@ -171,7 +171,7 @@ async def test_a_spent_quota_pauses_the_job_with_its_reason(skipping_client: Tem
     async with running_stack(skipping_client, home, provider) as stack:
         with capture_logs() as captured:
             job_id = await stack.order(1)
-            await end_of(stack, job_id)
+            await stack.end_of(job_id)
     lines = Lines(captured, job_id)
     assert lines.of("job paused") == [{"reason": "the daily quota is spent"}]
     assert lines.of("job finished") == [{"status": "completed", "completed": 1, "total": 1}]

@@ -14,7 +14,7 @@ from darkroom.providers.runware import RunwareProvider
 from tests.support.fakes.runware import FakeRunware
 from tests.support.stacks.workflow import WorkflowStack, running_stack
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @asynccontextmanager

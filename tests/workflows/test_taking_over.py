@@ -21,7 +21,6 @@ from darkroom.domain.progress import JobStatus
 from tests.support.fakes.scripted import Act, ScriptedProvider
 from tests.support.stacks.watching import (
     Between,
-    end_of,
     events,
     until_batches_ended,
     until_heard,
@@ -31,7 +30,7 @@ from tests.support.stacks.workflow import PRICE, WorkflowStack, running_stack
 from tests.support.until import until
 from workflows.pipeline_job import PipelineJobWorkflow
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def take_over(stack: WorkflowStack, job_id: UUID, temporal: TemporalClient | None = None) -> None:
@@ -60,15 +59,12 @@ async def until_staged(stack: WorkflowStack, job_id: UUID, pictures: int) -> Non
 
 
 async def test_a_run_that_takes_over_keeps_the_pause_it_finds(skipping_client: TemporalClient, home: Path) -> None:
-    provider = ScriptedProvider()
-    provider.gate.clear()
-    async with running_stack(skipping_client, home, provider, stage_concurrency=2) as stack:
-        job_id = await stack.order(4)
-        await provider.until_calls(2)
+    async with running_stack(skipping_client, home, stage_concurrency=2) as stack:
+        job_id = await stack.held(4, calls=2)
         await stack.client.pause(job_id, "lunch")
         await until_heard(stack, job_id, "set_control", 1)
         await stack.handle(job_id).terminate("the server's database is lost")
-        provider.gate.set()
+        stack.provider.gate.set()
         await until_staged(stack, job_id, 2)
 
         await take_over(stack, job_id)
@@ -78,33 +74,30 @@ async def test_a_run_that_takes_over_keeps_the_pause_it_finds(skipping_client: T
         row = await stack.row(job_id)
         assert (seen.paused, seen.pause_reason) == (True, "lunch")
         assert (row.status, row.paused, row.pause_reason) == (JobStatus.PROCESSING, True, "lunch")
-        assert provider.total_calls == 2
+        assert stack.provider.total_calls == 2
 
         await stack.client.resume(job_id)
-        receipt = await end_of(stack, job_id)
+        receipt = await stack.end_of(job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 4)
-        assert provider.calls == {(0, n): 1 for n in range(4)}
+        assert stack.provider.calls == {(0, n): 1 for n in range(4)}
         await stack.check_invariants()
 
 
 async def test_a_run_that_takes_over_keeps_the_cancel_it_finds_and_delivers_what_is_paid_for(
     skipping_client: TemporalClient, home: Path
 ) -> None:
-    provider = ScriptedProvider()
-    provider.gate.clear()
-    async with running_stack(skipping_client, home, provider, stage_concurrency=2) as stack:
-        job_id = await stack.order(5)
-        await provider.until_calls(2)
+    async with running_stack(skipping_client, home, stage_concurrency=2) as stack:
+        job_id = await stack.held(5, calls=2)
         await stack.client.cancel(job_id, "enough")
         await until_heard(stack, job_id, "set_control", 1)
         await stack.handle(job_id).terminate("the server's database is lost")
-        provider.gate.set()
+        stack.provider.gate.set()
         await until_staged(stack, job_id, 2)
 
         await take_over(stack, job_id)
-        receipt = await end_of(stack, job_id)
+        receipt = await stack.end_of(job_id)
         assert (receipt.status, receipt.delivered, receipt.total.charged) == (JobStatus.CANCELLED, 2, 2 * PRICE)
-        assert (provider.total_calls, receipt.total.unknown_calls) == (2, 0)
+        assert (stack.provider.total_calls, receipt.total.unknown_calls) == (2, 0)
         await stack.check_invariants()
 
 
@@ -121,7 +114,7 @@ async def test_a_run_that_takes_over_lifts_the_pause_of_a_spent_quota_when_it_is
 
         # Only the new run's time is skipped, so only it can see the quota come back.
         await take_over(stack, job_id, skipping_client)
-        receipt = await end_of(stack, job_id)
+        receipt = await stack.end_of(job_id)
         assert receipt.delivered == 2
         assert provider.calls == {(0, 0): 2, (0, 1): 1}
         await stack.check_invariants()
@@ -131,7 +124,7 @@ async def test_a_run_waits_for_the_child_of_the_run_before(skipping_client: Temp
     async with running_stack(skipping_client, home) as stack:
         job_id, blocker = await _blocked(stack, 2)
         await blocker.terminate()
-        receipt = await end_of(stack, job_id)
+        receipt = await stack.end_of(job_id)
         assert (receipt.status, receipt.delivered, receipt.total.top_up_rounds) == (JobStatus.COMPLETED, 2, 0)
         await stack.check_invariants()
 
@@ -144,7 +137,7 @@ async def test_a_cancel_that_comes_while_a_child_cannot_start_yet_reaches_it(
         await stack.client.cancel(job_id)
         await until_heard(stack, job_id, "set_control", 1)
         await blocker.terminate()
-        receipt = await end_of(stack, job_id)
+        receipt = await stack.end_of(job_id)
         assert (receipt.status, receipt.delivered, stack.provider.total_calls) == (JobStatus.CANCELLED, 0, 0)
         await stack.check_invariants()
 
@@ -162,7 +155,7 @@ async def test_a_pause_that_comes_while_a_child_cannot_start_yet_reaches_it(
         row = await stack.row(job_id)
         assert (row.status, row.paused, stack.provider.total_calls) == (JobStatus.PROCESSING, True, 0)
         await stack.client.resume(job_id)
-        receipt = await end_of(stack, job_id)
+        receipt = await stack.end_of(job_id)
         assert (receipt.delivered, receipt.total.top_up_rounds) == (2, 0)
         assert stack.provider.calls == {(0, 0): 1, (0, 1): 1}
         await stack.check_invariants()
@@ -191,7 +184,7 @@ async def test_a_late_clean_up_leaves_the_pictures_of_a_newer_run(skipping_clien
         await stack.handle(job_id).terminate("while it cleans up")
         uploading.before = hold_the_upload
         await stack.client.restart(job_id)
-        receipt = await end_of(stack, job_id)
+        receipt = await stack.end_of(job_id)
         assert cleaned.is_set()
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 2)
         assert provider.calls == {(0, 0): 1, (0, 1): 1, (0, 2): 1}

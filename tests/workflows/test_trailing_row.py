@@ -8,11 +8,10 @@ from temporalio.client import Client
 
 from darkroom.domain.images import ImageRequest, ProviderAnswer
 from tests.support.fakes.scripted import ScriptedProvider
-from tests.support.stacks.watching import end_of
 from tests.support.stacks.workflow import running_stack
 from tests.support.until import until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class SlowAtTheEnd(ScriptedProvider):
@@ -48,4 +47,4 @@ async def test_the_row_shows_the_last_image_of_a_burst_without_another_settlemen
             await until(shown, "the row to show them", seconds=2)
         finally:
             provider.let_go.set()
-        assert (await end_of(stack, job_id)).delivered == 4
+        assert (await stack.end_of(job_id)).delivered == 4

@@ -32,7 +32,7 @@ from tests.support.webhooks.receiver import Got, Receiver
 from workflows import policies
 from workflows.webhook import WebhookWorkflow
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LOOPBACK = "127.0.0.0/8"
 
@@ -92,18 +92,15 @@ async def test_a_failed_job_is_told_with_its_reason(skipping_client: TemporalCli
 
 
 async def test_a_cancelled_job_is_told(skipping_client: TemporalClient, home: Path) -> None:
-    provider = ScriptedProvider()
-    provider.gate.clear()
-    async with Receiver() as receiver, stack_of(skipping_client, home, provider) as stack:
-        job_id = await stack.order(5, webhook_url=receiver.hook)
-        await provider.until_calls(2)
+    async with Receiver() as receiver, stack_of(skipping_client, home) as stack:
+        job_id = await stack.held(5, webhook_url=receiver.hook, calls=2)
         await stack.client.cancel(job_id)
 
         async def heard() -> bool:
             return (await stack.row(job_id)).cancel_requested
 
         await until(heard, "the cancel")
-        provider.gate.set()
+        stack.provider.gate.set()
         await stack.client.result(job_id)
         [got] = await receiver.events(1)
         event = verified(stack, got)
@@ -111,18 +108,15 @@ async def test_a_cancelled_job_is_told(skipping_client: TemporalClient, home: Pa
 
 
 async def test_a_cancel_through_temporal_is_told_too(skipping_client: TemporalClient, home: Path) -> None:
-    provider = ScriptedProvider()
-    provider.gate.clear()
-    async with Receiver() as receiver, stack_of(skipping_client, home, provider) as stack:
-        job_id = await stack.order(2, webhook_url=receiver.hook)
-        await provider.until_calls(2)
+    async with Receiver() as receiver, stack_of(skipping_client, home) as stack:
+        job_id = await stack.held(2, webhook_url=receiver.hook, calls=2)
         await stack.handle(job_id).cancel()
 
         async def heard() -> bool:
             return (await stack.row(job_id)).cancel_requested
 
         await until(heard, "the cancel")
-        provider.gate.set()
+        stack.provider.gate.set()
         await stack.client.result(job_id)
         [got] = await receiver.events(1)
         assert verified(stack, got)["type"] == "job.cancelled"
@@ -192,13 +186,10 @@ async def test_a_job_whose_workflow_was_terminated_is_told_by_housekeeping(
     skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.DELIVER_PATIENCE", 0.1)  # nobody settles what it leaves
-    provider = ScriptedProvider()
-    provider.gate.clear()
-    async with Receiver() as receiver, stack_of(skipping_client, home, provider) as stack:
-        job_id = await stack.order(2, webhook_url=receiver.hook)
-        await provider.until_calls(2)
+    async with Receiver() as receiver, stack_of(skipping_client, home) as stack:
+        job_id = await stack.held(2, webhook_url=receiver.hook, calls=2)
         await stack.handle(job_id).terminate()
-        provider.gate.set()
+        stack.provider.gate.set()
         await Housekeeper(stack.parts.records, stack.parts.storage, stack.temporal).tidy()
         [got] = await receiver.events(1)
         event = verified(stack, got)
@@ -305,11 +296,8 @@ async def test_many_receivers_that_hang_keep_no_other_job_waiting(
 
 
 async def test_a_webhook_that_cannot_be_started_fails_no_job(skipping_client: TemporalClient, home: Path) -> None:
-    provider = ScriptedProvider()
-    provider.gate.clear()
-    async with Receiver() as receiver, stack_of(skipping_client, home, provider) as stack:
-        job_id = await stack.order(1, webhook_url=receiver.hook)
-        await provider.until_calls(1)
+    async with Receiver() as receiver, stack_of(skipping_client, home) as stack:
+        job_id = await stack.held(1, webhook_url=receiver.hook, calls=1)
         run_id = (await stack.row(job_id)).run_id
         other = await stack.temporal.start_workflow(
             WebhookWorkflow.run,
@@ -317,7 +305,7 @@ async def test_a_webhook_that_cannot_be_started_fails_no_job(skipping_client: Te
             id=webhook_workflow_id(job_id, run_id),
             task_queue="nobody",
         )
-        provider.gate.set()
+        stack.provider.gate.set()
         assert (await stack.client.result(job_id)).status is JobStatus.COMPLETED
         await other.terminate()
         assert len(receiver.received) == 0

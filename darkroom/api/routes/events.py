@@ -13,8 +13,9 @@ from starlette.types import Receive, Scope, Send
 from darkroom.api.feeds import Feeds
 from darkroom.api.job_feed import JobFeed
 from darkroom.api.problems import documented
+from darkroom.api.public_urls import PublicUrls
 from darkroom.api.routes.jobs import JobId
-from darkroom.api.services import SignedIn, Use
+from darkroom.api.services import SignedIn, Urls, Use
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -40,6 +41,8 @@ async def events(
     job_id: JobId,
     caller: SignedIn,
     use: Use,
+    urls: Urls,
+    *,
     last_event_id: Annotated[
         str | None, Header(alias="Last-Event-ID", max_length=40, description="The id of the last event you were told.")
     ] = None,
@@ -49,7 +52,7 @@ async def events(
 ) -> StreamingResponse:
     """Be told of every picture as it arrives, once, and of every change, until the job ends."""
     await use.snapshot(job_id, caller)
-    return _Followed(use.feeds, job_id, last_event_id or str(after))
+    return _Followed(use.feeds, job_id, urls, last_event_id or str(after))
 
 
 class _Followed(StreamingResponse):
@@ -57,10 +60,11 @@ class _Followed(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, feeds: Feeds, job_id: UUID, last_event_id: str) -> None:
+    def __init__(self, feeds: Feeds, job_id: UUID, urls: PublicUrls, last_event_id: str) -> None:
         super().__init__(self._parts(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._feeds = feeds
         self._job_id = job_id
+        self._urls = urls
         self._last_event_id = last_event_id
         self._feed: JobFeed | None = None
 
@@ -71,21 +75,21 @@ class _Followed(StreamingResponse):
 
     async def _parts(self) -> AsyncIterator[bytes]:
         assert self._feed is not None
-        async for part in _tell(self._feed, self._last_event_id):
+        async for part in _tell(self._feed, self._urls, self._last_event_id):
             yield part
 
 
-async def _tell(feed: JobFeed, last_event_id: str) -> AsyncIterator[bytes]:
+async def _tell(feed: JobFeed, urls: PublicUrls, last_event_id: str) -> AsyncIterator[bytes]:
     told, since = _told(last_event_id, feed.known), -1
     yield _COME_BACK
     while True:
         while feed.known - told > AT_ONCE:
-            yield b"".join(feed.image_events(told, AT_ONCE))
+            yield b"".join(feed.image_events(told, AT_ONCE, urls))
             told += AT_ONCE
             # A reader who keeps up would never let the others have a turn.
             await asyncio.sleep(0)
         known, version, ended = feed.known, feed.version, feed.ended
-        yield b"".join(feed.events(told, since))
+        yield b"".join(feed.events(told, since, urls))
         told, since = known, version
         if ended or feed.closed:
             return

@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from darkroom.api.archives import archive
 from darkroom.api.problems import Problem, documented
+from darkroom.api.public_urls import PublicUrls
 from darkroom.api.routes.waiting import until_changed, until_ended, until_opened_again
-from darkroom.api.services import Changing, Services, SignedIn, Use
+from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
 from darkroom.api.shapes import ImagePage, JobPage, JobView, OrderedDocument, ReferenceThumbnail, SteerAnswer
 from darkroom.api.sign_in import Caller
 from darkroom.api.views import job_view, listed
@@ -48,6 +49,8 @@ class CancelJob(ControlRequest):
 async def jobs(
     caller: SignedIn,
     use: Use,
+    urls: Urls,
+    *,
     status: JobStatus | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
@@ -60,7 +63,7 @@ async def jobs(
     following = None
     if len(found) > limit:
         following = _write_cursor(JobCursor(created_at=shown[-1].created_at, job_id=shown[-1].job_id))
-    return JobPage(jobs=tuple(listed(job, use.addresses) for job in shown), next_cursor=following)
+    return JobPage(jobs=tuple(listed(job, urls) for job in shown), next_cursor=following)
 
 
 @router.post("/cancel", responses=documented(404, 409, 413, 415, 429))
@@ -74,6 +77,8 @@ async def job(
     job_id: JobId,
     caller: SignedIn,
     use: Use,
+    urls: Urls,
+    *,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to hold the answer back.")] = 0,
     until: Annotated[Literal["end", "change"], Query(description="What to wait for.")] = "end",
 ) -> JobView:
@@ -81,17 +86,18 @@ async def job(
     await use.snapshot(job_id, caller)
     if wait:
         await (until_ended if until == "end" else until_changed)(use, job_id, wait)
-    return await view_of(use, caller, job_id)
+    return await view_of(use, caller, job_id, urls)
 
 
-async def view_of(use: Services, caller: Caller, job_id: UUID) -> JobView:
+async def view_of(use: Services, caller: Caller, job_id: UUID, urls: PublicUrls) -> JobView:
     """A job for clients, as it stands now."""
     progress, source = await use.progress(job_id)
-    return job_view(progress, await use.snapshot(job_id, caller), source, use.temporal_ui(job_id))
+    of_job = urls.job(job_id, use.temporal_ui(job_id))
+    return job_view(progress, await use.snapshot(job_id, caller), source, of_job)
 
 
 @router.get("/{job_id}/order", responses=documented(404, 409))
-async def ordered(job_id: JobId, caller: SignedIn, use: Use) -> OrderedDocument:
+async def ordered(job_id: JobId, caller: SignedIn, use: Use, urls: Urls) -> OrderedDocument:
     """The stages of a job, as a document that can be ordered again."""
     await use.snapshot(job_id, caller)
     stages = await use.parts.records.stages(job_id)
@@ -118,8 +124,7 @@ async def ordered(job_id: JobId, caller: SignedIn, use: Use) -> OrderedDocument:
             ]
         },
         references={
-            attach_id: ReferenceThumbnail(thumbnail_url=use.addresses.thumbnail(attach_id))
-            for attach_id in sorted(references)
+            attach_id: ReferenceThumbnail(thumbnail_url=urls.thumbnail(attach_id)) for attach_id in sorted(references)
         },
     )
 
@@ -129,13 +134,15 @@ async def images(
     job_id: JobId,
     caller: SignedIn,
     use: Use,
+    urls: Urls,
+    *,
     cursor: Annotated[int, Query(ge=0, le=10**9, description="The number of the last picture you have.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> ImagePage:
     """A job's delivered pictures in the order they came, with signed addresses that hold for a day."""
     await use.snapshot(job_id, caller)
     feed = await use.feeds.once(job_id)
-    found = feed.images(cursor, limit)
+    found = feed.images(cursor, limit, urls)
     more = bool(found) and found[-1].number < feed.known
     return ImagePage(images=tuple(found), next_cursor=str(found[-1].number) if more else None)
 

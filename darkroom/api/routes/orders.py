@@ -8,10 +8,9 @@ from fastapi import APIRouter, Body, Header, Response
 
 from darkroom.api.problems import Problem, documented
 from darkroom.api.routes.waiting import until_ended
-from darkroom.api.services import Changing, Services, SignedIn, Use
+from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
 from darkroom.api.shapes import Quote, QuotedStage, SubmittedView
 from darkroom.api.sign_in import Caller
-from darkroom.api.views import urls_of
 from darkroom.domain.money import insufficient
 from darkroom.domain.orders import Order
 from darkroom.domain.rounds import allot
@@ -62,6 +61,7 @@ async def order(
     response: Response,
     caller: Changing,
     use: Use,
+    urls: Urls,
     *,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
@@ -84,8 +84,8 @@ async def order(
         await until_ended(use, job_id, seconds)
         response.headers["Preference-Applied"] = f"wait={seconds:g}"
     row = await client.job(job_id)
-    urls = urls_of(job_id, use.temporal_ui(job_id))
-    response.headers["Location"] = urls.self
+    of_job = urls.job(job_id, use.temporal_ui(job_id))
+    response.headers["Location"] = of_job.self
     return SubmittedView(
         job_id=job_id,
         status=row.status,
@@ -93,7 +93,7 @@ async def order(
         total_images=row.total_images,
         completed_images=row.completed_images,
         warnings=taken.warnings,
-        urls=urls,
+        urls=of_job,
     )
 
 

@@ -1,6 +1,6 @@
 """The page: rendered with what the server knows, so that it says something before any script runs."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -10,12 +10,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import TypeAdapter
 
 from darkroom.api.problems import Problem, templates
+from darkroom.api.public_urls import PublicUrls
+from darkroom.api.root_path import path_of, url_to
 from darkroom.api.routes import jobs as job_routes
 from darkroom.api.routes.deployment import account_of, statistics_for
 from darkroom.api.routes.jobs import JobId, restarted, steer
-from darkroom.api.services import Services, Use
+from darkroom.api.services import Services, Urls, Use
 from darkroom.api.shapes import OrderedDocument
-from darkroom.api.sign_in import COOKIE, Caller, presented
+from darkroom.api.sign_in import COOKIE, Caller, presented, session_of
 from darkroom.api.strips import strips_of
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
@@ -40,8 +42,9 @@ async def visitor(request: Request, use: Use) -> Caller:
             raise
         query = f"?{request.url.query}" if request.url.query else ""
         # What a button asked for is not asked again by a link.
-        wanted = quote(request.url.path + query if request.method == "GET" else "/", safe="/")
-        raise Problem(303, problem.detail, headers={"Location": f"/sign-in?next={wanted}"}) from problem
+        wanted = url_to(request.scope, path_of(request.scope) + query if request.method == "GET" else "/")
+        sign_in = url_to(request.scope, f"/sign-in?next={quote(wanted, safe='/')}")
+        raise Problem(303, problem.detail, headers={"Location": sign_in}) from problem
 
 
 Visitor = Annotated[Caller, Depends(visitor)]
@@ -49,7 +52,7 @@ Visitor = Annotated[Caller, Depends(visitor)]
 
 async def _page(request: Request, use: Services, caller: Caller | None, name: str, **context: Any) -> HTMLResponse:
     account = None if caller is None else (await account_of(use, caller)).model_dump(mode="json")
-    shown = {"account": account, "path": request.url.path, **context}
+    shown = {"account": account, **context}
     return templates.TemplateResponse(request, name, shown, headers={"Cache-Control": "no-store"})
 
 
@@ -60,29 +63,35 @@ async def order_page(request: Request, caller: Visitor, use: Use) -> HTMLRespons
 
 @router.get("/jobs")
 async def jobs_page(
-    request: Request, caller: Visitor, use: Use, status: JobStatus | None = None, cursor: str | None = None
+    request: Request,
+    caller: Visitor,
+    use: Use,
+    urls: Urls,
+    *,
+    status: JobStatus | None = None,
+    cursor: str | None = None,
 ) -> HTMLResponse:
-    page = await job_routes.jobs(caller, use, status, LISTED, cursor)
+    page = await job_routes.jobs(caller, use, urls, status=status, limit=LISTED, cursor=cursor)
     return await _page(request, use, caller, "jobs.html", page=page.model_dump(mode="json"), status=status)
 
 
 @router.get("/jobs/{job_id}")
-async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use) -> HTMLResponse:
+async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use, urls: Urls) -> HTMLResponse:
     await use.snapshot(job_id, caller)
-    ordered = await _ordered(job_id, caller, use)
+    ordered = await _ordered(job_id, caller, use, urls)
     # One look for all of it: numbers and frames that agree.
     feed = await use.feeds.once(job_id)
-    view = feed.job()
+    view = feed.job(urls)
     job: dict[str, Any] = view.model_dump(mode="json")
-    strips: Any = _JSON.dump_python(strips_of(feed, ordered), mode="json")
+    strips: Any = _JSON.dump_python(strips_of(feed, ordered, urls), mode="json")
     shown = {"job": job, "strips": strips}
     return await _page(request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=shown)
 
 
-async def _ordered(job_id: UUID, caller: Caller, use: Services) -> OrderedDocument:
+async def _ordered(job_id: UUID, caller: Caller, use: Services, urls: PublicUrls) -> OrderedDocument:
     """What was ordered; nothing, where a front end wrote down what is no order: such a job has failed and says why."""
     try:
-        return await job_routes.ordered(job_id, caller, use)
+        return await job_routes.ordered(job_id, caller, use, urls)
     except Problem as problem:
         if problem.status != 409:
             raise
@@ -90,7 +99,7 @@ async def _ordered(job_id: UUID, caller: Caller, use: Services) -> OrderedDocume
 
 
 @router.post("/jobs/{job_id}/{action}")
-async def steer_by_form(job_id: JobId, action: str, caller: Visitor, use: Use) -> Response:
+async def steer_by_form(request: Request, job_id: JobId, action: str, caller: Visitor, use: Use) -> Response:
     """What the buttons do where no script runs."""
     wishes: dict[str, Callable[[Client], Awaitable[ControlResult]]] = {
         "cancel": lambda client: client.cancel(job_id, "cancelled on the page"),
@@ -104,7 +113,7 @@ async def steer_by_form(job_id: JobId, action: str, caller: Visitor, use: Use) -
         await restarted(use, caller, job_id)
     else:
         await steer(use, caller, job_id, wishes[action])
-    return RedirectResponse(f"/jobs/{job_id}", 303)
+    return RedirectResponse(url_to(request.scope, f"/jobs/{job_id}"), 303)
 
 
 @router.get("/stats")
@@ -116,11 +125,13 @@ async def stats_page(
 
 
 @router.get("/sign-in")
-async def sign_in_page(request: Request, use: Use, next: str = "/") -> Response:  # noqa: A002 - the usual name
-    # Browsers keep one cookie for all ports of a machine: one of another deployment must not lock the local user out.
-    if not use.sign_in.needed and COOKIE in request.cookies and not await _opens(use, request.cookies[COOKIE]):
-        return _without_cookie(_inside(next))
-    return await _page(request, use, None, "sign_in.html", next=_inside(next), failed=False)
+async def sign_in_page(request: Request, use: Use, next: str = "") -> Response:  # noqa: A002 - the usual name
+    # Browsers keep one cookie for all ports of a machine, and send that of `/` everywhere: one of another deployment
+    # must not lock the local user out.
+    session = session_of(request)
+    if not use.sign_in.needed and session is not None and not await _opens(use, session):
+        return _without_cookie(_inside(request, next), {"/", _cookie_path(request)})
+    return await _page(request, use, None, "sign_in.html", next=_inside(request, next), failed=False)
 
 
 @router.post("/sign-in")
@@ -128,29 +139,36 @@ async def sign_in(
     request: Request,
     use: Use,
     token: Annotated[str, Form(max_length=10_000)] = "",
-    next: Annotated[str, Form(max_length=2_000)] = "/",  # noqa: A002
+    next: Annotated[str, Form(max_length=2_000)] = "",  # noqa: A002
 ) -> Response:
     """Exchange a key or token for a cookie that no script can read."""
     if not await _opens(use, token.strip() or "-"):
-        page = await _page(request, use, None, "sign_in.html", next=_inside(next), failed=True)
+        page = await _page(request, use, None, "sign_in.html", next=_inside(request, next), failed=True)
         page.status_code = 401
         return page
-    response = RedirectResponse(_inside(next), 303)
+    response = RedirectResponse(_inside(request, next), 303)
     # What the browser says: a proxy that ends TLS may be one that uvicorn does not take the scheme from.
     secure = "https" in (request.url.scheme, request.headers.get("origin", "").partition(":")[0])
-    response.set_cookie(COOKIE, token.strip(), httponly=True, samesite="lax", secure=secure, path="/")
+    path = _cookie_path(request)
+    response.set_cookie(COOKIE, token.strip(), httponly=True, samesite="lax", secure=secure, path=path)
     return response
 
 
 @router.post("/sign-out")
-async def sign_out() -> Response:
-    return _without_cookie("/sign-in")
+async def sign_out(request: Request) -> Response:
+    return _without_cookie(url_to(request.scope, "/sign-in"), {_cookie_path(request)})
 
 
-def _without_cookie(where: str) -> Response:
+def _without_cookie(where: str, paths: Iterable[str]) -> Response:
     response = RedirectResponse(where, 303)
-    response.delete_cookie(COOKIE, httponly=True, samesite="lax", path="/")
+    for path in paths:
+        response.delete_cookie(COOKIE, httponly=True, samesite="lax", path=path)
     return response
+
+
+def _cookie_path(request: Request) -> str:
+    """Ours alone: what else the host serves has no business with the key."""
+    return url_to(request.scope, "").rstrip("/") or "/"
 
 
 async def _opens(use: Services, secret: str) -> bool:
@@ -164,7 +182,8 @@ async def _opens(use: Services, secret: str) -> bool:
     return True
 
 
-def _inside(wanted: str) -> str:
+def _inside(request: Request, wanted: str) -> str:
     """A path of ours, wherever a link wanted to lead."""
-    inside = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
-    return wanted if inside and wanted.isprintable() and "\\" not in wanted else "/"
+    home = url_to(request.scope, "/")
+    inside = wanted.startswith(home) and not wanted.startswith("//")
+    return wanted if inside and wanted.isprintable() and "\\" not in wanted else home

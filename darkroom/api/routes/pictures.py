@@ -8,7 +8,7 @@ from fastapi import APIRouter, File, Path, Query, UploadFile
 from fastapi.responses import Response
 
 from darkroom.api.problems import Problem, documented
-from darkroom.api.services import Changing, Services, SignedIn, Use
+from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
 from darkroom.api.shapes import AttachmentView
 from darkroom.api.signed_urls import View
 from darkroom.domain.errors import OrderRejected
@@ -83,7 +83,7 @@ async def thumbnail(attach_id: AttachId, use: Use, expires: Expires, signature: 
     responses=documented(413, 415, 422, 429),
 )
 async def attach(
-    file: Annotated[UploadFile, File(description="PNG, JPEG or WebP.")], caller: Changing, use: Use
+    file: Annotated[UploadFile, File(description="PNG, JPEG or WebP.")], caller: Changing, use: Use, urls: Urls
 ) -> AttachmentView:
     """Upload a reference to draw after. It is written anew without metadata; the same picture is stored once."""
     name = _plain(file.filename)
@@ -102,13 +102,13 @@ async def attach(
         width=facts.width,
         height=facts.height,
         size=len(upload.data),
-        url=use.addresses.file(attach_id),
-        thumbnail_url=use.addresses.thumbnail(attach_id),
+        url=urls.file(attach_id),
+        thumbnail_url=urls.thumbnail(attach_id),
     )
 
 
 @router.get("/api/attachments/{attach_id}", tags=["orders"], responses=documented(404))
-async def attachment(attach_id: AttachId, caller: SignedIn, use: Use) -> AttachmentView:
+async def attachment(attach_id: AttachId, caller: SignedIn, use: Use, urls: Urls) -> AttachmentView:
     """An attachment of yours, an upload or a delivered picture, with signed addresses."""
     stored = await use.parts.records.stored_file(attach_id)
     if stored is None or not caller.may_draw_after(stored.user_id):
@@ -116,8 +116,8 @@ async def attachment(attach_id: AttachId, caller: SignedIn, use: Use) -> Attachm
     return AttachmentView(
         attach_id=attach_id,
         media_type=stored.media_type,
-        url=use.addresses.file(attach_id),
-        thumbnail_url=use.addresses.thumbnail(attach_id),
+        url=urls.file(attach_id),
+        thumbnail_url=urls.thumbnail(attach_id),
     )
 
 

@@ -32,7 +32,7 @@ async def until_opened_again(use: Services, job_id: UUID, ended_at: datetime | N
     """
     deadline = monotonic() + seconds
     async with use.feeds.following(job_id) as feed:
-        while feed.ended and feed.job().completed_at == ended_at and not feed.closed:
+        while feed.ended and feed.completed_at == ended_at and not feed.closed:
             left = deadline - monotonic()
             if left <= 0 or not await feed.changed(feed.version, left):
                 break

@@ -1,6 +1,7 @@
 /** Requests to the API; errors come as problems (RFC 9457), a server that cannot be reached as one of our own. */
 
 import { lost, found } from "./connection.js";
+import { at } from "./root.js";
 
 export class Problem extends Error {
   /** @param {{status: number, code: string, detail: string, field?: string, retryable?: boolean}} problem */
@@ -37,7 +38,7 @@ export async function ask(address, { method = "GET", json, form, headers = {}, s
   const answer = await response.json().catch(() => null);
   if (response.ok && answer !== null) return answer;
   if (response.status === 401) {
-    location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
+    location.assign(at(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`));
   }
   throw new Problem(answer?.detail ? answer : { status: response.status, code: "error", detail: `the server answers ${response.status}` });
 }

@@ -9,6 +9,7 @@ import { moveByKeys } from "./keys.js";
 import { LightTable } from "./lighttable.js";
 import { Job } from "./model.js";
 import { fetchPictures } from "./pictures.js";
+import { at } from "./root.js";
 import { Stream } from "./stream.js";
 import { Strip } from "./strip.js";
 import { showTips } from "./tip.js";
@@ -102,7 +103,7 @@ class JobPage {
 
   /** What was held for the job and not spent has gone back. */
   async #tellBalance() {
-    const account = await ask("/api/account").catch(() => null);
+    const account = await ask(at("/api/account")).catch(() => null);
     if (account) say(document.querySelector("[data-available]"), number(account.available));
   }
 

@@ -3,6 +3,7 @@
 import { ask } from "./ask.js";
 import { el, say } from "./dom.js";
 import { setLine } from "./line.js";
+import { at } from "./root.js";
 import { isEnded, number, standing } from "./words.js";
 
 const EVERY = 3000;
@@ -16,7 +17,7 @@ if (empty) wait();
 /** Nothing is listed yet: once there is something, the server draws the list. */
 async function wait() {
   const status = empty.dataset.empty ? `&status=${empty.dataset.empty}` : "";
-  const { jobs } = document.hidden ? { jobs: [] } : await ask(`/api/jobs?limit=1${status}`).catch(() => ({ jobs: [] }));
+  const { jobs } = document.hidden ? { jobs: [] } : await ask(at(`/api/jobs?limit=1${status}`)).catch(() => ({ jobs: [] }));
   if (jobs.length) location.reload();
   else setTimeout(wait, EVERY);
 }
@@ -31,7 +32,7 @@ function follow() {
   async function look() {
     const status = list.dataset.status ? `&status=${list.dataset.status}` : "";
     try {
-      draw((await ask(`/api/jobs?limit=${Math.max(20, list.children.length)}${status}`)).jobs);
+      draw((await ask(at(`/api/jobs?limit=${Math.max(20, list.children.length)}${status}`))).jobs);
     } catch {
       // The line at the top says so where the connection is lost; the next look tries again.
     }

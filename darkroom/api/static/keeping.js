@@ -1,8 +1,9 @@
 /** Where an order half written is kept: in this browser, until it was ordered. */
 
 import { newDraft, readDraft } from "./draft.js";
+import { at } from "./root.js";
 
-const PLACE = "darkroom.order";
+const PLACE = "darkroom.order" + at("");
 
 /** A key by which an order is made once, however often it is sent. */
 export function newKey() {

@@ -6,6 +6,7 @@ import { el, say } from "./dom.js";
 import { afterwards, fromOrdered, isBlank, mistakes, newDraft, newStage, pictures, sum, toDocument, wrongOf } from "./draft.js";
 import { keepDraft, keptDraft, newKey } from "./keeping.js";
 import { Quoting } from "./quoting.js";
+import { at } from "./root.js";
 import { StageCard } from "./stagecard.js";
 import { count } from "./words.js";
 
@@ -146,7 +147,7 @@ class OrderPage {
     try {
       await Promise.all(this.#cards.map((card) => card.references.sent()));
       const headers = { "Idempotency-Key": this.draft.key };
-      const { urls } = await ask("/api/jobs", { method: "POST", json: toDocument(this.draft), headers });
+      const { urls } = await ask(at("/api/jobs"), { method: "POST", json: toDocument(this.draft), headers });
       // A page that the browser keeps for "back" must not order under the same key again.
       this.#show(newDraft(newKey()));
       this.#keep();
@@ -171,7 +172,7 @@ class OrderPage {
       this.draft.key = newKey();
       this.#keep();
       this.#say("An order from this form went through before you changed it: ");
-      this.message.append(el("a", { href: "/jobs" }, "see your jobs"), ". Press Order to order this, too.");
+      this.message.append(el("a", { href: at("/jobs") }, "see your jobs"), ". Press Order to order this, too.");
       return;
     }
     const wrong = wrongOf(error);
@@ -189,9 +190,9 @@ class OrderPage {
   }
 
   async #again(job) {
-    history.replaceState(null, "", "/");
+    history.replaceState(null, "", at("/"));
     try {
-      const ordered = await ask(`/api/jobs/${encodeURIComponent(job)}/order`);
+      const ordered = await ask(at(`/api/jobs/${encodeURIComponent(job)}/order`));
       const before = this.draft;
       this.#show(fromOrdered(ordered, newKey()));
       const said = `As job ${job.slice(0, 8)} was ordered: ${count(this.draft.stages.length, "stage", "stages")}.`;

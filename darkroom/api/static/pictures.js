@@ -1,6 +1,7 @@
 /** Pictures that a page does not hold: those that came before, those nobody told of, and addresses that grew old. */
 
 import { ask, isOffline } from "./ask.js";
+import { at } from "./root.js";
 
 const PAGE = 1000;
 
@@ -26,7 +27,7 @@ export async function fetchPictures(address, after, take, before = Infinity) {
  */
 export async function renewed(picture) {
   try {
-    const { url, thumbnail_url } = await ask(`/api/attachments/${picture.attach_id}`);
+    const { url, thumbnail_url } = await ask(at(`/api/attachments/${picture.attach_id}`));
     const old = picture.thumbnail_url;
     Object.assign(picture, { url, thumbnail_url });
     return thumbnail_url !== old;

@@ -2,6 +2,7 @@
 
 import { ask, isOffline } from "./ask.js";
 import { toDocument } from "./draft.js";
+import { at } from "./root.js";
 
 const PAUSE = 500;
 const AGAIN = 4000;
@@ -31,7 +32,7 @@ export class Quoting {
     this.#asking = new AbortController();
     try {
       const wish = { method: "POST", json: JSON.parse(document), signal: this.#asking.signal };
-      const quote = await ask("/api/jobs/quote", wish);
+      const quote = await ask(at("/api/jobs/quote"), wish);
       if (document === this.#document) this.tell({ quote, problem: null });
     } catch (error) {
       if (error.name === "AbortError" || document !== this.#document) return;

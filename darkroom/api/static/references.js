@@ -5,6 +5,7 @@ import { announce } from "./announce.js";
 import { whenFound } from "./connection.js";
 import { el, icon } from "./dom.js";
 import { renewed } from "./pictures.js";
+import { at } from "./root.js";
 
 const KINDS = ["image/png", "image/jpeg", "image/webp"];
 const LARGEST = 20_000_000;
@@ -75,7 +76,7 @@ export class References {
     const form = new FormData();
     form.append("file", file);
     try {
-      const { attach_id, thumbnail_url } = await ask("/api/attachments", { method: "POST", form });
+      const { attach_id, thumbnail_url } = await ask(at("/api/attachments"), { method: "POST", form });
       Object.assign(item, { attach_id, thumbnail_url });
       announce(`${item.name} was added`, true);
     } catch (error) {

@@ -49,17 +49,18 @@ Script = Mapping[tuple[int, int], Sequence[Act]]
 
 
 class ScriptedProvider:
-    """Answers by its script; calls can be held at a gate."""
+    """Answers by its script; calls can be held at a gate, which is closed from the start with `held`."""
 
     capabilities = Capabilities(name="offline", aspect_ratios=("16:9", "1:1"), max_references=14)
     model = None
 
-    def __init__(self, script: Script | None = None) -> None:
+    def __init__(self, script: Script | None = None, *, held: bool = False) -> None:
         self.script = dict(script or {})
         self.calls: Counter[tuple[int, int]] = Counter()
         self.quota_until = datetime.now(UTC) + timedelta(hours=3)
         self.gate = asyncio.Event()
-        self.gate.set()
+        if not held:
+            self.gate.set()
         self.under_way = 0
         self._moved = asyncio.Condition()
         self._used: defaultdict[tuple[int, int], int] = defaultdict(int)

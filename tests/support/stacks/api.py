@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import httpx
 import uvicorn
+from starlette.types import ASGIApp
 from temporalio.client import Client as TemporalClient
 
 from darkroom.api.app import make_app
+from darkroom.api.public_urls import PublicUrls
 from darkroom.api.server import listening
 from darkroom.api.services import Services, put_together
 from darkroom.bootstrap import Parts, open_parts
@@ -50,6 +52,11 @@ class ApiStack:
     provider: ScriptedProvider
     temporal: TemporalClient
     jobs: list[UUID] = field(default_factory=list)
+
+    @property
+    def urls(self) -> PublicUrls:
+        """The URLs in answers to who comes without a prefix."""
+        return PublicUrls("", self.services.addresses)
 
     async def order(self, *quantities: int, **more: Any) -> UUID:
         """Order a stage per quantity."""
@@ -170,9 +177,21 @@ async def parsed(lines: AsyncIterator[str]) -> AsyncIterator[Event]:
 
 @asynccontextmanager
 async def serving(services: Services) -> AsyncIterator[str]:
-    """The application on a free port of this machine; gives its address."""
+    """The API on a free port of this machine; gives its address."""
+    async with serving_app(make_app(services)) as url:
+        try:
+            yield url
+        finally:
+            await services.feeds.close()
+
+
+@asynccontextmanager
+async def serving_app(
+    app: ASGIApp, *, root_path: str = "", lifespan: Literal["on", "off"] = "on"
+) -> AsyncIterator[str]:
+    """Any application on a free port of this machine; gives its address."""
     with listening(HOST, 0) as sock:
-        config = uvicorn.Config(make_app(services), log_config=None, access_log=False, lifespan="on")
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan=lifespan, root_path=root_path)
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # pytest's own stay
         task = asyncio.create_task(server.serve([sock]))
@@ -181,10 +200,12 @@ async def serving(services: Services) -> AsyncIterator[str]:
             return server.started or task.done()
 
         await until(started, "the API to listen")
-        yield f"http://{HOST}:{sock.getsockname()[1]}"
-        await services.feeds.close()
-        server.should_exit = True
-        await asyncio.wait_for(task, 10)
+        assert server.started, "the application did not start"
+        try:
+            yield f"http://{HOST}:{sock.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await asyncio.wait_for(task, 10)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """One Darkroom on a time-skipping server: real records and files, a scripted provider."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +22,13 @@ from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
 from darkroom.webhooks.egress_policy import Resolver
 from tests.support.fakes.scripted import ScriptedProvider
+from tests.support.until import until
 from worker import running_workers
 from workflows.pipeline_job import PipelineJobWorkflow
 
 OPENING_BALANCE = 100_000
 PRICE = 20
+PATIENCE = 20.0
 
 
 @dataclass
@@ -47,6 +50,13 @@ class WorkflowStack:
         self.jobs.append(job_id)
         return job_id
 
+    async def held(self, *quantities: int, calls: int, **extra: Any) -> UUID:
+        """Submit an order whose calls the provider holds, and wait until so many have begun."""
+        self.provider.gate.clear()
+        job_id = await self.order(*quantities, **extra)
+        await self.provider.until_calls(calls)
+        return job_id
+
     def handle(self, job_id: UUID) -> WorkflowHandle[PipelineJobWorkflow, Receipt]:
         """The job's workflow."""
         return self.temporal.get_workflow_handle_for(PipelineJobWorkflow.run, job_workflow_id(job_id))
@@ -54,6 +64,30 @@ class WorkflowStack:
     async def row(self, job_id: UUID) -> JobRow:
         """The job's row."""
         return await self.client.job(job_id)
+
+    async def until_row(self, job_id: UUID, condition: Callable[[JobRow], bool], what: str) -> None:
+        """Wait until the job's row is so."""
+
+        async def so() -> bool:
+            return condition(await self.row(job_id))
+
+        await until(so, what)
+
+    async def until_paused(self, job_id: UUID) -> None:
+        """Wait until the job's row says that it is paused."""
+        await self.until_row(job_id, lambda row: row.paused, "the pause on the row")
+
+    async def until_cancelling(self, job_id: UUID) -> None:
+        """Wait until the job's row says that it is to be cancelled: from then on no call begins."""
+        await self.until_row(job_id, lambda row: row.cancel_requested, "the flag on the row")
+
+    async def end_of(self, job_id: UUID) -> Receipt:
+        """Let go of what is held, and give the receipt of the run, which must end long before the test's time limit."""
+        self.provider.gate.set()
+        try:
+            return await asyncio.wait_for(self.client.result(job_id), PATIENCE)
+        except TimeoutError:
+            raise AssertionError(f"the job did not end within {PATIENCE} s") from None
 
     async def balance(self) -> int:
         """The user's credits."""

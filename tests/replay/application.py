@@ -1,0 +1,161 @@
+"""What the scenarios and the replay use of the application and of the tests' stack, named in this one place."""
+
+import importlib
+import pkgutil
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import workflows
+from darkroom.domain.batches import BatchInput, NextOrdinalsInput, SetControlInput
+from darkroom.domain.errors import StorageRefused
+from darkroom.domain.images import AttachInput, CreditInput, GenerateInput, ImageRequest, ProviderAnswer, UploadInput
+from darkroom.domain.jobs import Control, JobInput, NewJob, StartRun
+from darkroom.domain.names import (
+    LOCAL_USER,
+    SearchAttribute,
+    TaskQueue,
+    batch_workflow_id,
+    job_workflow_id,
+    staging_prefix,
+    webhook_workflow_id,
+)
+from darkroom.domain.progress import JobStatus
+from darkroom.domain.storybook import Book
+from darkroom.domain.webhooks import WebhookInput
+from darkroom.records.sqlite import SqliteRecords
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.programs import temporal_binary
+from tests.support.records.tables import SqliteTables
+from tests.support.stacks.watching import (
+    Between,
+    events,
+    heard,
+    until_batches_ended,
+    until_heard,
+    without_time_skipping,
+)
+from tests.support.stacks.workflow import WorkflowStack, running_stack
+from tests.support.until import until
+from tests.support.webhooks.receiver import Receiver
+
+__all__ = [
+    "LOCAL_USER",
+    "Act",
+    "AttachInput",
+    "BatchInput",
+    "Between",
+    "Book",
+    "Control",
+    "CreditInput",
+    "GenerateInput",
+    "ImageRequest",
+    "JobInput",
+    "JobStatus",
+    "NewJob",
+    "NextOrdinalsInput",
+    "ProviderAnswer",
+    "Receiver",
+    "ScriptedProvider",
+    "SearchAttribute",
+    "SetControlInput",
+    "StartRun",
+    "StorageRefused",
+    "TaskQueue",
+    "UploadInput",
+    "WebhookInput",
+    "WorkflowStack",
+    "batch_workflow_id",
+    "events",
+    "heard",
+    "job_workflow_id",
+    "running_stack",
+    "staging_prefix",
+    "temporal_binary",
+    "until",
+    "until_batches_ended",
+    "until_heard",
+    "webhook_workflow_id",
+    "without_time_skipping",
+]  # fmt: skip
+
+PROVIDER_ATTEMPTS = "worker.PROVIDER_ATTEMPTS"
+"""The attempt after which a provider is given up; twenty take a quarter of an hour to record."""
+
+FOLDER = Path(workflows.__file__).parent
+
+
+def workflow_classes(folder: Path = FOLDER) -> list[type]:
+    """Every workflow that is defined in a module of the folder, which is the package `workflows` or stands for it."""
+    names = sorted(found.name for found in pkgutil.walk_packages([str(folder)], f"{folder.name}."))
+    return [
+        found
+        for module in map(importlib.import_module, names)
+        for found in vars(module).values()
+        if isinstance(found, type)
+        and found.__module__ == module.__name__
+        and "__temporal_workflow_definition" in vars(found)
+    ]
+
+
+async def plant(stack: WorkflowStack, statement: str, **values: object) -> None:
+    """Change the records behind everybody's back."""
+    records = stack.parts.records
+    assert isinstance(records, SqliteRecords)
+    await SqliteTables(records).plant(statement, **values)
+
+
+async def until_paused(stack: WorkflowStack, job_id: UUID) -> None:
+    """Wait for a pause on the job's row."""
+
+    async def paused() -> bool:
+        return (await stack.row(job_id)).paused
+
+    await until(paused, "the pause on the row")
+
+
+async def until_completed(stack: WorkflowStack, job_id: UUID, number: int) -> None:
+    """Wait until so many images are on the job's row."""
+
+    async def completed() -> bool:
+        return (await stack.row(job_id)).completed_images >= number
+
+    await until(completed, f"{number} images on the row", 60)
+
+
+async def until_staged(stack: WorkflowStack, job_id: UUID, number: int) -> None:
+    """Wait until so many images of the job are in staging."""
+
+    async def staged() -> bool:
+        return len(await stack.parts.storage.keys(staging_prefix(job_id))) >= number
+
+    await until(staged, f"{number} images in staging")
+
+
+async def stored(stack: WorkflowStack, document: dict[str, object]) -> UUID:
+    """A pending job that no workflow has been started for, as a front end inserts it."""
+    job_id = uuid4()
+    new = NewJob.model_validate(
+        {
+            "job_id": job_id,
+            "job_type": "pipeline_stage",
+            "user_id": stack.user_id,
+            "production_id": None,
+            "document": document,
+            "total_images": 2,
+            "priority": 3,
+        }
+    )
+    assert await stack.parts.records.create_job(new)
+    return job_id
+
+
+class Always(ScriptedProvider):
+    """Does the same with every call, until told otherwise."""
+
+    def __init__(self, act: Act) -> None:
+        super().__init__()
+        self.act = act
+
+    async def generate(self, request: ImageRequest) -> ProviderAnswer:
+        self.script[(request.stage_index, request.ordinal)] = [self.act] * 99
+        return await super().generate(request)

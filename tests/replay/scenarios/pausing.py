@@ -1,0 +1,106 @@
+"""Pauses by the user."""
+
+from tests.replay.application import (
+    Act,
+    Between,
+    GenerateInput,
+    NextOrdinalsInput,
+    ScriptedProvider,
+    StartRun,
+    plant,
+    until_batches_ended,
+    until_completed,
+    until_heard,
+    until_paused,
+)
+from tests.replay.server import Server
+
+
+async def paused(server: Server) -> None:
+    """Paused with calls in progress, resumed, delivered."""
+    async with server.stack() as stack:
+        stack.provider.gate.clear()
+        job_id = await stack.order(5)
+        await stack.provider.until_calls(2)
+        await stack.client.pause(job_id, "lunch")
+        await until_paused(stack, job_id)
+        stack.provider.gate.set()
+        await until_completed(stack, job_id, 2)
+        await stack.client.resume(job_id)
+        await stack.client.result(job_id)
+
+
+async def paused_in_back_off(server: Server) -> None:
+    """Paused while one call waits for its next attempt: the server drops it at once."""
+    async with server.stack(ScriptedProvider({(0, 0): [Act.FAULT] * 4})) as stack:
+        job_id = await stack.order(2, 2)
+        await stack.provider.until_calls(3)
+        await stack.client.pause(job_id)
+        await until_batches_ended(stack, job_id, 1)
+        await stack.client.resume(job_id)
+        await stack.client.result(job_id)
+
+
+async def paused_while_a_round_asks(server: Server) -> None:
+    """The pause comes while the round asks for its ordinals, which it then does not use."""
+    asking = Between("next_ordinals")
+    async with server.stack(interceptors=[asking]) as stack:
+
+        async def pause(asked: NextOrdinalsInput) -> None:
+            await stack.client.pause(asked.job_id)
+            await until_heard(stack, asked.job_id, "set_control", 1)
+
+        asking.before = pause
+        job_id = await stack.order(2, max_top_ups=0)
+        await until_heard(stack, job_id, "next_ordinals", 1)
+        await stack.client.resume(job_id)
+        await stack.client.result(job_id)
+
+
+async def paused_and_resumed_while_a_round_asks(server: Server) -> None:
+    """The pause and its end come while the round asks for its ordinals."""
+    asking = Between("next_ordinals")
+    async with server.stack(interceptors=[asking]) as stack:
+
+        async def pause_and_resume(asked: NextOrdinalsInput) -> None:
+            await stack.client.pause(asked.job_id)
+            await until_heard(stack, asked.job_id, "set_control", 1)
+            await stack.client.resume(asked.job_id)
+            await until_heard(stack, asked.job_id, "set_control", 2)
+
+        asking.before = pause_and_resume
+        await stack.client.result(await stack.order(2, max_top_ups=0))
+
+
+async def paused_before_it_opened(server: Server) -> None:
+    """The signal is there before the job is open: nothing begins before the row says so."""
+    opening = Between("open_job")
+    async with server.stack(interceptors=[opening]) as stack:
+
+        async def pause(started: StartRun) -> None:
+            await stack.handle(started.job_id).signal("pause")
+
+        opening.before = pause
+        job_id = await stack.order(2, 1)
+        await until_heard(stack, job_id, "set_control", 1)
+        await stack.client.resume(job_id)
+        await stack.client.result(job_id)
+
+
+async def held(server: Server) -> None:
+    """The row says paused before the signal is there: the call is not begun, and asked for again a second later."""
+    generating = Between("generate")
+    async with server.stack(interceptors=[generating], stage_concurrency=1) as stack:
+
+        async def pause_on_the_row(image: GenerateInput) -> None:
+            await plant(
+                stack, "update quel_production_jobs set paused = 1 where job_id = :id", id=str(image.key.job_id)
+            )
+
+        async def lift_it(image: GenerateInput) -> None:
+            await plant(
+                stack, "update quel_production_jobs set paused = 0 where job_id = :id", id=str(image.key.job_id)
+            )
+
+        generating.before, generating.after = pause_on_the_row, lift_it
+        await stack.client.result(await stack.order(2))
