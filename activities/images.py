@@ -37,8 +37,8 @@ log = structlog.get_logger(__name__)
 
 STAGED_PAGE = 100
 MOST_UNSETTLED = 1_000
-LOOK_EVERY = 0.1
-"""Seconds between looks whether the last pictures are settled, while the worker stops."""
+CHECK_EVERY = 0.1
+"""Seconds between checks whether the last pictures are settled, while the worker stops."""
 
 
 class DeliveryRecords(ImageRecords, MoneyRecords, Protocol):
@@ -74,10 +74,10 @@ class ImageActivities:
         try:
             async with asyncio.timeout(patience):
                 while waiting := [key for key in waiting if await self._storage.exists(key)]:  # noqa: ASYNC110
-                    await asyncio.sleep(LOOK_EVERY)  # another process may settle them; only looking tells
+                    await asyncio.sleep(CHECK_EVERY)  # another process may settle them; it does not say so
         except TimeoutError:
             # A job that was paused, cancelled or moved elsewhere; its next run finds them in staging.
-            log.info("left pictures in staging", pictures=len(waiting))
+            log.info("pictures left in staging", pictures=len(waiting))
 
     @activity.defn
     @at_the_edge
@@ -147,7 +147,7 @@ class ImageActivities:
         for ordinal, attach_id in delivered:
             if ordinal == key.ordinal:
                 return UploadResult(outcome=Outcome.DELIVERED, attach_id=attach_id)
-        return await self._missed(image, "its staged bytes are gone")
+        return await self._missed(image, "its staged file is missing")
 
     async def _missed(self, image: UploadInput, reason: str) -> UploadResult:
         if image.call_id is not None:

@@ -58,7 +58,7 @@ class Materials:
         for reference in stage.references:
             picture = await self._picture(reference.attach_id)
             if picture is None:
-                return Material(stage=stage, lost=f"the file of reference {reference.attach_id} is gone")
+                return Material(stage=stage, lost=f"the file of reference {reference.attach_id} is missing")
             pictures.append(picture)
         return Material(stage=stage, references=tuple(pictures))
 

@@ -38,7 +38,7 @@ class RowRefresher:
         try:
             await self._records.refresh(job_id)
         except RecordsUnavailable as error:
-            log.warning("job row trails", job_id=str(job_id), reason=str(error))
+            log.warning("job row not updated, will retry", job_id=str(job_id), reason=str(error))
             self.due(job_id)
 
     async def close(self) -> None:

@@ -67,9 +67,9 @@ class Demo:
         return Frame(stage, ordinal, self.labels[stage], picture, reason)
 
 
-async def prepare(parts: Parts, wanted: DemoOrder) -> Demo:
+async def prepare(parts: Parts, order: DemoOrder) -> Demo:
     """The order, with what it needs stored first."""
-    return await (_storybook(parts) if wanted is DemoOrder.STORYBOOK else _stages(parts))
+    return await (_storybook(parts) if order is DemoOrder.STORYBOOK else _stages(parts))
 
 
 async def _stages(parts: Parts) -> Demo:

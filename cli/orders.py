@@ -30,7 +30,7 @@ _REFERENCES = Annotated[
         "--reference",
         "-r",
         metavar="[STAGE=]FILE",
-        help="A picture (PNG, JPEG, WebP, at most 20 MB) to draw after, for one stage or for all. Repeatable.",
+        help="A reference picture (PNG, JPEG or WebP, at most 20 MB), for one stage or for all. Repeatable.",
         show_default=False,
     ),
 ]
@@ -39,11 +39,11 @@ _JOB_ID = Annotated[
     typer.Option(
         "--job-id",
         metavar="UUID",
-        help="The job's id. Submitting the same id again finds the job instead of ordering twice.",
+        help="The job's id. Submitting the same id again returns the existing job instead of ordering twice.",
         show_default=False,
     ),
 ]
-_ANONYMOUS = Annotated[bool, typer.Option("--anonymous", help="Order for nobody: nothing is charged.")]
+_ANONYMOUS = Annotated[bool, typer.Option("--anonymous", help="Order without a user: nothing is charged.")]
 
 
 def submit(
@@ -55,28 +55,27 @@ def submit(
     watch: arguments.Watch = False,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Order pictures: check FILE, store it as a job and start it.
+    """Order pictures: validate FILE, store it as a job and start it.
 
-    Everything is checked before anything is written: a rejected order leaves nothing behind, and so does
-    a server that is not there. The job is the user's whom `userId` in the document names, else the local
-    user's.
+    Nothing is written if the order is rejected or no Temporal server answers. The job belongs to the user
+    that `userId` in the document names, otherwise to the local user.
     """
     output = Output(as_json=as_json)
     settings = opened_settings()
-    wanted = arguments.uuid("--job-id", job_id) if job_id is not None else None
+    chosen_id = arguments.uuid("--job-id", job_id) if job_id is not None else None
     document = read_document(file)
     user = _payer(settings, document, anonymous=anonymous)
     files = [read_reference(given) for given in reference or ()]
-    raise typer.Exit(run(_submit(settings, document, wanted, user, files, watch=watch, output=output)))
+    raise typer.Exit(run(_submit(settings, document, chosen_id, user, files, watch=watch, output=output)))
 
 
 def _payer(settings: Settings, document: Any, *, anonymous: bool) -> UUID | None:
     named = owner_of(document)
     if anonymous and named is not None:
-        raise OrderRejected("user_id", f"the order names {named}, and --anonymous says nobody")
+        raise OrderRejected("user_id", f"the order names {named}; remove it, or order without --anonymous")
     payer = None if anonymous else named or settings.local_user
     if payer is None and not anonymous:
-        raise OrderRejected("user_id", "is missing: name who pays (userId), or give --anonymous")
+        raise OrderRejected("user_id", "is missing: set userId to the user who pays, or order with --anonymous")
     return payer
 
 
@@ -105,14 +104,14 @@ async def _submit(
             output.say(f"warning: {warning}", style="quiet")
         if taken.found:
             output.say(
-                f"job {taken.job_id} is there already, {plural(taken.total_images, 'picture')}; the order was not read"
+                f"job {taken.job_id} already exists, {plural(taken.total_images, 'picture')}; the order was not read"
             )
         else:
             output.say(f"job {taken.job_id} started, {plural(taken.total_images, 'picture')}")
         submitted: dict[str, JsonValue] = as_value(taken)
         if watch:
             return await watch_to_end(parts, client, temporal, await client.job(taken.job_id), output, also=submitted)
-        output.say(f"follow it: {command(f'watch {taken.job_id}')}", style="quiet")
+        output.say(f"follow it with: {command(f'watch {taken.job_id}')}", style="quiet")
         output.result(submitted)
         return Status.DONE
 
@@ -127,6 +126,6 @@ async def _find(parts: Parts, job_id: UUID | None) -> JobRow | None:
 async def _check(parts: Parts, document: Any, user: UUID | None, references: Sequence[NewUpload]) -> CheckedOrder:
     if has_records(parts.settings):
         return await parts.client(None).check(document, user, references)
-    # Looking into records that are not there would create them.
+    # Opening records that do not exist would create them.
     async with imagined_parts(parts.settings) as imagined:
         return await imagined.client(None).check(document, user, references)

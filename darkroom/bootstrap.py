@@ -153,12 +153,12 @@ async def _examine_supabase(url: str, secret: SecretStr, settings: Settings) -> 
     try:
         findings = await check_project(supabase, secret.get_secret_value())
         if any(finding.state is State.WRONG for finding in findings[:2]):
-            return [*findings, Finding.unknown("bucket", "Supabase does not answer, or refuses the key")]
+            return [*findings, Finding.unknown("bucket", "Supabase does not answer, or rejects the key")]
         storage = SupabaseStorage(supabase, settings.supabase_bucket)
         place = f"bucket {settings.supabase_bucket}"
         written = await check_writable(storage, "bucket", place)
         if written.state is State.GOOD and await storage.ensure_bucket():
-            written = Finding.wrong("bucket", f"{place} is public", "make it private: addresses are signed anyway")
+            written = Finding.wrong("bucket", f"{place} is public", "make it private: Darkroom uses signed URLs")
         return [*findings, written]
     finally:
         await supabase.close()

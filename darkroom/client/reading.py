@@ -53,10 +53,10 @@ class Reading:
     async def receipt(self, job_id: UUID) -> Receipt:
         row = await self.job(job_id)
         if not row.status.ended:
-            raise NotPossibleNow(f"job {job_id} is {row.status}: its receipt comes when it has ended")
+            raise NotPossibleNow(f"job {job_id} is {row.status}: its receipt is available when it ends")
         found = await self._records.receipt(job_id)
         if found is None:
-            raise NotPossibleNow(f"job {job_id} was {row.status} before it began: it has no receipt")
+            raise NotPossibleNow(f"job {job_id} was {row.status} before it started: it has no receipt")
         return found
 
     async def images(self, job_id: UUID) -> tuple[DeliveredImage, ...]:

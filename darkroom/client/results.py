@@ -33,7 +33,7 @@ class CheckedOrder(Value):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is odd about the document, though it can be delivered."""
-        return tuple(f"{key}: is not a known key, ignored" for key in self.unknown_keys)
+        return tuple(f"{key}: unknown key, ignored" for key in self.unknown_keys)
 
 
 class Submitted(Value):

@@ -43,9 +43,9 @@ class Steering:
             return _result(await self._reading.job(job_id), success=True, message="Job cancelled successfully")
         row = await self._reading.job(job_id)
         if row.status.ended:
-            return _result(row, success=False, message=f"Job is {row.status} already")
+            return _result(row, success=False, message=f"Job is already {row.status}")
         if (await self._reading.progress(job_id)).progress.cancel_requested:
-            return _result(row, success=False, message="Job is being cancelled already")
+            return _result(row, success=False, message="Job is already being cancelled")
         if not await self._signal(row, PipelineJob.cancel, CancelRequest(reason=reason)):
             return _result(await self._reading.job(job_id), success=False, message="Job has just ended")
         return _result(row, success=True, message="Job cancelled successfully")
@@ -53,9 +53,9 @@ class Steering:
     async def pause(self, job_id: UUID, reason: str | None) -> ControlResult:
         row = await self._reading.job(job_id)
         if row.status.ended:
-            return _result(row, success=False, message=f"Job is {row.status} already")
+            return _result(row, success=False, message=f"Job is already {row.status}")
         if (await self._reading.progress(job_id)).progress.paused:
-            return _result(row, success=False, message="Job is paused already")
+            return _result(row, success=False, message="Job is already paused")
         sent = await self._signal(row, PipelineJob.pause, PauseRequest(reason=reason))
         return _result(row, success=sent, message="Job paused" if sent else "Job has just ended")
 
@@ -81,7 +81,7 @@ class Steering:
             # The row is closed a moment before the workflow that closed it, and opened a moment after another
             # restart has started one.
             if not row.status.ended or monotonic() > deadline:
-                raise NotPossibleNow(f"job {job_id} is still {row.status}; cancel it first, or wait for its end")
+                raise NotPossibleNow(f"job {job_id} is still {row.status}; cancel it first, or wait until it ends")
             await asyncio.sleep(0.1)
 
     async def _announce_unopened(self, job_id: UUID) -> None:

@@ -56,12 +56,12 @@ def next_ordinals(highest_attempted: int | None, decided: Collection[int], limit
     refused); unattempted ones are among them, because a crash, a pause or a cancel leaves them. Then
     new ones above it. So an ordinal is never used twice for two pictures, and none is skipped.
     """
-    wanted = max(0, min(limit, page))
+    count = max(0, min(limit, page))
     done = decided if isinstance(decided, set | frozenset) else set(decided)
     found: list[int] = []
     ordinal = 0
     top = -1 if highest_attempted is None else highest_attempted
-    while len(found) < wanted:
+    while len(found) < count:
         if ordinal > top or ordinal not in done:
             found.append(ordinal)
         ordinal += 1

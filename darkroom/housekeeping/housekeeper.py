@@ -1,4 +1,4 @@
-"""What crashes and terminated workflows leave behind, found and mended."""
+"""Finds and repairs what crashes and terminated workflows leave behind."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ class HousekeepingRecords(JobRecords, MoneyRecords, WebhookRecords, LeftoverReco
 
 
 class Housekeeper:
-    """Looks after jobs that nobody looks after any more; safe at any time, and from several processes."""
+    """Repairs jobs that no workflow handles any more; safe at any time, and from several processes."""
 
     def __init__(self, records: HousekeepingRecords, storage: Storage, client: Client) -> None:
         self._records = records
@@ -49,10 +49,10 @@ class Housekeeper:
         self._client = client
 
     async def tidy(self) -> Tidied:
-        """Mend what can be mended, and say what was found.
+        """Repair what can be repaired, and report the rest.
 
         Raises:
-            RecordsUnavailable: and the like; a later look finds the rest.
+            RecordsUnavailable: and the like; the next run finds the rest.
         """
         failed = await self._fail_abandoned_jobs()
         holds = await self._records.release_ended_holds()
@@ -69,14 +69,14 @@ class Housekeeper:
         failed = 0
         for listed in await self._records.unfinished_jobs():
             ended = await self._ended_from_outside(listed)
-            # Looked at again: most workflows that have ended meanwhile closed their job before.
+            # Read again: most workflows that have ended meanwhile closed their job before.
             job = await self._records.job(listed.job_id) if ended else None
             if ended is None or job is None or job.status.ended:
                 continue
-            told = _ENDED_FROM_OUTSIDE[ended.status] if ended.status else "its workflow has ended"
-            reason = f"{told}; `darkroom restart {job.job_id}` makes what is missing"
+            cause = _ENDED_FROM_OUTSIDE[ended.status] if ended.status else "its workflow has ended"
+            reason = f"{cause}; `darkroom restart {job.job_id}` makes what is missing"
             if await self._fail(job, ended, reason):
-                log.warning("job marked failed", job_id=str(job.job_id), reason=told)
+                log.warning("job marked failed", job_id=str(job.job_id), reason=cause)
                 failed += 1
         return failed
 

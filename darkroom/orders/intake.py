@@ -58,7 +58,7 @@ class Intake:
         """The order of a document, for the user who pays.
 
         Args:
-            document: as it came.
+            document: as it was sent.
             user_id: who pays; None for an anonymous, free job.
             job_type: the row's column, when there is one.
             production_id: the row's column, when there is one; it wins over the document's.
@@ -71,7 +71,9 @@ class Intake:
         # A large document takes a second to read, in which this process serves others.
         read = await asyncio.to_thread(read_order, document, job_type=job_type, limits=self._limits)
         if read.order.user_id is not None and read.order.user_id != user_id:
-            raise OrderRejected("user_id", f"{read.order.user_id} is not {user_id or 'nobody'}, who pays for the job")
+            raise OrderRejected(
+                "user_id", f"{read.order.user_id} is not the user who pays for the job ({user_id or 'none'})"
+            )
         production_id = production_id or read.order.production_id
         order = read.order.model_copy(update={"user_id": user_id, "production_id": production_id})
         check_providers(order, self._providers, self._default)
@@ -94,7 +96,7 @@ class Intake:
         )
 
     async def webhook_of(self, document: object) -> str | None:
-        """Where the end of an order that was rejected can be told; None when it names no place, or a refused one."""
+        """The webhook URL of an order that was rejected; None when it has none, or one that is not allowed."""
         try:
             url = webhook_of(document)
             if url is not None:
@@ -120,7 +122,7 @@ class Intake:
             return
         production = await self._records.production_owner(order.production_id)
         if production is not None and production.user_id not in (None, order.user_id):
-            raise OrderRejected("production_id", f"{order.production_id} belongs to another user; name one of yours")
+            raise OrderRejected("production_id", f"{order.production_id} belongs to another user; use one of your own")
 
     async def _check_book(self, order: Order) -> None:
         """A book's row gets the cover and the summary, so it must be there, and not somebody else's."""
@@ -128,6 +130,6 @@ class Intake:
             return
         book = await self._records.book(order.book_id)
         if book is None:
-            raise OrderRejected("book_id", f"{order.book_id} does not exist; leave it out to order pages alone")
+            raise OrderRejected("book_id", f"{order.book_id} does not exist; leave it out to order the pages alone")
         if book.user_id not in (None, order.user_id):
-            raise OrderRejected("book_id", f"{order.book_id} belongs to another user; name one of yours")
+            raise OrderRejected("book_id", f"{order.book_id} belongs to another user; use one of your own")

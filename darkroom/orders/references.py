@@ -42,7 +42,7 @@ class Uploads:
         """The bytes as an upload; nothing is stored yet.
 
         Raises:
-            OrderRejected: they are too many, or not a picture.
+            OrderRejected: too many bytes, or not a picture.
         """
         if len(data) > LARGEST_UPLOAD:
             raise OrderRejected("reference", f"{name} has {len(data):,} bytes, above the maximum of {LARGEST_UPLOAD:,}")
@@ -107,7 +107,7 @@ def _places(content: dict[str, Any], upload: NewUpload) -> list[tuple[dict[str, 
             raise OrderRejected("reference", f"{upload.name}: the order has no stage {upload.stage_index}")
         return [(part, "individual_image_attach_ids") for part in chosen]
     if "merged_images" in content:
-        raise OrderRejected("reference", f"{upload.name}: a simple_portrait order names its pictures in mergedImages")
+        raise OrderRejected("reference", f"{upload.name}: a simple_portrait order takes its pictures from mergedImages")
     if upload.stage_index not in (None, 0):
         raise OrderRejected("reference", f"{upload.name}: the order has no stage {upload.stage_index}")
     return [(content, "uploaded_attach_ids")]

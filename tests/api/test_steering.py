@@ -84,7 +84,7 @@ async def test_a_cancel_answers_at_once_while_calls_are_under_way_and_twice_chan
     assert late.json() == {
         **expected,
         "success": False,
-        "message": "Job is cancelled already",
+        "message": "Job is already cancelled",
         "status": "cancelled",
         "completed_images": 2,
         "total_images": 4,

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.cli.test_stack import STARTER, environment, first_document, free_port, ports_of_its_own
+from tests.cli.test_stack import STARTER, environment, first_document, ports_of_its_own
+from tests.support.ports import free_port
 from tests.support.until import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -91,13 +92,13 @@ def start(stack: Stack) -> Iterator[Start]:
         port = free_port()
         process = subprocess.Popen(
             [sys.executable, str(EXAMPLES / example)],
-            env={**stack.environment, "PORT": port, **settings},
+            env={**stack.environment, "PORT": str(port), **settings},
             cwd=Path(stack.environment["DARKROOM_HOME"]).parent,
             stdout=subprocess.PIPE,
             text=True,
         )
         started.append(process)
-        return process, int(port)
+        return process, port
 
     yield begin
     for process in started:

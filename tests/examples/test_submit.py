@@ -12,7 +12,7 @@ from PIL import Image
 from darkroom.domain.names import LOCAL_USER
 from darkroom.records.sqlite import SqliteRecords
 from tests.cli.test_stack import STARTER, environment, first_document, ports_of_its_own
-from tests.support.stacks.process import ROOT
+from tests.support.commands import ROOT
 
 SUBMIT = ROOT / "examples" / "submit.py"
 

@@ -46,12 +46,12 @@ test("every end has its words", () => {
 test("a pause says why, once", () => {
   assert.equal(standsNow(job({ paused: true, pause_reason: "paused by the user" })), "Paused by the user");
   assert.equal(standsNow(job({ paused: true, pause_reason: "the daily quota is spent" })), "Paused: the daily quota is spent");
-  assert.equal(standsNow(job({ paused: true })), "Paused: until it is resumed");
+  assert.equal(standsNow(job({ paused: true })), "Paused: until resumed");
 });
 
-test("a cancel that is under way is said before a pause", () => {
+test("a cancel in progress is said before a pause", () => {
   const both = job({ paused: true, pause_reason: "paused by the user", cancel_requested: true });
-  assert.equal(standsNow(both), "Being cancelled: calls under way are finished");
+  assert.equal(standsNow(both), "Cancelling: waiting for calls in progress");
   assert.equal(standing(both), "being cancelled");
 });
 
@@ -60,7 +60,7 @@ test("a list says it in a word or two", () => {
   assert.equal(standing(job()), "running");
   assert.equal(standing(job({ paused: true })), "paused");
   assert.equal(standing(job({ status: "completed", completed_images: 147 })), "3 missing");
-  assert.equal(sentence(job({ status: "pending" })), "waits to be started");
+  assert.equal(sentence(job({ status: "pending" })), "waiting to start");
 });
 
 test("screen readers hear numbers while it runs, and how it stands when that changes", () => {

@@ -104,7 +104,7 @@ async def test_a_restarted_job_is_followed_from_its_new_run(skipping_client: Tem
         await records.create_job(new)
         assert (await client.cancel(new.job_id)).status is JobStatus.CANCELLED
         assert (await followed(client, new.job_id))[0].progress.status is JobStatus.CANCELLED
-        with pytest.raises(NotPossibleNow, match="before it began"):
+        with pytest.raises(NotPossibleNow, match="before it started"):
             await client.receipt(new.job_id)
         assert (await client.restart(new.job_id)).success
         # No worker runs yet, so the row still says `cancelled`.

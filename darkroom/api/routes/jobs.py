@@ -153,11 +153,11 @@ async def receipt(job_id: JobId, caller: SignedIn, use: Use) -> Receipt:
     snapshot = await use.snapshot(job_id, caller)
     if not snapshot.progress.status.ended:
         raise Problem(
-            409, f"job {job_id} is {snapshot.progress.status}: its receipt comes when it has ended", retryable=True
+            409, f"job {job_id} is {snapshot.progress.status}: its receipt is available when it ends", retryable=True
         )
     found = await use.parts.records.receipt(job_id)
     if found is None:
-        raise Problem(409, f"job {job_id} was {snapshot.progress.status} before it began: it has no receipt")
+        raise Problem(409, f"job {job_id} was {snapshot.progress.status} before it started: it has no receipt")
     return found
 
 

@@ -44,10 +44,10 @@ export function standing(job) {
 /** How a job stands or ended, as the server says it (`darkroom/domain/sentences.py`). */
 export function sentence(job) {
   const missing = job.total_images - job.completed_images;
-  if (job.status === "pending") return "waits to be started";
+  if (job.status === "pending") return "waiting to start";
   if (job.status === "processing") {
-    if (job.cancel_requested) return "being cancelled: calls under way are finished";
-    return job.paused ? `paused: ${job.pause_reason || "until it is resumed"}` : "running";
+    if (job.cancel_requested) return "cancelling: waiting for calls in progress";
+    return job.paused ? `paused: ${job.pause_reason || "until resumed"}` : "running";
   }
   if (job.status === "completed" && missing) return `completed, ${number(missing)} missing`;
   if (job.status === "failed") return `failed: ${job.error_message || "nothing was delivered"}`;
