@@ -1,5 +1,8 @@
 """The one client for Supabase: records and pictures go through the same connections."""
 
+import ssl
+from functools import cache
+
 import httpx
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
@@ -29,8 +32,14 @@ async def open_supabase(url: str, service_role_key: str, timeouts: httpx.Timeout
     HTTP/1.1, because over HTTP/2 a connection that the server recycles fails calls that it has committed;
     no retries of the client's own, because Temporal retries and shows each one.
     """
-    http = httpx.AsyncClient(http2=False, timeout=timeouts, limits=CONNECTIONS, follow_redirects=False)
+    http = httpx.AsyncClient(verify=_trust(), http2=False, timeout=timeouts, limits=CONNECTIONS, follow_redirects=False)
     options = AsyncClientOptions(
         httpx_client=http, auto_refresh_token=False, persist_session=False, postgrest_client_retry=False
     )
     return Supabase(await acreate_client(url, service_role_key, options), http, url)
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """Whose certificates are believed: read once a process, because it takes tens of milliseconds."""
+    return httpx.create_ssl_context()

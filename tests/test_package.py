@@ -21,8 +21,7 @@ from darkroom._version import __version__
 from tests.support.ports import free_port
 from tests.support.programs import required, temporal_binary
 
-# One worker builds and installs for the whole file.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("package")]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 DECOYS = ("workflows", "activities", "api", "cli", "worker", "starter", "supabase", "tests")

@@ -1,7 +1,9 @@
 """How providers are reached over HTTP: one pool of connections a process, and settings that can belong to it."""
 
 import re
+import ssl
 from datetime import timedelta
+from functools import cache
 
 import httpx2
 
@@ -21,11 +23,18 @@ def open_client(max_concurrent: int, headers: dict[str, str] | None = None) -> h
     """
     connections = max_concurrent + SPARE_CONNECTIONS
     return httpx2.AsyncClient(
+        verify=_trust(),
         limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
         follow_redirects=False,
         timeout=None,
         headers=headers,
     )
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """Whose certificates are believed: read once a process, because it takes tens of milliseconds."""
+    return httpx2.create_ssl_context()
 
 
 def describe(error: Exception) -> str:

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http import HTTPStatus
 
 import httpx
@@ -31,7 +32,7 @@ class HttpSender:
     """
 
     def __init__(self, trust: ssl.SSLContext | None = None) -> None:
-        self._trust = trust or httpx.create_ssl_context()
+        self._trust = trust or _machines_trust()
 
     async def post(self, destination: Destination, headers: Mapping[str, str], body: bytes) -> int:
         """Post to the first of the addresses that a connection can be made to; the status, one of 200 to 299.
@@ -67,6 +68,12 @@ class HttpSender:
                 with suppress(httpx.ConnectError, httpx.ConnectTimeout):
                     return await _answer(client, request)
             return await _answer(client, last)
+
+
+@cache
+def _machines_trust() -> ssl.SSLContext:
+    """Whose certificates are believed: read once a process, because it takes tens of milliseconds."""
+    return httpx.create_ssl_context()
 
 
 def _request(

@@ -16,7 +16,7 @@ from temporalio.client import Client
 from darkroom.api.app import make_app
 from tests.support.stacks.api import ApiStack, running_api
 
-EXAMPLES = [1, pytest.param(40, marks=pytest.mark.slow)]
+EXAMPLES = [2, pytest.param(40, marks=pytest.mark.slow)]
 """Cases an operation beside those that cover each parameter's bounds."""
 
 CONFIGURATION = """

@@ -11,13 +11,13 @@ from darkroom.domain.names import batch_workflow_id, staging_key
 from darkroom.domain.progress import JobStatus
 from tests.support.stacks.adapters import EMBEDDED, SUPABASE
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
+from tests.support.stacks.worker_process import GATED
 from tests.support.until import until
 
 SECONDS_A_CALL = 4
 BACK_OFF = 30
 ENDED_WITHIN = BACK_OFF / 2
 """Seconds: a call under way takes 4; who waited for what is in a back-off would wait for 30."""
-GATED = ("-m", "tests.support.stacks.gated_worker")
 
 Record = Callable[[str, object], None]
 
@@ -113,7 +113,7 @@ async def test_a_worker_that_dies_during_the_drain_leaves_what_it_staged(
     records = darkroom.records
     records.watch_flags()
     settings = {"GATED_FILE": "gate", "GATED_HANGS": 4, "STAGE_CONCURRENCY": 12}
-    _open_gate(darkroom, 4)
+    darkroom.open_gate(4)
     await darkroom.worker.start(settings, program=GATED)
     job_id = await darkroom.order(12)
 
@@ -122,7 +122,7 @@ async def test_a_worker_that_dies_during_the_drain_leaves_what_it_staged(
 
     await until(all_begun, "twelve calls")
     for ordinal in range(4, 8):
-        _open_gate(darkroom, ordinal + 1)
+        darkroom.open_gate(ordinal + 1)
         await until(partial(darkroom.parts.storage.exists, staging_key(job_id, 0, ordinal)), "staged bytes")
     if killed == "before the cancel":
         await darkroom.worker.kill()
@@ -156,9 +156,3 @@ async def test_a_worker_that_dies_during_the_drain_leaves_what_it_staged(
 async def _children_are_told(darkroom: ProcessStack, job_id: UUID) -> bool:
     history = await darkroom.temporal.get_workflow_handle(batch_workflow_id(job_id, 0, 0, 0)).fetch_history()
     return any(event.HasField("activity_task_cancel_requested_event_attributes") for event in history.events)
-
-
-def _open_gate(darkroom: ProcessStack, below: int) -> None:
-    temporary = darkroom.home / "gate.new"
-    temporary.write_text(str(below), "utf-8")
-    temporary.replace(darkroom.home / "gate")

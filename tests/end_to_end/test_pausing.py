@@ -3,9 +3,9 @@
 import time
 
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
+from tests.support.stacks.worker_process import GATED
 from tests.support.until import until
 
-GATED = ("-m", "tests.support.stacks.gated_worker")
 BACK_OFF = 4
 
 

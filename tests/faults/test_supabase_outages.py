@@ -16,6 +16,7 @@ from darkroom.domain.receipts import Receipt
 from tests.support.records.reading import Image
 from tests.support.stacks.adapters import on_supabase
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
+from tests.support.stacks.worker_process import GATED
 from tests.support.supabase.local import LocalSupabase
 from tests.support.supabase.storage_faults import Faults
 from tests.support.until import until
@@ -23,7 +24,6 @@ from tests.support.until import until
 OUTAGE = 20.0
 """Seconds."""
 
-GATED = ("-m", "tests.support.stacks.gated_worker")
 CALLS = {"GATED_SECONDS": 0.5, "GATED_BACK_OFF": 1, "GATED_MISS": 9, "STAGE_CONCURRENCY": 4, "TOP_UP_DELAY": 0.5}
 """Every odd ordinal fails once in passing, and every ninth misses: that has to be written down too."""
 

@@ -12,7 +12,9 @@ from temporalio.client import Client
 
 from tests.support.stacks.prefixes import Reached, Way, reached
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("page")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ALONE = [pytest.param(way, marks=pytest.mark.slow) for way in Way if way is not Way.MOUNTED_BEHIND_PROXY]
 
 
 @asynccontextmanager
@@ -34,7 +36,7 @@ def _goes_past(way: Reached, url: str) -> bool:
     return url.startswith("http") and not url.startswith(f"{way.url}{way.prefix}/")
 
 
-@pytest.mark.parametrize("way", list(Way))
+@pytest.mark.parametrize("way", [Way.MOUNTED_BEHIND_PROXY, *ALONE])
 async def test_an_order_is_written_followed_and_looked_at(
     browser: Browser, temporal: Client, tmp_path: Path, way: Way
 ) -> None:

@@ -169,6 +169,12 @@ class TestFault:
     async def test_a_server_error_is_told_by_its_status(self, name: str) -> None:
         assert f"HTTP {name}" in str(await GEMINI.fault(name))
 
+    async def test_a_call_after_the_close_is_a_passing_fault(self) -> None:
+        async with FakeGemini() as server, GEMINI.at(server) as made:
+            await made.close()
+            with pytest.raises(ProviderUnavailable):
+                await made.generate(REQUEST)
+
     async def test_a_wait_that_a_server_error_names_is_kept(self) -> None:
         assert (await GEMINI.fault("503-retry")).retry_after == timedelta(seconds=7)
 

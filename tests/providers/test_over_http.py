@@ -14,7 +14,7 @@ import pytest
 from darkroom.domain.errors import ProviderUnavailable, SettingRejected
 from darkroom.domain.images import Generated, ReferenceImage, Stopped
 from darkroom.providers import ImageProvider
-from tests.support.fakes.http import KEY, FakeProvider
+from tests.support.fakes.http import KEY
 from tests.support.fakes.over_http import GEMINI, REQUEST, RUNWARE, PlayedProvider
 
 SHORT = timedelta(seconds=0.2)
@@ -256,8 +256,3 @@ class TestFakeServer:
         finally:
             process.terminate()
             assert await process.wait() == 0
-
-
-def test_every_fake_server_has_a_suite() -> None:
-    names = {played.server for played in (GEMINI, RUNWARE)}
-    assert names == set(FakeProvider.__subclasses__())

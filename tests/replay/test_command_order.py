@@ -19,7 +19,7 @@ from tests.replay import application
 from tests.replay.mutants import MUTANTS, Mutant
 from tests.replay.replaying import RECORDED, first_that_does_not_replay, history_of, unsandboxed_replayer
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("command order")]
+pytestmark = pytest.mark.slow
 
 PACKAGE = application.FOLDER.name
 

@@ -225,7 +225,10 @@ async def running_api(
     async with open_parts(chosen, providers={"offline": provider}) as parts:
         await parts.records.ensure_member(LOCAL_USER, OPENING_BALANCE)
         services = put_together(parts)
-        async with serving(services) as url, httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+        async with (
+            serving(services) as url,
+            httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, verify=False) as http,
+        ):
             api = ApiStack(url, http, parts, services, provider, temporal)
             if not workers:
                 yield api

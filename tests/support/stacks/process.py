@@ -78,6 +78,12 @@ class ProcessStack:
         for worker in (self.worker, *self._others):
             await worker.kill()
 
+    def open_gate(self, below: int) -> None:
+        """Let the gated provider answer for the ordinals below this one."""
+        temporary = self.home / "gate.new"
+        temporary.write_text(str(below), "utf-8")
+        temporary.replace(self.home / "gate")
+
     def handle(self, job_id: UUID) -> WorkflowHandle[PipelineJobWorkflow, Receipt]:
         """The job's workflow."""
         return self.temporal.get_workflow_handle_for(PipelineJobWorkflow.run, job_workflow_id(job_id))

@@ -11,6 +11,9 @@ from typing import Any
 from tests.support.commands import ROOT
 from tests.support.until import until
 
+GATED = ("-m", "tests.support.stacks.gated_worker")
+"""The program of a worker whose provider tests hold in their hand."""
+
 
 class WorkerProcess:
     """A worker in its own process, its log in a file."""
