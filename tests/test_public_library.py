@@ -45,8 +45,8 @@ def test_every_public_name_is_the_one_of_its_module() -> None:
 
 
 def test_what_is_not_public_is_no_attribute() -> None:
-    with pytest.raises(AttributeError, match="module 'darkroom' has no attribute 'Desk'"):
-        darkroom.Desk  # type: ignore[attr-defined]  # noqa: B018 - that it is refused is what is tested
+    with pytest.raises(AttributeError, match="module 'darkroom' has no attribute 'Nobody'"):
+        darkroom.Nobody  # type: ignore[attr-defined]  # noqa: B018 - that it is refused is what is tested
 
 
 async def as_type_checkers_see_it(job_id: UUID) -> None:

@@ -112,8 +112,8 @@ class Intake:
             raise OrderRejected("webhook_url", str(error)) from None
 
     async def _check_references(self, order: Order, promised: Mapping[int, ReferenceOwner]) -> None:
-        wanted = order.reference_ids - promised.keys()
-        stored = await self._records.reference_owners(wanted) if wanted else {}
+        unknown = order.reference_ids - promised.keys()
+        stored = await self._records.reference_owners(unknown) if unknown else {}
         check_references(order, {**stored, **promised})
 
     async def _check_production(self, order: Order) -> None:

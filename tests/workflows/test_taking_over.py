@@ -205,5 +205,5 @@ async def _blocked(stack: WorkflowStack, quantity: int, max_top_ups: int = 5) ->
             for event in await events(stack, job_workflow_id(job_id))
         )
 
-    await until(superseded, "the child to be turned away")
+    await until(superseded, "the child to be superseded")
     return job_id, blocker

@@ -241,7 +241,7 @@ def set_control(db: sqlite3.Connection, job_id: UUID, run_id: str, control: Cont
 
 
 def cancel_pending(db: sqlite3.Connection, job_id: UUID, reason: str | None) -> bool:
-    """End a job that no run has opened; the run that may come late is turned away."""
+    """End a job that no run has opened; a run that comes late is superseded."""
     job = rows.job_row(db, job_id)
     if job["job_status"] != JobStatus.PENDING:
         return False
