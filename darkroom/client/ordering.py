@@ -1,5 +1,6 @@
 """Ordering: a document is checked once, and what was checked becomes a job."""
 
+import copy
 from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID, uuid4
@@ -58,7 +59,8 @@ class Ordering:
         admitted = await self._intake.check(complete, user_id, promised=promised, opening=opening)
         assert isinstance(document, dict), "the intake admits nothing else"
         return CheckedOrder(
-            document=document,
+            # A copy: what the caller does with the document after the check must not change what is stored.
+            document=copy.deepcopy(document),
             order=admitted.order,
             unknown_keys=admitted.unknown_keys,
             references=tuple(references),
