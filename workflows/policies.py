@@ -65,7 +65,7 @@ BOOK_WRITE = ActivityPolicy(
 )
 
 # One short transaction; clients give up after 10 s, so 12 s means that the worker is gone. Longer, and what a
-# dead worker held would not be in progress again within 15 s. Retried about every 15 s, so that a cancel takes effect soon
+# dead worker held would not be in progress again within 15 s. Retried about every 15 s: a cancel takes effect soon
 # after an outage.
 RECORD_WRITE = ActivityPolicy(
     start_to_close_timeout=timedelta(seconds=12),
