@@ -82,7 +82,7 @@ async def job(
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait at most (long polling).")] = 0,
     until: Annotated[Literal["end", "change"], Query(description="Wait for the job's end, or for any change.")] = "end",
 ) -> JobView:
-    """Get a job and its progress. They come from its workflow, or from the records if it does not answer within 2 s."""
+    """Get a job and its progress, from its workflow, or from the records if that does not answer within 2 s."""
     await use.snapshot(job_id, caller)
     if wait:
         await (until_ended if until == "end" else until_changed)(use, job_id, wait)
@@ -184,7 +184,7 @@ async def archived(job_id: JobId, caller: SignedIn, use: Use) -> StreamingRespon
 async def cancel(
     job_id: JobId, caller: Changing, use: Use, request: Annotated[ControlRequest | None, Body()] = None
 ) -> SteerAnswer:
-    """Cancel a job. Calls in progress are finished, delivered and charged; then the status becomes `cancelled`."""
+    """Cancel a job. Calls in progress are finished, delivered and charged; the status changes when they finish."""
     return await _cancel(use, caller, job_id, request.reason if request else None)
 
 
@@ -198,7 +198,7 @@ async def pause(
 
 @router.post("/{job_id}/resume", responses=documented(404, 409, 413, 415, 429))
 async def resume(job_id: JobId, caller: Changing, use: Use) -> SteerAnswer:
-    """Resume a job, whether it was paused by a user or by a spent quota."""
+    """Resume a job. This also ends a pause caused by a used-up quota."""
     return await steer(use, caller, job_id, lambda client: client.resume(job_id))
 
 
