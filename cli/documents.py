@@ -52,7 +52,7 @@ def read_file(field: str, name: str, largest: int) -> bytes:
         if stat.S_ISDIR(found.st_mode):
             raise OrderRejected(field, f"{name} is a folder, not a file")
         if found.st_size > largest:
-            raise OrderRejected(field, f"{name} has {found.st_size:,} bytes, above the maximum of {largest:,}")
+            raise OrderRejected(field, f"{name} has {found.st_size:,} bytes, which exceeds the maximum of {largest:,}")
         with path.open("rb") as file:
             return file.read(largest + 1)
     except FileNotFoundError:

@@ -34,7 +34,7 @@ class _Pipe(io.RawIOBase):
 async def archive(records: WatchRecords, storage: Storage, job_id: UUID) -> AsyncIterator[bytes]:
     """The zip in parts. Pictures are stored as they are: WebP cannot be made smaller.
 
-    A picture whose file is gone is named in `missing.txt`, so that nobody takes the archive for whole.
+    A picture whose file is missing is named in `missing.txt`, so that nobody takes the archive for complete.
     """
     pipe = _Pipe()
     missing: list[str] = []
@@ -52,5 +52,5 @@ async def archive(records: WatchRecords, storage: Storage, job_id: UUID) -> Asyn
             package.writestr(info, data)
             yield pipe.take()
         if missing:
-            package.writestr(MISSING, "Their files are gone from the storage:\n" + "\n".join(missing) + "\n")
+            package.writestr(MISSING, "Their files are missing from the storage:\n" + "\n".join(missing) + "\n")
     yield pipe.take()

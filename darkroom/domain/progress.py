@@ -9,7 +9,7 @@ from darkroom.domain.rounds import StageStatus
 
 
 class JobStatus(StrEnum):
-    """The life of a job; paused is a flag beside `processing`, not a status."""
+    """The status of a job. Paused is a flag beside `processing`, not a status."""
 
     PENDING = "pending"
     PROCESSING = "processing"

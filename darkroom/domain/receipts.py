@@ -27,7 +27,7 @@ class StageMissing(Value):
 
 
 class MadeBy(Value):
-    """One provider's calls, and how many of its pictures were delivered."""
+    """One provider's calls and delivered pictures."""
 
     provider: str
     calls: int

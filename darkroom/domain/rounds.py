@@ -20,7 +20,7 @@ REFUSALS_THAT_STOP_A_STAGE = 3
 
 
 class StageStatus(StrEnum):
-    """Where a stage stands."""
+    """The status of a stage."""
 
     WAITING = "waiting"
     DELIVERING = "delivering"
@@ -45,7 +45,7 @@ class StagePlan(Value):
     label: str
     quantity: int
     target: int
-    """Images this stage may deliver: its quantity, or its part of `max_credits` when that is less."""
+    """Images this stage may deliver: its quantity, or its share of `max_credits` when that is less."""
     counts: StageCounts = StageCounts()
 
 

@@ -45,7 +45,9 @@ class Uploads:
             OrderRejected: too many bytes, or not a picture.
         """
         if len(data) > LARGEST_UPLOAD:
-            raise OrderRejected("reference", f"{name} has {len(data):,} bytes, above the maximum of {LARGEST_UPLOAD:,}")
+            raise OrderRejected(
+                "reference", f"{name} has {len(data):,} bytes, which exceeds the maximum of {LARGEST_UPLOAD:,}"
+            )
         try:
             facts = await self._pictures.inspect(data)
         except NotAPicture as error:

@@ -193,7 +193,7 @@ def test_a_file_of_100_mb_is_refused_by_its_size(run: Run, settled: Path, tmp_pa
     file = tmp_path / "large.json"
     with file.open("wb") as sparse:
         sparse.truncate(100 * 1024 * 1024)
-    assert_rejected(run, settled, "above the maximum of 10,485,760", file)
+    assert_rejected(run, settled, "exceeds the maximum of 10,485,760", file)
 
 
 def test_an_endless_input_is_read_to_the_limit_only(run: Run, settled: Path) -> None:

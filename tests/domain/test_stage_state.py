@@ -137,7 +137,7 @@ def test_a_stage_whose_part_of_max_credits_is_used_up_says_so() -> None:
     stage.merge(report((0, 7)))
     assert stage.missing == 0
     stage.end(cancelled=False, failure=None)
-    assert (stage.status, stage.reason) == (StageStatus.SHORT, "its part of max_credits is used up")
+    assert (stage.status, stage.reason) == (StageStatus.SHORT, "its share of max_credits is used up")
 
 
 def test_a_cancelled_stage_and_a_failed_one_say_so() -> None:

@@ -1,4 +1,4 @@
-"""Ordering: a document becomes a job, once for each key."""
+"""Ordering: a document becomes a job, once per idempotency key."""
 
 import re
 from typing import Annotated, Any
@@ -43,13 +43,15 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="The same key and body finds the same job; use a new one for each order.",
+        description="Requests with the same key and body return the same job; use a new key for each order.",
     ),
 ]
 Prefer = Annotated[
     str | None,
     Header(
-        alias="Prefer", description="`wait=30` waits so many seconds, 60 at most, for the end.", examples=["wait=30"]
+        alias="Prefer",
+        description="`wait=30` waits up to 30 seconds for the job to end; the maximum is 60.",
+        examples=["wait=30"],
     ),
 ]
 
@@ -65,7 +67,7 @@ async def order(
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> SubmittedView:
-    """Order pictures. The job is stored and started when the answer comes."""
+    """Order pictures. The job is stored and started before the response is sent."""
     client = await use.client()
     job_id = uuid4() if idempotency_key is None else uuid5(KEYS, f"{caller.user_id} {idempotency_key}")
     existing = None if idempotency_key is None else await client.find(job_id)
@@ -78,7 +80,7 @@ async def order(
     if taken.found and (await use.parts.records.order_source(job_id)).document != document:
         raise Problem(
             422,
-            "this Idempotency-Key has ordered something else; use a new key for a new order",
+            "this Idempotency-Key was used for a different order; use a new key for each order",
             code="idempotency_key_reused",
             field="Idempotency-Key",
         )
@@ -105,7 +107,7 @@ async def order(
 
 @router.post("/quote", responses=documented(413, 415, 422))
 async def quote(document: Document, caller: SignedIn, use: Use) -> Quote:
-    """Say what an order costs and whether the credits are there. Nothing is created."""
+    """Get a quote: what an order costs, and whether your credits cover it. Nothing is created."""
     return _quote(use, await use.parts.client(None).check(document, caller.user_id))
 
 
@@ -129,14 +131,14 @@ def _quote(use: Services, checked: CheckedOrder) -> Quote:
 
 
 def _afford(use: Services, checked: CheckedOrder) -> None:
-    """Say at once what opening the job would say a moment later.
+    """Refuse at once what opening the job would refuse a moment later.
 
     Raises:
         Problem: 402.
     """
     quoted = _quote(use, checked)
     if not quoted.enough:
-        raise Problem(402, f"{insufficient(quoted.credits, quoted.available)}; order less, or grant credits")
+        raise Problem(402, f"{insufficient(quoted.credits, quoted.available)}; order fewer pictures, or grant credits")
 
 
 def _wait(prefer: str | None) -> float:
