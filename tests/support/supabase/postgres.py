@@ -18,7 +18,15 @@ UNPRIVILEGED = "nobody"
 """PostgreSQL refuses to run as root. This account is on every system, so the tests need not add one."""
 
 # Realtime needs the write-ahead log of logical replication; without it the publication comes with a warning.
-_SETTINGS = {"listen_addresses": "", "max_connections": "100", "wal_level": "logical", "timezone": "UTC"}
+_SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "100",
+    "wal_level": "logical",
+    "timezone": "UTC",
+    # No test cuts the power: what is written outlives a killed server without waiting for the disk.
+    "fsync": "off",
+    "full_page_writes": "off",
+}
 
 
 def postgres_programs() -> Path:
