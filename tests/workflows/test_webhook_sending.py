@@ -68,7 +68,7 @@ async def test_a_receiver_that_never_takes_it_is_given_up_when_the_time_is_over(
         handle = await webhook_of(stack, job_id)
         with pytest.raises(WorkflowFailureError) as given_up:
             await handle.result()
-        assert "answers 500" in str(innermost(given_up.value.cause))
+        assert "returned 500" in str(innermost(given_up.value.cause))
         assert len(receiver.received) > 1
         assert (await stack.row(job_id)).status is JobStatus.COMPLETED
 
@@ -150,7 +150,7 @@ async def test_an_operator_sends_an_event_once_more(skipping_client: TemporalCli
         assert ending is not None
         delivered, words = await first_attempt(await start_webhook(stack.temporal, ending, again=True))
         assert not delivered
-        assert "answers 500" in words
+        assert "returned 500" in words
         receiver.answer("200")
         assert await first_attempt(await start_webhook(stack.temporal, ending, again=True)) == (True, "delivered")
         taken = list(receiver.received)
@@ -159,4 +159,4 @@ async def test_an_operator_sends_an_event_once_more(skipping_client: TemporalCli
         receiver.answer("410")
         delivered, words = await first_attempt(await start_webhook(stack.temporal, ending, again=True))
         assert not delivered
-        assert "wants no more events" in words
+        assert "accepts no more events" in words
