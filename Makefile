@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all a newcomer needs; both set up .venv from the lock file first.
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test test-all lint screenshots bench lock record-histories clean
+.PHONY: help demo up check test test-all lint screenshots reference bench lock record-histories clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -53,8 +53,11 @@ lint: $(READY) ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-screenshots: $(READY) ## take pictures of the page into screenshots/ (needs Chromium)
+screenshots: $(READY) ## take screenshots of the page into screenshots/ and docs/images (needs Chromium)
 	@$(PY) -m tests.page.screenshots screenshots
+
+reference: $(READY) ## write the reference of the command line into docs/cli.md
+	@$(PY) -m tests.support.reference
 
 bench: $(READY) ## measure throughput, overhead and memory; writes bench.json
 	@$(PY) -m benchmarks

@@ -2,9 +2,9 @@
 
     python worker.py [--role all|orchestrate|generate|publish] ...
 
-It takes no new work on the first signal and leaves when what is under way is finished; on the second it
-leaves at once, and Temporal gives its work to another worker. Exit status: 0 stopped, 1 records or storage
-cannot be used, 2 wrong settings, 3 no Temporal server, 130 left at once.
+The first signal stops new work and waits for what is in progress; the second exits immediately, and Temporal
+gives the work to another worker. Exit status: 0 stopped, 1 records or storage cannot be used, 2 invalid
+settings, 3 no Temporal server, 130 exited immediately.
 """
 
 import argparse
@@ -58,7 +58,7 @@ DELIVER_PATIENCE = 10.0
 """Seconds that a worker which stops waits for the pictures it made to be settled; they are staged anyway."""
 PUBLISH_SLOTS_A_CORE = 8
 WEBHOOKS_AT_ONCE = 50
-"""Each waits at most 30 s for its receiver, and costs a connection."""
+"""Each waits at most 30 s for its receiver and uses one connection."""
 
 
 class Role(StrEnum):
@@ -93,7 +93,7 @@ async def running_workers(
     roles: Collection[Role] = (Role.ALL,),
     interceptors: Sequence[Interceptor] = (),
 ) -> AsyncIterator[list[Worker]]:
-    """Workers for the roles; leaving waits until what is under way is finished."""
+    """Workers for the roles; leaving the context waits until what is in progress is finished."""
     settings = parts.settings
     refresher = RowRefresher(parts.records)
     serves_all = Role.ALL in roles or set(roles) == set(Role) - {Role.ALL}
@@ -191,7 +191,7 @@ async def running_workers(
 
 
 async def serve(settings: Settings, roles: list[Role]) -> None:
-    """Work until the first signal, then finish what is under way.
+    """Work until the first signal, then finish what is in progress.
 
     Raises:
         ServerNotReachable: no Temporal server.
@@ -201,7 +201,7 @@ async def serve(settings: Settings, roles: list[Role]) -> None:
 
     def on_signal() -> None:
         if stop.is_set():
-            log.warning("worker left at once")
+            log.warning("worker exited immediately")
             sys.stderr.flush()
             os._exit(AT_ONCE)
         stop.set()
@@ -211,25 +211,25 @@ async def serve(settings: Settings, roles: list[Role]) -> None:
     client = await connect(settings, metrics_port=settings.metrics_port)
     await ensure_search_attributes(client)
     if {Role.ALL, Role.ORCHESTRATE} & set(roles):
-        # Front ends insert jobs into Supabase; the embedded default's are looked for by `up`.
+        # Front ends insert jobs into Supabase; the embedded default's are started by `up`.
         pick_up = timedelta(seconds=settings.pick_up_every) if settings.on_supabase else None
         housekeeping = timedelta(seconds=settings.housekeeping_every)
         await ensure_schedules(client, waiting_every=pick_up, housekeeping_every=housekeeping)
     async with open_parts(settings) as parts, running_workers(parts, client, roles):
         log.info("worker started", roles=[str(role) for role in roles], uses=parts.describe())
         await stop.wait()
-        log.info("worker stopping", note="finishing what is under way; a second signal leaves at once")
+        log.info("worker stopping", note="finishing what is in progress; a second signal exits immediately")
     log.info("worker stopped")
 
 
 def main() -> int:
-    """The program; gives its exit status."""
+    """Run the program and return its exit status."""
     parser = argparse.ArgumentParser(description="Run a Darkroom worker until SIGTERM or Ctrl-C.")
     parser.add_argument(
         "--role",
         action="append",
         choices=[str(role) for role in Role],
-        help="what to serve; may be given several times (default: all)",
+        help="the role to serve; repeatable (default: all)",
     )
     chosen = parser.parse_args().role or [Role.ALL]
     try:

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import Protocol
 from uuid import UUID, uuid4
 
 import structlog
 from temporalio import activity
 
-from activities.materials import Material, Materials
+from activities.materials import Material, MaterialRecords, Materials
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
 from darkroom.domain.errors import ProviderUnavailable, StorageRefused, StorageUnavailable
 from darkroom.domain.images import (
@@ -24,10 +25,14 @@ from darkroom.domain.images import (
 )
 from darkroom.pictures import NotAPicture, PictureWork, digest
 from darkroom.providers import ImageProvider
-from darkroom.records import Records
+from darkroom.records.images import ImageRecords
 from darkroom.storage import Storage
 
 log = structlog.get_logger(__name__)
+
+
+class CallRecords(ImageRecords, MaterialRecords, Protocol):
+    """Calls, and what they are made from."""
 
 
 class ProviderCalls:
@@ -35,7 +40,7 @@ class ProviderCalls:
 
     def __init__(
         self,
-        records: Records,
+        records: CallRecords,
         storage: Storage,
         providers: Mapping[str, ImageProvider],
         pictures: PictureWork,
@@ -59,7 +64,7 @@ class ProviderCalls:
             cancelled: set when the call need not begin; one that has begun is finished all the same.
 
         Raises:
-            ProviderUnavailable: and other passing troubles; Temporal tries again.
+            ProviderUnavailable: and other transient errors; Temporal retries.
         """
         try:
             await self.stage_what_waits()
@@ -78,7 +83,7 @@ class ProviderCalls:
             attempt=activity.info().attempt,
         )
         if cancelled.is_set():
-            return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it began")
+            return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it started")
         begun = await self._records.begin_attempt(attempt, looked=False)
         if begun.begin is Begin.LOOK:
             staged = await self._staged(image, begun.call_id)
@@ -88,7 +93,7 @@ class ProviderCalls:
         if begun.begin is not Begin.BEGUN:
             return _known(begun)
         # Nothing is awaited between the row above and the call: a pause or a cancel written before the
-        # row refuses it, one written after finds the call under way.
+        # row refuses it, one written after finds the call in progress.
         return await self._call(image, provider, material, call_id)
 
     async def _call(
@@ -99,7 +104,7 @@ class ProviderCalls:
         try:
             answer: ProviderAnswer
             if provider is None:
-                answer = Stopped(reason=f"the worker has no provider '{image.provider}': give it the provider's key")
+                answer = Stopped(reason=f"this worker has no provider '{image.provider}': set the provider's API key")
             elif material.lost is not None:
                 answer = Refused(reason=material.lost, final=True)
             else:
@@ -140,7 +145,7 @@ class ProviderCalls:
             self._unstaged[image.key.staging] = (data, media_type)
             raise
         except StorageRefused as error:
-            # The job stops; a restart after somebody has mended the folder finds the picture.
+            # The job stops; a restart after somebody has fixed the folder finds the picture.
             self._unstaged[image.key.staging] = (data, media_type)
             await self._records.finish_attempt(call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds))
             return GenerateResult(outcome=Outcome.STOPPED, call_id=call_id, reason=str(error))
@@ -164,7 +169,11 @@ class ProviderCalls:
         try:
             facts = await self._pictures.inspect(data)
         except NotAPicture:
-            log.warning("staged bytes are broken, asked again", job_id=str(image.key.job_id), key=image.key.staging)
+            log.warning(
+                "staged picture unreadable, calling the provider again",
+                job_id=str(image.key.job_id),
+                key=image.key.staging,
+            )
             return None
         return _generated(call_id, data, facts.media_type, None)
 
@@ -210,7 +219,7 @@ class SharedCalls:
         self._running: dict[str, asyncio.Task[GenerateResult]] = {}
 
     def running(self, key: str) -> "asyncio.Task[GenerateResult] | None":
-        """The call under way for this image."""
+        """The call in progress for this image."""
         return self._running.get(key)
 
     def add(self, key: str, call: "asyncio.Task[GenerateResult]") -> None:

@@ -1,4 +1,4 @@
-"""The activity behind the Temporal Schedule that looks after jobs."""
+"""The activity behind the Temporal Schedule for housekeeping."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,7 +12,7 @@ from darkroom.domain.housekeeping import Tidied
 
 
 class HousekeepingActivities:
-    """Mends what nobody looks after, and counts it in the worker's metrics."""
+    """Repairs what no workflow handles, and counts it in the worker's metrics."""
 
     def __init__(self, tidy: Callable[[], Coroutine[Any, Any, Tidied]]) -> None:
         self._tidy = tidy
@@ -24,6 +24,6 @@ class HousekeepingActivities:
         found = await finish_despite_cancel(asyncio.create_task(self._tidy()))
         meter = activity.metric_meter()
         for name, number in found.model_dump(exclude={"findings"}).items():
-            meter.create_counter(f"darkroom_housekeeping_{name}", "mended by housekeeping").add(number)
+            meter.create_counter(f"darkroom_housekeeping_{name}", "repaired by housekeeping").add(number)
         meter.create_gauge("darkroom_audit_findings", "broken invariants at the last audit").set(found.findings)
         return found

@@ -1,6 +1,7 @@
 """The four activities of an image: generate, upload, attach, credit (spec §3)."""
 
 import asyncio
+from typing import Protocol
 
 import structlog
 from temporalio import activity
@@ -28,15 +29,20 @@ from darkroom.domain.images import (
     UploadResult,
 )
 from darkroom.pictures import NotAPicture, PictureWork, digest
-from darkroom.records import Records
+from darkroom.records.images import ImageRecords
+from darkroom.records.money import MoneyRecords
 from darkroom.storage import Storage
 
 log = structlog.get_logger(__name__)
 
 STAGED_PAGE = 100
 MOST_UNSETTLED = 1_000
-LOOK_EVERY = 0.1
-"""Seconds between looks whether the last pictures are settled, while the worker stops."""
+CHECK_EVERY = 0.1
+"""Seconds between checks whether the last pictures are settled, while the worker stops."""
+
+
+class DeliveryRecords(ImageRecords, MoneyRecords, Protocol):
+    """Images, and their settlement."""
 
 
 class ImageActivities:
@@ -44,7 +50,7 @@ class ImageActivities:
 
     def __init__(
         self,
-        records: Records,
+        records: DeliveryRecords,
         storage: Storage,
         calls: ProviderCalls,
         pictures: PictureWork,
@@ -68,10 +74,10 @@ class ImageActivities:
         try:
             async with asyncio.timeout(patience):
                 while waiting := [key for key in waiting if await self._storage.exists(key)]:  # noqa: ASYNC110
-                    await asyncio.sleep(LOOK_EVERY)  # another process may settle them; only looking tells
+                    await asyncio.sleep(CHECK_EVERY)  # another process may settle them; it does not say so
         except TimeoutError:
             # A job that was paused, cancelled or moved elsewhere; its next run finds them in staging.
-            log.info("left pictures in staging", pictures=len(waiting))
+            log.info("pictures left in staging", pictures=len(waiting))
 
     @activity.defn
     @at_the_edge
@@ -141,7 +147,7 @@ class ImageActivities:
         for ordinal, attach_id in delivered:
             if ordinal == key.ordinal:
                 return UploadResult(outcome=Outcome.DELIVERED, attach_id=attach_id)
-        return await self._missed(image, "its staged bytes are gone")
+        return await self._missed(image, "its staged file is missing")
 
     async def _missed(self, image: UploadInput, reason: str) -> UploadResult:
         if image.call_id is not None:

@@ -1,6 +1,7 @@
 """The activities of a whole job: open, control, ordinals, counts, close."""
 
 import asyncio
+from typing import Protocol
 
 from temporalio import activity
 
@@ -14,9 +15,10 @@ from darkroom.domain.money import Terms
 from darkroom.domain.orders import Order
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import PAGE, StageCounts
-from darkroom.housekeeping.leftovers import remove_leftovers
+from darkroom.housekeeping.leftovers import LeftoverRecords, remove_leftovers
 from darkroom.orders.intake import Intake
-from darkroom.records import Records
+from darkroom.records.jobs import JobRecords
+from darkroom.records.webhooks import WebhookRecords
 from darkroom.storage import Storage
 
 
@@ -28,10 +30,14 @@ class Pace(Value):
     provider_timeout_seconds: float
 
 
+class RunRecords(JobRecords, WebhookRecords, LeftoverRecords, Protocol):
+    """A run of a job from its opening to its last leftover."""
+
+
 class JobActivities:
     """What a job's workflow asks of the records and the storage."""
 
-    def __init__(self, records: Records, storage: Storage, intake: Intake, terms: Terms, pace: Pace) -> None:
+    def __init__(self, records: RunRecords, storage: Storage, intake: Intake, terms: Terms, pace: Pace) -> None:
         self._records = records
         self._storage = storage
         self._intake = intake

@@ -16,7 +16,7 @@ async def finish_despite_cancel(work: "asyncio.Task[T]", on_cancel: Callable[[],
     """Wait for `work` with heartbeats, whatever is cancelled meanwhile.
 
     A cancel (of the job, and then once more when the worker shuts down) must not drop a provider call
-    that is under way: it is paid for. `on_cancel` is told, so that work which has not begun can stop.
+    that is in progress: it is paid for. `on_cancel` is called, so that work which has not begun can stop.
     """
     while True:
         try:

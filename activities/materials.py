@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import OrderedDict
+from typing import Protocol
 from uuid import UUID
 
 from darkroom.domain.images import ImageRequest, ReferenceImage
 from darkroom.domain.model import Value
 from darkroom.domain.orders import Stage
-from darkroom.records import Records
+from darkroom.records.images import ReferenceRecords
+from darkroom.records.watching import WatchRecords
 from darkroom.storage import Storage
 
 MOST_STAGES = 1_000
@@ -33,10 +35,14 @@ class Material(Value):
         )
 
 
+class MaterialRecords(ReferenceRecords, WatchRecords, Protocol):
+    """Stages, and the files of their references."""
+
+
 class Materials:
     """Bounded caches of stages and of reference pictures; both never change once stored."""
 
-    def __init__(self, records: Records, storage: Storage) -> None:
+    def __init__(self, records: MaterialRecords, storage: Storage) -> None:
         self._records = records
         self._storage = storage
         self._stages: OrderedDict[tuple[UUID, int], Stage] = OrderedDict()
@@ -52,7 +58,7 @@ class Materials:
         for reference in stage.references:
             picture = await self._picture(reference.attach_id)
             if picture is None:
-                return Material(stage=stage, lost=f"the file of reference {reference.attach_id} is gone")
+                return Material(stage=stage, lost=f"the file of reference {reference.attach_id} is missing")
             pictures.append(picture)
         return Material(stage=stage, references=tuple(pictures))
 

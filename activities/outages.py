@@ -13,7 +13,7 @@ from darkroom.domain.errors import RecordsUnavailable, StorageUnavailable
 log = structlog.get_logger(__name__)
 
 SAY_AGAIN_AFTER = 30.0
-"""Seconds: in an outage every image of every job fails again and again, and one line tells it all."""
+"""Seconds: in an outage every image of every job fails again and again, and one line is enough."""
 
 _EVENTS = {RecordsUnavailable.__name__: "records unavailable", StorageUnavailable.__name__: "storage unavailable"}
 

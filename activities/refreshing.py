@@ -6,7 +6,7 @@ from uuid import UUID
 import structlog
 
 from darkroom.domain.errors import RecordsUnavailable
-from darkroom.records import Records
+from darkroom.records.jobs import JobRecords
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ class RowRefresher:
     of a burst need this. It costs no history; if this process dies first, the end of the batch does it.
     """
 
-    def __init__(self, records: Records, after: float = CATCH_UP_AFTER) -> None:
+    def __init__(self, records: JobRecords, after: float = CATCH_UP_AFTER) -> None:
         self._records = records
         self._after = after
         self._waiting: dict[UUID, asyncio.Task[None]] = {}
@@ -38,7 +38,7 @@ class RowRefresher:
         try:
             await self._records.refresh(job_id)
         except RecordsUnavailable as error:
-            log.warning("job row trails", job_id=str(job_id), reason=str(error))
+            log.warning("job row not updated, will retry", job_id=str(job_id), reason=str(error))
             self.due(job_id)
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from darkroom.domain.errors import StorageRefused
 from darkroom.domain.jobs import End, FinishBook
 from darkroom.domain.storybook import Book, Page, book_result, cover_page
 from darkroom.pictures import NotAPicture, PictureWork
-from darkroom.records import Records
+from darkroom.records.books import BookRecords
 from darkroom.storage import Storage
 
 log = structlog.get_logger(__name__)
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 class BookActivities:
     """What a storybook's workflow asks of the records and the storage."""
 
-    def __init__(self, records: Records, storage: Storage, pictures: PictureWork) -> None:
+    def __init__(self, records: BookRecords, storage: Storage, pictures: PictureWork) -> None:
         self._records = records
         self._storage = storage
         self._pictures = pictures

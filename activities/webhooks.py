@@ -1,4 +1,4 @@
-"""The activity that tells a webhook how a run of a job ended."""
+"""The activity that sends a webhook when a run of a job has ended."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from temporalio import activity
 from activities.errors import at_the_edge
 from darkroom.domain.errors import DarkroomError, NotPossibleNow, ReceiverUnavailable
 from darkroom.domain.webhooks import Ending, WebhookDelivered, WebhookInput, event_id, event_of
-from darkroom.records import Records
+from darkroom.records.webhooks import WebhookRecords
 from darkroom.webhooks.egress_policy import Destination, EgressPolicy
 
 log = structlog.get_logger("darkroom.webhook")
@@ -25,8 +25,8 @@ class Sender(Protocol):
         """The status, one of 200 to 299.
 
         Raises:
-            ReceiverGone: the receiver wants no more events.
-            ReceiverUnavailable: it did not take this one.
+            ReceiverGone: the receiver accepts no more events.
+            ReceiverUnavailable: it did not accept this one.
         """
         ...
 
@@ -39,7 +39,11 @@ class WebhookActivities:
     """
 
     def __init__(
-        self, records: Records, egress_policy: EgressPolicy, sender: Sender, secret_of: Callable[[UUID | None], bytes]
+        self,
+        records: WebhookRecords,
+        egress_policy: EgressPolicy,
+        sender: Sender,
+        secret_of: Callable[[UUID | None], bytes],
     ) -> None:
         self._records = records
         self._egress_policy = egress_policy
@@ -48,22 +52,22 @@ class WebhookActivities:
 
     @activity.defn
     @at_the_edge
-    async def send_webhook(self, told: WebhookInput) -> WebhookDelivered:
-        """Sign the event and send it once; Temporal does so again until it is taken."""
-        ending = await self._records.ending(told.job_id, told.run_id)
+    async def send_webhook(self, run: WebhookInput) -> WebhookDelivered:
+        """Sign the event and send it once; Temporal retries until it is accepted."""
+        ending = await self._records.ending(run.job_id, run.run_id)
         if ending is None or ending.webhook_url is None:
-            raise NotPossibleNow(f"job {told.job_id}: there is no end to tell of this run, or nobody to tell")
+            raise NotPossibleNow(f"job {run.job_id}: this run has not ended, or the job has no webhook_url")
         attempt = activity.info().attempt
         event = event_of(ending)
-        about = {"job_id": str(told.job_id), "type": str(event.type), "attempt": attempt}
+        about = {"job_id": str(run.job_id), "type": str(event.type), "attempt": attempt}
         body = event.model_dump_json().encode()
         try:
-            # Looked up and checked each time: where a name leads may have changed since the order.
+            # Resolved and checked each time: a name may resolve to another address than at the order.
             destination = await self._egress_policy.destination(ending.webhook_url)
             status = await self._sender.post(destination, self._headers(ending, body), body)
         except DarkroomError as error:
-            tried_again = isinstance(error, ReceiverUnavailable)
-            log.warning("webhook not taken", **about, reason=str(error), tried_again=tried_again)
+            retrying = isinstance(error, ReceiverUnavailable)
+            log.warning("webhook not delivered", **about, reason=str(error), retrying=retrying)
             raise
         log.info("webhook delivered", **about, receiver=destination.target.shown, status=status)
         return WebhookDelivered(status=status, attempt=attempt)

@@ -135,7 +135,8 @@ async def _job(server: BenchServer, work: Work, api: ApiProcess, clients: int) -
     client = server.parts.client(server.temporal)
     stage = {"prompt": f"job-{job_id}", "quantity": work.images}
     began = time.perf_counter()
-    await client.submit({"stages": [stage] * work.stages}, job_id=job_id, user_id=LOCAL_USER)
+    checked = await client.check({"stages": [stage] * work.stages}, LOCAL_USER)
+    await client.submit(checked, job_id=job_id)
     if not clients:
         await client.result(job_id)
         return time.perf_counter() - began, []

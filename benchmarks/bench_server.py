@@ -119,7 +119,8 @@ class BenchServer:
         client = self.parts.client(self.temporal)
         stage = {"prompt": label, "quantity": work.images}
         submitted, began = time.time(), time.perf_counter()
-        await client.submit({"stages": [stage] * work.stages}, job_id=job_id, user_id=LOCAL_USER)
+        checked = await client.check({"stages": [stage] * work.stages}, LOCAL_USER)
+        await client.submit(checked, job_id=job_id)
         receipt = await client.result(job_id)
         taken = time.perf_counter() - began
         run = Run(images=work.total, seconds=taken, first_call=worker.first_call(label) - submitted)

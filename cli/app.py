@@ -32,22 +32,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
-        "Darkroom takes an order for pictures and delivers exactly the number ordered, on Temporal.\n\n"
-        "Start with `demo`, or with `up` here and `submit` in another terminal. Settings come from the "
-        "environment or a .env file; everything is kept in DARKROOM_HOME (.darkroom). JOB is a job's UUID, or "
-        "the first 6 characters of it or more. Errors are one line on standard error."
+        "Order pictures and get exactly the number ordered. Runs on Temporal.\n\n"
+        "Start with `demo`, or run `up` here and `submit` in another terminal. Settings come from the "
+        "environment or a .env file; data is kept in DARKROOM_HOME (.darkroom). JOB is a job's UUID, or at "
+        "least its first 6 characters. Errors are one line on standard error."
     ),
     epilog=(
-        "[bold]Exit status[/bold]  0 done · 1 not everything was delivered, or audit or doctor found something · "
-        "2 wrong input · 3 no Temporal server · 4 not found · 5 not possible now · 130 interrupted"
+        "[bold]Exit status[/bold]  0 success · 1 not everything was delivered, or audit or doctor found a problem · "
+        "2 invalid input · 3 no Temporal server · 4 not found · 5 not possible now · 130 interrupted"
     ),
 )
 
-_ORDER, _LOOK, _STEER, _DEPLOY = "Order", "Look", "Steer", "Deploy"
+_ORDER, _INSPECT, _CONTROL, _DEPLOY = "Order", "Inspect", "Control", "Deploy"
 _DONE, _NOT_ALL, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW, _INTERRUPTED = Status
 _COMPLETION = frozenset({"--install-completion", "--show-completion"})
 _COMPLETE_VARIABLE = "_DARKROOM_COMPLETE"
-_STEERING = (_DONE, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW)
+_REQUEST = (_DONE, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW)
 
 
 def _add(panel: str, command: Callable[..., None], example: str, *statuses: Status, **meanings: str) -> None:
@@ -63,7 +63,7 @@ _add(
     demo.demo,
     "demo",
     *(_DONE, _NOT_ALL, _WRONG, _NOT_NOW, _INTERRUPTED),
-    not_now="a stack runs in this folder already",
+    not_now="a stack is already running in this folder",
 )
 _add(
     _ORDER,
@@ -71,8 +71,8 @@ _add(
     "up --port 7300 --ui-port 8300 --api-port 8500",
     *(_DONE, _WRONG, _NO_SERVER, _NOT_NOW, _INTERRUPTED),
     done="stopped by Ctrl-C or SIGTERM",
-    not_now="a port is in use, or a stack runs in this folder already",
-    interrupted="left at once",
+    not_now="a port is in use, or a stack is already running in this folder",
+    interrupted="exited immediately",
 )
 _add(
     _ORDER,
@@ -84,48 +84,48 @@ _add(
     wrong_input="the order is rejected",
 )
 _add(
-    _LOOK,
+    _INSPECT,
     jobs.watch,
     "watch 3f2a1c",
     *(_DONE, _NOT_ALL, _WRONG, _NOT_FOUND, _INTERRUPTED),
     done="delivered in full",
-    not_all="ended failed, cancelled or short",
+    not_all="failed, cancelled or short",
     interrupted="stopped watching",
 )
-_add(_LOOK, jobs.status, "status 3f2a1c --json", _DONE, _WRONG, _NOT_FOUND)
-_add(_LOOK, jobs.list_jobs, "list --status processing -n 5", _DONE, _WRONG)
-_add(_LOOK, results.receipt, "receipt 3f2a1c", _DONE, _WRONG, _NOT_FOUND, _NOT_NOW, not_now="the job has not ended")
+_add(_INSPECT, jobs.status, "status 3f2a1c --json", _DONE, _WRONG, _NOT_FOUND)
+_add(_INSPECT, jobs.list_jobs, "list --status processing -n 5", _DONE, _WRONG)
+_add(_INSPECT, results.receipt, "receipt 3f2a1c", _DONE, _WRONG, _NOT_FOUND, _NOT_NOW, not_now="the job has not ended")
 _add(
-    _LOOK,
+    _INSPECT,
     results.download,
     "download 3f2a1c pictures/",
     *(_DONE, _NOT_ALL, _WRONG, _NOT_FOUND),
-    not_all="files are missing in the storage",
+    not_all="files are missing from storage",
 )
-_add(_LOOK, doctor.doctor, "doctor", _DONE, _NOT_ALL, _WRONG, not_all="something is wrong")
-_add(_LOOK, statistics.stats, "stats --days 30", _DONE, _WRONG)
-_add(_LOOK, results.audit, "audit --json", _DONE, _NOT_ALL, _WRONG, not_all="it found something")
-_add(_STEER, jobs.cancel, "cancel 3f2a1c --reason 'wrong prompt'", *_STEERING, done="accepted, or nothing to cancel")
-_add(_STEER, jobs.pause, "pause 3f2a1c --reason 'over night'", *_STEERING, done="accepted, or nothing to pause")
-_add(_STEER, jobs.resume, "resume 3f2a1c", *_STEERING, done="accepted, or nothing to resume")
+_add(_INSPECT, doctor.doctor, "doctor", _DONE, _NOT_ALL, _WRONG, not_all="a check failed")
+_add(_INSPECT, statistics.stats, "stats --days 30", _DONE, _WRONG)
+_add(_INSPECT, results.audit, "audit --json", _DONE, _NOT_ALL, _WRONG, not_all="it found a problem")
+_add(_CONTROL, jobs.cancel, "cancel 3f2a1c --reason 'wrong prompt'", *_REQUEST, done="accepted, or nothing to cancel")
+_add(_CONTROL, jobs.pause, "pause 3f2a1c --reason 'overnight'", *_REQUEST, done="accepted, or nothing to pause")
+_add(_CONTROL, jobs.resume, "resume 3f2a1c", *_REQUEST, done="accepted, or nothing to resume")
 _add(
-    _STEER,
+    _CONTROL,
     jobs.restart,
     "restart 3f2a1c --watch",
     *(_DONE, _NOT_ALL, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW, _INTERRUPTED),
     not_all="with --watch: failed, cancelled or short again",
-    not_now="it is running, or nothing is missing",
+    not_now="the job is running, or nothing is missing",
 )
-app.add_typer(money.commands, name="credits", rich_help_panel=_STEER)
-app.add_typer(keys.commands, name="keys", rich_help_panel=_STEER)
-app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=_STEER)
+app.add_typer(money.commands, name="credits", rich_help_panel=_CONTROL)
+app.add_typer(keys.commands, name="keys", rich_help_panel=_CONTROL)
+app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=_CONTROL)
 _add(
     _DEPLOY,
     deployment.worker,
     "worker --role generate --role publish",
     *(_DONE, _WRONG, _NO_SERVER, _INTERRUPTED),
     done="stopped by Ctrl-C or SIGTERM",
-    interrupted="left at once",
+    interrupted="exited immediately",
 )
 _add(
     _DEPLOY,
@@ -138,8 +138,8 @@ _add(
 _add(_DEPLOY, deployment.migrations, "migrations supabase/migrations", _DONE, _WRONG)
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"{COMMAND} {__version__}")
         raise typer.Exit
 
@@ -151,38 +151,39 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """What the command itself takes, before any of its commands; its help stands above."""
+    """Options of the program itself; its help text is given above."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives its exit status. Errors that users can act on are one line."""
+    """Run one command and return its exit status. Errors that users can act on are one line."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     tolerate_any_character((sys.stdout, sys.stderr))
     as_json = "--json" in given
     try:
         return _status(_run(given))
     except TyperException as error:
-        # Asked for nothing at all, the help is printed already.
+        # Without arguments, the help is printed already.
         return complain(_in_words(error), _WRONG, as_json=as_json) if str(error) else int(_WRONG)
     except DarkroomError as error:
         return complain(str(error), status_of(error), as_json=as_json)
     except RPCError as error:
-        away = error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
-        status = _NO_SERVER if away else _NOT_NOW
-        return complain(f"the Temporal server answers: {error.message or error.status.name}", status, as_json=as_json)
+        unreachable = error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
+        status = _NO_SERVER if unreachable else _NOT_NOW
+        reason = error.message or error.status.name
+        return complain(f"the Temporal server returned an error: {reason}", status, as_json=as_json)
 
 
 def _run(given: list[str]) -> object:
     name = invoked_as()
     if _COMPLETION.intersection(given[:1]):
         if not installed():
-            raise InputRejected(given[0], "shells complete the installed command: `pip install .`, then `darkroom`")
+            raise InputRejected(given[0], "needs the installed command: run `pip install .`, then use `darkroom`")
         name = COMMAND  # the name that the shell looks for, whatever path was typed
     return app(given, prog_name=name, complete_var=_COMPLETE_VARIABLE, standalone_mode=False)
 
 
 def _in_words(error: TyperException) -> str:
-    """What is wrong with the command line; a mistyped option is told like a mistyped command."""
+    """What is wrong with the command line; a mistyped option reads like a mistyped command."""
     option, close = getattr(error, "option_name", None), getattr(error, "possibilities", None)
     if not (option and close):
         return error.format_message()

@@ -10,18 +10,18 @@ from cli.statuses import InputRejected
 from darkroom.settings import Settings
 
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Write one JSON document to standard output; remarks go to standard error.")
+    bool, typer.Option("--json", help="Write one JSON document to standard output; messages go to standard error.")
 ]
 Job = Annotated[
-    str, typer.Argument(metavar="JOB", help="The job's UUID, or its first characters (6 or more).", show_default=False)
+    str, typer.Argument(metavar="JOB", help="The job's UUID, or at least its first 6 characters.", show_default=False)
 ]
 Reason = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept with the job.", show_default=False)
+    str | None, typer.Option("--reason", metavar="TEXT", help="The reason, stored with the job.", show_default=False)
 ]
-Watch = Annotated[bool, typer.Option("--watch", "-w", help="Stay and show the job until it has ended.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow the job until it ends.")]
 Folder = Annotated[
     Path | None,
-    typer.Argument(metavar="DIR", help="Where to put the pictures; created if missing.", show_default=False),
+    typer.Argument(metavar="DIR", help="The folder to write the pictures to; created if missing.", show_default=False),
 ]
 
 
@@ -29,11 +29,11 @@ def user_id(settings: Settings, given: str) -> UUID:
     """A user of the command line; `local` is the one user of the embedded default.
 
     Raises:
-        InputRejected: it is no UUID.
+        InputRejected: it is not a UUID.
     """
     if given == "local":
         if settings.local_user is None:
-            raise InputRejected("USER", "on Supabase there is no local user: give a user's UUID")
+            raise InputRejected("USER", "there is no local user on Supabase: give a user's UUID")
         return settings.local_user
     return uuid("USER", given)
 
@@ -42,7 +42,7 @@ def uuid(argument: str, given: str) -> UUID:
     """A UUID.
 
     Raises:
-        InputRejected: it is none.
+        InputRejected: it is not one.
     """
     try:
         return UUID(given)

@@ -35,7 +35,7 @@ STORY = 100
 MOST_LINES = 4
 
 _NO_PICTURE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, Image.DecompressionBombError)
-"""All that Pillow's decoders were seen to raise over damaged files."""
+"""All that Pillow's decoders are known to raise over damaged files."""
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

@@ -4,7 +4,6 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
-from uuid import uuid4
 
 import psutil
 import typer
@@ -41,21 +40,21 @@ UNLESS_SET: dict[str, Any] = {
     "top_up_delay": 1.0,
     "stage_concurrency": 5,
 }
-"""Slow enough to watch, and with a seed by which every stage has something to make up for."""
+"""Slow enough to watch, and with a seed by which every stage needs a top-up."""
 
 
 _ORDER = Annotated[
-    DemoOrder, typer.Option("--order", help="What to order: three stages of 16 pictures, or a picture book of 8 pages.")
+    DemoOrder, typer.Option("--order", help="What to order: three stages of 16 pictures, or a storybook of 8 pages.")
 ]
 
 
 def demo(order: _ORDER = DemoOrder.STAGES, as_json: arguments.AsJson = False) -> None:
-    """Order 48 pictures in three stages and watch them come, faults included.
+    """Order 48 pictures in three stages and watch them arrive, with injected faults.
 
-    Starts a Temporal server and a worker in this process, draws with the offline provider (8 % misses,
-    5 % passing faults; OFFLINE_* and the like in the environment win), and shows top-ups as they happen.
-    Ends with the receipt, a folder with the pictures and a contact sheet. Needs no account, no key and no
-    network, and takes less than a minute.
+    Starts a Temporal server and a worker in this process, draws with the offline provider (8 % misses and
+    5 % transient faults, unless OFFLINE_* settings say otherwise), and shows top-ups as they happen. Ends
+    with the receipt, a folder of pictures and a contact sheet. Needs no account, key or network, and takes
+    less than a minute.
     """
     output = Output(as_json=as_json)
     raise typer.Exit(run(_demo(_demo_settings(read_settings()), order, output)))
@@ -79,21 +78,22 @@ async def _demo(settings: Settings, order: DemoOrder, output: Output) -> Status:
         logs.configure(settings, stack.enter_context((home / "demo.log").open("w", encoding="utf-8")))
         temporal = await connect_to(server)
         parts = await stack.enter_async_context(open_parts(settings))
-        await parts.ensure_local_user()
         client = parts.client(temporal)
+        # The references of the order are the local user's, so there must be one before them.
+        await client.open_local_account()
         await stack.enter_async_context(running_workers(parts, temporal))
         made = await prepare(parts, order)
-        submitted = await client.submit(made.document, job_id=uuid4(), user_id=settings.local_user)
+        submitted = await client.submit(await client.check(made.document, settings.local_user))
         _introduce(settings, made, submitted, server, output)
         clock = _FirstPicture()
         watched = Watched(server.job_url(submitted.job_id))
         work = asyncio.create_task(
             follow(parts, client, submitted.job_id, watched, output, on_reading=clock.note_first_picture)
         )
-        asked = asyncio.create_task(stop.asked.wait())
-        await asyncio.wait((work, asked), return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
-        if stop.asked.is_set():
+        stopped = asyncio.create_task(stop.requested.wait())
+        await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if stop.requested.is_set():
             work.cancel()
             await asyncio.wait((work,))  # it lets go of the screen
             return _interrupted(submitted, output)
@@ -104,8 +104,8 @@ async def _demo(settings: Settings, order: DemoOrder, output: Output) -> Status:
 
 def _introduce(settings: Settings, made: Demo, submitted: Submitted, server: EmbeddedServer, output: Output) -> None:
     ordered = f"{plural(submitted.total_images, 'picture')} in {made.what}"
-    failing = f"{settings.offline_miss_rate:.0%} misses, {settings.offline_fault_rate:.0%} passing faults"
-    output.say(f"{ordered}; the offline provider draws, with {failing}")
+    failing = f"{settings.offline_miss_rate:.0%} misses, {settings.offline_fault_rate:.0%} transient faults"
+    output.say(f"{ordered}, drawn by the offline provider with {failing}")
     if not output.live:
         output.say(server.job_url(submitted.job_id))
     output.say()
@@ -129,8 +129,8 @@ class _FirstPicture:
 
 def _interrupted(submitted: Submitted, output: Output) -> Status:
     output.say()
-    output.say("stopping: calls under way are finished; Ctrl-C again leaves at once")
-    output.say(f"job {submitted.job_id} goes on with: {command('up')}")
+    output.say("stopping: waiting for calls in progress; press Ctrl-C again to exit immediately")
+    output.say(f"to continue job {submitted.job_id}, run: {command('up')}")
     output.result({"job_id": str(submitted.job_id), "interrupted": True})
     return Status.INTERRUPTED
 
@@ -163,5 +163,5 @@ async def _conclude(
     output.say()
     output.say(f"pictures       {folder}")
     output.say(f"contact sheet  {sheet}")
-    output.say(f"first picture after {clock.first} s, everything after {clock.seconds} s", style="quiet")
-    output.say("the job's history stays: `darkroom up` shows it in the Temporal Web UI", style="quiet")
+    output.say(f"first picture after {clock.first} s, finished after {clock.seconds} s", style="quiet")
+    output.say("the job's history is kept: `darkroom up` shows it in the Temporal Web UI", style="quiet")

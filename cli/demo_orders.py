@@ -8,7 +8,6 @@ from typing import Any
 from uuid import uuid4
 
 from cli.contact_sheet import Frame
-from cli.results import file_name
 from darkroom.bootstrap import Parts
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.storybook import Book
@@ -68,9 +67,9 @@ class Demo:
         return Frame(stage, ordinal, self.labels[stage], picture, reason)
 
 
-async def prepare(parts: Parts, wanted: DemoOrder) -> Demo:
+async def prepare(parts: Parts, order: DemoOrder) -> Demo:
     """The order, with what it needs stored first."""
-    return await (_storybook(parts) if wanted is DemoOrder.STORYBOOK else _stages(parts))
+    return await (_storybook(parts) if order is DemoOrder.STORYBOOK else _stages(parts))
 
 
 async def _stages(parts: Parts) -> Demo:
@@ -109,4 +108,4 @@ async def _storybook(parts: Parts) -> Demo:
 async def pictures(parts: Parts, receipt: Receipt, folder: Path) -> list[tuple[int, int, Path]]:
     """Stage, ordinal and file of what was delivered and exported."""
     images = await parts.records.delivered_images(receipt.job_id, 0, receipt.ordered)
-    return [(image.stage_index, image.ordinal, folder / file_name(image)) for image in images]
+    return [(image.stage_index, image.ordinal, folder / image.file_name) for image in images]

@@ -26,24 +26,24 @@ class Pace:
     """Pictures a second, over the last seconds."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
+        self._readings: deque[tuple[float, int]] = deque()
 
     def add(self, completed: int, at: float | None = None) -> None:
         """Note how many there are now."""
         now = monotonic() if at is None else at
-        self._seen.append((now, completed))
-        while len(self._seen) > 2 and self._seen[1][0] <= now - WINDOW:
-            self._seen.popleft()
+        self._readings.append((now, completed))
+        while len(self._readings) > 2 and self._readings[1][0] <= now - WINDOW:
+            self._readings.popleft()
 
     @property
     def per_second(self) -> float | None:
-        """None before a second has passed and while nothing comes."""
-        (first, before), (last, after) = self._seen[0], self._seen[-1]
+        """None before a second has passed and while nothing arrives."""
+        (first, before), (last, after) = self._readings[0], self._readings[-1]
         return (after - before) / (last - first) if last - first >= 1 and after > before else None
 
 
 class Watched:
-    """What has been seen of a job so far."""
+    """What is known of a job so far."""
 
     def __init__(self, page: str | None = None) -> None:
         self.progress: Progress | None = None
@@ -54,8 +54,8 @@ class Watched:
         self._page = page
         self._pace = Pace()
 
-    def see(self, progress: Progress, source: str) -> list[str]:
-        """Take in how the job stands; gives what is new, in words."""
+    def update(self, progress: Progress, source: str) -> list[str]:
+        """Store the job's progress; returns what is new, in words."""
         news = list(_news(self.progress, progress))
         self.progress, self.source = progress, source
         self._pace.add(progress.completed_images)
@@ -65,7 +65,7 @@ class Watched:
     def line(self) -> str:
         """The job in one line."""
         progress = self.progress
-        assert progress is not None, "a look comes before it is told"
+        assert progress is not None, "update() comes before line()"
         return " · ".join(
             [f"{progress.completed_images:,} of {progress.total_images:,} delivered", *self._pace_words()]
         )
@@ -107,8 +107,8 @@ class Watched:
         table.add_column(no_wrap=True, overflow="ellipsis")
         for label, text, stages, state in lines:
             done, ordered = sum(stage.completed for stage in stages), sum(stage.quantity for stage in stages)
-            asked = [text] if prompt >= 12 else []
-            table.add_row(label, *asked, _bar(stages, ordered, bar), _count(done, ordered), state)
+            prompts = [text] if prompt >= 12 else []
+            table.add_row(label, *prompts, _bar(stages, ordered, bar), _count(done, ordered), state)
         return table
 
     def _pace_words(self) -> list[str]:
@@ -126,7 +126,7 @@ class Watched:
 
 
 def chosen_stages(stages: Sequence[StageProgress], room: int) -> tuple[list[StageProgress], list[StageProgress]]:
-    """The stages that are shown, those that are alive first to be kept, and the others."""
+    """The stages that are shown, active ones preferred, and the others."""
     if len(stages) <= room:
         return list(stages), []
     by_need = sorted(stages, key=lambda stage: (stage.status not in _NEED_CARE, stage.stage_index))
@@ -155,7 +155,7 @@ def _state(stage: StageProgress) -> Text:
         case StageStatus.TOPPING_UP:
             return Text(f"top-up {stage.round}", style="accent")
         case StageStatus.SHORT:
-            return Text(f"short: {stage.reason or 'rounds spent'}", style="accent")
+            return Text(f"short: {stage.reason or 'no top-up rounds left'}", style="accent")
         case StageStatus.DELIVERING:
             return Text("delivering")
         case _:
@@ -165,9 +165,9 @@ def _state(stage: StageProgress) -> Text:
 def _bar(stages: Iterable[StageProgress], ordered: int, width: int) -> Text:
     """Delivered, being made, missing: each part at least a cell wide when there is anything of it."""
     delivered = sum(stage.completed for stage in stages)
-    under_way = min(sum(stage.in_flight for stage in stages), ordered - delivered)
+    in_flight = min(sum(stage.in_flight for stage in stages), ordered - delivered)
     done = _cells(delivered, ordered, width)
-    alive = min(width - done, _cells(under_way, ordered, width) or (1 if under_way else 0))
+    alive = min(width - done, _cells(in_flight, ordered, width) or (1 if in_flight else 0))
     bar = Text(_BAR * done, style="default")
     bar.append(_BAR * alive, style="accent")
     bar.append(_GROOVE * (width - done - alive), style="quiet")
@@ -190,17 +190,19 @@ def _whole(progress: Progress) -> StageProgress:
 def _news(before: Progress | None, now: Progress) -> Iterable[str]:
     known = {stage.stage_index: stage for stage in before.stages} if before else {}
     for stage in now.stages:
-        seen = known.get(stage.stage_index)
+        previous = known.get(stage.stage_index)
         missing = stage.quantity - stage.completed
-        if stage.round > (seen.round if seen else 0) and stage.status is StageStatus.TOPPING_UP:
+        if stage.round > (previous.round if previous else 0) and stage.status is StageStatus.TOPPING_UP:
             yield f"{stage.label}: top-up {stage.round} started, {plural(missing, 'picture')} missing"
-        if seen and seen.status is not stage.status and stage.status is StageStatus.COMPLETE and seen.round:
-            yield f"{stage.label}: complete after {plural(seen.round, 'top-up')}"
-        if seen and seen.status is not stage.status and stage.status is StageStatus.SHORT:
-            yield f"{stage.label}: short by {missing:,}: {stage.reason or 'rounds spent'}"
+        if previous is None or previous.status is stage.status:
+            continue
+        if stage.status is StageStatus.COMPLETE and previous.round:
+            yield f"{stage.label}: complete after {plural(previous.round, 'top-up')}"
+        if stage.status is StageStatus.SHORT:
+            yield f"{stage.label}: short by {missing:,}: {stage.reason or 'no top-up rounds left'}"
     if before and now.paused and not before.paused:
-        yield f"paused: {now.pause_reason or 'until it is resumed'}"
+        yield f"paused: {now.pause_reason or 'until resumed'}"
     if before and before.paused and not now.paused and not now.status.ended:
         yield "resumed"
     if before and now.cancel_requested and not before.cancel_requested:
-        yield "cancel asked for: calls under way are finished"
+        yield "cancel requested: waiting for calls in progress"

@@ -1,4 +1,4 @@
-"""`doctor`: is everything there that jobs need?"""
+"""`doctor`: checks everything that jobs need."""
 
 import typer
 from pydantic import JsonValue
@@ -14,18 +14,18 @@ _SIGNS = {State.GOOD: ("ok", None), State.WRONG: ("wrong", "accent"), State.UNKN
 
 
 def doctor(as_json: arguments.AsJson = False) -> None:
-    """Check what jobs need, a line each: Temporal, records, pictures, providers, clock.
+    """Check everything that jobs need: Temporal, records, pictures, providers, clock.
 
-    With Supabase: whether it answers, the key is a service key, the migrations are applied, the bucket can
-    be written. Nothing is drawn and no order is made.
+    With Supabase, also checks the service key, the migrations and the bucket. No picture is drawn and
+    nothing is ordered.
     """
     output = Output(as_json=as_json)
     findings = run(examine(opened_settings()))
-    told: list[JsonValue] = [as_value(finding) for finding in findings]
+    listed: list[JsonValue] = [as_value(finding) for finding in findings]
     for finding in findings:
         sign, style = _SIGNS[finding.state]
         remedy = "" if finding.remedy is None else f": {finding.remedy}"
         output.say(f"{sign:<7}{finding.what:<19}{finding.told}{remedy}", style=style)
-    output.result({"findings": told})
+    output.result({"findings": listed})
     wrong = any(finding.state is State.WRONG for finding in findings)
     raise typer.Exit(Status.NOT_ALL if wrong else Status.DONE)

@@ -1,4 +1,4 @@
-"""Order documents and reference pictures as files: read within bounds, and refused in one line."""
+"""Order documents and reference pictures as files: read within limits, and rejected in one line."""
 
 import json
 import re
@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from darkroom.domain.errors import OrderRejected
+from darkroom.domain.wording import in_a_sentence
 from darkroom.orders.references import LARGEST_UPLOAD
 
 LARGEST_DOCUMENT = 10 * 1024 * 1024
@@ -29,13 +30,13 @@ def read_document(name: str) -> Any:
     """
     data = sys.stdin.buffer.read(LARGEST_DOCUMENT + 1) if name == "-" else read_file("document", name, LARGEST_DOCUMENT)
     if len(data) > LARGEST_DOCUMENT:
-        raise _rejected(f"has more than the {LARGEST_DOCUMENT:,} bytes that an order may have")
+        raise _rejected(f"is larger than the maximum of {LARGEST_DOCUMENT:,} bytes")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _rejected(f"is not UTF-8 text: byte {error.start:,} cannot be read") from None
+        raise _rejected(f"is not UTF-8 text: invalid byte at position {error.start:,}") from None
     if not text.strip():
-        raise _rejected("is empty; it must hold an order as JSON or YAML")
+        raise _rejected("is empty; it must contain an order as JSON or YAML")
     return _plain(_parser(name, text)(text))
 
 
@@ -51,7 +52,7 @@ def read_file(field: str, name: str, largest: int) -> bytes:
         if stat.S_ISDIR(found.st_mode):
             raise OrderRejected(field, f"{name} is a folder, not a file")
         if found.st_size > largest:
-            raise OrderRejected(field, f"{name} has {found.st_size:,} bytes, above the maximum of {largest:,}")
+            raise OrderRejected(field, f"{name} has {found.st_size:,} bytes, which exceeds the maximum of {largest:,}")
         with path.open("rb") as file:
             return file.read(largest + 1)
     except FileNotFoundError:
@@ -84,12 +85,12 @@ def _from_json(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise _rejected(
-            f"is not JSON: {error.msg[:1].lower()}{error.msg[1:]}, line {error.lineno}, column {error.colno}"
+            f"is not valid JSON: {in_a_sentence(error.msg)}, line {error.lineno}, column {error.colno}"
         ) from None
     except RecursionError:
         raise _rejected(f"is nested deeper than {DEEPEST} levels") from None
     except ValueError as error:  # a number of more digits than Python reads
-        raise _rejected(f"is not JSON that can be read: {error}") from None
+        raise _rejected(f"is not valid JSON: {error}") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -102,13 +103,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]  # either will do
     """YAML as JSON would have it: dates stay the texts they were written as."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - how PyYAML is told
+    yaml_implicit_resolvers = {  # noqa: RUF012 - how PyYAML is configured
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -121,9 +122,9 @@ def _from_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise _rejected(f"is not YAML: {error.problem or error.context}{where}") from None
+        raise _rejected(f"is not valid YAML: {error.problem or error.context}{where}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _rejected(f"is not YAML that can be read: {error}") from None
+        raise _rejected(f"is not valid YAML: {error}") from None
 
 
 def _reject_tricks(text: str) -> None:
@@ -132,7 +133,7 @@ def _reject_tricks(text: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
             line = event.start_mark.line + 1 if event.start_mark else 0
-            raise _rejected(f"has the alias *{event.anchor} in line {line}; write it out instead")
+            raise _rejected(f"uses the alias *{event.anchor} in line {line}; aliases are not supported, write it out")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -146,11 +147,11 @@ def _plain(document: Any) -> Any:
     try:
         json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise _rejected("has half of a character (a lone surrogate)") from None
+        raise _rejected("contains an unpaired surrogate; write the character out in UTF-8") from None
     except RecursionError:
         raise _rejected(f"is nested deeper than {DEEPEST} levels") from None
     except (TypeError, ValueError) as error:
-        raise _rejected(f"has a value that JSON cannot hold: {error}") from None
+        raise _rejected(f"contains a value that JSON cannot represent: {error}") from None
     return document
 
 

@@ -1,9 +1,7 @@
 """Following a job to its end: redrawn on a terminal, in plain lines elsewhere."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import datetime
 from time import monotonic
 from uuid import UUID
 
@@ -17,8 +15,7 @@ from darkroom.client.results import ProgressReading
 from darkroom.domain.progress import Progress
 from darkroom.domain.sentences import how_it_stands
 
-PAUSE_BETWEEN_LOOKS = 0.3
-PAUSE_BETWEEN_LINES = 2.0
+LINE_INTERVAL = 2.0
 _STAGES_WITH_PROMPTS = 40
 
 
@@ -31,30 +28,21 @@ async def follow(
     *,
     on_reading: Callable[[ProgressReading], None] | None = None,
 ) -> ProgressReading:
-    """Look at the job until it has ended; what is shown stays on the screen."""
+    """Show the job until it has ended; what is shown stays on the screen."""
     live = Live(console=output.notes, auto_refresh=False, transient=False) if output.live else None
-    told = ("", 0.0)
+    printed = ("", 0.0)
     with live or nullcontext():
-        while True:
-            reading = await client.progress(job_id)
+        async for reading in client.follow(job_id, unchanged=True):
             if not watched.prompts:
                 watched.prompts = await prompts_of(parts, reading.progress)
-            news = watched.see(reading.progress, reading.source)
+            news = watched.update(reading.progress, reading.source)
             if on_reading is not None:
                 on_reading(reading)
             if live is not None:
                 live.update(watched.shown(output.notes), refresh=True)
             else:
-                told = _tell(watched, news, output, told)
-            if reading.progress.status.ended:
-                return reading
-            await asyncio.sleep(PAUSE_BETWEEN_LOOKS)
-
-
-async def opened_again(client: Client, job_id: UUID, before: datetime) -> None:
-    """Wait until the run that a restart began has written on the job's row."""
-    while (await client.job(job_id)).updated_at == before:  # noqa: ASYNC110 - another process writes it
-        await asyncio.sleep(PAUSE_BETWEEN_LOOKS)
+                printed = _print(watched, news, output, printed)
+    return reading
 
 
 async def prompts_of(parts: Parts, progress: Progress) -> dict[int, str]:
@@ -64,13 +52,13 @@ async def prompts_of(parts: Parts, progress: Progress) -> dict[int, str]:
     return {stage.stage_index: one_line(stage.prompt[:200]) for stage in stages}
 
 
-def _tell(watched: Watched, news: list[str], output: Output, told: tuple[str, float]) -> tuple[str, float]:
+def _print(watched: Watched, news: list[str], output: Output, printed: tuple[str, float]) -> tuple[str, float]:
     assert watched.progress is not None
     for event in news:
         output.say(event)
     count = f"{watched.progress.completed_images} {watched.progress.status}"
     ended = watched.progress.status.ended
-    if count == told[0] or (monotonic() - told[1] < PAUSE_BETWEEN_LINES and not ended):
-        return told
+    if count == printed[0] or (monotonic() - printed[1] < LINE_INTERVAL and not ended):
+        return printed
     output.say(f"{watched.line()}{f' · {how_it_stands(watched.progress)}' if ended else ''}")
     return count, monotonic()

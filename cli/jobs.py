@@ -10,7 +10,7 @@ from temporalio.client import Client as TemporalClient
 
 from cli import arguments
 from cli.display import Watched
-from cli.following import follow, opened_again, prompts_of
+from cli.following import follow, prompts_of
 from cli.output import Output, as_value
 from cli.session import (
     client_for,
@@ -32,14 +32,14 @@ from darkroom.domain.progress import JobStatus, Progress
 from darkroom.settings import Settings
 
 _STATUS = Annotated[JobStatus | None, typer.Option("--status", help="Only jobs with this status.", show_default=False)]
-_LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many.")]
+_LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many jobs.")]
 
 
 def watch(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
-    """Show a job until it has ended, then its receipt.
+    """Follow a job until it ends, then show its receipt.
 
-    Asks the job's workflow, or reads the records when no server or no worker answers. Ctrl-C stops the
-    watching and not the job.
+    Progress comes from the job's workflow, or from the records when no server or worker answers. Ctrl-C
+    stops watching; the job continues.
     """
     output = Output(as_json=as_json)
 
@@ -53,10 +53,10 @@ def watch(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
 
 
 def status(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
-    """Say how a job stands, once.
+    """Show a job's progress.
 
-    Asks the job's workflow for 2 seconds at most, and otherwise reads the records; `source` in the JSON
-    tells which.
+    Progress comes from the job's workflow if it answers within 2 seconds, otherwise from the records;
+    `source` in the JSON document says which.
     """
     output = Output(as_json=as_json)
 
@@ -67,14 +67,14 @@ def status(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
             reading = await parts.client(temporal).progress(row.job_id)
             watched = _watched(parts, temporal, row)
             watched.prompts = await prompts_of(parts, reading.progress)
-            watched.see(reading.progress, reading.source)
+            watched.update(reading.progress, reading.source)
             output.result(_as_document(reading), watched.shown(output.notes))
 
     run(work(opened_settings()))
 
 
 def list_jobs(status: _STATUS = None, limit: _LIMIT = 20, as_json: arguments.AsJson = False) -> None:
-    """List jobs, newest first; answers from the records."""
+    """List jobs, newest first, from the records."""
     output = Output(as_json=as_json)
 
     async def work(settings: Settings) -> None:
@@ -85,38 +85,38 @@ def list_jobs(status: _STATUS = None, limit: _LIMIT = 20, as_json: arguments.AsJ
         async with open_parts(settings) as parts:
             rows = await parts.records.jobs(status, limit)
         if not rows:
-            output.say("no jobs" if status is None else f"no jobs that are {status}")
+            output.say("no jobs" if status is None else f"no {status} jobs")
         output.result([as_value(row) for row in rows], job_table(rows) if rows else None)
 
     run(work(opened_settings()))
 
 
 def cancel(job: arguments.Job, reason: arguments.Reason = None, as_json: arguments.AsJson = False) -> None:
-    """Ask a job to stop; answers at once.
+    """Cancel a job; returns immediately.
 
-    No provider call starts from then on. Calls under way are finished, delivered and charged, because they
-    are paid for; the job is `cancelled` when the last of them is in. Asked twice, or of an ended job,
-    nothing changes, `success` is false, and the exit status is 0 all the same.
+    No provider call starts from then on. Calls in progress are finished, delivered and charged, because
+    they are already paid for; the job becomes `cancelled` when the last of them is done. If the job is
+    already being cancelled or has ended, nothing changes: `success` is false and the exit status is 0.
     """
-    _ask(job, lambda client, job_id: client.cancel(job_id, reason), as_json=as_json)
+    _request(job, lambda client, job_id: client.cancel(job_id, reason), as_json=as_json)
 
 
 def pause(job: arguments.Job, reason: arguments.Reason = None, as_json: arguments.AsJson = False) -> None:
-    """Ask a job to begin nothing more until `resume`.
+    """Pause a job until `resume`.
 
-    Calls under way are finished, delivered and charged. A paused job can be cancelled, and may stay paused
-    for as long as you like.
+    No provider call starts while the job is paused. Calls in progress are finished, delivered and charged.
+    A paused job can be cancelled, and can stay paused for as long as you like.
     """
-    _ask(job, lambda client, job_id: client.pause(job_id, reason), as_json=as_json)
+    _request(job, lambda client, job_id: client.pause(job_id, reason), as_json=as_json)
 
 
 def resume(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
-    """Lift a pause, whether a user or a spent quota made it."""
-    _ask(job, lambda client, job_id: client.resume(job_id), as_json=as_json)
+    """Resume a job that was paused by a user or by an exhausted quota."""
+    _request(job, lambda client, job_id: client.resume(job_id), as_json=as_json)
 
 
 def restart(job: arguments.Job, watch: arguments.Watch = False, as_json: arguments.AsJson = False) -> None:
-    """Open a cancelled, failed or short job again; only what is missing is made and charged.
+    """Restart a cancelled, failed or short job; only missing pictures are made and charged.
 
     The job keeps its id, its pictures and the price of its first run.
     """
@@ -126,9 +126,8 @@ def restart(job: arguments.Job, watch: arguments.Watch = False, as_json: argumen
         async with client_for(settings, job) as (parts, temporal, row):
             client = parts.client(temporal)
             answer = await client.restart(row.job_id)
-            output.say(f"{answer.message}: {row.total_images - row.completed_images:,} of {row.total_images:,} to make")
+            output.say(f"{answer.message}: {row.total_images - row.completed_images:,} of {row.total_images:,} missing")
             if watch:
-                await opened_again(client, row.job_id, row.updated_at)
                 return await watch_to_end(parts, client, temporal, row, output, also=as_value(answer))
             output.result(answer)
             return Status.DONE
@@ -136,12 +135,12 @@ def restart(job: arguments.Job, watch: arguments.Watch = False, as_json: argumen
     raise typer.Exit(run(work(opened_settings())))
 
 
-def _ask(job: str, wish: Callable[[Client, UUID], Coroutine[Any, Any, ControlResult]], *, as_json: bool) -> None:
+def _request(job: str, send: Callable[[Client, UUID], Coroutine[Any, Any, ControlResult]], *, as_json: bool) -> None:
     output = Output(as_json=as_json)
 
     async def work(settings: Settings) -> None:
         async with client_for(settings, job) as (parts, temporal, row):
-            answer = await wish(parts.client(temporal), row.job_id)
+            answer = await send(parts.client(temporal), row.job_id)
             count = f"{answer.completed_images:,} of {answer.total_images:,} delivered so far"
             output.say(f"{answer.message}; {count}" if answer.success else f"{answer.message}; nothing changed")
             output.result(answer)
@@ -161,16 +160,16 @@ async def watch_to_end(
     """Follow a job, then show its receipt; `also` is more for the JSON document."""
     reading = await follow(parts, client, row.job_id, _watched(parts, temporal, row), output)
     receipt = await parts.records.receipt(row.job_id)
-    told: JsonValue = None if receipt is None else as_value(receipt)
+    shown: JsonValue = None if receipt is None else as_value(receipt)
     output.say()
     output.result(
-        {**(also or {}), **_as_document(reading), "receipt": told}, receipt_table(receipt) if receipt else None
+        {**(also or {}), **_as_document(reading), "receipt": shown}, receipt_table(receipt) if receipt else None
     )
     return ending(reading.progress)
 
 
 def ending(progress: Progress) -> Status:
-    """Whether everything that was ordered came."""
+    """Whether everything that was ordered was delivered."""
     whole = progress.status is JobStatus.COMPLETED and progress.completed_images == progress.total_images
     return Status.DONE if whole else Status.NOT_ALL
 

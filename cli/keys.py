@@ -1,4 +1,4 @@
-"""`keys`: who may use the HTTP API in whose name."""
+"""`keys`: the keys of the HTTP API."""
 
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -16,12 +16,12 @@ from darkroom.bootstrap import open_parts
 from darkroom.domain.keys import NewApiKey, hash_of, new_secret
 from darkroom.settings import Settings
 
-commands = typer.Typer(no_args_is_help=True, help="Make and revoke keys to the HTTP API.", rich_markup_mode="rich")
+commands = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.", rich_markup_mode="rich")
 
-_USER = Annotated[str, typer.Argument(metavar="USER", help="Whose key it is: a UUID, or `local`.")]
-_NAME = Annotated[str, typer.Option("--name", help="What it is for, so that you know it again.")]
-_OPERATOR = Annotated[bool, typer.Option("--operator", help="It sees the jobs of all users, and statistics.")]
-_KEY = Annotated[str, typer.Argument(metavar="KEY_ID", help="The id that `keys list` shows.")]
+_USER = Annotated[str, typer.Argument(metavar="USER", help="The key's user: a UUID, or `local`.")]
+_NAME = Annotated[str, typer.Option("--name", help="What the key is for.")]
+_OPERATOR = Annotated[bool, typer.Option("--operator", help="Give access to the jobs of all users and to statistics.")]
+_KEY = Annotated[str, typer.Argument(metavar="KEY_ID", help="The key's id, as shown by `keys list`.")]
 
 
 @commands.command(
@@ -31,7 +31,7 @@ _KEY = Annotated[str, typer.Argument(metavar="KEY_ID", help="The id that `keys l
 def create(
     user: _USER = "local", name: _NAME = "", *, operator: _OPERATOR = False, as_json: arguments.AsJson = False
 ) -> None:
-    """Make a key. It is shown once: only its hash is kept."""
+    """Create an API key. It is shown once: only its hash is stored."""
     output = Output(as_json=as_json)
     settings = opened_settings()
     user_id = arguments.user_id(settings, user)
@@ -43,16 +43,16 @@ async def _create(settings: Settings, user_id: UUID, name: str, *, operator: boo
     key = NewApiKey(key_id=uuid4(), user_id=user_id, name=name[:100], operator=operator, key_hash=hash_of(secret))
     async with open_parts(settings) as parts:
         if user_id == settings.local_user:
-            await parts.ensure_local_user()
+            await parts.client(None).open_local_account()
         elif await parts.records.account(user_id) is None:
             raise InputRejected(
                 "USER", f"{user_id} has no member row; `darkroom credits grant {user_id} N` creates one"
             )
         await parts.records.add_api_key(key)
-    output.say(f"key {key.key_id} of user {user_id}{', an operator' if operator else ''}; it is not shown again")
-    told: dict[str, JsonValue] = {**as_value(key), "secret": secret}
-    del told["key_hash"]
-    output.result(told, Text(secret))
+    output.say(f"key {key.key_id} of user {user_id}{', operator' if operator else ''}; it is not shown again")
+    created: dict[str, JsonValue] = {**as_value(key), "secret": secret}
+    del created["key_hash"]
+    output.result(created, Text(secret))
 
 
 @commands.command("list", epilog=epilog("keys list --json", Status.DONE, Status.WRONG_INPUT))
@@ -68,10 +68,10 @@ def list_keys(as_json: arguments.AsJson = False) -> None:
             table.add_column(title, header_style="quiet", no_wrap=True)
         for key in found:
             revoked = "" if key.revoked_at is None else local_time(key.revoked_at)
-            made = local_time(key.created_at)
-            table.add_row(str(key.key_id), str(key.user_id), key.name, "yes" if key.operator else "", made, revoked)
+            created = local_time(key.created_at)
+            table.add_row(str(key.key_id), str(key.user_id), key.name, "yes" if key.operator else "", created, revoked)
         if not found:
-            output.say("no keys: `darkroom keys create` makes one")
+            output.say("no keys: create one with `darkroom keys create`")
         output.result([as_value(key) for key in found], table if found else None)
 
     run(work(opened_settings()))
@@ -79,20 +79,18 @@ def list_keys(as_json: arguments.AsJson = False) -> None:
 
 @commands.command(
     "revoke",
-    epilog=epilog(
-        "keys revoke 2b7d…", Status.DONE, Status.WRONG_INPUT, Status.NOT_FOUND, not_found="there is no such key"
-    ),
+    epilog=epilog("keys revoke 2b7d…", Status.DONE, Status.WRONG_INPUT, Status.NOT_FOUND, not_found="no such key"),
 )
 def revoke(key: _KEY, as_json: arguments.AsJson = False) -> None:
-    """Let a key open nothing any more, from the next request on."""
+    """Revoke a key. It stops working with the next request."""
     output = Output(as_json=as_json)
     key_id = arguments.uuid("KEY_ID", key)
 
     async def work(settings: Settings) -> None:
         async with existing_parts(settings) as parts:
             if not await parts.records.revoke_api_key(key_id):
-                raise NotInRecords(f"there is no key {key_id}; `darkroom keys list` shows those that exist")
-        output.say(f"key {key_id} is revoked")
+                raise NotInRecords(f"key {key_id} does not exist; `darkroom keys list` shows all keys")
+        output.say(f"key {key_id} revoked")
         output.result({"key_id": str(key_id), "revoked": True})
 
     run(work(opened_settings()))

@@ -1,4 +1,4 @@
-"""`credits`: what members have, and giving them more."""
+"""`credits`: showing and granting credits."""
 
 from typing import Annotated
 from uuid import uuid4
@@ -13,23 +13,21 @@ from cli.tables import account_table
 from darkroom.bootstrap import has_records, open_parts
 
 _USER = Annotated[str, typer.Argument(metavar="USER", help="The user's UUID; `local` for the local user.")]
-_AMOUNT = Annotated[int, typer.Argument(metavar="N", min=1, max=1_000_000_000, help="How many credits.")]
+_AMOUNT = Annotated[int, typer.Argument(metavar="N", min=1, max=1_000_000_000, help="The number of credits.")]
 _KEY = Annotated[
     str | None,
-    typer.Option(
-        "--key", help="A key of your own: the same key grants once, however often it is sent.", show_default=False
-    ),
+    typer.Option("--key", help="An idempotency key: the same key grants only once.", show_default=False),
 ]
-_ROWS = Annotated[int, typer.Option("--limit", "-n", min=0, max=10_000, help="The newest changes to show.")]
+_ROWS = Annotated[int, typer.Option("--limit", "-n", min=0, max=10_000, help="How many of the latest changes to show.")]
 
 commands = typer.Typer(no_args_is_help=True, help="Show and grant credits.", rich_markup_mode="rich")
 
 
 @commands.command(epilog=epilog("credits grant local 5000 --key invoice-17", Status.DONE, Status.WRONG_INPUT))
 def grant(user: _USER, amount: _AMOUNT, key: _KEY = None, as_json: arguments.AsJson = False) -> None:
-    """Give a user credits, and a member row if there is none; needs no server.
+    """Grant credits to a user, creating the member row if there is none.
 
-    Writes a GRANT row in the journal.
+    Writes a GRANT row to the journal. Needs no Temporal server.
     """
     output = Output(as_json=as_json)
     settings = opened_settings()
@@ -39,9 +37,9 @@ def grant(user: _USER, amount: _AMOUNT, key: _KEY = None, as_json: arguments.AsJ
         async with open_parts(settings) as parts:
             if user_id == settings.local_user:
                 # Whoever comes first, the local user begins with what it is promised.
-                await parts.ensure_local_user()
+                await parts.client(None).open_local_account()
             account = await parts.records.grant(user_id, amount, key or str(uuid4()))
-        output.say(f"{user_id} has {account.balance:,} credits, {account.available:,} of them available")
+        output.say(f"{user_id} has {account.balance:,} credits, {account.available:,} available")
         output.result({**as_value(account), "available": account.available})
 
     run(work())
@@ -51,7 +49,7 @@ def grant(user: _USER, amount: _AMOUNT, key: _KEY = None, as_json: arguments.AsJ
     epilog=epilog("credits show local", Status.DONE, Status.WRONG_INPUT, Status.NOT_FOUND, not_found="no such user")
 )
 def show(user: _USER = "local", limit: _ROWS = 20, as_json: arguments.AsJson = False) -> None:
-    """Show a user's balance, what running jobs hold of it, and the newest changes."""
+    """Show a user's balance, the credits held for running jobs, and the latest changes."""
     output = Output(as_json=as_json)
     settings = opened_settings()
     user_id = arguments.user_id(settings, user)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import typer
 from pydantic import JsonValue
@@ -16,7 +16,9 @@ from cli.session import opened_settings, run
 from cli.statuses import Status
 from darkroom.bootstrap import Parts, has_records, imagined_parts, open_parts
 from darkroom.client.connection import connect, ensure_search_attributes
+from darkroom.client.results import CheckedOrder
 from darkroom.domain.errors import OrderRejected
+from darkroom.domain.jobs import JobRow
 from darkroom.orders import owner_of
 from darkroom.orders.references import NewUpload
 from darkroom.settings import Settings
@@ -28,7 +30,7 @@ _REFERENCES = Annotated[
         "--reference",
         "-r",
         metavar="[STAGE=]FILE",
-        help="A picture (PNG, JPEG, WebP, at most 20 MB) to draw after, for one stage or for all. Repeatable.",
+        help="A reference picture (PNG, JPEG or WebP, at most 20 MB), for one stage or for all. Repeatable.",
         show_default=False,
     ),
 ]
@@ -37,11 +39,11 @@ _JOB_ID = Annotated[
     typer.Option(
         "--job-id",
         metavar="UUID",
-        help="The job's id. Submitting the same id again finds the job instead of ordering twice.",
+        help="The job's id. Submitting the same id again returns the existing job instead of ordering twice.",
         show_default=False,
     ),
 ]
-_ANONYMOUS = Annotated[bool, typer.Option("--anonymous", help="Order for nobody: nothing is charged.")]
+_ANONYMOUS = Annotated[bool, typer.Option("--anonymous", help="Order without a user: nothing is charged.")]
 
 
 def submit(
@@ -53,35 +55,34 @@ def submit(
     watch: arguments.Watch = False,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Order pictures: check FILE, store it as a job and start it.
+    """Order pictures: validate FILE, store it as a job and start it.
 
-    Everything is checked before anything is written: a rejected order leaves nothing behind, and so does
-    a server that is not there. The job is the user's whom `userId` in the document names, else the local
-    user's.
+    Nothing is written if the order is rejected or no Temporal server answers. The job belongs to the user
+    that `userId` in the document names, otherwise to the local user.
     """
     output = Output(as_json=as_json)
     settings = opened_settings()
-    wanted = arguments.uuid("--job-id", job_id) if job_id is not None else uuid4()
+    chosen_id = arguments.uuid("--job-id", job_id) if job_id is not None else None
     document = read_document(file)
     user = _payer(settings, document, anonymous=anonymous)
     files = [read_reference(given) for given in reference or ()]
-    raise typer.Exit(run(_submit(settings, document, wanted, user, files, watch=watch, output=output)))
+    raise typer.Exit(run(_submit(settings, document, chosen_id, user, files, watch=watch, output=output)))
 
 
 def _payer(settings: Settings, document: Any, *, anonymous: bool) -> UUID | None:
     named = owner_of(document)
     if anonymous and named is not None:
-        raise OrderRejected("user_id", f"the order names {named}, and --anonymous says nobody")
+        raise OrderRejected("user_id", f"the order names {named}; remove it, or order without --anonymous")
     payer = None if anonymous else named or settings.local_user
     if payer is None and not anonymous:
-        raise OrderRejected("user_id", "is missing: name who pays (userId), or give --anonymous")
+        raise OrderRejected("user_id", "is missing: set userId to the user who pays, or order with --anonymous")
     return payer
 
 
 async def _submit(
     settings: Settings,
     document: Any,
-    job_id: UUID,
+    job_id: UUID | None,
     user: UUID | None,
     files: Sequence[tuple[str, bytes, int | None]],
     *,
@@ -90,44 +91,41 @@ async def _submit(
 ) -> Status:
     async with open_parts(settings) as parts:
         references = [await parts.uploads.read(*file) for file in files]
-        await _check(parts, document, job_id, user, references)
+        # Before a server is asked and a file is made: a wrong order leaves nothing behind.
+        order = await _find(parts, job_id) or await _check(parts, document, user, references)
         temporal = await connect(settings)
         await ensure_search_attributes(temporal)
-        if user == settings.local_user:
-            await parts.ensure_local_user()
         client = parts.client(temporal)
-        taken = await client.submit(document, job_id=job_id, user_id=user, references=references)
+        if isinstance(order, JobRow):
+            taken = await client.resubmit(order)
+        else:
+            taken = await client.submit(order, job_id=job_id)
         for warning in taken.warnings:
             output.say(f"warning: {warning}", style="quiet")
         if taken.found:
             output.say(
-                f"job {job_id} is there already, {plural(taken.total_images, 'picture')}; the order was not read"
+                f"job {taken.job_id} already exists, {plural(taken.total_images, 'picture')}; the order was not read"
             )
         else:
-            output.say(f"job {job_id} started, {plural(taken.total_images, 'picture')}")
+            output.say(f"job {taken.job_id} started, {plural(taken.total_images, 'picture')}")
         submitted: dict[str, JsonValue] = as_value(taken)
         if watch:
-            return await watch_to_end(parts, client, temporal, await client.job(job_id), output, also=submitted)
-        output.say(f"follow it: {command(f'watch {job_id}')}", style="quiet")
+            return await watch_to_end(parts, client, temporal, await client.job(taken.job_id), output, also=submitted)
+        output.say(f"follow it with: {command(f'watch {taken.job_id}')}", style="quiet")
         output.result(submitted)
         return Status.DONE
 
 
-async def _check(parts: Parts, document: Any, job_id: UUID, user: UUID | None, references: Sequence[NewUpload]) -> None:
-    """All that can be wrong with the order, before a server is asked and a file is made."""
+async def _find(parts: Parts, job_id: UUID | None) -> JobRow | None:
+    """The job that an earlier submission stored under this id."""
+    if job_id is None or not has_records(parts.settings):
+        return None
+    return await parts.client(None).find(job_id)
+
+
+async def _check(parts: Parts, document: Any, user: UUID | None, references: Sequence[NewUpload]) -> CheckedOrder:
     if has_records(parts.settings):
-        if await parts.records.job(job_id) is None:
-            await _check_against(parts, document, user, references)
-        return
-    # Looking into records that are not there would create them.
+        return await parts.client(None).check(document, user, references)
+    # Opening records that do not exist would create them.
     async with imagined_parts(parts.settings) as imagined:
-        await _check_against(imagined, document, user, references)
-
-
-async def _check_against(parts: Parts, document: Any, user: UUID | None, references: Sequence[NewUpload]) -> None:
-    try:
-        await parts.client(None).check(document, user, references)
-    except OrderRejected as error:
-        # The account is looked at last, and the local user is given one with the first order.
-        if error.field != "user_id" or user is None or user != parts.settings.local_user:
-            raise
+        return await imagined.client(None).check(document, user, references)

@@ -1,4 +1,4 @@
-"""How commands speak: results on standard output, everything else beside them."""
+"""What commands print: results on standard output, everything else beside them."""
 
 import io
 import json
@@ -18,23 +18,22 @@ from cli.statuses import Status
 from darkroom.domain.errors import DarkroomError
 
 ACCENT = "#e35144"
-"""The safe-light: what is alive, and nothing else."""
+"""The safelight's red: marks what is active or wrong, and nothing else."""
 
 THEME = Theme({"accent": ACCENT, "quiet": "bright_black", "strong": "bold"})
 _WIDTH_OF_A_PIPE = 160
 
 
 class Output:
-    """One command's voice.
+    """The output of one command.
 
-    With `--json` standard output carries exactly one JSON document; what would have been said goes to
-    standard error.
+    With `--json` standard output carries exactly one JSON document; everything else goes to standard error.
     """
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self.notes = console(sys.stderr if as_json else sys.stdout)
-        """Where progress and remarks go."""
+        """Where progress and messages go."""
 
     @property
     def live(self) -> bool:
@@ -46,7 +45,7 @@ class Output:
         self.notes.print(Text(as_started(text), style=style or ""), soft_wrap=True)
 
     def result(self, value: BaseModel | JsonValue, shown: RenderableType | None = None) -> None:
-        """What the command was asked for: as JSON, or as it is shown to people."""
+        """The command's result: as JSON, or as it is shown to people."""
         if self.as_json:
             write_json(value)
         elif shown is not None:
@@ -69,11 +68,11 @@ def write_json(value: BaseModel | JsonValue) -> None:
     """The one document of a command run with `--json`."""
     content = as_value(value) if isinstance(value, BaseModel) else value
     sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    sys.stdout.flush()  # `up` goes on for days, and whoever reads the pipe waits for its document
+    sys.stdout.flush()  # `up` runs for days, and whoever reads the pipe waits for its document
 
 
 def complain(message: str, status: int, *, as_json: bool) -> int:
-    """The one line of a command that failed; gives its status.
+    """Print the one line of a command that failed; returns its status.
 
     With `--json` standard output gets the same as a document, so that it always carries one.
     """
@@ -85,7 +84,7 @@ def complain(message: str, status: int, *, as_json: bool) -> int:
 
 
 def one_line(message: str | DarkroomError) -> str:
-    """The message without line breaks and without characters that steer a terminal."""
+    """The message without line breaks and terminal control characters."""
     return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(message).split()))
 
 

@@ -1,4 +1,4 @@
-"""What came of jobs: download, receipt, audit."""
+"""Commands for the results of jobs: download, receipt, audit."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,7 +17,6 @@ from cli.session import existing_parts, find_job, nothing_yet, opened_settings, 
 from cli.statuses import InputRejected, Status
 from cli.tables import receipt_table
 from darkroom.bootstrap import Parts, has_records, open_parts
-from darkroom.domain import names
 from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.model import Value
 from darkroom.domain.stored import DeliveredImage
@@ -26,7 +25,7 @@ from darkroom.records.paging import delivered_pages
 from darkroom.settings import Settings
 
 AT_ONCE = 16
-"""Files looked at or fetched at the same time."""
+"""Files checked or fetched at the same time."""
 
 
 class Download(Value):
@@ -36,13 +35,13 @@ class Download(Value):
     folder: str
     written: int = 0
     skipped: int = 0
-    """Were there already, the same to the byte."""
+    """Identical files that existed already."""
     missing: tuple[str, ...] = ()
-    """Delivered pictures whose file is not in the storage."""
+    """Delivered pictures whose file is missing from storage."""
 
 
 class Address(Value):
-    """Where a delivered picture can be fetched for a while, without a key."""
+    """A signed URL of a delivered picture: valid for a while, without a key."""
 
     attach_id: int
     file: str
@@ -50,10 +49,10 @@ class Address(Value):
 
 
 _URLS = Annotated[
-    bool, typer.Option("--urls", help="Instead of copying, write an address for each picture (Supabase only).")
+    bool, typer.Option("--urls", help="Print a signed URL for each picture instead of copying it (Supabase only).")
 ]
 _HOURS = Annotated[
-    float, typer.Option("--hours", min=0.01, max=24 * 365, help="With --urls: how long the addresses hold.")
+    float, typer.Option("--hours", min=0.01, max=24 * 365, help="With --urls: how long the URLs are valid.")
 ]
 
 
@@ -65,14 +64,14 @@ def download(
     hours: _HOURS = 24,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Copy a job's delivered pictures to DIR as stage-N-ORDINAL.webp, or write signed addresses of them.
+    """Copy a job's delivered pictures to DIR as stage-N-ORDINAL.webp, or print signed URLs for them.
 
-    Works while the job runs too: run it again for the rest. A file that is there already is skipped when
-    it is the same, and never overwritten when it is not.
+    Also works while the job runs: run it again for the rest. An existing file is skipped if it is
+    identical, and never overwritten if it is not.
     """
     output = Output(as_json=as_json)
     if (folder is None) != urls:
-        raise InputRejected("DIR", "give a folder to copy to, or --urls for addresses")
+        raise InputRejected("DIR", "give either a folder to copy to, or --urls")
     if folder is None:
         run(_write_addresses(opened_settings(), job, timedelta(hours=hours), output))
         return
@@ -81,9 +80,9 @@ def download(
         async with existing_parts(settings) as parts:
             row = await find_job(parts, job)
             done = await export(parts, row.job_id, folder)
-        output.say(f"{plural(done.written, 'picture')} written to {folder}, {done.skipped:,} were there already")
+        output.say(f"{plural(done.written, 'picture')} written to {folder}, {done.skipped:,} already there")
         for path in done.missing:
-            output.say(f"missing in the storage: {path}", style="accent")
+            output.say(f"missing from storage: {path}", style="accent")
         output.result(done)
         return Status.NOT_ALL if done.missing else Status.DONE
 
@@ -94,15 +93,15 @@ async def _write_addresses(settings: Settings, job: str, lifetime: timedelta, ou
     async with existing_parts(settings) as parts:
         row = await find_job(parts, job)
         if not settings.on_supabase:
-            raise NotPossibleNow("pictures in a folder have no addresses: give DIR to copy them")
+            raise NotPossibleNow("only pictures in Supabase have URLs: give DIR to copy them")
         found: list[Address] = []
         async for page in delivered_pages(parts.records, row.job_id):
             signed = await asyncio.gather(*(parts.storage.url(image.path, lifetime) for image in page))
             for image, url in zip(page, signed, strict=True):
                 if url is None:
-                    output.say(f"missing in the storage: {image.path}", style="accent")
+                    output.say(f"missing from storage: {image.path}", style="accent")
                 else:
-                    found.append(Address(attach_id=image.attach_id, file=file_name(image), url=url))
+                    found.append(Address(attach_id=image.attach_id, file=image.file_name, url=url))
     told: list[JsonValue] = [as_value(address) for address in found]
     output.result(told)
     if not output.as_json:
@@ -133,13 +132,8 @@ async def export(parts: Parts, job_id: UUID, folder: Path) -> Download:
     )
 
 
-def file_name(image: DeliveredImage) -> str:
-    """What a downloaded picture is called."""
-    return names.download_name(image.stage_index, image.ordinal)
-
-
 async def _copy(parts: Parts, image: DeliveredImage, folder: Path, gate: asyncio.Semaphore) -> str:
-    target = folder / file_name(image)
+    target = folder / image.file_name
     async with gate:
         present = await asyncio.to_thread(_bytes_of, target)
         if present is not None and digest(present) == image.sha256:
@@ -148,7 +142,7 @@ async def _copy(parts: Parts, image: DeliveredImage, folder: Path, gate: asyncio
         if data is None:
             return image.path
         if present is not None and present != data:
-            raise InputRejected("DIR", f"{target} is there already and is another picture; give an empty folder")
+            raise InputRejected("DIR", f"{target} already exists and is a different picture; give an empty folder")
         if present is not None:
             return "skipped"
         await asyncio.to_thread(_write, target, data)
@@ -169,17 +163,13 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def receipt(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
-    """Show what an ended job ordered, delivered, missed and charged; answers from the records."""
+    """Show the receipt of an ended job: what was ordered, delivered, missing and charged."""
     output = Output(as_json=as_json)
 
     async def work(settings: Settings) -> None:
         async with existing_parts(settings) as parts:
             row = await find_job(parts, job)
-            found = await parts.records.receipt(row.job_id) if row.status.ended else None
-        if not row.status.ended:
-            raise NotPossibleNow(f"job {row.job_id} is {row.status}: its receipt comes when it has ended")
-        if found is None:
-            raise NotPossibleNow(f"job {row.job_id} was {row.status} before it began: it has no receipt")
+            found = await parts.client(None).receipt(row.job_id)
         output.say(f"job {row.job_id}  {row.status}")
         output.say()
         output.result(found, receipt_table(found))
@@ -188,10 +178,10 @@ def receipt(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
 
 
 def audit(as_json: arguments.AsJson = False) -> None:
-    """Check the records against themselves and against the stored files.
+    """Check that the records are consistent and that every delivered picture has its file.
 
-    Journal, balances, holds, counts and ids of all jobs must agree, and every delivered picture must have
-    its file. Safe at any time, running jobs included; answers from the records.
+    The journal, balances, holds, counts and ids of all jobs must agree. Safe to run at any time, even
+    while jobs run.
     """
     output = Output(as_json=as_json)
 
@@ -209,8 +199,8 @@ def audit(as_json: arguments.AsJson = False) -> None:
         for finding in findings:
             output.say(finding, style="accent")
         summary = f"{plural(pictures, 'delivered picture')} checked, {plural(len(findings), 'finding')}"
-        told: list[JsonValue] = list(findings)
-        output.result({"findings": told, "pictures": pictures}, Text(summary))
+        listed: list[JsonValue] = list(findings)
+        output.result({"findings": listed, "pictures": pictures}, Text(summary))
         return Status.NOT_ALL if findings else Status.DONE
 
     raise typer.Exit(run(work(opened_settings())))

@@ -1,4 +1,4 @@
-"""The API's process beside the worker: what it does, or how it ends, is no matter to the jobs."""
+"""The API's process beside the worker: jobs do not depend on what it does or how it ends."""
 
 import asyncio
 import os
@@ -19,13 +19,13 @@ log = structlog.get_logger("darkroom.up")
 
 ROOT = Path(__file__).parents[1]
 STOP_PATIENCE = 15.0
-"""Above the API's own grace for answers under way."""
+"""Above the API's own grace period for requests in progress."""
 START_AGAIN_AFTER = 1.0
 START_AGAIN_AT_MOST = 30.0
 RAN_WELL_AFTER = 60.0
-"""Seconds after which an end is no more of the trouble before it."""
-_MUST_BE_MENDED = (Status.WRONG_INPUT, Status.NOT_NOW)
-"""Wrong settings, or a port that is taken: starting it again would say the same again."""
+"""Seconds after which an exit is unrelated to the one before it."""
+_NEEDS_FIXING = (Status.WRONG_INPUT, Status.NOT_NOW)
+"""Invalid settings, or a port in use: a restart would fail in the same way."""
 
 
 @asynccontextmanager
@@ -65,10 +65,10 @@ class _Child:
         while self._process is not None:
             started = monotonic()
             status = await self._process.wait()
-            if status in _MUST_BE_MENDED:
-                log.error("the API stays off: it said why above; jobs run without it", status=status)
+            if status in _NEEDS_FIXING:
+                log.error("API not restarted: fix the error above and start again; jobs run without it", status=status)
                 return
-            log.warning("the API ended and is started again", status=status)
+            log.warning("API exited, restarting it", status=status)
             if monotonic() - started > RAN_WELL_AFTER:
                 delay = START_AGAIN_AFTER
             await asyncio.sleep(delay)

@@ -1,4 +1,4 @@
-"""What commands open: the records, and Temporal when it is needed or at hand."""
+"""What commands open: the records, and Temporal when it is needed or reachable."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; a job that was started goes on") from None
+        raise Interrupted("interrupted; a job that was started continues") from None
 
 
 def opened_settings() -> Settings:
@@ -47,8 +47,8 @@ def opened_settings() -> Settings:
 
 
 def nothing_yet(settings: Settings) -> str:
-    """What to say when there is not."""
-    return f"no records in {settings.darkroom_home} yet: `darkroom demo` or `darkroom submit FILE` makes the first"
+    """What to say when there are no records."""
+    return f"no records in {settings.darkroom_home} yet: run `darkroom demo` or `darkroom submit FILE` first"
 
 
 async def connect_if_at_hand(settings: Settings) -> TemporalClient | None:
@@ -77,7 +77,7 @@ async def client_for(settings: Settings, job: str) -> AsyncIterator[tuple[Parts,
     """The parts, Temporal and the job, for a command that needs all three.
 
     Raises:
-        JobNotFound: no such job; found out before a server is looked for.
+        JobNotFound: no such job; checked before connecting to a server.
         ServerNotReachable: no Temporal server.
     """
     async with existing_parts(settings) as parts:
@@ -98,12 +98,12 @@ async def find_job(parts: Parts, given: str) -> JobRow:
         pass
     prefix = given.lower()
     if not _PREFIX.match(prefix):
-        raise InputRejected("JOB", f"'{given}' is not a job's id: give its UUID, or the first 6 characters or more")
+        raise InputRejected("JOB", f"'{given}' is not a job id: give its UUID, or at least the first 6 characters")
     found = await parts.records.jobs_beginning(prefix, limit=2)
     if not found:
-        raise JobNotFound(f"no job's id begins with {prefix}; `darkroom list` shows those that exist")
+        raise JobNotFound(f"no job id begins with {prefix}; `darkroom list` shows all jobs")
     if len(found) > 1:
-        raise InputRejected("JOB", f"several jobs begin with {prefix}: give more of the id")
+        raise InputRejected("JOB", f"several job ids begin with {prefix}: give more characters")
     return found[0]
 
 

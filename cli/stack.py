@@ -29,15 +29,15 @@ from worker import running_workers
 
 log = structlog.get_logger("darkroom.up")
 
-_PORT = Annotated[int, typer.Option("--port", min=1, max=65535, help="The Temporal server's port, on 127.0.0.1.")]
-_UI_PORT = Annotated[int, typer.Option("--ui-port", min=1, max=65535, help="The Temporal Web UI's port.")]
+_PORT = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the Temporal server, on 127.0.0.1.")]
+_UI_PORT = Annotated[int, typer.Option("--ui-port", min=1, max=65535, help="Port of the Temporal Web UI.")]
 _API_PORT = Annotated[
     int | None,
     typer.Option(
         "--api-port",
         min=1,
         max=65535,
-        help="The port of the page and the HTTP API; else API_PORT says it (8400).",
+        help="Port of the page and the HTTP API; by default API_PORT (8400).",
         show_default=False,
     ),
 ]
@@ -54,10 +54,10 @@ def up(
 ) -> None:
     """Run everything until Ctrl-C: Temporal server, worker, records, files, the page and the HTTP API.
 
-    Jobs that were cut short go on at once, and jobs submitted from another terminal start. The first
-    Ctrl-C (or SIGTERM) takes nothing new and waits for the provider calls under way, which are paid for;
-    a second one leaves at once, and nothing is lost either way. With TEMPORAL_ADDRESS set that server is
-    used and none is started. With `--json` the document comes when everything runs.
+    Interrupted jobs resume, and jobs submitted from another terminal start. The first Ctrl-C (or SIGTERM)
+    stops new work and waits for the provider calls in progress, which are already paid for; a second one
+    exits immediately. Nothing is lost either way. If TEMPORAL_ADDRESS is set, that server is used and none
+    is started. With `--json` the document is written when everything is running.
     """
     output = Output(as_json=as_json)
     settings = opened_settings()
@@ -86,11 +86,11 @@ async def _up(settings: Settings, ports: Ports, output: Output) -> None:
         metrics = settings.metrics_port
         temporal = await (connect_to(server, metrics) if server else connect(settings, metrics_port=metrics))
         await ensure_search_attributes(temporal)
-        # Waiting jobs are looked for below: a workflow every few seconds would fill the embedded server's file.
+        # Waiting jobs are started below: a workflow every few seconds would fill the embedded server's file.
         every = timedelta(seconds=settings.housekeeping_every)
         await ensure_schedules(temporal, waiting_every=None, housekeeping_every=every)
         parts = await stack.enter_async_context(open_parts(settings))
-        await parts.ensure_local_user()
+        await parts.client(None).open_local_account()
         if ports.api is not None:
             await stack.enter_async_context(running_api(settings, ports.api))
         async with running_workers(parts, temporal):
@@ -98,10 +98,10 @@ async def _up(settings: Settings, ports: Ports, output: Output) -> None:
             _introduce(parts, temporal, server, api_port=ports.api, waiting=len(waiting), output=output)
             waiting_jobs = WaitingJobs(parts.client(temporal))
             while True:
-                await _look(waiting_jobs)
+                await _start_waiting(waiting_jobs)
                 if await stop.within(settings.pick_up_every):
                     break
-            await _take_leave(parts, output)
+            await _report_unfinished(parts, output)
     output.say("stopped")
 
 
@@ -119,15 +119,15 @@ def _introduce(
     page = None if api_port is None else parts.settings.api_address(api_port)
     output.say(f"uses      {parts.describe()}")
     if page:
-        output.say(f"page      {page}, and the HTTP API: {page}/docs")
-    output.say(f"Temporal  {address}{'' if server else ', not ours: TEMPORAL_ADDRESS or a profile names it'}")
+        output.say(f"page      {page} (HTTP API: {page}/docs)")
+    output.say(f"Temporal  {address}{'' if server else ' (from TEMPORAL_ADDRESS or a profile)'}")
     if server:
         output.say(f"Web UI    {server.ui_url}")
     if waiting:
-        output.say(f"goes on   {plural(waiting, 'unfinished job')}")
+        output.say(f"resuming  {plural(waiting, 'unfinished job')}")
     where = "" if str(home) == ".darkroom" else f"DARKROOM_HOME={shlex.quote(str(home))} "
     output.say(f"submit    {where}{command('submit order.json --watch')}")
-    output.say("stop      Ctrl-C; twice to leave at once", style="quiet")
+    output.say("stop      Ctrl-C; twice to exit immediately", style="quiet")
     output.say()
     document: dict[str, Any] = {
         "address": address,
@@ -141,27 +141,27 @@ def _introduce(
     output.result(document)
 
 
-async def _look(waiting_jobs: WaitingJobs) -> None:
+async def _start_waiting(waiting_jobs: WaitingJobs) -> None:
     try:
         await waiting_jobs.start()
     except (RPCError, Retryable) as error:
-        log.warning("could not look for waiting jobs", reason=str(error)[:200])
+        log.warning("waiting jobs could not be started", reason=str(error)[:200])
 
 
-async def _take_leave(parts: Parts, output: Output) -> None:
-    """Say what is still running, and that it goes on at the next start."""
+async def _report_unfinished(parts: Parts, output: Output) -> None:
+    """Say what is still running, and that it resumes at the next start."""
     rows = await parts.records.unfinished_jobs()
-    under_way = 0
+    in_progress = 0
     output.say()
     for row in rows[:20]:
         progress = await parts.records.progress(row.job_id)
         calls = sum(stage.in_flight for stage in progress.stages) if progress else 0
-        under_way += calls
+        in_progress += calls
         delivered = f"{row.completed_images:,} of {row.total_images:,} delivered"
-        output.say(f"job {row.job_id}  {delivered}, {plural(calls, 'call')} under way")
+        output.say(f"job {row.job_id}  {delivered}, {plural(calls, 'call')} in progress")
     if len(rows) > 20:
         output.say(f"and {plural(len(rows) - 20, 'more job')}")
     if rows:
-        output.say(f"{plural(len(rows), 'job goes', 'jobs go')} on at the next `darkroom up`")
-    waiting = f"waiting for {plural(under_way, 'call')} under way; " if under_way else "stopping; "
-    output.say(f"{waiting}Ctrl-C again leaves at once")
+        output.say(f"{plural(len(rows), 'job resumes', 'jobs resume')} at the next `darkroom up`")
+    waiting = f"waiting for {plural(in_progress, 'call')} in progress; " if in_progress else "stopping; "
+    output.say(f"{waiting}press Ctrl-C again to exit immediately")

@@ -1,4 +1,4 @@
-"""`stats`: what providers did, by day."""
+"""`stats`: provider statistics by day."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from darkroom.bootstrap import has_records, open_parts
 from darkroom.domain.statistics import ProviderDay, Statistics
 from darkroom.settings import Settings
 
-_DAYS = Annotated[int, typer.Option("--days", min=1, max=3650, help="How many days, today included (UTC).")]
+_DAYS = Annotated[int, typer.Option("--days", min=1, max=3650, help="Number of days, including today (UTC).")]
 
 
 def _seconds(value: float | None) -> str:
@@ -47,10 +47,10 @@ _EFFORT: tuple[_Column, ...] = (
 
 
 def stats(days: _DAYS = 7, as_json: arguments.AsJson = False) -> None:
-    """Show what providers did, by day, and how jobs ended.
+    """Show statistics by day and provider, and how jobs ended.
 
-    Calls, the share that brought a picture, missed, was refused or failed in passing, seconds a picture, top-up
-    rounds and what they recovered, credits. Answers from the records.
+    Lists calls, the shares that returned a picture, missed, were refused or failed with a transient fault,
+    seconds per call (median and 95th percentile), top-up rounds, the pictures they recovered, and credits.
     """
     output = Output(as_json=as_json)
 
@@ -63,7 +63,7 @@ def stats(days: _DAYS = 7, as_json: arguments.AsJson = False) -> None:
             since = (datetime.now(UTC) - timedelta(days=days - 1)).date()
             found = await parts.records.statistics(since)
         if not found.providers and not found.jobs:
-            output.say(f"nothing happened since {since}")
+            output.say(f"no calls and no ended jobs since {since}")
         shown = _providers(found, output.notes.width) if found.providers else []
         shown += [_jobs(found)] if found.jobs else []
         output.result(found, Group(*shown) if shown else None)
@@ -72,7 +72,7 @@ def stats(days: _DAYS = 7, as_json: arguments.AsJson = False) -> None:
 
 
 def _providers(found: Statistics, width: int) -> list[RenderableType]:
-    """One table where there is room for it, else what came of the calls above what it took."""
+    """One table where there is room for it, else one of outcomes above one of effort."""
     if width >= _WIDE:
         return [_table(found, _CALLS + _EFFORT), Text()]
     return [_table(found, _CALLS), Text(), _table(found, _EFFORT), Text()]

@@ -1,4 +1,4 @@
-"""Exit statuses, the same for every command, and which trouble ends in which."""
+"""Exit statuses, the same for every command, and which error ends in which."""
 
 import inspect
 from collections.abc import Callable
@@ -15,7 +15,7 @@ class Status(IntEnum):
 
     DONE = 0
     NOT_ALL = 1
-    """It worked, and what it found is not what one hopes for: a short job, a finding of the audit."""
+    """The command worked, but the result is incomplete or has problems: a short job, an audit finding."""
     WRONG_INPUT = 2
     NO_SERVER = 3
     NOT_FOUND = 4
@@ -31,15 +31,15 @@ class InputRejected(DarkroomError):
 
 
 class Interrupted(DarkroomError):
-    """Ctrl-C ended a command that only looked on."""
+    """Ctrl-C ended a command that only reads."""
 
 
 class NotInRecords(DarkroomError):
-    """Something other than a job that the records do not have."""
+    """Something other than a job does not exist in the records."""
 
 
 def status_of(error: DarkroomError) -> Status:
-    """The exit status of an error; what has no status of its own cannot be done as things stand."""
+    """The exit status of an error; one without a status of its own is not possible now."""
     match error:
         case OrderRejected() | SettingRejected() | InputRejected():
             return Status.WRONG_INPUT
@@ -54,9 +54,9 @@ def status_of(error: DarkroomError) -> Status:
 
 
 _MEANINGS = {
-    Status.DONE: "done",
-    Status.NOT_ALL: "the job did not deliver everything",
-    Status.WRONG_INPUT: "wrong input",
+    Status.DONE: "success",
+    Status.NOT_ALL: "not everything was delivered",
+    Status.WRONG_INPUT: "invalid input",
     Status.NO_SERVER: "no Temporal server",
     Status.NOT_FOUND: "no such job",
     Status.NOT_NOW: "not possible now",
@@ -76,7 +76,7 @@ def epilog(example: str, *statuses: Status, **meanings: str) -> str:
     Args:
         example: what to type after the program's name.
         statuses: those it can end with.
-        meanings: words of its own for a status, by its name in lower case.
+        meanings: the command's own meaning of a status, by its name in lower case.
     """
-    told = [f"{status:d} {meanings.get(status.name.lower(), _MEANINGS[status])}" for status in statuses]
-    return f"[bold]Example[/bold]  {escape(command(example))}\n\n[bold]Exit status[/bold]  {' · '.join(told)}"
+    listed = [f"{status:d} {meanings.get(status.name.lower(), _MEANINGS[status])}" for status in statuses]
+    return f"[bold]Example[/bold]  {escape(command(example))}\n\n[bold]Exit status[/bold]  {' · '.join(listed)}"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks, the second does not wait."""
+"""Ctrl-C and SIGTERM: the first requests a stop, the second does not wait for it."""
 
 import asyncio
 import os
@@ -14,28 +14,28 @@ class Stop:
     """Set by the first Ctrl-C or SIGTERM; the second ends the process at once.
 
     Args:
-        at_once: what must not be left behind, such as a server of ours; it is called before the end.
+        at_once: stops what must not be left behind, such as a server of ours; called before the exit.
     """
 
     def __init__(self, at_once: Callable[[], None] | None = None) -> None:
-        self.asked = asyncio.Event()
+        self.requested = asyncio.Event()
         self.at_once = at_once
 
     def listen(self) -> None:
-        """Take both signals over for the running event loop."""
+        """Handle both signals on the running event loop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
 
     async def within(self, seconds: float) -> bool:
-        """Wait this long at most; whether it was asked meanwhile."""
+        """Wait this long at most; whether a stop was requested meanwhile."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.asked.wait(), seconds)
-        return self.asked.is_set()
+            await asyncio.wait_for(self.requested.wait(), seconds)
+        return self.requested.is_set()
 
     def _on_signal(self) -> None:
-        if not self.asked.is_set():
-            self.asked.set()
+        if not self.requested.is_set():
+            self.requested.set()
             return
         if self.at_once is not None:
             self.at_once()

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.invocation import as_started
-from cli.output import local_time, seconds_left
+from cli.output import local_time, plural, seconds_left
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.money import Account, JournalRow
 from darkroom.domain.progress import JobStatus
@@ -19,7 +19,7 @@ def receipt_table(receipt: Receipt) -> RenderableType:
     columns = [receipt.total] if receipt.total == receipt.last_run else [receipt.total, receipt.last_run]
     table = plain_table()
     table.add_column("receipt", style="quiet", no_wrap=True, header_style="strong")
-    for title in ("in all", "last run")[: len(columns)]:
+    for title in ("total", "last run")[: len(columns)]:
         table.add_column(title if len(columns) > 1 else "", justify="right", header_style="quiet", no_wrap=True)
     table.add_column("", style="quiet")
     table.add_row("ordered", f"{receipt.ordered:,}", *[""] * (len(columns) - 1))
@@ -30,8 +30,10 @@ def receipt_table(receipt: Receipt) -> RenderableType:
             table.add_row("missing", Text(f"{missing:,}", "accent" if missing else ""), *[""] * (len(columns) - 1))
     parts: list[RenderableType] = [table]
     if len(receipt.total.made_by) > 1:
-        told = ", ".join(f"{one.provider} {one.delivered:,} of {one.calls:,} calls" for one in receipt.total.made_by)
-        parts.append(Text(f"made by: {told}"))
+        shares = ", ".join(
+            f"{one.provider} {one.delivered:,} ({plural(one.calls, 'call')})" for one in receipt.total.made_by
+        )
+        parts.append(Text(f"delivered by: {shares}"))
     parts += [
         Text(f"stage {stage.stage_index}: {stage.missing:,} missing: {stage.reason}", style="accent")
         for stage in receipt.missing
@@ -45,16 +47,16 @@ def _lines(columns: Sequence[Tally], receipt: Receipt) -> list[tuple[str, list[s
     def numbers(field: str) -> list[str]:
         return [f"{getattr(tally, field):,}" for tally in columns]
 
-    price = f"credits, {receipt.unit_price:,} a picture" if receipt.unit_price else "credits: the job is free"
+    price = f"credits, {receipt.unit_price:,} per picture" if receipt.unit_price else "credits: the job is free"
     lines = [
         ("delivered", numbers("delivered"), ""),
         ("charged", numbers("charged"), price),
-        ("released", numbers("released"), "credits of the hold that went back"),
+        ("released", numbers("released"), "held credits that were returned"),
         ("provider calls", numbers("provider_calls"), ""),
-        ("  misses", numbers("misses"), "answered without a picture, made up for by top-ups"),
-        ("  faults", numbers("faults"), "passing, tried again by Temporal"),
+        ("  misses", numbers("misses"), "responses without a picture, recovered by top-ups"),
+        ("  faults", numbers("faults"), "transient, retried by Temporal"),
         ("  refusals", numbers("refusals"), "blocked by the provider's policy"),
-        ("  unknown", numbers("unknown_calls"), "their worker died; possibly billed"),
+        ("  unknown", numbers("unknown_calls"), "their worker died, possibly billed"),
         ("top-up rounds", numbers("top_up_rounds"), ""),
         ("time", [seconds_left(tally.seconds) for tally in columns], ""),
     ]
@@ -64,7 +66,7 @@ def _lines(columns: Sequence[Tally], receipt: Receipt) -> list[tuple[str, list[s
 
 
 def job_table(jobs: Sequence[JobRow]) -> Table:
-    """Jobs, one a line."""
+    """Jobs, one per line."""
     table = plain_table()
     # A terminal of 80 columns must leave whole what is copied and what is counted.
     table.add_column("job", no_wrap=True, header_style="quiet", min_width=36)
@@ -95,7 +97,7 @@ def account_table(account: Account, journal: Sequence[JournalRow]) -> Renderable
     balance.add_column(justify="right")
     balance.add_column(style="quiet")
     balance.add_row("balance", f"{account.balance:,}", "credits")
-    balance.add_row("held", f"{account.held:,}", "set aside for running jobs")
+    balance.add_row("held", f"{account.held:,}", "reserved for running jobs")
     balance.add_row("available", f"{account.available:,}", "for new jobs")
     if not journal:
         return balance

@@ -1,4 +1,4 @@
-"""`webhooks`: the secret that receivers verify with, and telling an end once more."""
+"""`webhooks`: the secret that receivers verify with, and resending an event."""
 
 import asyncio
 from typing import Annotated
@@ -19,22 +19,20 @@ from darkroom.domain.webhooks import WebhookDelivered, event_id, event_of
 from darkroom.settings import Settings
 from darkroom.signing import deployment_secret, webhook_secret
 
-commands = typer.Typer(
-    no_args_is_help=True, help="Show the secret of webhooks, and send one again.", rich_markup_mode="rich"
-)
+commands = typer.Typer(no_args_is_help=True, help="Show webhook secrets and resend webhooks.", rich_markup_mode="rich")
 
 PATIENCE = 15.0
 """Seconds that `send` waits to see how the first attempt ends."""
 
-_USER = Annotated[str, typer.Option("--user", metavar="USER", help="Whose secret: a UUID, or `local`.")]
-_ANONYMOUS = Annotated[bool, typer.Option("--anonymous", help="The secret of jobs without a user.")]
+_USER = Annotated[str, typer.Option("--user", metavar="USER", help="The user: a UUID, or `local`.")]
+_ANONYMOUS = Annotated[bool, typer.Option("--anonymous", help="Show the secret of jobs without a user.")]
 
 
 @commands.command(epilog=epilog("webhooks secret --user local", Status.DONE, Status.WRONG_INPUT))
 def secret(user: _USER = "local", *, anonymous: _ANONYMOUS = False, as_json: arguments.AsJson = False) -> None:
-    """Show the secret that a user's webhooks are signed with; receivers verify with it.
+    """Show the secret that a user's webhooks are signed with, for receivers to verify them.
 
-    It is always the same as long as API_SECRET, or what is used in its place, stays the same.
+    It only changes when API_SECRET, or the secret used in its place, changes.
     """
     output = Output(as_json=as_json)
     settings = opened_settings()
@@ -48,14 +46,14 @@ def secret(user: _USER = "local", *, anonymous: _ANONYMOUS = False, as_json: arg
         "webhooks send 3f2a1c",
         *(Status.DONE, Status.NOT_ALL, Status.WRONG_INPUT, Status.NO_SERVER, Status.NOT_FOUND, Status.NOT_NOW),
         done="delivered",
-        not_all="not delivered yet, tried again for a day; or refused",
+        not_all="not delivered yet and retrying for a day, or given up",
         not_now="the job has not ended, or has no webhook_url",
     )
 )
 def send(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
-    """Tell the end of a job's last run once more, from now on for a day, and show how the first attempt ends.
+    """Resend the webhook of a job's last run, retrying for a day, and show how the first attempt ends.
 
-    The event keeps its id: a receiver that has it already can tell.
+    The event keeps its id, so a receiver that already has it can ignore it.
     """
     raise typer.Exit(run(_send(opened_settings(), job, Output(as_json=as_json))))
 
@@ -64,19 +62,19 @@ async def _send(settings: Settings, job: str, output: Output) -> Status:
     async with client_for(settings, job) as (parts, client, row):
         ending = await parts.records.ending(row.job_id, row.run_id)
         if ending is None:
-            raise NotPossibleNow(f"job {row.job_id} is {row.status}: nothing to tell before it ends")
+            raise NotPossibleNow(f"job {row.job_id} is {row.status}: its webhook is sent when it ends")
         if ending.webhook_url is None:
-            raise NotPossibleNow(f"job {row.job_id} has no webhook_url: nobody to tell")
+            raise NotPossibleNow(f"job {row.job_id} has no webhook_url: there is nothing to send")
         handle = await start_webhook(client, ending, again=True)
         delivered, words = await first_attempt(handle)
     output.say(f"{event_of(ending).type} of job {row.job_id}: {words}")
-    told: dict[str, JsonValue] = {"job_id": str(row.job_id), "webhook_id": event_id(ending), "delivered": delivered}
-    output.result({**told, "reason": None if delivered else words})
+    sent: dict[str, JsonValue] = {"job_id": str(row.job_id), "webhook_id": event_id(ending), "delivered": delivered}
+    output.result({**sent, "reason": None if delivered else words})
     return Status.DONE if delivered else Status.NOT_ALL
 
 
 async def first_attempt(handle: WorkflowHandle[Webhook, WebhookDelivered]) -> tuple[bool, str]:
-    """Whether the event is delivered, and in words what came of it so far."""
+    """Whether the event is delivered, and the outcome so far in words."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while asyncio.get_running_loop().time() < deadline:
         found = await handle.describe()
@@ -84,11 +82,11 @@ async def first_attempt(handle: WorkflowHandle[Webhook, WebhookDelivered]) -> tu
             return True, "delivered"
         pending = found.raw_description.pending_activities
         if pending and pending[0].HasField("last_failure"):
-            return False, f"not delivered yet, tried again for a day: {one_line(pending[0].last_failure.message)}"
+            return False, f"not delivered yet, retrying for a day: {one_line(pending[0].last_failure.message)}"
         if found.status is not WorkflowExecutionStatus.RUNNING:
-            return False, f"not delivered, and not tried again: {await _failure(handle)}"
-        await asyncio.sleep(0.2)  # the server tells of attempts only when it is asked
-    return False, "not tried yet: does a worker run?"
+            return False, f"not delivered, giving up: {await _failure(handle)}"
+        await asyncio.sleep(0.2)  # the server reports attempts only when asked
+    return False, "not attempted yet: is a worker running?"
 
 
 async def _failure(handle: WorkflowHandle[Webhook, WebhookDelivered]) -> str:
@@ -96,4 +94,4 @@ async def _failure(handle: WorkflowHandle[Webhook, WebhookDelivered]) -> str:
         await handle.result()
     except WorkflowFailureError as error:
         return one_line(str(innermost(error.cause)))
-    return "another one took its place"
+    return "replaced by a newer one"

@@ -9,17 +9,17 @@ from typing import Any
 from pydantic import SecretStr
 from temporalio.client import Client as TemporalClient
 
+from darkroom.client import connection
 from darkroom.client.jobs import Client
 from darkroom.doctor import check_provider, check_temporal, check_writable
 from darkroom.domain.findings import Finding, State
-from darkroom.domain.names import OPENING_CREDITS
 from darkroom.orders.intake import Intake
 from darkroom.orders.references import Uploads
 from darkroom.pictures import PictureWork
 from darkroom.providers import ImageProvider
 from darkroom.records import Records
 from darkroom.records.sqlite import SqliteRecords
-from darkroom.settings import Settings, make_home
+from darkroom.settings import Settings, check_together, make_home, read_settings
 from darkroom.storage import Storage
 from darkroom.storage.files import FileStorage
 from darkroom.webhooks.egress_policy import EgressPolicy, Resolver, SystemResolver
@@ -41,19 +41,22 @@ class Parts:
     egress_policy: EgressPolicy
 
     def client(self, temporal: TemporalClient | None) -> Client:
-        """The front desk over these parts."""
-        return Client(self.records, self.intake, self.uploads, temporal, pick_up_pending=self.settings.pick_up_pending)
+        """A client over these parts; without Temporal it only checks and reads."""
+        return Client(
+            self.records,
+            self.storage,
+            self.intake,
+            self.uploads,
+            temporal,
+            local_user=self.settings.local_user,
+            pick_up_pending=self.settings.pick_up_pending,
+        )
 
     def describe(self) -> str:
         """Which parts are used, for the first line of every command that does work."""
         home, project = self.settings.darkroom_home, self.settings.supabase_url
         place = f"Supabase at {project}" if project else home
         return f"provider {', then '.join(self.settings.providers)}, records and pictures in {place}"
-
-    async def ensure_local_user(self) -> None:
-        """Give the local user its opening credits, where there is one."""
-        if self.settings.local_user is not None:
-            await self.records.ensure_member(self.settings.local_user, OPENING_CREDITS)
 
 
 @asynccontextmanager
@@ -85,6 +88,27 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
             uploads=Uploads(records, storage, pictures),
             egress_policy=egress_policy,
         )
+
+
+@asynccontextmanager
+async def connect(settings: Settings | None = None) -> AsyncIterator[Client]:
+    """A client of the records, the storage and the Temporal server that the settings name, closed at the end.
+
+    It belongs to the event loop that opened it.
+
+    Args:
+        settings: else those of the environment and `.env`. Which Temporal server is used, the environment says.
+
+    Raises:
+        SettingRejected: a value is wrong, or one is missing that another one needs.
+        ServerNotReachable: no Temporal server answers.
+    """
+    settings = settings or read_settings()
+    check_together(settings)
+    temporal = await connection.connect(settings)
+    await connection.ensure_search_attributes(temporal)
+    async with open_parts(settings) as parts:
+        yield parts.client(temporal)
 
 
 @dataclass(frozen=True)
@@ -129,12 +153,12 @@ async def _examine_supabase(url: str, secret: SecretStr, settings: Settings) -> 
     try:
         findings = await check_project(supabase, secret.get_secret_value())
         if any(finding.state is State.WRONG for finding in findings[:2]):
-            return [*findings, Finding.unknown("bucket", "Supabase does not answer, or refuses the key")]
+            return [*findings, Finding.unknown("bucket", "Supabase does not answer, or rejects the key")]
         storage = SupabaseStorage(supabase, settings.supabase_bucket)
         place = f"bucket {settings.supabase_bucket}"
         written = await check_writable(storage, "bucket", place)
         if written.state is State.GOOD and await storage.ensure_bucket():
-            written = Finding.wrong("bucket", f"{place} is public", "make it private: addresses are signed anyway")
+            written = Finding.wrong("bucket", f"{place} is public", "make it private: Darkroom uses signed URLs")
         return [*findings, written]
     finally:
         await supabase.close()

@@ -25,14 +25,14 @@ async def check_temporal(settings: Settings) -> list[Finding]:
     """A finding for the server, its namespace and the search attributes.
 
     Raises:
-        SettingRejected: the server's address is none.
+        SettingRejected: the server's address is invalid.
     """
     try:
         client = await connect(settings, PATIENCE)
     except ServerNotReachable as error:
-        told, _, remedy = str(error).partition(": ")
-        unseen = (Finding.unknown(what, "no Temporal server") for what in (NAMESPACE, ATTRIBUTES))
-        return [Finding.wrong(SERVER, told, remedy), *unseen]
+        reason, _, remedy = str(error).partition(": ")
+        unchecked = (Finding.unknown(what, "no Temporal server") for what in (NAMESPACE, ATTRIBUTES))
+        return [Finding.wrong(SERVER, reason, remedy), *unchecked]
     address = client.service_client.config.target_host
     return [Finding.good(SERVER, f"{address} answers"), await _namespace(client), await _search_attributes(client)]
 
@@ -43,13 +43,13 @@ async def _namespace(client: Client) -> Finding:
             DescribeNamespaceRequest(namespace=client.namespace), timeout=PATIENCE
         )
     except RPCError as error:
-        told = f"{client.namespace}: {error.message}"
+        reason = f"{client.namespace}: {error.message}"
         if error.status is RPCStatusCode.PERMISSION_DENIED:
-            return Finding.wrong(NAMESPACE, told, "check TEMPORAL_NAMESPACE and TEMPORAL_API_KEY")
+            return Finding.wrong(NAMESPACE, reason, "check TEMPORAL_NAMESPACE and TEMPORAL_API_KEY")
         return Finding.wrong(
-            NAMESPACE, told, "check TEMPORAL_NAMESPACE, or make it with `temporal operator namespace create`"
+            NAMESPACE, reason, "check TEMPORAL_NAMESPACE, or create it with `temporal operator namespace create`"
         )
-    return Finding.good(NAMESPACE, f"{client.namespace} is there")
+    return Finding.good(NAMESPACE, f"{client.namespace} exists")
 
 
 async def _search_attributes(client: Client) -> Finding:
@@ -58,8 +58,8 @@ async def _search_attributes(client: Client) -> Finding:
         there = (await client.operator_service.list_search_attributes(request, timeout=PATIENCE)).custom_attributes
     except RPCError as error:
         if error.status in (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED):
-            return Finding.unknown(ATTRIBUTES, "this server shows them in its own interface only (Temporal Cloud)")
-        return Finding.wrong(ATTRIBUTES, error.message, "see whether the namespace is there")
+            return Finding.unknown(ATTRIBUTES, "not listed by this server; check its own interface (Temporal Cloud)")
+        return Finding.wrong(ATTRIBUTES, error.message, "check that the namespace exists")
     missing = [str(name) for name in SearchAttribute if name not in there]
     if missing:
         names = " ".join(f"--name {name} --type Keyword" for name in missing)
@@ -77,10 +77,10 @@ async def check_writable(storage: Storage, what: str, place: str) -> Finding:
         found = await storage.get(key)
         await storage.delete([key])
     except (StorageRefused, StorageUnavailable) as error:
-        return Finding.wrong(what, str(error), "mend what it names, then ask again")
+        return Finding.wrong(what, str(error), "fix what it names, then check again")
     if found != data:
-        return Finding.wrong(what, f"{place} gave other bytes than were written", "look at what stands before it")
-    return Finding.good(what, f"{place} can be written, read and emptied")
+        return Finding.wrong(what, f"{place} returned other bytes than were written", "check what proxies or caches it")
+    return Finding.good(what, f"{place} can be written, read and deleted from")
 
 
 async def check_provider(name: str, provider: ImageProvider) -> Finding:
@@ -92,8 +92,8 @@ async def check_provider(name: str, provider: ImageProvider) -> Finding:
         async with asyncio.timeout(2 * PATIENCE.total_seconds()):
             wrong = await provider.check()
     except (ProviderUnavailable, TimeoutError) as error:
-        return Finding.wrong(what, str(error) or "does not answer", "try again; see whether this machine reaches it")
+        return Finding.wrong(what, str(error) or "does not answer", "try again; check that this machine can reach it")
     if wrong is None:
         return Finding.good(what, "accepts the key")
-    told, _, remedy = wrong.rpartition("; ")
-    return Finding.wrong(what, told or wrong, remedy if told else "look at the key")
+    reason, _, remedy = wrong.rpartition("; ")
+    return Finding.wrong(what, reason or wrong, remedy if reason else "check the key")

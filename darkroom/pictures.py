@@ -153,11 +153,11 @@ def _kind(image: Image.Image) -> str:
 
 def _check_size(image: Image.Image, most: int) -> None:
     if image.width * image.height > most:
-        raise NotAPicture(f"{image.width}x{image.height} pixels are above the maximum of {most:,}")
+        raise NotAPicture(f"{image.width}x{image.height} pixels exceed the maximum of {most:,}")
     if getattr(image, "n_frames", 1) > 1 and image.format in _MEDIA_TYPES and most < LARGEST_PICTURE:
-        raise NotAPicture("it moves: an animation is no reference; give one picture")
+        raise NotAPicture("animations cannot be references; give a still picture")
     if max(image.size) > LONGEST_SIDE:
-        raise NotAPicture(f"{image.width}x{image.height} pixels: a side is above the {LONGEST_SIDE:,} of WebP")
+        raise NotAPicture(f"{image.width}x{image.height} pixels: a side exceeds the {LONGEST_SIDE:,} that WebP allows")
 
 
 class PictureWork:

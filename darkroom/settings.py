@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from darkroom.domain.errors import SettingRejected
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.orders import Limits
+from darkroom.domain.wording import in_a_sentence
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -138,7 +139,7 @@ class Settings(BaseSettings):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             example = _ADDRESSES[str(info.field_name)]
-            raise ValueError(f"must be an address, such as {example}")
+            raise ValueError(f"must be a URL, such as {example}")
         return value.rstrip("/")
 
     @field_validator("api_root_path")
@@ -161,7 +162,7 @@ class Settings(BaseSettings):
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """Who draws when an order names nobody: the first, and when that one cannot, the next."""
+        """The providers of orders that name none: the first, and when it cannot draw, the next."""
         if self.image_provider is not None:
             return self.image_provider
         with_keys = {"gemini": self.gemini_api_key, "runware": self.runware_api_key}
@@ -174,7 +175,7 @@ class Settings(BaseSettings):
 
     @property
     def provider_slots(self) -> int:
-        """Provider calls under way in one process."""
+        """Concurrent provider calls per process."""
         return self.provider_concurrency or (100 if self.providers == ("offline",) else 24)
 
     @property
@@ -188,7 +189,7 @@ class Settings(BaseSettings):
         return timedelta(seconds=longest)
 
     def api_address(self, port: int | None = None) -> str:
-        """Where the page and the HTTP API are, on another port where one is given."""
+        """The address of the page and the HTTP API, on another port if one is given."""
         plain = self.api_host.strip("[]")
         host = f"[{plain}]" if ":" in plain else plain
         return f"http://{host}:{port or self.api_port}{self.api_root_path}"
@@ -211,7 +212,7 @@ def make_home(settings: Settings) -> None:
         settings.darkroom_home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingRejected(
-            f"DARKROOM_HOME={settings.darkroom_home}: cannot be made a folder ({error.strerror or error})"
+            f"DARKROOM_HOME={settings.darkroom_home}: cannot be created as a folder ({error.strerror or error})"
         ) from None
 
 
@@ -227,15 +228,24 @@ def read_settings() -> Settings:
         first = error.errors(include_url=False)[0]
         name = "_".join(str(step) for step in first["loc"][:1]).upper()
         reason = str(first["msg"]).removeprefix("Value error, ")
-        raise SettingRejected(f"{name}={first['input']!s}: {reason[:1].lower()}{reason[1:]}") from None
+        raise SettingRejected(f"{name}={first['input']!s}: {in_a_sentence(reason)}") from None
+    check_together(settings)
+    return settings
+
+
+def check_together(settings: Settings) -> None:
+    """Refuse settings that do not fit together.
+
+    Raises:
+        SettingRejected: one is missing that another one needs.
+    """
     for name, key in (("gemini", settings.gemini_api_key), ("runware", settings.runware_api_key)):
         if name in settings.providers and key is None:
-            needs = f"{name.upper()}_API_KEY"
-            raise SettingRejected(f"IMAGE_PROVIDER={name}: needs {needs}; set it, or IMAGE_PROVIDER=offline")
+            required = f"{name.upper()}_API_KEY"
+            raise SettingRejected(f"IMAGE_PROVIDER={name}: requires {required}; set it, or use IMAGE_PROVIDER=offline")
     if settings.supabase_url is not None and settings.supabase_service_role_key is None:
         raise SettingRejected(
-            f"SUPABASE_URL={settings.supabase_url}: needs SUPABASE_SERVICE_ROLE_KEY; set both, or neither"
+            f"SUPABASE_URL={settings.supabase_url}: requires SUPABASE_SERVICE_ROLE_KEY; set both, or neither"
         )
     if settings.supabase_url is None and settings.supabase_service_role_key is not None:
         raise SettingRejected("SUPABASE_SERVICE_ROLE_KEY is set without SUPABASE_URL; set both, or neither")
-    return settings

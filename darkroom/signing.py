@@ -34,7 +34,7 @@ def deployment_secret(settings: Settings) -> bytes:
 
 
 def derived(secret: bytes, purpose: str) -> bytes:
-    """32 bytes that tell nothing of the secret, others for each purpose."""
+    """32 bytes that reveal nothing of the secret, different for each purpose."""
     return hmac.digest(secret, f"darkroom {purpose}".encode(), sha256)
 
 
@@ -65,5 +65,5 @@ def _kept_in(file: Path) -> bytes:
                 Path(temporary).unlink()
         return bytes.fromhex(file.read_text("ascii").strip())
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not what we wrote; remove it to get a new one"
+        reason = error.strerror if isinstance(error, OSError) else "is not a valid secret; delete it to make a new one"
         raise SettingRejected(f"{file}: {reason or error}; or set API_SECRET") from None

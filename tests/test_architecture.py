@@ -86,6 +86,14 @@ def imports(path: Path) -> Iterator[str]:
                 as_path = REPOSITORY.joinpath(*target.split("."))
                 is_module = as_path.with_suffix(".py").is_file() or as_path.is_dir()
                 yield target if is_module else str(node.module)
+        elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):
+            yield from (str(name.value) for name in node.args[:1] if isinstance(name, ast.Constant))
+
+
+def _called(node: ast.Call) -> str | None:
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr
+    return node.func.id if isinstance(node.func, ast.Name) else None
 
 
 def within(name: str, prefixes: tuple[str, ...]) -> bool:

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from darkroom.client.jobs import Client
 from darkroom.domain.orders import JobType, Limits
 from darkroom.providers import gemini, offline, runware
 from darkroom.settings import Settings
+from tests.support.reference import REFERENCE, reference
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTED_SETTINGS = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE))
@@ -85,3 +87,21 @@ def test_links_in_the_docs_lead_somewhere() -> None:
 def test_every_make_target_that_the_readme_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"))) <= targets
+
+
+def test_the_reference_of_the_command_line_is_what_the_commands_say() -> None:
+    assert REFERENCE.read_text("utf-8") == reference(), "run `make reference`"
+
+
+def test_the_script_in_the_docs_is_the_example() -> None:
+    example = (ROOT / "examples" / "submit.py").read_text("utf-8")
+    [shown, *_] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/embedding.md").read_text("utf-8"), re.DOTALL)
+    assert example.partition('"""\n\n')[2] == shown
+
+
+def test_every_method_that_the_docs_name_is_the_clients() -> None:
+    text = (ROOT / "docs/embedding.md").read_text("utf-8")
+    [table] = re.findall(r"^\| method.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    named = {name for row in table.splitlines() for name in re.findall(r"`(\w+)", row.split("|")[1])}
+    assert len(named) > 10
+    assert {name for name in named if not hasattr(Client, name)} == set()

@@ -47,7 +47,7 @@ def provider_call(provider_timeout_seconds: float) -> ActivityPolicy:
     )
 
 
-# The picture is paid for, so writing it is tried until it works, at least every 15 s: a user waits for it when the
+# The picture is paid for, so writing it is tried until it works, about every 15 s: a user waits for it when the
 # storage is back. 60 s is a 20 MB picture on a slow line.
 STORAGE_WRITE = ActivityPolicy(
     start_to_close_timeout=timedelta(seconds=60),
@@ -65,7 +65,7 @@ BOOK_WRITE = ActivityPolicy(
 )
 
 # One short transaction; clients give up after 10 s, so 12 s means that the worker is gone. Longer, and what a
-# dead worker held would not be in progress again within 15 s. At least every 15 s, so that a cancel takes effect soon
+# dead worker held would not be in progress again within 15 s. Retried about every 15 s: a cancel takes effect soon
 # after an outage.
 RECORD_WRITE = ActivityPolicy(
     start_to_close_timeout=timedelta(seconds=12),

@@ -28,11 +28,11 @@ _STATIC = Path(__file__).parent / "static"
 _SWAGGER = Path(fastapi_offline.__file__).parent / "static"
 
 _DESCRIPTION = """
-Order generated pictures and watch them arrive. A job delivers **exactly** the number ordered and charges exactly for
-those.
+Order generated pictures and follow them as they arrive. A job delivers **exactly** the number ordered and charges for
+exactly those.
 
-Sign in with `Authorization: Bearer` and a Supabase access token or a key of `darkroom keys create`; on 127.0.0.1
-with the embedded default nothing is needed. Errors are `application/problem+json`.
+Authenticate with `Authorization: Bearer` and a Supabase access token or an API key from `darkroom keys create`. On
+127.0.0.1 with the embedded default, no sign-in is needed. Errors are `application/problem+json`.
 """
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]

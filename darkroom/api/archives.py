@@ -5,9 +5,8 @@ import zipfile
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from darkroom.domain.names import download_name
-from darkroom.records import Records
 from darkroom.records.paging import delivered_pages
+from darkroom.records.watching import WatchRecords
 from darkroom.storage import Storage
 
 MISSING = "missing.txt"
@@ -32,17 +31,17 @@ class _Pipe(io.RawIOBase):
         return taken
 
 
-async def archive(records: Records, storage: Storage, job_id: UUID) -> AsyncIterator[bytes]:
+async def archive(records: WatchRecords, storage: Storage, job_id: UUID) -> AsyncIterator[bytes]:
     """The zip in parts. Pictures are stored as they are: WebP cannot be made smaller.
 
-    A picture whose file is gone is named in `missing.txt`, so that nobody takes the archive for whole.
+    A picture whose file is missing is named in `missing.txt`, so that nobody takes the archive for complete.
     """
     pipe = _Pipe()
     missing: list[str] = []
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as package:
         images = (image async for page in delivered_pages(records, job_id) for image in page)
         async for image in images:
-            name = download_name(image.stage_index, image.ordinal)
+            name = image.file_name
             data = await storage.get(image.path)
             if data is None:
                 missing.append(name)
@@ -53,5 +52,5 @@ async def archive(records: Records, storage: Storage, job_id: UUID) -> AsyncIter
             package.writestr(info, data)
             yield pipe.take()
         if missing:
-            package.writestr(MISSING, "Their files are gone from the storage:\n" + "\n".join(missing) + "\n")
+            package.writestr(MISSING, "Their files are missing from the storage:\n" + "\n".join(missing) + "\n")
     yield pipe.take()

@@ -81,7 +81,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     if not settings.on_supabase:
         make_home(settings)
     async with open_parts(settings) as parts:
-        await parts.ensure_local_user()
+        await parts.client(None).open_local_account()
         services = put_together(parts)
         await services.sign_in.check()
         try:

@@ -10,7 +10,7 @@ import structlog
 
 from darkroom.api.job_feed import EVERY, JobFeed
 from darkroom.domain.errors import Retryable
-from darkroom.records import Records
+from darkroom.records.watching import WatchRecords
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ LINGER = 5.0
 class Feeds:
     """The feeds of this process: one a job that is followed."""
 
-    def __init__(self, records: Records, temporal_ui: Callable[[UUID], str | None]) -> None:
+    def __init__(self, records: WatchRecords, temporal_ui: Callable[[UUID], str | None]) -> None:
         self._records = records
         self._temporal_ui = temporal_ui
         self._feeds: dict[UUID, JobFeed] = {}
@@ -31,7 +31,7 @@ class Feeds:
 
     @asynccontextmanager
     async def following(self, job_id: UUID) -> AsyncIterator[JobFeed]:
-        """The job's feed, looked at again and again while the context lasts; it has been looked at once.
+        """The job's feed, read again and again while the context lasts; it has been read once.
 
         Raises:
             JobNotFound: there is no such job.
@@ -49,7 +49,7 @@ class Feeds:
             feed.followers -= 1
 
     async def once(self, job_id: UUID) -> JobFeed:
-        """The job's feed, freshly looked at, for one answer."""
+        """The job's feed, freshly read, for one response."""
         async with self.following(job_id) as feed:
             await feed.refresh()
             return feed
@@ -63,7 +63,7 @@ class Feeds:
             await feed.close()
 
     async def _begin(self, job_id: UUID, feed: JobFeed) -> None:
-        """The first look; of those who come together, the first one looks and the others wait."""
+        """The first reading; of those who come together, the first one reads and the others wait."""
         async with feed.beginning:
             if feed.version == 0:
                 try:
@@ -87,12 +87,12 @@ class Feeds:
                 started = monotonic()
                 try:
                     await feed.refresh()
-                    pause = feed.pause_between_looks(monotonic() - started)
+                    pause = feed.pause_between_readings(monotonic() - started)
                 except Retryable as error:
-                    log.warning("job cannot be looked at", job_id=str(job_id), reason=str(error)[:200])
+                    log.warning("job cannot be read", job_id=str(job_id), reason=str(error)[:200])
                     pause = AFTER_TROUBLE
         finally:
-            # Whatever ended it: who follows comes back, and is told the rest by a feed that looks.
+            # Whatever ended it: followers come back, and get the rest from a feed that reads.
             self._forget(job_id, feed)
             await feed.close()
 

@@ -1,4 +1,4 @@
-"""What is new of a job: one look at the records now and then serves everybody who follows it."""
+"""What is new of a job: one reading of the records now and then serves everybody who follows it."""
 
 import asyncio
 from collections import deque
@@ -15,22 +15,22 @@ from darkroom.api.views import image_view, job_view
 from darkroom.domain.errors import JobNotFound
 from darkroom.domain.progress import StageProgress, eta_seconds
 from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, Frame, JobSnapshot, Picture, Undelivered, place
-from darkroom.records import Records
+from darkroom.records.watching import WatchRecords
 
 log = structlog.get_logger(__name__)
 
 EVERY = 0.4
-"""Seconds between looks while somebody follows: a picture is told well within a second of its delivery."""
+"""Seconds between readings while somebody follows: a picture is sent well within a second of its delivery."""
 SHARE = 0.2
-"""At most this share of the time is spent looking, so that a large job is looked at less often."""
+"""At most this share of the time is spent reading, so that a large job is read less often."""
 PAGE = 500
 PACE_OVER = timedelta(seconds=60)
 
 
 class JobFeed:
-    """One job as it is told to all its followers."""
+    """One job, for all its followers."""
 
-    def __init__(self, job_id: UUID, records: Records, temporal_ui: Callable[[UUID], str | None]) -> None:
+    def __init__(self, job_id: UUID, records: WatchRecords, temporal_ui: Callable[[UUID], str | None]) -> None:
         self._job_id = job_id
         self._records = records
         self._temporal_ui = temporal_ui
@@ -45,7 +45,7 @@ class JobFeed:
         self._stages: dict[int, tuple[int, StageView, bytes]] = {}
         """By stage: the version at which it last changed, the stage, and its event without the id."""
         self._news = asyncio.Condition()
-        self._looking = asyncio.Lock()
+        self._refreshing = asyncio.Lock()
         self._delivered: dict[int, list[int]] = {}
         self._placements: dict[int, tuple[Mapping[int, int], tuple[Frame, ...]]] = {}
         self.version = 0
@@ -71,17 +71,17 @@ class JobFeed:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more will be told; who still wants to know asks for the feed anew."""
+        """Whether nothing more will be sent; clients that still follow ask for the feed again."""
         return self._closed
 
     async def refresh(self) -> None:
-        """JobSnapshot once.
+        """Read the job once.
 
         Raises:
             JobNotFound: there is no such job.
             RecordsUnavailable: the records do not answer.
         """
-        async with self._looking:
+        async with self._refreshing:
             arrived: list[Picture] = []
             while True:
                 snapshot = await self._records.snapshot(self._job_id, self._mark, PAGE)
@@ -98,13 +98,13 @@ class JobFeed:
             self._news.notify_all()
 
     def job(self, urls: PublicUrls) -> JobView:
-        """The job as it was when somebody looked last, without ids."""
+        """The job as it was last read, without ids."""
         assert self._snapshot is not None, "refresh() comes first"
         self._forget_long_ago()
         progress = self._snapshot.progress
         shown = progress.model_copy(
             update={
-                # The row may trail by a second; a picture that was told is never taken back.
+                # The row may trail by a second; a picture that was sent is never taken back.
                 "completed_images": max(self.known, progress.completed_images),
                 "eta_seconds": self._eta(),
             }
@@ -135,14 +135,14 @@ class JobFeed:
             return False
         return True
 
-    def image_events(self, told: int, limit: int, urls: PublicUrls) -> list[bytes]:
-        """The next pictures for a follower who knows `told` of them."""
-        return [self._image_event(index, urls) for index in range(told, min(self.known, told + limit))]
+    def image_events(self, sent: int, limit: int, urls: PublicUrls) -> list[bytes]:
+        """The next pictures for a follower who has `sent` of them."""
+        return [self._image_event(index, urls) for index in range(sent, min(self.known, sent + limit))]
 
-    def events(self, told: int, since: int, urls: PublicUrls) -> list[bytes]:
-        """What a follower is to be told who knows `told` pictures and what was told at version `since`."""
+    def events(self, sent: int, since: int, urls: PublicUrls) -> list[bytes]:
+        """What to send to a follower who has `sent` pictures and everything up to version `since`."""
         number = str(self.known)
-        events = self.image_events(told, self.known, urls)
+        events = self.image_events(sent, self.known, urls)
         events += [
             format_sse_event(data_str=data.decode(), event="stage", id=number)
             for version, _, data in self._stages.values()
@@ -155,13 +155,13 @@ class JobFeed:
         return events
 
     async def close(self) -> None:
-        """Let everybody go who waits."""
+        """Release everybody who waits."""
         self._closed = True
         async with self._news:
             self._news.notify_all()
 
-    def pause_between_looks(self, took: float) -> float:
-        """How long to wait before the next look, after one that took so many seconds."""
+    def pause_between_readings(self, took: float) -> float:
+        """How long to wait before the next reading, after one that took so many seconds."""
         return max(EVERY, took * (1 - SHARE) / SHARE)
 
     def _take(self, snapshot: JobSnapshot, arrived: list[Picture]) -> None:
@@ -198,7 +198,7 @@ class JobFeed:
 
     def _image_event(self, index: int, urls: PublicUrls) -> bytes:
         if urls.addresses.epoch != self._epoch:
-            # Addresses grow old; those told from now on are fresh.
+            # Signed URLs expire; those sent from now on are fresh.
             self._epoch = urls.addresses.epoch
             self._encoded.clear()
         event = self._encoded.get((urls.prefix, index))

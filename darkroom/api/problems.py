@@ -24,6 +24,7 @@ from darkroom.domain.errors import (
     ServerNotReachable,
     StorageUnavailable,
 )
+from darkroom.domain.wording import in_a_sentence
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +42,8 @@ def _of_request(request: Request) -> dict[str, object]:
 
 templates = Jinja2Templates(Path(__file__).parent / "templates", context_processors=[_of_request])
 
-AWAY_FOR = 5
-"""Seconds after which a client may try again what an outage prevented."""
+RETRY_AFTER = 5
+"""Seconds after which a client may retry what an outage prevented."""
 
 _CODES = {
     400: "bad_request",
@@ -61,15 +62,15 @@ _CODES = {
 
 
 class ProblemDocument(BaseModel):
-    """What every error looks like."""
+    """An error (RFC 9457)."""
 
     type: str = "about:blank"
     title: str
     status: int
-    code: str = Field(description="Stable, for programs.")
-    detail: str = Field(description="For people: what is wrong, and what to do.")
-    field: str | None = Field(default=None, description="The field of the order that is wrong.")
-    retryable: bool = Field(description="Whether the same request may work later.")
+    code: str = Field(description="A stable identifier, for programs.")
+    detail: str = Field(description="What is wrong and what to do, for people.")
+    field: str | None = Field(default=None, description="The parameter or field that is wrong.")
+    retryable: bool = Field(description="Whether the same request may succeed later.")
     request_id: str
 
 
@@ -95,7 +96,7 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
     def document(self, request_id: str) -> ProblemDocument:
-        """As it goes over the wire."""
+        """The response body."""
         return ProblemDocument(
             title=self.code.replace("_", " ").capitalize(),
             status=self.status,
@@ -108,8 +109,8 @@ class Problem(Exception):
 
 
 def unavailable(detail: str) -> Problem:
-    """Something that this needs is away for a while."""
-    return Problem(503, detail, retryable=True, headers={"Retry-After": str(AWAY_FOR)})
+    """A dependency is temporarily unavailable."""
+    return Problem(503, detail, retryable=True, headers={"Retry-After": str(RETRY_AFTER)})
 
 
 def problem_of(error: Exception) -> Problem:
@@ -122,7 +123,7 @@ def problem_of(error: Exception) -> Problem:
         return Problem(error.status_code, str(error.detail), headers=error.headers)
     if isinstance(error, DarkroomError):
         return _of_darkroom(error)
-    return Problem(500, "something went wrong on our side; the log has it under this request_id", code="internal")
+    return Problem(500, "internal error; the server's log has the details under this request_id", code="internal")
 
 
 def _of_darkroom(error: DarkroomError) -> Problem:
@@ -134,40 +135,39 @@ def _of_darkroom(error: DarkroomError) -> Problem:
         case ServerNotReachable():
             return unavailable(str(error))
         case Retryable():
-            # Where they are kept is in the log, and no stranger's business.
-            log.warning("records or storage are away", reason=str(error)[:300])
-            what = "the storage" if isinstance(error, StorageUnavailable) else "the records"
-            return unavailable(f"{what} cannot be read or written just now; try again in a few seconds")
+            # Where they are kept is for the log only: clients need not know.
+            log.warning("records or storage unavailable", reason=str(error)[:300])
+            what = "the storage is" if isinstance(error, StorageUnavailable) else "the records are"
+            return unavailable(f"{what} temporarily unavailable; try again in a few seconds")
         case _:
             return Problem(409, str(error))
 
 
 def _of_temporal(error: RPCError) -> Problem:
     if error.status is RPCStatusCode.NOT_FOUND:
-        return Problem(409, "the job's workflow is not there: it has just ended, or was removed")
-    return unavailable(f"the Temporal server answers: {error.message or error.status.name}")
+        return Problem(409, "the job's workflow was not found: it has just ended, or was deleted")
+    return unavailable(f"the Temporal server returned an error: {error.message or error.status.name}")
 
 
 def of_validation(error: RequestValidationError) -> Problem:
     """The first thing that is wrong with a request's parameters or body."""
     first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"][1:]) or str(first["loc"][0])
-    detail = f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}"
-    return Problem(400, detail, field=where)
+    return Problem(400, f"{where}: {in_a_sentence(first['msg'])}", field=where)
 
 
 def answer(problem: Problem, request: Request) -> Response:
-    """The response that carries a problem: a document for programs, a page for who looks at pages."""
+    """The response that carries a problem: a document for programs, a page for browsers."""
     document = problem.document(request.scope.get("state", {}).get("request_id", "-"))
     content = document.model_dump(exclude_none=True)
-    if _looks_at_a_page(request) and problem.status >= 400:
+    if _from_a_browser(request) and problem.status >= 400:
         context = {"problem": content, "account": None}
         headers = {**problem.headers, "Cache-Control": "no-store"}
         return templates.TemplateResponse(request, "problem.html", context, problem.status, headers=headers)
     return JSONResponse(content, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
-def _looks_at_a_page(request: Request) -> bool:
+def _from_a_browser(request: Request) -> bool:
     for_programs = path_of(request.scope).startswith(("/api/", "/openapi.json", "/healthz", "/readyz"))
     return not for_programs and "text/html" in request.headers.get("accept", "")
 

@@ -52,7 +52,7 @@ class _Sender:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             if message["status"] == 413 and headers.get("content-type", "").startswith("text/plain"):
-                await self._say_too_large()
+                await self._send_too_large()
                 return
             self._complete(headers)
             self.started = True
@@ -66,9 +66,9 @@ class _Sender:
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
 
-    async def _say_too_large(self) -> None:
-        """The framework counts bytes below our error handlers, and says it in plain text."""
-        problem = Problem(413, "the body is larger than what is read here")
+    async def _send_too_large(self) -> None:
+        """The framework counts bytes below our error handlers, and responds in plain text."""
+        problem = Problem(413, "the request body is too large")
         await answer(problem, Request(self._scope))(self._scope, self._receive, self)
         self._replaced = True
 
@@ -93,7 +93,7 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         if scope["method"] == "HEAD" and not path_of(scope).startswith("/api/"):
-            # Who asks whether we are up asks like this. The server sends no body then, whatever it is given.
+            # Health checks ask like this. The server sends no body then, whatever it is given.
             scope = {**scope, "method": "GET"}
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
@@ -123,11 +123,11 @@ class RequestGuard:
         if scope["method"] in _SAFE:
             return None
         if "authorization" not in headers and not self._from_here(headers, host):
-            return Problem(403, "this was asked by another site's page; call with `Authorization: Bearer` instead")
+            return Problem(403, "this request came from a page of another site; send `Authorization: Bearer` instead")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         if has_body and kind not in _BODIES:
-            return Problem(415, f"{kind[:60] or 'a body without Content-Type'} is not read here; send application/json")
+            return Problem(415, f"{kind[:60] or 'a body without Content-Type'} is not supported; send application/json")
         return None
 
     def _from_here(self, headers: Headers, host: str) -> bool:
@@ -139,20 +139,20 @@ class RequestGuard:
 
 def _not_of_this_machine(scope: Scope, headers: Headers, host: str) -> Problem | None:
     if not is_loopback(_name(host)):
-        return Problem(403, f"{host[:80]} is not a name of this machine; use http://127.0.0.1")
+        return Problem(403, f"{host[:80]} is not this machine; use http://127.0.0.1")
     if any(name in headers for name in _FORWARDED):
         return Problem(
             403,
-            "this came through a proxy, which would make everybody behind it the local user; "
-            "listen on another address (API_HOST), where sign-in is needed",
+            "this request came through a proxy, and everybody behind it would be the local user; "
+            "set API_HOST to another address to require sign-in",
         )
     client = scope.get("client")
     if client is None or not is_loopback(client[0]):
         # The application that we are mounted in may listen on any address, whatever API_HOST says.
         return Problem(
             403,
-            "this came from another machine, and only this one is served without sign-in; "
-            "set API_HOST to the address that the application listens on, and sign-in is needed",
+            "this request came from another machine, and only this one is served without sign-in; "
+            "set API_HOST to the address that the application listens on to require sign-in",
         )
     return None
 

@@ -1,4 +1,4 @@
-"""Serving the application until a signal: streams end, answers under way are finished."""
+"""Serving the application until a signal: streams end, responses in progress are finished."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ from darkroom.settings import Settings
 log = structlog.get_logger("darkroom.api")
 
 GRACE = 10
-"""Seconds that answers under way may take after the first signal."""
+"""Seconds that responses in progress may take after the first signal."""
 BACKLOG = 2048
 
 
@@ -32,7 +32,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take signals over; uvicorn's own would be raised once more at the end, and be our exit status."""
+        """Take signals over; uvicorn's own would be raised again at the end, and be our exit status."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._leave)

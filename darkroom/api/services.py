@@ -48,7 +48,7 @@ class Allowance:
         wait = max(1, round(stats.reset_time - time()))
         raise Problem(
             429,
-            f"more than {self._limit.amount} changes in a minute; try again in {wait} s",
+            f"rate limit exceeded: {self._limit.amount} changes per minute; try again in {wait} s",
             retryable=True,
             headers={"Retry-After": str(wait)},
         )
@@ -67,7 +67,7 @@ class Services:
     allowance: Allowance
 
     async def client(self) -> Client:
-        """The front desk with a server behind it.
+        """A client with a Temporal server.
 
         Raises:
             ServerNotReachable: no Temporal server answers.
@@ -75,7 +75,7 @@ class Services:
         return self.parts.client(await self.temporal.client())
 
     async def reading_client(self) -> Client:
-        """The front desk, with a server if one is at hand."""
+        """A client, with a Temporal server if one answers."""
         try:
             return await self.client()
         except ServerNotReachable:
@@ -93,7 +93,7 @@ class Services:
         return snapshot
 
     async def progress(self, job_id: UUID) -> tuple[Progress, str]:
-        """A job as it stands, and who told it."""
+        """A job's progress, and its source."""
         reading = await (await self.reading_client()).progress(job_id)
         return reading.progress, reading.source
 
@@ -140,8 +140,8 @@ def services(request: Request) -> Services:
     if found is None:
         raise Problem(
             503,
-            "the Darkroom API is not open: the lifespan of the application that serves it has not run. Mount it with "
-            "darkroom.api.mount(), and let the server run lifespan events",
+            "the Darkroom API has not started: the lifespan of the application that serves it has not run. Mount it "
+            "with darkroom.api.mount(), and let the server run lifespan events",
             code="not_open",
         )
     return found
@@ -153,15 +153,17 @@ def public_urls(request: Request, use: Annotated[Services, Depends(services)]) -
 
 
 _BEARER = HTTPBearer(
-    auto_error=False, scheme_name="bearer", description="A Supabase access token, or a key of `darkroom keys create`."
+    auto_error=False,
+    scheme_name="bearer",
+    description="A Supabase access token, or an API key from `darkroom keys create`.",
 )
-"""Only for the OpenAPI document: `SignIn` reads the header, and says more when it is wrong."""
+"""Only for the OpenAPI document: `SignIn` reads the header, and reports errors in more detail."""
 
 
 async def signed_in(
     request: Request, use: Annotated[Services, Depends(services)], _documented: Annotated[object, Depends(_BEARER)]
 ) -> Caller:
-    """Who asks.
+    """The caller.
 
     Raises:
         Problem: 401.
@@ -172,7 +174,7 @@ async def signed_in(
 async def changing(
     caller: Annotated[Caller, Depends(signed_in)], use: Annotated[Services, Depends(services)]
 ) -> Caller:
-    """Who asks for a change, which is counted.
+    """The caller of a change, which counts towards the rate limit.
 
     Raises:
         Problem: 401, or 429 above the limit.

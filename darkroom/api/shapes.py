@@ -14,7 +14,7 @@ from darkroom.domain.snapshots import Frame
 
 
 class Action(StrEnum):
-    """What can be done with a job as it stands."""
+    """An action that is possible in a job's current state."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -23,7 +23,7 @@ class Action(StrEnum):
 
 
 class JobUrls(Value):
-    """Where a job's things are."""
+    """The URLs of a job."""
 
     self: str
     order: str
@@ -41,18 +41,18 @@ class JobUrls(Value):
 
 
 class Credits(Value):
-    """A job's money, in credits."""
+    """A job's price and credits."""
 
     price: int | None
-    """Of an image; None before the job first opened."""
+    """Credits per image; None before the job is first opened."""
     spent: int
     held: int
 
 
 class JobView(Progress):
-    """A job as it stands: the `progress` query, and what a page needs beside it."""
+    """A job and its progress."""
 
-    source: str = Field(description="`workflow`, or `records` when no worker answers")
+    source: str = Field(description="`workflow`, or `records` when no worker responds.")
     created_at: datetime
     completed_at: datetime | None
     per_minute: float | None = Field(default=None, description="Pictures delivered in the last minute.")
@@ -72,7 +72,7 @@ class ImageView(Value):
     """One delivered picture."""
 
     number: int
-    """From 1, in the order they came."""
+    """From 1, in order of delivery."""
     stage_index: int
     ordinal: int
     position: int | None
@@ -98,21 +98,21 @@ class ImagePage(Value):
 
 
 class Preview(Value):
-    """A small picture in a list."""
+    """A picture's thumbnail."""
 
     attach_id: int
     thumbnail_url: str
 
 
 class SummaryUrls(Value):
-    """Where a listed job is."""
+    """The URLs of a job in a list."""
 
     self: str
     page: str
 
 
 class ListedJob(Value):
-    """A line in a list of jobs."""
+    """A job in a list."""
 
     job_id: UUID
     job_type: str | None
@@ -139,12 +139,12 @@ class JobPage(Value):
 
 
 class SubmittedView(Value):
-    """An order that became a job, or found the one it became before."""
+    """The job that an order created, or the existing one with the same idempotency key."""
 
     job_id: UUID
     status: JobStatus
     found: bool
-    """Whether this key had ordered it before."""
+    """Whether the job existed already."""
     total_images: int
     completed_images: int
     warnings: tuple[str, ...] = ()
@@ -152,7 +152,7 @@ class SubmittedView(Value):
 
 
 class QuotedStage(Value):
-    """What one stage costs."""
+    """The cost of one stage."""
 
     stage_index: int
     quantity: int
@@ -160,12 +160,12 @@ class QuotedStage(Value):
 
 
 class Quote(Value):
-    """What an order costs; nothing was created."""
+    """The cost of an order."""
 
     images: int
     price: int
     credits: int
-    """What can be charged at most: all of it, or `max_credits` where that is less."""
+    """The most that can be charged: the full price, or `max_credits` if that is less."""
     available: int
     enough: bool
     stages: tuple[QuotedStage, ...]
@@ -173,7 +173,7 @@ class Quote(Value):
 
 
 class SteerAnswer(Value):
-    """What a wish to a job did: `success` means accepted."""
+    """The result of a request to control a job: `success` means accepted."""
 
     success: bool
     message: str
@@ -184,7 +184,7 @@ class SteerAnswer(Value):
 
 
 class ReferenceThumbnail(Value):
-    """A reference as a page shows it."""
+    """A reference's thumbnail."""
 
     thumbnail_url: str
 
@@ -197,7 +197,7 @@ class OrderedDocument(Value):
 
 
 class AttachmentView(Value):
-    """An uploaded reference."""
+    """An attachment: an uploaded reference or a delivered picture."""
 
     attach_id: int
     name: str | None = None
@@ -210,7 +210,7 @@ class AttachmentView(Value):
 
 
 class ProviderView(Value):
-    """Who draws, and what they can."""
+    """A provider and its capabilities."""
 
     name: str
     aspect_ratios: tuple[str, ...]
@@ -219,7 +219,7 @@ class ProviderView(Value):
 
 
 class LimitsView(Value):
-    """How large an order may be."""
+    """The limits of an order."""
 
     stages: int
     images_per_stage: int
@@ -228,7 +228,7 @@ class LimitsView(Value):
 
 
 class AccountView(Value):
-    """Who asks, and what they have."""
+    """The caller's account."""
 
     user_id: UUID
     operator: bool

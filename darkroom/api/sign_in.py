@@ -1,4 +1,4 @@
-"""Who asks: a Supabase access token, a key of ours, or the local user of this machine."""
+"""Who the caller is: a Supabase access token, an API key, or the local user of this machine."""
 
 import asyncio
 import ipaddress
@@ -17,7 +17,8 @@ from darkroom.api.problems import Problem, unavailable
 from darkroom.domain import keys
 from darkroom.domain.errors import SettingRejected
 from darkroom.domain.model import Value
-from darkroom.records import Records
+from darkroom.domain.wording import in_a_sentence
+from darkroom.records.keys import KeyRecords
 from darkroom.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -29,11 +30,11 @@ LEEWAY = timedelta(seconds=10)
 ASYMMETRIC = ("ES256", "RS256", "EdDSA")
 KEYS_FRESH_FOR = 300.0
 ASK_AGAIN_AFTER = 10.0
-"""Seconds before an unknown key id may make us fetch the project's keys once more: anybody can invent one."""
+"""Seconds before an unknown key id may cause another fetch of the project's keys: anybody can invent one."""
 
 
 class SignedInBy(StrEnum):
-    """How a caller was recognised."""
+    """How a caller is signed in."""
 
     LOCAL = "local"
     KEY = "key"
@@ -41,7 +42,7 @@ class SignedInBy(StrEnum):
 
 
 class Caller(Value):
-    """Whoever asks."""
+    """The caller."""
 
     user_id: UUID
     operator: bool = False
@@ -60,7 +61,7 @@ class Caller(Value):
 class SignIn:
     """Recognises callers; made once a process."""
 
-    def __init__(self, settings: Settings, records: Records) -> None:
+    def __init__(self, settings: Settings, records: KeyRecords) -> None:
         self._records = records
         self._local = None if sign_in_needed(settings) else settings.local_user
         self._host = settings.api_host
@@ -85,9 +86,9 @@ class SignIn:
             return
         if all(key.revoked_at is not None for key in await self._records.api_keys()):
             raise SettingRejected(
-                f"API_HOST={self._host}: anybody there could order in your name, so the API needs sign-in: create a "
-                "key with `darkroom keys create`, or set SUPABASE_JWT_SECRET or SUPABASE_JWKS_URL; "
-                "or use 127.0.0.1"
+                f"API_HOST={self._host}: other machines can reach this address, so the API requires sign-in; create a "
+                "key with `darkroom keys create`, set SUPABASE_JWT_SECRET or SUPABASE_JWKS_URL, "
+                "or listen on 127.0.0.1"
             )
 
     async def caller(self, secret: str | None) -> Caller:
@@ -98,12 +99,12 @@ class SignIn:
         """
         if secret is None:
             if self._local is None:
-                raise _not_signed_in("sign in: send `Authorization: Bearer` with an access token or a key")
+                raise _not_signed_in("not signed in: send `Authorization: Bearer` with an access token or an API key")
             return Caller(user_id=self._local, operator=True, by=SignedInBy.LOCAL)
         if secret.startswith(keys.PREFIX):
             key = await self._records.api_key(keys.hash_of(secret))
             if key is None:
-                raise _not_signed_in("this key is unknown or revoked; `darkroom keys create` makes one")
+                raise _not_signed_in("this key is unknown or revoked; create a new one with `darkroom keys create`")
             return Caller(user_id=key.user_id, operator=key.operator, by=SignedInBy.KEY)
         return await self._of_token(secret)
 
@@ -133,7 +134,7 @@ class SignIn:
             key = await self._jwks.key_for(token)
             if key.algorithm_name == algorithm:
                 return key.key, [algorithm]
-        raise jwt.InvalidAlgorithmError(f"{algorithm[:20]} is not accepted here")
+        raise jwt.InvalidAlgorithmError(f"the algorithm {algorithm[:20]} is not accepted")
 
 
 class _ProjectKeys:
@@ -149,7 +150,7 @@ class _ProjectKeys:
 
         Raises:
             InvalidKeyError: the project has no such key.
-            Problem: 503, its keys do not answer.
+            Problem: 503, its keys cannot be fetched.
         """
         kid = jwt.get_unverified_header(token).get("kid")
         async with self._asking:
@@ -161,13 +162,13 @@ class _ProjectKeys:
                     found = await asyncio.to_thread(self._client.get_signing_keys, refresh)
                 except PyJWKClientConnectionError as error:
                     log.warning("the project's keys cannot be fetched", reason=str(error)[:200])
-                    raise unavailable("sign-in is not possible just now: the project's keys do not answer") from error
+                    raise unavailable("sign-in is unavailable: the project's keys could not be fetched") from error
                 except PyJWKClientError:
                     found = []
                 for key in found:
                     if key.key_id == kid:
                         return key
-        raise jwt.InvalidKeyError("it is signed with a key that the project does not have")
+        raise jwt.InvalidKeyError("it is signed with a key unknown to the project")
 
 
 def sign_in_needed(settings: Settings) -> bool:
@@ -199,7 +200,7 @@ def presented(request: Request) -> str | None:
         return session_of(request)
     scheme, _, secret = header.partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
-        raise _not_signed_in("the Authorization header must be `Bearer` and a token or key")
+        raise _not_signed_in("the Authorization header must be `Bearer` followed by a token or key")
     return secret.strip()
 
 
@@ -221,4 +222,4 @@ def _not_signed_in(detail: str) -> Problem:
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    return text[:1].lower() + text[1:160]
+    return in_a_sentence(text[:160])

@@ -21,7 +21,7 @@ def actions_of(progress: Progress) -> tuple[Action, ...]:
 def job_view(
     progress: Progress, snapshot: JobSnapshot, source: str, urls: JobUrls, per_minute: float | None = None
 ) -> JobView:
-    """A job for clients, from its progress and a look at the records."""
+    """A job for clients, from its progress and a reading of the records."""
     return JobView(
         **progress.model_dump(),
         source=source,

@@ -52,7 +52,7 @@ def configured_server() -> dict[str, Any] | None:
     try:
         config = ClientConfig.load_client_connect_config(override_env_vars=environment)
     except RuntimeError as error:
-        raise SettingRejected(f"Temporal's configuration (TEMPORAL_… or temporal.toml): {error}") from None
+        raise SettingRejected(f"Temporal configuration (TEMPORAL_… or temporal.toml): {error}") from None
     return dict(config) if config.get("target_host") else None
 
 
@@ -141,17 +141,17 @@ async def _connect(config: dict[str, Any], patience: timedelta, metrics_port: in
 
 
 async def ensure_search_attributes(client: Client) -> None:
-    """Register the search attributes that jobs are found by, where the server lets us and they are missing.
+    """Register the search attributes that jobs are found by, if they are missing and the server lets us.
 
     Raises:
         ServerNotReachable: they are missing and cannot be registered; the line says the command.
     """
-    wanted = {str(name): IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SearchAttribute}
+    required = {str(name): IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SearchAttribute}
     try:
         there = await client.operator_service.list_search_attributes(
             ListSearchAttributesRequest(namespace=client.namespace)
         )
-        missing = {name: kind for name, kind in wanted.items() if name not in there.custom_attributes}
+        missing = {name: kind for name, kind in required.items() if name not in there.custom_attributes}
         if missing:
             await client.operator_service.add_search_attributes(
                 AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
@@ -159,9 +159,9 @@ async def ensure_search_attributes(client: Client) -> None:
     except RPCError as error:
         if error.status in (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED):
             return  # Temporal Cloud answers like this; there they are made in its own interface
-        names = " ".join(f"--name {name} --type Keyword" for name in wanted)
+        names = " ".join(f"--name {name} --type Keyword" for name in required)
         raise ServerNotReachable(
-            f"the Temporal server lacks our search attributes ({error}): "
+            f"the Temporal server lacks Darkroom's search attributes ({error}): "
             f"register them with `temporal operator search-attribute create {names}`"
         ) from None
 

@@ -7,7 +7,7 @@ import structlog
 from darkroom.client.jobs import Client
 
 LOOK_FOR_PROCESSING_EVERY = 60.0
-"""Seconds between looks for processing jobs too: one without a workflow is rare, there may be a thousand."""
+"""Seconds between checks of processing jobs too: one without a workflow is rare, there may be a thousand."""
 
 log = structlog.get_logger("darkroom.client.waiting_jobs")
 

@@ -1,4 +1,4 @@
-"""Starts the webhook of an end that no job's workflow tells, or tells one once more."""
+"""Starts the webhook of a run whose end no job's workflow sends, or resends one."""
 
 from uuid import UUID
 
@@ -11,12 +11,12 @@ from temporalio.service import RPCError
 from darkroom.contract import Webhook
 from darkroom.domain.names import TaskQueue, webhook_workflow_id
 from darkroom.domain.webhooks import Ending, WebhookDelivered, WebhookInput
-from darkroom.records import Records
+from darkroom.records.webhooks import WebhookRecords
 
 log = structlog.get_logger("darkroom.webhook")
 
 
-async def announce(records: Records, client: Client, job_id: UUID, run_id: str | None) -> None:
+async def announce(records: WebhookRecords, client: Client, job_id: UUID, run_id: str | None) -> None:
     """Tell the end of a run that was ended from outside, where somebody is to be told; once is enough."""
     ending = await records.ending(job_id, run_id)
     if ending is None or ending.webhook_url is None:
@@ -26,16 +26,16 @@ async def announce(records: Records, client: Client, job_id: UUID, run_id: str |
     except WorkflowAlreadyStartedError:
         pass
     except RPCError as error:
-        # What ended the job is done and answered for; `webhooks send` makes up for this.
+        # What ended the job is done and reported; `webhooks send` can send this one later.
         log.warning("webhook not started", job_id=str(job_id), reason=str(error)[:200])
 
 
 async def start_webhook(client: Client, ending: Ending, *, again: bool) -> WorkflowHandle[Webhook, WebhookDelivered]:
-    """Start the workflow that tells an end; `again` ends one that is still trying, and begins anew.
+    """Start the workflow that sends an end; `again` ends one that is still retrying, and starts over.
 
     Raises:
         WorkflowAlreadyStartedError: not again, and it was started before.
-        RPCError: Temporal does not take it.
+        RPCError: Temporal does not accept it.
     """
     return await client.start_workflow(
         Webhook.run,

@@ -8,7 +8,7 @@ from darkroom.domain.model import Value
 
 
 class Attempt(Value):
-    """One wish to call the provider."""
+    """One request to call the provider."""
 
     key: ImageKey
     run_id: str

@@ -1,13 +1,13 @@
 """Everything that goes wrong in words a user can act on.
 
-Each docstring is the kind of trouble; each message names the thing, the reason and the remedy.
+Each docstring is the kind of error; each message names the thing, the reason and the remedy.
 """
 
 from datetime import timedelta
 
 
 class DarkroomError(Exception):
-    """Something Darkroom can explain in one line."""
+    """An error that Darkroom can explain in one line."""
 
 
 class OrderRejected(DarkroomError):
@@ -20,15 +20,15 @@ class OrderRejected(DarkroomError):
 
 
 class SettingRejected(DarkroomError):
-    """A setting has a value that Darkroom cannot work with."""
+    """A setting has an invalid value."""
 
 
 class JobNotFound(DarkroomError):
-    """There is no such job in the records."""
+    """The job does not exist."""
 
 
 class NotPossibleNow(DarkroomError):
-    """The job is in a state in which this cannot be done."""
+    """The job's current state does not allow this."""
 
 
 class ServerNotReachable(DarkroomError):
@@ -36,17 +36,17 @@ class ServerNotReachable(DarkroomError):
 
 
 class Retryable(DarkroomError):
-    """A passing trouble; Temporal tries again."""
+    """A transient error; Temporal retries."""
 
 
 class ProviderUnavailable(Retryable):
-    """The provider could not answer this time."""
+    """The provider could not answer the call this time."""
 
     def __init__(self, reason: str, retry_after: timedelta | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
-        """What the server asked us to wait, where it said so."""
+        """How long the server asked us to wait, if it said so."""
 
 
 class RecordsUnavailable(Retryable):
@@ -57,8 +57,12 @@ class StorageUnavailable(Retryable):
     """The storage could not be read or written this time."""
 
 
+class FileMissing(DarkroomError):
+    """The file of a delivered image is no longer in the storage."""
+
+
 class StorageRefused(DarkroomError):
-    """The storage will never accept this as it is: a key, a bucket, a size or a permission."""
+    """The storage cannot accept this as it is: a key, a bucket, a size or a permission is wrong."""
 
 
 class RunRefused(DarkroomError):
@@ -66,17 +70,17 @@ class RunRefused(DarkroomError):
 
 
 class ReceiverUnavailable(Retryable):
-    """A webhook's receiver did not take the event this time."""
+    """A webhook's receiver did not accept the event this time."""
 
     def __init__(self, reason: str, retry_after: timedelta | None = None) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
-        """What it asked us to wait, where it said so."""
+        """How long it asked us to wait, if it said so."""
 
 
 class ReceiverGone(DarkroomError):
-    """A webhook's receiver wants no more events."""
+    """A webhook's receiver accepts no more events."""
 
 
 class WebhookRefused(DarkroomError):
-    """A webhook may not go to this address."""
+    """A webhook may not be sent to this address."""

@@ -32,7 +32,7 @@ class Quotas:
 
     def reason(self, provider: str) -> str:
         """Why it cannot be asked, in its own words where it has any."""
-        return self._reasons.get(provider) or "the provider's daily quota is spent"
+        return self._reasons.get(provider) or "the provider's daily quota is used up"
 
     @property
     def first_back(self) -> datetime | None:

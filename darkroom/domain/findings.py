@@ -1,4 +1,4 @@
-"""What a look at a deployment finds."""
+"""The findings of a check of a deployment."""
 
 from enum import StrEnum
 
@@ -6,16 +6,16 @@ from darkroom.domain.model import Value
 
 
 class State(StrEnum):
-    """How a thing stands."""
+    """The outcome of a check."""
 
     GOOD = "good"
     WRONG = "wrong"
     UNKNOWN = "unknown"
-    """Could not be looked at, because something before it is wrong, or from here never can."""
+    """Could not be checked, because something before it is wrong, or because it cannot be checked from here."""
 
 
 class Finding(Value):
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     what: str
     state: State
@@ -25,7 +25,7 @@ class Finding(Value):
 
     @classmethod
     def good(cls, what: str, told: str) -> "Finding":
-        """It is as it should be."""
+        """It works."""
         return cls(what=what, state=State.GOOD, told=told)
 
     @classmethod
@@ -35,5 +35,5 @@ class Finding(Value):
 
     @classmethod
     def unknown(cls, what: str, told: str) -> "Finding":
-        """It could not be looked at."""
+        """It could not be checked."""
         return cls(what=what, state=State.UNKNOWN, told=told)

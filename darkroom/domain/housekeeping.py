@@ -4,7 +4,7 @@ from darkroom.domain.model import Value
 
 
 class Tidied(Value):
-    """What was mended, and what an audit still finds."""
+    """What was repaired, and what an audit still finds."""
 
     failed_jobs: int = 0
     """Rows of workflows that were ended from outside, now `failed`."""

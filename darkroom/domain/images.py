@@ -56,7 +56,7 @@ class QuotaSpent(Value):
 
 
 class Stopped(Value):
-    """Nothing will work until somebody mends this; the job stops."""
+    """Nothing will work until somebody fixes this; the job stops."""
 
     reason: str
 
@@ -73,7 +73,7 @@ class Outcome(StrEnum):
     QUOTA_SPENT = "quota_spent"
     STOPPED = "stopped"
     FAULT = "fault"
-    """Transient: tried again by Temporal. Only in the attempts table."""
+    """Transient: retried by Temporal. Only in the attempts table."""
     DELIVERED = "delivered"
     """Was already delivered when the activity came. Only as a result."""
     HELD = "held"

@@ -75,6 +75,9 @@ class JobControl:
             found: what the row says; a run that takes over after a crash finds it there.
             failure: why the run can only fail.
         """
+        # A run that was reset finds its row at a later version; the row refuses one that is not newer.
+        self._applied = self._applied.model_copy(update={"version": found.version})
+        self._requested = self._requested.model_copy(update={"version": self._requested.version + found.version})
         self._quotas = Quotas(providers)
         self._failure = failure
         if found.holds:

@@ -73,7 +73,7 @@ class Control(Value):
     """Why paused, or why cancelled."""
     cancel_requested: bool = False
     failing: bool = False
-    """A permanent fault was met: nothing new is begun, what is under way finishes."""
+    """A permanent fault was met: nothing new is begun, what is in progress finishes."""
 
     @property
     def on_hold(self) -> bool:
@@ -107,7 +107,7 @@ class OpenedRun(Value):
     superseded: str | None = Field(default=None, alias="turned_away")
     """Why this run may do nothing at all; the job is left as it is."""
     failure: str | None = None
-    """Why the job fails at once."""
+    """Why the job fails immediately."""
     job_type: str = ""
     user_id: UUID | None = None
     total_images: int = 0
@@ -121,7 +121,7 @@ class OpenedRun(Value):
     control: Control = Control()
     started_at: datetime | None = None
     webhook: bool = False
-    """Whether somebody is to be told of the end; where, only the records know."""
+    """Whether the end is sent to a webhook; its URL is only in the records."""
 
 
 class End(StrEnum):

@@ -1,4 +1,4 @@
-"""Keys to the HTTP API: one belongs to a user, and only its hash is kept."""
+"""API keys: each belongs to a user, and only its hash is stored."""
 
 import hashlib
 import secrets
@@ -12,7 +12,7 @@ PREFIX = "dk_"
 
 
 class NewApiKey(Value):
-    """A key to be kept."""
+    """A key to be stored."""
 
     key_id: UUID
     user_id: UUID
@@ -23,7 +23,7 @@ class NewApiKey(Value):
 
 
 class ApiKey(Value):
-    """A key as it is kept."""
+    """A key as it is stored."""
 
     key_id: UUID
     user_id: UUID
@@ -34,7 +34,7 @@ class ApiKey(Value):
 
 
 def new_secret() -> str:
-    """A key that nobody guesses: 256 random bits."""
+    """A new key: 256 random bits, which cannot be guessed."""
     return PREFIX + secrets.token_urlsafe(32)
 
 

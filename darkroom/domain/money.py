@@ -28,7 +28,7 @@ class Terms(Value):
     providers: tuple[str, ...]
 
     def top_ups(self, order: Order) -> int:
-        """Rounds after the first: the order's own wish, or what the settings say for its kind."""
+        """Rounds after the first: as the order says, else as the settings say for its kind."""
         if order.max_top_ups is not None:
             return order.max_top_ups
         return self.storybook_max_top_ups if order.job_type is JobType.STORYBOOK else self.max_top_ups

@@ -37,7 +37,7 @@ WAITING_JOBS_SCHEDULE = "darkroom-start-waiting-jobs"
 """The Temporal Schedule that starts jobs which front ends insert."""
 
 HOUSEKEEPING_SCHEDULE = "darkroom-housekeeping"
-"""The Temporal Schedule that looks after jobs which nobody looks after."""
+"""The Temporal Schedule that repairs jobs which no workflow handles."""
 
 STAGING = "staging/"
 """Where bytes wait, as providers gave them, until they are settled."""
@@ -64,7 +64,7 @@ def batch_workflow_id(job_id: UUID, stage_index: int, round_: int, batch: int) -
 
 
 def webhook_workflow_id(job_id: UUID, run_id: str | None) -> str:
-    """The id of the workflow that tells a webhook how one run of a job ended; without a run, that none opened it."""
+    """The id of the workflow that sends the webhook of one run of a job; without a run, of a job that no run opened."""
     return f"{job_workflow_id(job_id)}/webhook/{run_id or 'unopened'}"
 
 

@@ -53,9 +53,9 @@ class Order(Value):
     max_credits: int | None = Field(default=None, ge=0)
     priority: int = DEFAULT_PRIORITY
     providers: tuple[str, ...] = ()
-    """Who may draw, the first choice first; empty for what the settings say."""
+    """The providers, first choice first; empty to use the configured ones."""
     webhook_url: str | None = None
-    """Who is told of the end."""
+    """Where the job's end is sent."""
 
     @property
     def total_images(self) -> int:
@@ -99,27 +99,27 @@ def check_size(order: Order, limits: Limits) -> None:
         OrderRejected: naming the field and the limit.
     """
     if not order.stages:
-        raise OrderRejected("stages", "the order has none; give at least one")
+        raise OrderRejected("stages", "is empty; give at least one stage")
     if len(order.stages) > limits.stages:
-        raise OrderRejected("stages", f"{len(order.stages)} are above the maximum of {limits.stages}")
-    seen: set[int] = set()
+        raise OrderRejected("stages", f"{len(order.stages)} exceed the maximum of {limits.stages}")
+    indexes: set[int] = set()
     for position, stage in enumerate(order.stages):
         where = f"stages[{position}]"
-        if stage.stage_index in seen:
+        if stage.stage_index in indexes:
             raise OrderRejected(f"{where}.stage_index", f"{stage.stage_index} is used twice")
-        seen.add(stage.stage_index)
+        indexes.add(stage.stage_index)
         if not 1 <= stage.quantity <= limits.images_per_stage:
             raise OrderRejected(f"{where}.quantity", f"{stage.quantity} is not between 1 and {limits.images_per_stage}")
         if not stage.prompt.strip():
-            raise OrderRejected(f"{where}.prompt", "is empty; say what to draw")
+            raise OrderRejected(f"{where}.prompt", "is empty; describe what to draw")
         if len(stage.prompt) > limits.prompt_characters:
             raise OrderRejected(
                 f"{where}.prompt",
-                f"{len(stage.prompt)} characters are above the maximum of {limits.prompt_characters}",
+                f"{len(stage.prompt)} characters exceed the maximum of {limits.prompt_characters}",
             )
     if order.total_images > limits.images_per_job:
         raise OrderRejected(
-            "stages", f"{order.total_images} images are above the maximum of {limits.images_per_job} a job"
+            "stages", f"{order.total_images} images exceed the maximum of {limits.images_per_job} per job"
         )
 
 
@@ -132,7 +132,7 @@ def check_providers(order: Order, providers: Mapping[str, Capabilities], default
     for name in order.providers or default:
         if name not in providers:
             known = ", ".join(sorted(providers))
-            raise OrderRejected("provider", f"'{name}' is unknown; known: {known} (others need their API key)")
+            raise OrderRejected("provider", f"'{name}' is not available; use one of {known} (others need an API key)")
         _check_capabilities(order, name, providers[name])
 
 
@@ -141,12 +141,12 @@ def _check_capabilities(order: Order, name: str, can: Capabilities) -> None:
         if stage.aspect_ratio not in can.aspect_ratios:
             raise OrderRejected(
                 f"stages[{position}].aspect_ratio",
-                f"'{stage.aspect_ratio}' is not one that {name} draws: {', '.join(can.aspect_ratios)}",
+                f"'{stage.aspect_ratio}' is not supported by {name}; use one of {', '.join(can.aspect_ratios)}",
             )
         if len(stage.references) > can.max_references:
             raise OrderRejected(
                 f"stages[{position}].references",
-                f"{len(stage.references)} are above the {can.max_references} that {name} takes",
+                f"{len(stage.references)} exceed {name}'s maximum of {can.max_references}",
             )
 
 

@@ -9,7 +9,7 @@ from darkroom.domain.rounds import StageStatus
 
 
 class JobStatus(StrEnum):
-    """The life of a job; paused is a flag beside `processing`, not a status."""
+    """The status of a job. Paused is a flag beside `processing`, not a status."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -24,7 +24,7 @@ class JobStatus(StrEnum):
 
 
 class StageProgress(Value):
-    """One stage of a job as it stands."""
+    """The progress of one stage."""
 
     stage_index: int
     label: str
@@ -40,7 +40,7 @@ class StageProgress(Value):
 
 
 class Progress(Value):
-    """A job as it stands: the answer to the `progress` query, and to a look at the records."""
+    """A job's progress, from its workflow's `progress` query or from the records."""
 
     job_id: UUID
     job_type: str

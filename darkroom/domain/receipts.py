@@ -19,7 +19,7 @@ class StageEnd(Value):
 
 
 class StageMissing(Value):
-    """What one stage is short of, and why."""
+    """How many pictures a stage is missing, and why."""
 
     stage_index: int
     missing: int
@@ -27,7 +27,7 @@ class StageMissing(Value):
 
 
 class MadeBy(Value):
-    """What one provider was asked for, and what came of it."""
+    """One provider's calls and delivered pictures."""
 
     provider: str
     calls: int
@@ -41,7 +41,7 @@ class Tally(Value):
     charged: int = 0
     """Credits."""
     released: int = 0
-    """Credits of the hold that went back."""
+    """Credits returned from the hold."""
     provider_calls: int = 0
     unknown_calls: int = 0
     """Calls without an outcome: their worker died. Unknown, possibly billed by the provider."""

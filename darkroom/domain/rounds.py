@@ -20,7 +20,7 @@ REFUSALS_THAT_STOP_A_STAGE = 3
 
 
 class StageStatus(StrEnum):
-    """Where a stage stands."""
+    """The status of a stage."""
 
     WAITING = "waiting"
     DELIVERING = "delivering"
@@ -45,7 +45,7 @@ class StagePlan(Value):
     label: str
     quantity: int
     target: int
-    """Images this stage may deliver: its quantity, or its part of `max_credits` when that is less."""
+    """Images this stage may deliver: its quantity, or its share of `max_credits` when that is less."""
     counts: StageCounts = StageCounts()
 
 
@@ -56,12 +56,12 @@ def next_ordinals(highest_attempted: int | None, decided: Collection[int], limit
     refused); unattempted ones are among them, because a crash, a pause or a cancel leaves them. Then
     new ones above it. So an ordinal is never used twice for two pictures, and none is skipped.
     """
-    wanted = max(0, min(limit, page))
+    count = max(0, min(limit, page))
     done = decided if isinstance(decided, set | frozenset) else set(decided)
     found: list[int] = []
     ordinal = 0
     top = -1 if highest_attempted is None else highest_attempted
-    while len(found) < wanted:
+    while len(found) < count:
         if ordinal > top or ordinal not in done:
             found.append(ordinal)
         ordinal += 1

@@ -8,7 +8,7 @@ def how_it_stands(progress: Progress) -> str:
     missing = progress.total_images - progress.completed_images
     match progress.status:
         case JobStatus.PENDING:
-            return "waits to be started"
+            return "waiting to start"
         case JobStatus.PROCESSING:
             return _running(progress)
         case JobStatus.COMPLETED if missing:
@@ -21,5 +21,5 @@ def how_it_stands(progress: Progress) -> str:
 
 def _running(progress: Progress) -> str:
     if progress.cancel_requested:
-        return "being cancelled: calls under way are finished"
-    return f"paused: {progress.pause_reason or 'until it is resumed'}" if progress.paused else "running"
+        return "cancelling: waiting for calls in progress"
+    return f"paused: {progress.pause_reason or 'until resumed'}" if progress.paused else "running"

@@ -1,4 +1,4 @@
-"""A job as those see it who watch pictures arrive: what is delivered, in the order it came, and what is under way."""
+"""A job for those who watch pictures arrive: what is delivered, in order of delivery, and what is in progress."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Picture(Value):
-    """One delivered picture, and how it came."""
+    """One delivered picture, and how it was made."""
 
     attach_id: int
     stage_index: int
@@ -43,16 +43,16 @@ class DeliveryMark(Value):
 
 
 class FrameState(StrEnum):
-    """What is to be said of a picture that is not delivered."""
+    """The state of a picture that is not delivered."""
 
     MAKING = "making"
-    """A call is under way, or its picture is being stored."""
+    """A call is in progress, or its picture is being stored."""
     MISSED = "missed"
     REFUSED = "refused"
 
 
 class Undelivered(Value):
-    """The last word on an ordinal that was tried and is not delivered."""
+    """The latest state of an ordinal that was tried and is not delivered."""
 
     stage_index: int
     ordinal: int
@@ -64,7 +64,7 @@ class Undelivered(Value):
 
 
 class JobSnapshot(Value):
-    """One consistent look at a job."""
+    """One consistent reading of a job."""
 
     user_id: UUID | None
     progress: Progress

@@ -104,7 +104,7 @@ class StageState:
             if failure is not None:
                 self.reason = shorten(failure)
             elif self.missing == 0:
-                self.reason = "its part of max_credits is used up"
+                self.reason = "its share of max_credits is used up"
             else:
                 self.reason = self.reason or "not delivered in any round"
 

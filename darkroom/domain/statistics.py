@@ -1,4 +1,4 @@
-"""What providers did, by day (UTC)."""
+"""Provider statistics by day (UTC)."""
 
 from datetime import date
 
@@ -6,7 +6,7 @@ from darkroom.domain.model import Value
 
 
 class ProviderDay(Value):
-    """One provider's calls of one day, and what came of them. A call counts on the day it began."""
+    """One provider's calls on one day, and their outcomes. A call counts on the day it started."""
 
     day: date
     provider: str
@@ -15,15 +15,15 @@ class ProviderDay(Value):
     missed: int
     refused: int
     faults: int
-    """Passing: tried again by Temporal."""
+    """Transient: retried by Temporal."""
     unknown: int
-    """Without an outcome: still under way, or their worker died."""
+    """Without an outcome: still in progress, or their worker died."""
     seconds_p50: float | None
-    """Half of the calls that brought a picture were quicker."""
+    """The median of the calls that returned a picture."""
     seconds_p95: float | None
     top_up_rounds: int
     recovered_images: int
-    """Delivered in a top-up: a worker that stopped at the first miss would have left them out."""
+    """Delivered in a top-up round."""
     credits: int
     """Charged for its delivered pictures."""
 
@@ -33,7 +33,7 @@ class ProviderDay(Value):
 
 
 class JobsDay(Value):
-    """How the jobs ended that ended on one day."""
+    """The jobs that ended on one day, by status."""
 
     day: date
     completed: int
@@ -42,7 +42,7 @@ class JobsDay(Value):
 
 
 class Statistics(Value):
-    """Both, newest day first."""
+    """Statistics of providers and jobs, newest day first."""
 
     providers: tuple[ProviderDay, ...] = ()
     jobs: tuple[JobsDay, ...] = ()

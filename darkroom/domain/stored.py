@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from darkroom.domain.model import Value
+from darkroom.domain.names import download_name
 
 
 class StoredFile(Value):
@@ -45,6 +46,11 @@ class DeliveredImage(Value):
     size: int
     sha256: str | None
     delivered_at: datetime
+
+    @property
+    def file_name(self) -> str:
+        """What it is called as a file of its own: `stage-0-12.webp` is image 12 of stage 0."""
+        return download_name(self.stage_index, self.ordinal)
 
 
 class OrderSource(Value):

@@ -55,21 +55,21 @@ def book_result(pages: Sequence[Page], cover_image: str | None, *, no_cover: str
     """The result of a book from its pages, in their order; with the reason why there is no cover."""
     failed = tuple(page.page for page in pages if page.path is None)
     completed = len(pages) - len(failed)
-    told = [f"{completed} of {len(pages)} pages"]
-    told += [
+    parts = [f"{completed} of {len(pages)} pages"]
+    parts += [
         f"page {page.page}: {page.attempts} {'attempt' if page.attempts == 1 else 'attempts'}"
         f"{f', {shorten(page.last_error)}' if page.last_error else ''}"
         for page in pages
         if page.path is None
     ]
-    told += [f"no cover: {no_cover}"] if no_cover else []
+    parts += [f"no cover: {no_cover}"] if no_cover else []
     return BookResult(
         pages=tuple(pages),
         page_count=len(pages),
         completed_count=completed,
         failed_count=len(failed),
         failed_pages=failed,
-        summary="; ".join(told),
+        summary="; ".join(parts),
         cover_image=cover_image,
     )
 

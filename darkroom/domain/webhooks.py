@@ -1,4 +1,4 @@
-"""What a webhook tells, and of which run of a job."""
+"""Webhook events, and the run of a job that each is about."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,7 +18,7 @@ class EventType(StrEnum):
 
 
 class Ending(Value):
-    """How one run of a job ended, and whom to tell; a later run changes nothing of it."""
+    """How one run of a job ended, and where its webhook goes; a later run does not change it."""
 
     job_id: UUID
     run_id: str | None
@@ -31,14 +31,14 @@ class Ending(Value):
 
 
 class WebhookInput(Value):
-    """The input of the webhook's workflow and of its activity: which end is told."""
+    """The input of the webhook's workflow and of its activity: the run whose end is sent."""
 
     job_id: UUID
     run_id: str | None
 
 
 class WebhookDelivered(Value):
-    """The receiver took the event."""
+    """The receiver accepted the event."""
 
     status: int
     """The HTTP status it answered with."""
@@ -46,7 +46,7 @@ class WebhookDelivered(Value):
 
 
 class EventData(Value):
-    """What is told of a job; the numbers are those of its row when the run ended."""
+    """The job when the run ended, with the numbers of its row at that moment."""
 
     job_id: UUID
     run_id: str | None
@@ -62,7 +62,7 @@ class EventData(Value):
 
 
 class Event(Value):
-    """The body of a webhook, in the form that the Standard Webhooks specification recommends."""
+    """The body of a webhook, as the Standard Webhooks specification recommends."""
 
     type: EventType
     timestamp: datetime
@@ -71,12 +71,12 @@ class Event(Value):
 
 
 def event_id(ending: Ending) -> str:
-    """The same for every attempt to tell one end, so that a receiver can know it again."""
+    """The event's id: the same for every attempt, so that a receiver can detect duplicates."""
     return f"msg_{ending.run_id or ending.job_id}"
 
 
 def event_of(ending: Ending) -> Event:
-    """What the receiver is told."""
+    """The event of a run's end."""
     receipt = ending.receipt
     failed = 0 if receipt.status is JobStatus.CANCELLED else receipt.ordered - receipt.delivered
     return Event(

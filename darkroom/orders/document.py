@@ -10,8 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, DEFAULT_PRIORITY, JobType, Order, Reference, Stage
+from darkroom.domain.wording import in_a_sentence
 
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _DEEPEST = 20
 _MOST_UNKNOWN = 100
@@ -24,7 +25,7 @@ def snake_keys(value: Any, depth: int = 0) -> Any:
     """The same document with every key in snake_case: `aspect-ratio` and `aspectRatio` are one field.
 
     Raises:
-        OrderRejected: two spellings of one field disagree, a key is no text, or it is nested without end.
+        OrderRejected: two spellings of one field disagree, a key is not a string, or it is nested too deeply.
     """
     if depth > _DEEPEST:
         raise OrderRejected("document", f"is nested deeper than {_DEEPEST} levels")
@@ -35,21 +36,26 @@ def snake_keys(value: Any, depth: int = 0) -> Any:
     renamed: dict[str, Any] = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            raise OrderRejected("document", f"has the key {key!r}, which is not a text")
-        name = _HUMP.sub(r"_\1", key).replace("-", "_").lower()
+            raise OrderRejected("document", f"has the key {key!r}, which is not a string")
+        name = snake_key(key)
         content = snake_keys(item, depth + 1)
         if name in renamed and renamed[name] != content:
-            raise OrderRejected(name, "is given twice, in two spellings that disagree")
+            raise OrderRejected(name, "is given twice, in two spellings with different values")
         renamed[name] = content
     return renamed
 
 
+def snake_key(key: str) -> str:
+    """A key in snake_case, however it is spelled."""
+    return _HUMP.sub(r"_\1", key).replace("-", "_").lower()
+
+
 def _keepable(value: Any) -> Any:
-    """What JSON and databases can keep, and nothing else that Python's readers let through."""
+    """The value, if JSON and databases can store it; Python's parsers accept more."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise OrderRejected("document", f"has the number {value}, which JSON does not know")
-    if isinstance(value, str) and _HALF_CHARACTER.search(value):
-        raise OrderRejected("document", "has half a character (a lone surrogate); write it out in UTF-8")
+        raise OrderRejected("document", f"contains the number {value}, which JSON does not allow")
+    if isinstance(value, str) and _SURROGATE.search(value):
+        raise OrderRejected("document", "contains an unpaired surrogate; write the character out in UTF-8")
     return value
 
 
@@ -111,14 +117,14 @@ class Envelope(Part):
     def _all_providers(self) -> tuple[str, ...]:
         named = self.providers if self.providers is not None else (self.provider,) if self.provider else ()
         if self.providers is not None and not named:
-            raise OrderRejected("providers", "names nobody; leave it out for what the settings say")
+            raise OrderRejected("providers", "is empty; name at least one, or leave it out")
         if self.provider is not None and self.provider not in named:
             raise OrderRejected("provider", f"'{self.provider}' is not among the providers {', '.join(named)}")
         return tuple(dict.fromkeys(named))
 
 
 class Reader:
-    """Reads parts of a document and remembers the keys nobody asked for."""
+    """Reads parts of a document and remembers unknown keys."""
 
     def __init__(self) -> None:
         self.unknown: list[str] = []
@@ -161,6 +167,6 @@ def _reason(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "missing":
         return "is missing"
-    message = message[:1].lower() + message[1:].replace("Input", "input")
+    message = in_a_sentence(message).replace("Input", "input")
     given = repr(error["input"])
     return f"{message} (got {given if len(given) <= 40 else given[:39] + '…'})"

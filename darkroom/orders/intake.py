@@ -1,14 +1,31 @@
-"""The door: an order document is checked against everything that is known, before anything is written."""
+"""Intake: an order document is checked against everything that is known, before anything is written."""
 
 import asyncio
 from collections.abc import Mapping
+from typing import Protocol
 from uuid import UUID
 
 from darkroom.domain.errors import OrderRejected, WebhookRefused
+from darkroom.domain.money import Account
 from darkroom.domain.orders import Capabilities, Limits, Order, ReferenceOwner, check_providers, check_references
 from darkroom.orders import ReadOrder, read_order, webhook_of
-from darkroom.records import Records
+from darkroom.records.books import BookRecords
+from darkroom.records.images import ReferenceRecords
+from darkroom.records.money import AccountRecords
 from darkroom.webhooks.egress_policy import EgressPolicy
+
+
+class IntakeRecords(ReferenceRecords, AccountRecords, BookRecords, Protocol):
+    """What an order may name."""
+
+
+class AdmittedOrder(ReadOrder):
+    """An order that can be delivered, and the account that pays for it."""
+
+    account: Account | None
+    """As it was read; None for an anonymous, free job."""
+    opens_account: bool = False
+    """Whether the account is one that the payer gets with the order."""
 
 
 class Intake:
@@ -16,7 +33,7 @@ class Intake:
 
     def __init__(
         self,
-        records: Records,
+        records: IntakeRecords,
         providers: Mapping[str, Capabilities],
         default_providers: tuple[str, ...],
         limits: Limits,
@@ -36,15 +53,17 @@ class Intake:
         job_type: str | None = None,
         production_id: UUID | None = None,
         promised: Mapping[int, ReferenceOwner] | None = None,
-    ) -> ReadOrder:
+        opening: Account | None = None,
+    ) -> AdmittedOrder:
         """The order of a document, for the user who pays.
 
         Args:
-            document: as it came.
+            document: as it was sent.
             user_id: who pays; None for an anonymous, free job.
             job_type: the row's column, when there is one.
             production_id: the row's column, when there is one; it wins over the document's.
             promised: attachments that will be stored once the order is valid.
+            opening: the account that a user without one gets with the order; without it such an order is rejected.
 
         Raises:
             OrderRejected: with the field and the reason.
@@ -52,24 +71,32 @@ class Intake:
         # A large document takes a second to read, in which this process serves others.
         read = await asyncio.to_thread(read_order, document, job_type=job_type, limits=self._limits)
         if read.order.user_id is not None and read.order.user_id != user_id:
-            raise OrderRejected("user_id", f"{read.order.user_id} is not {user_id or 'nobody'}, who pays for the job")
+            raise OrderRejected(
+                "user_id", f"{read.order.user_id} is not the user who pays for the job ({user_id or 'none'})"
+            )
         production_id = production_id or read.order.production_id
         order = read.order.model_copy(update={"user_id": user_id, "production_id": production_id})
         check_providers(order, self._providers, self._default)
-        known = dict(await self._records.reference_owners(order.reference_ids))
-        check_references(order, known | dict(promised or {}))
+        await self._check_references(order, promised or {})
         await self._check_production(order)
         await self._check_book(order)
         if order.webhook_url is not None:
             await self._check_webhook(order.webhook_url)
-        if user_id is not None and await self._records.account(user_id) is None:
+        account = None if user_id is None else await self._records.account(user_id)
+        opens_account = user_id is not None and account is None
+        if opens_account and opening is None:
             raise OrderRejected(
                 "user_id", f"{user_id} has no member row; `darkroom credits grant {user_id} N` creates one"
             )
-        return read.model_copy(update={"order": order})
+        return AdmittedOrder(
+            order=order,
+            unknown_keys=read.unknown_keys,
+            account=opening if opens_account else account,
+            opens_account=opens_account,
+        )
 
     async def webhook_of(self, document: object) -> str | None:
-        """Where the end of an order that was rejected can be told; None when it names no place, or a refused one."""
+        """The webhook URL of an order that was rejected; None when it has none, or one that is not allowed."""
         try:
             url = webhook_of(document)
             if url is not None:
@@ -84,13 +111,18 @@ class Intake:
         except WebhookRefused as error:
             raise OrderRejected("webhook_url", str(error)) from None
 
+    async def _check_references(self, order: Order, promised: Mapping[int, ReferenceOwner]) -> None:
+        unknown = order.reference_ids - promised.keys()
+        stored = await self._records.reference_owners(unknown) if unknown else {}
+        check_references(order, {**stored, **promised})
+
     async def _check_production(self, order: Order) -> None:
         """A production gets the ids of what is delivered, so it must not be somebody else's."""
         if order.production_id is None:
             return
         production = await self._records.production_owner(order.production_id)
         if production is not None and production.user_id not in (None, order.user_id):
-            raise OrderRejected("production_id", f"{order.production_id} belongs to another user; name one of yours")
+            raise OrderRejected("production_id", f"{order.production_id} belongs to another user; use one of your own")
 
     async def _check_book(self, order: Order) -> None:
         """A book's row gets the cover and the summary, so it must be there, and not somebody else's."""
@@ -98,6 +130,6 @@ class Intake:
             return
         book = await self._records.book(order.book_id)
         if book is None:
-            raise OrderRejected("book_id", f"{order.book_id} does not exist; leave it out to order pages alone")
+            raise OrderRejected("book_id", f"{order.book_id} does not exist; leave it out to order the pages alone")
         if book.user_id not in (None, order.user_id):
-            raise OrderRejected("book_id", f"{order.book_id} belongs to another user; name one of yours")
+            raise OrderRejected("book_id", f"{order.book_id} belongs to another user; use one of your own")

@@ -11,7 +11,7 @@ from darkroom.domain.model import Value
 from darkroom.domain.stored import NewReference
 from darkroom.orders.document import snake_keys
 from darkroom.pictures import NotAPicture, PictureFacts, PictureWork, digest
-from darkroom.records import Records
+from darkroom.records.images import ReferenceRecords
 from darkroom.storage import Storage
 
 LARGEST_UPLOAD = 20 * 1024 * 1024
@@ -33,7 +33,7 @@ class NewUpload(Value):
 class Uploads:
     """Checks and stores pictures that users bring."""
 
-    def __init__(self, records: Records, storage: Storage, pictures: PictureWork) -> None:
+    def __init__(self, records: ReferenceRecords, storage: Storage, pictures: PictureWork) -> None:
         self._records = records
         self._storage = storage
         self._pictures = pictures
@@ -42,10 +42,12 @@ class Uploads:
         """The bytes as an upload; nothing is stored yet.
 
         Raises:
-            OrderRejected: they are too many, or not a picture.
+            OrderRejected: too many bytes, or not a picture.
         """
         if len(data) > LARGEST_UPLOAD:
-            raise OrderRejected("reference", f"{name} has {len(data):,} bytes, above the maximum of {LARGEST_UPLOAD:,}")
+            raise OrderRejected(
+                "reference", f"{name} has {len(data):,} bytes, which exceeds the maximum of {LARGEST_UPLOAD:,}"
+            )
         try:
             facts = await self._pictures.inspect(data)
         except NotAPicture as error:
@@ -107,7 +109,7 @@ def _places(content: dict[str, Any], upload: NewUpload) -> list[tuple[dict[str, 
             raise OrderRejected("reference", f"{upload.name}: the order has no stage {upload.stage_index}")
         return [(part, "individual_image_attach_ids") for part in chosen]
     if "merged_images" in content:
-        raise OrderRejected("reference", f"{upload.name}: a simple_portrait order names its pictures in mergedImages")
+        raise OrderRejected("reference", f"{upload.name}: a simple_portrait order takes its pictures from mergedImages")
     if upload.stage_index not in (None, 0):
         raise OrderRejected("reference", f"{upload.name}: the order has no stage {upload.stage_index}")
     return [(content, "uploaded_attach_ids")]

@@ -22,7 +22,7 @@ def parse(reader: Reader, content: Document) -> Order:
     """
     document = reader.read(GeneralDocument, content)
     if not document.uploaded_attach_ids:
-        raise OrderRejected("uploaded_attach_ids", "names no image; this kind of order needs one or more")
+        raise OrderRejected("uploaded_attach_ids", "is empty; this job_type needs at least one image")
     stage = Stage(
         stage_index=0,
         label="stage 0",

@@ -39,7 +39,7 @@ def parse(reader: Reader, content: Document) -> Order:
     for index, page in enumerate(document.pages):
         spoken = [line for line in page.dialogues if line.strip()]
         if not spoken:
-            raise OrderRejected(f"pages[{index}].dialogues", "is empty; say what is told on this page")
+            raise OrderRejected(f"pages[{index}].dialogues", "is empty; give the text of this page")
         references = () if page.attach_id is None else (Reference(attach_id=page.attach_id, type="page"),)
         stages.append(
             Stage(
@@ -59,4 +59,4 @@ def _style(name: str) -> Style:
     try:
         return Style(name.strip().lower().replace("-", "_").replace(" ", "_"))
     except ValueError:
-        raise OrderRejected("style", f"'{name}' is unknown; known: {', '.join(Style)}") from None
+        raise OrderRejected("style", f"'{name}' is unknown; use one of {', '.join(Style)}") from None

@@ -9,7 +9,7 @@ from darkroom.domain.orders import Capabilities
 class ImageProvider(Protocol):
     """Draws one picture a call.
 
-    An answer, whatever it says, is a result. Only what may work when simply tried again is raised.
+    An answer, whatever it says, is a result. Only what may work when retried is raised.
     """
 
     capabilities: Capabilities
@@ -23,7 +23,7 @@ class ImageProvider(Protocol):
         """Draw one picture.
 
         Raises:
-            ProviderUnavailable: a passing fault, with the wait the provider asked for, if any.
+            ProviderUnavailable: a transient fault, with the wait the provider asked for, if any.
         """
         ...
 

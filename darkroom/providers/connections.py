@@ -50,7 +50,7 @@ def checked_key(setting: str, api_key: str, source: str) -> str:
     """
     key = api_key.strip()
     if not re.fullmatch(r"[!-~]+", key):
-        raise SettingRejected(f"{setting} is empty or holds characters that no key has; copy it anew from {source}")
+        raise SettingRejected(f"{setting} is empty or contains invalid characters; copy it again from {source}")
     return key
 
 
@@ -61,5 +61,5 @@ def checked_base_url(setting: str, base_url: str, example: str) -> str:
         SettingRejected: it is none, or more than the beginning of one.
     """
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", base_url):
-        raise SettingRejected(f"{setting} is '{base_url}'; give an address such as {example}, without a query")
+        raise SettingRejected(f"{setting} is '{base_url}'; give a URL such as {example}, without a query")
     return base_url

@@ -18,7 +18,7 @@ Size = tuple[int, int]
 
 
 _NO_PICTURE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, Image.DecompressionBombError)
-"""All that Pillow's decoders were seen to raise over damaged files."""
+"""All that Pillow's decoders are known to raise over damaged files."""
 
 
 class UnreadableReferenceError(DarkroomError):

@@ -81,7 +81,7 @@ class GeminiProvider:
         Cancelling drops the connection at once; Google may bill the picture all the same.
 
         Raises:
-            ProviderUnavailable: a passing fault, with the wait Google asked for, if any.
+            ProviderUnavailable: a transient fault, with the wait Google asked for, if any.
         """
         answer = await self._ask(
             self._client.aio.models.generate_content(
@@ -104,7 +104,7 @@ class GeminiProvider:
         """What the SDK answers, or what its error means.
 
         Raises:
-            ProviderUnavailable: a passing fault, with the wait Google asked for, if any.
+            ProviderUnavailable: a transient fault, with the wait Google asked for, if any.
         """
         limit = longest.total_seconds()
         try:
@@ -125,7 +125,7 @@ class GeminiProvider:
             _unavailable(f"Gemini's answer could not be read: {type(error).__name__}")
 
     async def close(self) -> None:
-        """Close the connections; calls under way are dropped. May be called twice."""
+        """Close the connections; calls in progress are dropped. May be called twice."""
         await self._http.aclose()
         self._client.close()
 

@@ -1,7 +1,7 @@
 """What Gemini's answers and errors mean for an order; pure, so every case is a line in a test.
 
 The rules are those of the provider's table: a picture, a miss, a refusal, a spent quota or a permanent
-fault is an answer; only what may work when simply tried again is raised.
+fault is an answer; only what may work when retried is raised.
 """
 
 import math
@@ -82,7 +82,7 @@ def read_error(error: APIError, *, model: str, now: datetime, jitter: float) -> 
     of a rate limit.
 
     Raises:
-        ProviderUnavailable: for a passing fault, with how long to wait where that is known.
+        ProviderUnavailable: for a transient fault, with how long to wait where that is known.
     """
     details = _Details.of(error)
     words = _quote(error)
@@ -183,13 +183,13 @@ def _rate_limited(details: _Details, words: str, now: datetime, jitter: float) -
     # The free tier has a limit of 0 pictures, and names daily quotas too: it has to be asked first.
     if details.without_quota or any("FreeTier" in quota for quota in details.quota_ids):
         return Stopped(
-            reason=f"Gemini grants no pictures to the project of GEMINI_API_KEY: {words}; enable billing "
-            "for that project, or use the key of one that has it"
+            reason=f"Gemini allows no pictures for the project of GEMINI_API_KEY: {words}; enable billing "
+            "for that project, or use the key of a project that has it"
         )
     if any("PerDay" in quota for quota in details.quota_ids):
         until = next_pacific_midnight(now)
         return QuotaSpent(
-            reason=f"Gemini's daily quota is spent: {words}; it is back at {until:%Y-%m-%d %H:%M} UTC",
+            reason=f"Gemini's daily quota is used up: {words}; it resets at {until:%Y-%m-%d %H:%M} UTC",
             until=until,
         )
     wait = max(details.retry_delay or timedelta(), SHORTEST_RATE_LIMIT_WAIT)
@@ -199,16 +199,16 @@ def _rate_limited(details: _Details, words: str, now: datetime, jitter: float) -
 
 
 def _remedy(error: APIError, details: _Details, model: str) -> str | None:
-    """What somebody has to mend before any call can work; None where the request itself is at fault."""
-    elsewhere = "check that GEMINI_BASE_URL and GEMINI_API_VERSION lead to the Gemini API"
+    """What has to be fixed before any call can work; None where the request itself is at fault."""
+    elsewhere = "check that GEMINI_BASE_URL and GEMINI_API_VERSION point to the Gemini API"
     if error.code == 404 and details.from_gemini:
-        return f"set GEMINI_MODEL to a model that draws pictures ('{model}' is not known here)"
+        return f"set GEMINI_MODEL to a model that draws pictures ('{model}' is not known)"
     if "API_KEY_INVALID" in details.reasons or error.code == 401:
         return "set GEMINI_API_KEY to a valid key"
     if error.code == 403:
-        return "allow the key in GEMINI_API_KEY to use the Gemini API and this model, or set another"
+        return "allow the key in GEMINI_API_KEY to use the Gemini API and this model, or set another key"
     if error.status == "FAILED_PRECONDITION" or error.code == 402:
-        return "enable billing for the project of GEMINI_API_KEY, and call from a country Google serves"
+        return "enable billing for the project of GEMINI_API_KEY, and call from a country where it is available"
     if error.code in (400, 413, 422):
         return None
     return elsewhere

@@ -17,12 +17,12 @@ CAPABILITIES = Capabilities(name="offline", aspect_ratios=ASPECT_RATIOS, max_ref
 
 
 class OfflineProvider:
-    """Draws calm landscapes out of the prompt's hash, as slowly and as unreliably as it is told to.
+    """Draws calm landscapes out of the prompt's hash, as slowly and as unreliably as configured.
 
     Args:
         latency: the shortest and the longest wait of a call, in seconds.
         miss_rate: share of ordinals (0 to 1) that are answered without a picture, at every attempt.
-        fault_rate: share of calls (0 to 1) that fail in passing; the next attempt draws anew.
+        fault_rate: share of calls (0 to 1) that fail transiently; the next attempt draws again.
         refusal_rate: share of ordinals (0 to 1) that are refused, not finally, at every attempt.
         seed: another seed gives other pictures and other failures.
         size: width and height in pixels of a 16:9 picture; other ratios cover the same area.
@@ -58,7 +58,7 @@ class OfflineProvider:
         if longest > 0:
             await asyncio.sleep(shortest + (longest - shortest) * self._chance("latency", request, each_try=True))
         if self._chance("fault", request, each_try=True) < self._fault_rate:
-            raise ProviderUnavailable(f"the offline provider pretends a fault (attempt {request.attempt})")
+            raise ProviderUnavailable(f"the offline provider simulated a fault (attempt {request.attempt})")
         failure = self._failure(request)
         return failure if failure is not None else await asyncio.to_thread(self._draw, request)
 
@@ -69,14 +69,14 @@ class OfflineProvider:
         # One number for both, so that the two shares add up and never overlap.
         luck = self._chance("answer", request, each_try=False)
         if luck < self._refusal_rate:
-            return Refused(reason="the offline provider pretends to refuse this prompt")
+            return Refused(reason="the offline provider simulated a refusal of this prompt")
         if luck < self._refusal_rate + self._miss_rate:
-            return Missed(reason="the offline provider pretends an answer without a picture")
+            return Missed(reason="the offline provider simulated a response without a picture")
         return None
 
     def _draw(self, request: ImageRequest) -> ProviderAnswer:
         if request.aspect_ratio not in ASPECT_RATIOS:
-            return Refused(reason=f"offline does not draw the aspect ratio '{request.aspect_ratio}'", final=True)
+            return Refused(reason=f"offline does not support the aspect ratio '{request.aspect_ratio}'", final=True)
         try:
             return Generated(data=draw(request, picture_size(request.aspect_ratio, self._size), self._seed))
         except UnreadableReferenceError as unreadable:

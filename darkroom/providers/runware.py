@@ -88,11 +88,11 @@ class RunwareProvider:
         Cancelling drops the connection at once; Runware may bill the picture all the same.
 
         Raises:
-            ProviderUnavailable: a passing fault, with the wait Runware asked for, if any.
+            ProviderUnavailable: a transient fault, with the wait Runware asked for, if any.
         """
         size = SIZES.get(request.aspect_ratio)
         if size is None:
-            return Refused(reason=f"runware does not draw the aspect ratio '{request.aspect_ratio}'", final=True)
+            return Refused(reason=f"runware does not support the aspect ratio '{request.aspect_ratio}'", final=True)
         asked = self._asked()
         # A thread, so that megabytes of references of many calls do not hold up the heartbeats.
         body = await asyncio.to_thread(_picture_task, asked, request, size)
@@ -135,7 +135,7 @@ class RunwareProvider:
         )
 
     async def close(self) -> None:
-        """Close the connections; calls under way are dropped. May be called twice."""
+        """Close the connections; calls in progress are dropped. May be called twice."""
         await self._http.aclose()
 
 

@@ -107,7 +107,7 @@ def read_picture(reply: Reply, asked: Asked, jitter: float) -> ProviderAnswer:
     is for the caller to find out.
 
     Raises:
-        ProviderUnavailable: for a passing fault, with how long to wait where that is known.
+        ProviderUnavailable: for a transient fault, with how long to wait where that is known.
     """
     said = _read(reply, asked)
     flagged = [result.get("NSFWContent") is True for result in said.results]
@@ -127,17 +127,17 @@ def read_account(reply: Reply, asked: Asked) -> str | None:
     """What keeps the account of the key from drawing, with the remedy; None when nothing does.
 
     Raises:
-        ProviderUnavailable: the answer does not tell.
+        ProviderUnavailable: the answer does not say.
     """
     said = _read(reply, asked)
     if not said.results:
         answer = _without_result(reply, said, asked, jitter=0)
         if isinstance(answer, Stopped):
             return answer.reason
-        raise ProviderUnavailable(f"Runware does not say whether it takes the key (HTTP {reply.status})")
+        raise ProviderUnavailable(f"Runware does not say whether it accepts the key (HTTP {reply.status})")
     balance = said.results[0].get("balance")
     if isinstance(balance, int | float) and balance <= 0:
-        return f"the account at Runware has no credits left (balance {balance:g}); {ADD_CREDITS}"
+        return f"the Runware account has no credits left (balance {balance:g}); {ADD_CREDITS}"
     return None
 
 
@@ -170,7 +170,7 @@ def _body(reply: Reply) -> Mapping[str, object]:
         return body
     if _succeeded(reply):
         # Nothing of it is quoted: answers are megabytes, and reasons travel in workflow history.
-        raise ProviderUnavailable("Runware's answer could not be read: it is not the JSON of an answer")
+        raise ProviderUnavailable("Runware's answer could not be read: it is not the expected JSON")
     return {}
 
 
@@ -217,7 +217,7 @@ def _without_result(reply: Reply, said: _Said, asked: Asked, jitter: float) -> P
             raise ProviderUnavailable(f"{what}: {words}", retry_after=wait)
         case None if _succeeded(reply):
             return Missed(reason=f"Runware answered without a picture: {words}")
-    return Stopped(reason=f"Runware did not take the call: {words}; {_remedy(fault, asked)}")
+    return Stopped(reason=f"Runware did not accept the call: {words}; {_remedy(fault, asked)}")
 
 
 def _remedy(fault: Fault | None, asked: Asked) -> str:
@@ -229,9 +229,9 @@ def _remedy(fault: Fault | None, asked: Asked) -> str:
         case Fault.CREDITS:
             return ADD_CREDITS
         case Fault.MODEL:
-            return f"set RUNWARE_MODEL to a model that draws pictures ('{asked.model}' is refused)"
+            return f"set RUNWARE_MODEL to a model that draws pictures ('{asked.model}' is not accepted)"
         case _:
-            return "check that RUNWARE_BASE_URL leads to Runware's API"
+            return "check that RUNWARE_BASE_URL points to Runware's API"
 
 
 def _fault(reply: Reply, error: Mapping[str, object] | None) -> Fault | None:
@@ -248,7 +248,7 @@ def _fault_of_code(error: Mapping[str, object], status: int) -> Fault | None:
     rules = (
         (code in CODES, CODES.get(code)),
         ("ratelimit" in code or code == "toomanyrequests", Fault.LIMITED),
-        # Runware's own keys, credits and quotas with Google are not ours to mend.
+        # Runware's own keys, credits and quotas with Google are not ours to fix.
         ("timeout" in code or code.startswith("provider"), Fault.PASSING),
         ("apikey" in code, Fault.KEY),
         ("credits" in code or "balance" in code or ("quota" in code and status != 429), Fault.CREDITS),
@@ -277,10 +277,10 @@ def _words(reply: Reply, error: Mapping[str, object] | None, asked: Asked) -> st
     """Runware's own words in one line, with the code and the parameter they are about."""
     if error is None:
         return f"HTTP {reply.status}"
-    told = _quoted(error.get("message"), asked, LONGEST_QUOTE) or "no message"
+    message = _quoted(error.get("message"), asked, LONGEST_QUOTE) or "no message"
     code = _quoted(error.get("code"), asked, LONGEST_CODE) or f"HTTP {reply.status}"
     parameter = _quoted(error.get("parameter"), asked, LONGEST_CODE)
-    return f"{told} ({code}, {parameter})" if parameter else f"{told} ({code})"
+    return f"{message} ({code}, {parameter})" if parameter else f"{message} ({code})"
 
 
 def _quoted(value: object, asked: Asked, longest: int) -> str:

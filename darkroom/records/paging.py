@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from darkroom.domain.stored import DeliveredImage
-from darkroom.records import Records
+from darkroom.records.watching import WatchRecords
 
 PAGE = 500
 
 
-async def delivered_pages(records: Records, job_id: UUID | None) -> AsyncIterator[Sequence[DeliveredImage]]:
+async def delivered_pages(records: WatchRecords, job_id: UUID | None) -> AsyncIterator[Sequence[DeliveredImage]]:
     """All delivered images of a job, or of all jobs, by attach_id, a page at a time."""
     after = 0
     while page := await records.delivered_images(job_id, after, PAGE):

@@ -8,8 +8,8 @@ from typing import Protocol
 class Storage(Protocol):
     """Bytes by key. Keys are relative paths of `[A-Za-z0-9/_.-]`.
 
-    All methods raise `StorageUnavailable` for a passing trouble (an outage, a full disk) and
-    `StorageRefused` for what trying again cannot mend (key, bucket, size, permission).
+    All methods raise `StorageUnavailable` for a transient error (an outage, a full disk) and
+    `StorageRefused` for what a retry cannot fix (key, bucket, size, permission).
     """
 
     async def put(self, key: str, data: bytes, media_type: str) -> None:

@@ -73,7 +73,7 @@ class FileStorage:
             message = f"file of {key!r} in {self._root}: {error.strerror or error}"
             if error.errno in _FINAL:
                 raise StorageRefused(f"{message}; check the folder's permissions") from error
-            raise StorageUnavailable(f"{message}; tried again by workers until it works") from error
+            raise StorageUnavailable(f"{message}; workers retry until it succeeds") from error
 
     @staticmethod
     def _write(path: Path, data: bytes) -> None:
@@ -121,7 +121,7 @@ def _part_in(folder: Path) -> tuple[int, str]:
         except (FileNotFoundError, FileExistsError):  # removed just now, or never a folder
             if folder.is_file():
                 raise
-    raise FileNotFoundError(errno.ENOENT, "the folder is removed as often as it is made")
+    raise FileNotFoundError(errno.ENOENT, "the folder keeps being removed")
 
 
 def _read(path: Path) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Storage in a private bucket of Supabase, which is made when the first object wants it."""
+"""Storage in a private Supabase bucket, which is created with the first object."""
 
 import io
 import math
@@ -77,9 +77,9 @@ class SupabaseStorage:
         return True
 
     async def delete(self, keys: Sequence[str]) -> None:
-        wanted = [checked_key(key) for key in keys]
-        for start in range(0, len(wanted), BATCH):
-            batch = wanted[start : start + BATCH]
+        checked = [checked_key(key) for key in keys]
+        for start in range(0, len(checked), BATCH):
+            batch = checked[start : start + BATCH]
             try:
                 await self._call(f"object {batch[0]!r} and {len(batch) - 1} more", self._objects.remove(batch))
             except NoBucket:
@@ -115,7 +115,7 @@ class SupabaseStorage:
 
         Raises:
             StorageRefused: the key is not the service role's, or the name is no bucket's.
-            StorageUnavailable: a passing trouble.
+            StorageUnavailable: a transient error.
         """
         public = await self._is_public()
         if public is not None:
@@ -169,9 +169,7 @@ class SupabaseStorage:
             StorageUnavailable: the bucket was made meanwhile, so the question has to be asked again.
         """
         if await self._is_public() is not None:
-            raise StorageUnavailable(
-                f"bucket {self._bucket!r} was made just now; tried again by workers until it works"
-            )
+            raise StorageUnavailable(f"bucket {self._bucket!r} was just created; workers retry until it succeeds")
 
     async def _call(self, thing: str, call: Awaitable[T]) -> T:
         """What the client answers; its errors in our words."""
@@ -182,8 +180,8 @@ class SupabaseStorage:
             raise translated(error, place) from error
         except httpx.RequestError as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise StorageUnavailable(f"{place}: no answer ({reason}); tried again by workers until it works") from error
+            raise StorageUnavailable(f"{place}: no answer ({reason}); workers retry until it succeeds") from error
         except (ValueError, KeyError, TypeError) as error:
             raise StorageUnavailable(
-                f"{place}: the answer is not Supabase Storage's; check SUPABASE_URL; workers try again until it works"
+                f"{place}: not a response of Supabase Storage; check SUPABASE_URL; workers retry until it succeeds"
             ) from error

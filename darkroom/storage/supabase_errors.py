@@ -32,8 +32,8 @@ class _Refusal:
 
 
 _REFUSALS = (
-    _Refusal((), ("Bucket not found", "NoSuchBucket"), "the bucket does not exist; make it in Supabase", NoBucket),
-    _Refusal((), ("Object not found", "NoSuchKey", "not_found"), "it does not exist; put it there first", NoObject),
+    _Refusal((), ("Bucket not found", "NoSuchBucket"), "the bucket does not exist; create it in Supabase", NoBucket),
+    _Refusal((), ("Object not found", "NoSuchKey", "not_found"), "it does not exist; upload it first", NoObject),
     _Refusal(
         (413,),
         ("EntityTooLarge", "Payload too large"),
@@ -42,19 +42,19 @@ _REFUSALS = (
     _Refusal(
         (415,),
         ("invalid_mime_type", "InvalidMimeType"),
-        "the bucket does not take this media type; allow it in the bucket's settings",
+        "the bucket does not accept this media type; allow it in the bucket's settings",
     ),
     _Refusal(
         (401, 403),
         ("Unauthorized", "InvalidJWT", "AccessDenied", "SignatureDoesNotMatch"),
         "the key has no access; set SUPABASE_SERVICE_ROLE_KEY to the project's service_role key",
     ),
-    _Refusal((), ("InvalidKey",), "the server does not take this name; use letters, digits, '/', '_', '.' and '-'"),
-    _Refusal((), ("InvalidBucketName", "Bucket name invalid"), "no bucket can be named so; set SUPABASE_BUCKET"),
+    _Refusal((), ("InvalidKey",), "the server does not accept this name; use letters, digits, '/', '_', '.' and '-'"),
+    _Refusal((), ("InvalidBucketName", "Bucket name invalid"), "the bucket name is invalid; change SUPABASE_BUCKET"),
     _Refusal(
         (),
         ("Duplicate", "AlreadyExists"),
-        "another one was faster; tried again by workers until it works",
+        "another process created it first; workers retry until it succeeds",
         AlreadyThere,
     ),
 )
@@ -75,10 +75,10 @@ def translated(error: StorageApiError, place: str) -> DarkroomError:
             return refusal.kind(f"{place}: {refusal.reason}")
     if error.code == _UNREADABLE:
         return StorageUnavailable(
-            f"{place}: HTTP status {status} without Storage's explanation; "
-            "tried again by workers until it works, check SUPABASE_URL if it never does"
+            f"{place}: HTTP status {status} without an error from Storage; "
+            "workers retry until it succeeds, check SUPABASE_URL if it never does"
         )
     reason = " ".join(str(error.message).split())[:200]
     if status >= 500 or status in _PASSING:
-        return StorageUnavailable(f"{place}: {reason} ({status}); tried again by workers until it works")
+        return StorageUnavailable(f"{place}: {reason} ({status}); workers retry until it succeeds")
     return StorageRefused(f"{place}: {reason} ({status}); check SUPABASE_URL and the project's Storage logs")

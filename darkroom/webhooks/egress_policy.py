@@ -44,7 +44,7 @@ class SystemResolver:
         try:
             answers = await asyncio.wait_for(asked, LOOK_UP_PATIENCE)
         except TimeoutError:
-            raise ReceiverUnavailable(f"{host} was not resolved within {LOOK_UP_PATIENCE:.0f} s") from None
+            raise ReceiverUnavailable(f"{host} could not be resolved within {LOOK_UP_PATIENCE:.0f} s") from None
         except (OSError, UnicodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
             raise ReceiverUnavailable(f"{host} cannot be resolved ({reason or error})") from None
@@ -89,7 +89,7 @@ class EgressPolicy:
             await self._check(target)
         except ReceiverUnavailable as error:
             if not target.secure:
-                raise WebhookRefused(f"{error}; use https, or a name that resolves already") from None
+                raise WebhookRefused(f"{error}; use https, or a host name that resolves now") from None
 
     async def destination(self, url: str) -> Destination:
         """Where to connect to, looked up and checked now.
@@ -107,18 +107,15 @@ class EgressPolicy:
             if is_allowed(address, self._allowed):
                 continue
             # Not the address itself: it would tell strangers what names inside this network lead to.
-            leads = "is" if target.address is not None else "leads to"
+            resolves = "is" if target.address is not None else "resolves to"
             refused = why_refused(address)
             if refused is not None:
                 raise WebhookRefused(
-                    f"{target.host} {leads} {refused}; webhooks go to the public internet and to "
-                    "WEBHOOK_ALLOWED_NETWORKS only"
+                    f"{target.host} {resolves} {refused}; webhooks are sent only to public addresses and to "
+                    "WEBHOOK_ALLOWED_NETWORKS"
                 )
             if not target.secure:
-                raise WebhookRefused(
-                    f"must be https: on the way to {target.host}, which is not in WEBHOOK_ALLOWED_NETWORKS, "
-                    "others could read it"
-                )
+                raise WebhookRefused(f"must be https, because {target.host} is not in WEBHOOK_ALLOWED_NETWORKS")
         return found
 
     async def _addresses(self, target: Target) -> tuple[IPAddress, ...]:

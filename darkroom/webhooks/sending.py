@@ -1,4 +1,4 @@
-"""Sends one webhook: to the addresses that were checked, following nothing, believing nothing that comes back."""
+"""Sends one webhook: to the addresses that were checked, without following redirects or trusting the response."""
 
 import asyncio
 import ssl
@@ -50,9 +50,9 @@ class HttpSender:
         except httpx.HTTPError as error:
             raise ReceiverUnavailable(f"{shown}: {str(error)[:200] or type(error).__name__}") from None
         if status == HTTPStatus.GONE:
-            raise ReceiverGone(f"{shown} answers 410: it wants no more events")
+            raise ReceiverGone(f"{shown} returned 410: it accepts no more events")
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            raise ReceiverUnavailable(f"{shown} answers {status}", asked)
+            raise ReceiverUnavailable(f"{shown} returned {status}", asked)
         return status
 
     async def _post(

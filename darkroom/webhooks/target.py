@@ -59,22 +59,22 @@ def read_target(url: str) -> Target:
         WebhookRefused: it is none, or one that another program might read otherwise.
     """
     if len(url) > LONGEST_URL:
-        raise WebhookRefused(f"{len(url)} characters are above the maximum of {LONGEST_URL:,}")
+        raise WebhookRefused(f"{len(url)} characters exceed the maximum of {LONGEST_URL:,}")
     if not _PLAIN.fullmatch(url):
         raise WebhookRefused(
-            f"must be of ASCII characters without spaces and backslashes, {_EXAMPLE} (a name in other letters as xn--…)"
+            f"must be ASCII without spaces or backslashes, {_EXAMPLE} (write international host names as xn--…)"
         )
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise WebhookRefused(f"is not an address, {_EXAMPLE} ({error})") from None
+        raise WebhookRefused(f"is not a valid URL, {_EXAMPLE} ({error})") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise WebhookRefused(f"must be an http or https address, {_EXAMPLE}")
+        raise WebhookRefused(f"must be an http or https URL, {_EXAMPLE}")
     if "@" in parts.netloc:
-        raise WebhookRefused("must hold no user and no password; the receiver knows us by the signature")
+        raise WebhookRefused("must not contain a user or password; receivers verify the signature instead")
     if port == 0:
-        raise WebhookRefused("port 0 is none")
+        raise WebhookRefused("port 0 is not a valid port")
     secure = parts.scheme == "https"
     return Target(
         secure=secure,
@@ -88,7 +88,7 @@ def _host(host: str, *, bracketed: bool) -> str:
     try:
         if bracketed:
             if "%" in host:
-                raise WebhookRefused(f"{host} has a zone, which only this computer knows")
+                raise WebhookRefused(f"{host} has a zone id, which is only valid on this machine; remove it")
             return str(IPv6Address(host))
         return str(IPv4Address(host))
     except AddressValueError:
@@ -97,5 +97,5 @@ def _host(host: str, *, bracketed: bool) -> str:
     if bracketed or _NUMBER.fullmatch(host.rpartition(".")[2]):
         raise WebhookRefused(f"{host} is an IP address in an unusual spelling; write it as 192.0.2.1 or [2001:db8::1]")
     if not _NAME.fullmatch(host):
-        raise WebhookRefused(f"{host} is not a host's name")
+        raise WebhookRefused(f"{host} is not a valid host name")
     return host

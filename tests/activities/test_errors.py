@@ -36,7 +36,7 @@ FINAL = [
     OrderRejected("quantity", "is 0"),
     RunRefused("another run has taken over"),
     StorageRefused("no permission"),
-    ReceiverGone("https://shop.example answers 410"),
+    ReceiverGone("https://shop.example returned 410"),
     WebhookRefused("127.0.0.1 is a loopback address"),
 ]
 
@@ -112,7 +112,7 @@ def test_a_shorter_delay_that_the_server_named_does_not_hurry_us(named: timedelt
 
 
 def webhook_delays(attempt: int, retry_after: timedelta | None = None) -> list[timedelta]:
-    error, policy = ReceiverUnavailable("answers 503", retry_after), WEBHOOK["retry_policy"]
+    error, policy = ReceiverUnavailable("returned 503", retry_after), WEBHOOK["retry_policy"]
     drawn = [to_application_error(error, attempt, policy).next_retry_delay for _ in range(MANY)]
     return [delay for delay in drawn if delay is not None]
 
@@ -144,6 +144,6 @@ def test_a_receiver_that_asks_for_time_gets_it_but_never_more_than_two_hours() -
 
 def test_a_policy_without_a_longest_delay_has_one_all_the_same() -> None:
     policy = RetryPolicy(initial_interval=timedelta(seconds=1))
-    told = to_application_error(ReceiverUnavailable("answers 503"), 40, policy)
+    told = to_application_error(ReceiverUnavailable("returned 503"), 40, policy)
     assert told.next_retry_delay is not None
     assert told.next_retry_delay <= timedelta(seconds=125)

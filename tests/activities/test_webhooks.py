@@ -169,7 +169,7 @@ async def test_a_name_that_changes_after_the_check_is_not_asked_again(post: Post
 
 async def test_a_redirect_into_the_network_is_not_followed(post: Post) -> None:
     async with Receiver("302") as receiver:
-        with pytest.raises(ApplicationError, match="answers 302") as caught:
+        with pytest.raises(ApplicationError, match="returned 302") as caught:
             await post.send(await post.ended(receiver.hook))
         assert not caught.value.non_retryable
         assert receiver.accepted == 1

@@ -20,6 +20,13 @@ async def temporal() -> AsyncIterator[Client]:
 
 
 @pytest.fixture
+async def temporal_of_its_own() -> AsyncIterator[Client]:
+    """A server for one test: its records are new, and so must be the jobs that an Idempotency-Key names."""
+    async with running_temporal() as client:
+        yield client
+
+
+@pytest.fixture
 async def api(temporal: Client, tmp_path: Path) -> AsyncIterator[ApiStack]:
     """The API of the embedded default: no sign-in, the local user."""
     async with running_api(temporal, tmp_path) as running:

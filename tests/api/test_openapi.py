@@ -53,8 +53,10 @@ async def exercise(api: ApiStack, home: Path, examples: int, *options: str) -> N
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
-async def test_the_document_is_true_for_the_local_user(temporal: Client, tmp_path: Path, examples: int) -> None:
-    async with running_api(temporal, tmp_path, settings={"api_changes_per_minute": 100_000}) as api:
+async def test_the_document_is_true_for_the_local_user(
+    temporal_of_its_own: Client, tmp_path: Path, examples: int
+) -> None:
+    async with running_api(temporal_of_its_own, tmp_path, settings={"api_changes_per_minute": 100_000}) as api:
         await exercise(api, tmp_path, examples)
         assert await api.parts.records.audit() == []
 

@@ -78,7 +78,7 @@ async def test_a_quote_says_the_price_and_creates_nothing(quiet: ApiStack) -> No
     quote = (await quiet.http.post("/api/jobs/quote", json=document)).json()
     assert (quote["images"], quote["price"], quote["credits"], quote["enough"]) == (5, 20, 100, True)
     assert [stage["credits"] for stage in quote["stages"]] == [60, 40]
-    assert quote["warnings"] == ["colour: is not a known key, ignored"]
+    assert quote["warnings"] == ["colour: unknown key, ignored"]
     capped = (await quiet.http.post("/api/jobs/quote", json={**document, "max_credits": 70})).json()
     assert (capped["credits"], [stage["credits"] for stage in capped["stages"]]) == (60, [60, 0])
     assert await quiet.parts.records.job_page(10) == []

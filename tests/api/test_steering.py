@@ -84,7 +84,7 @@ async def test_a_cancel_answers_at_once_while_calls_are_under_way_and_twice_chan
     assert late.json() == {
         **expected,
         "success": False,
-        "message": "Job is cancelled already",
+        "message": "Job is already cancelled",
         "status": "cancelled",
         "completed_images": 2,
         "total_images": 4,
@@ -139,7 +139,7 @@ async def test_a_pause_holds_until_it_is_resumed(slow: ApiStack) -> None:
         job = await slow.job(job_id)
         return bool(job["completed_images"] == 2 and sum(stage["in_flight"] for stage in job["stages"]) == 0)
 
-    await until(drained, "the calls under way to be delivered")
+    await until(drained, "the calls in progress to be delivered")
     job = await slow.job(job_id)
     assert (job["status"], job["paused"], job["actions"]) == ("processing", True, ["resume", "cancel"])
     assert slow.provider.total_calls == 2

@@ -43,7 +43,7 @@ def shown(watched: Watched, width: int = 110, height: int = 40) -> list[str]:
 def test_counts_are_never_cut_and_stay_in_their_column(width: int) -> None:
     watched, columns = Watched(), set()
     for completed in (0, 9, 10, 16):
-        watched.see(progress(stage(0, completed, status="delivering"), stage(1, 3, status="topping_up")), "workflow")
+        watched.update(progress(stage(0, completed, status="delivering"), stage(1, 3, status="topping_up")), "workflow")
         lines = shown(watched, width)
         assert all(len(line) <= width for line in lines)
         row = next(line for line in lines if line.startswith("stage 0"))
@@ -55,12 +55,12 @@ def test_counts_are_never_cut_and_stay_in_their_column(width: int) -> None:
 def test_a_top_up_is_told_when_it_starts_and_once() -> None:
     watched = Watched()
     first = progress(stage(0, 14, status=StageStatus.DELIVERING))
-    assert watched.see(first, "workflow") == []
+    assert watched.update(first, "workflow") == []
     again = progress(stage(0, 14, status=StageStatus.TOPPING_UP, round=1))
-    assert watched.see(again, "workflow") == ["stage 0: top-up 1 started, 2 pictures missing"]
-    assert watched.see(again, "workflow") == []
+    assert watched.update(again, "workflow") == ["stage 0: top-up 1 started, 2 pictures missing"]
+    assert watched.update(again, "workflow") == []
     end = progress(stage(0, 16, status=StageStatus.COMPLETE, round=1))
-    assert watched.see(end, "workflow") == ["stage 0: complete after 1 top-up"]
+    assert watched.update(end, "workflow") == ["stage 0: complete after 1 top-up"]
 
 
 def test_a_hundred_stages_fit_and_those_alive_are_shown() -> None:
@@ -71,20 +71,20 @@ def test_a_hundred_stages_fit_and_those_alive_are_shown() -> None:
     assert len(kept) == 9
     assert len(others) == 91
     watched = Watched()
-    watched.see(progress(*stages), "workflow")
+    watched.update(progress(*stages), "workflow")
     assert len(shown(watched, height=24)) <= 24
 
 
 def test_what_is_told_from_the_records_says_so() -> None:
     watched = Watched()
-    watched.see(progress(stage(0, 3)), "records")
+    watched.update(progress(stage(0, 3)), "records")
     assert "from the records" in shown(watched)[0]
 
 
 def test_a_pause_and_its_reason_are_shown() -> None:
     watched = Watched()
-    watched.see(progress(stage(0, 3)), "workflow")
-    assert watched.see(progress(stage(0, 3), paused=True, pause_reason="over night"), "workflow") == [
+    watched.update(progress(stage(0, 3)), "workflow")
+    assert watched.update(progress(stage(0, 3), paused=True, pause_reason="over night"), "workflow") == [
         "paused: over night"
     ]
     assert "paused: over night" in shown(watched)[0]

@@ -218,5 +218,5 @@ def test_an_order_on_supabase_says_who_pays(run: Run, on_supabase: LocalSupabase
     order.write_text('{"stages": [{"prompt": "a lemon", "quantity": 1}]}', "utf-8")
     ended = run("submit", order)
     assert ended.status == 2
-    assert ended.error == "user_id: is missing: name who pays (userId), or give --anonymous"
+    assert ended.error == "user_id: is missing: set userId to the user who pays, or order with --anonymous"
     assert run("credits", "show").status == 2

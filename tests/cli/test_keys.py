@@ -64,5 +64,5 @@ def test_a_key_needs_a_user_and_revoking_needs_a_key(home: Path, run: Run) -> No
     assert run("keys", "create").status == 0
     nobody = str(uuid4())
     told = run("keys", "revoke", nobody)
-    assert (told.status, told.error) == (4, f"there is no key {nobody}; `darkroom keys list` shows those that exist")
+    assert (told.status, told.error) == (4, f"key {nobody} does not exist; `darkroom keys list` shows all keys")
     assert run("keys", "revoke", "x").error == "KEY_ID: 'x' is not a UUID"

@@ -29,7 +29,7 @@ def test_a_file_with_other_content_stops_all_of_it(run: Run, home: Path, tmp_pat
     changed = tmp_path / MIGRATIONS[-1].name
     changed.write_text("select 1", "utf-8")
     ended = run("migrations", tmp_path)
-    assert (ended.status, ended.error) == (2, f"DIR: {changed} has other content; give another folder")
+    assert (ended.status, ended.error) == (2, f"DIR: {changed} has different content; give another folder")
     assert [file for file in tmp_path.iterdir() if file.is_file()] == [changed]
     assert changed.read_text("utf-8") == "select 1"
 

@@ -99,7 +99,7 @@ def test_steering_needs_a_server_and_changes_nothing_without(run: Run, home: Pat
 def test_a_receipt_comes_at_the_end(run: Run, home: Path, pending: str) -> None:
     ended = run("receipt", pending)
     assert ended.status == 5
-    assert "its receipt comes when it has ended" in ended.error
+    assert "its receipt is available when it ends" in ended.error
 
 
 def test_a_pending_job_has_no_pictures_to_download(run: Run, home: Path, pending: str, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_an_order_is_watched_to_its_receipt(beside: Stack, run: Run, tmp_path: P
     assert (told["status"], told["completed_images"], told["receipt"]["total"]["charged"]) == ("completed", 5, 100)
     receipt = run("receipt", told["job_id"][:8], "--json")
     assert receipt.document == told["receipt"]
-    assert "100   credits, 20 a picture" in run("receipt", told["job_id"]).out
+    assert "100   credits, 20 per picture" in run("receipt", told["job_id"]).out
     assert run("audit", "--json").document["findings"] == []
 
 
@@ -157,7 +157,7 @@ def test_a_download_takes_what_is_not_there_and_overwrites_nothing(
     (folder / "stage-0-2.webp").write_bytes(b"mine")
     ended = run("download", delivered, folder)
     assert ended.status == 2
-    assert "stage-0-2.webp is there already and is another picture" in ended.error
+    assert "stage-0-2.webp already exists and is a different picture" in ended.error
     assert (folder / "stage-0-2.webp").read_bytes() == b"mine"
 
 
@@ -201,7 +201,7 @@ def test_a_second_stack_in_the_folder_is_one_line(beside: Stack, run: Run) -> No
             [*STARTER, command], env=environment(beside.home), capture_output=True, text=True, check=False
         )
         assert ended.returncode == 5
-        assert ended.stderr.startswith("error: an embedded stack is running in ")
+        assert ended.stderr.startswith("error: an embedded stack is already running in ")
         assert len(ended.stderr.splitlines()) == 1
 
 
@@ -225,7 +225,7 @@ def test_ctrl_c_stops_watching_and_not_the_job(beside: Stack, run: Run, tmp_path
             _, err = watching.communicate(timeout=20)
         finally:
             watching.kill()
-    assert (watching.returncode, err) == (130, "interrupted; a job that was started goes on\n")
+    assert (watching.returncode, err) == (130, "interrupted; a job that was started continues\n")
     assert run("resume", job_id).status == 0
     assert run("watch", job_id).status == 0
 

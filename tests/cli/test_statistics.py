@@ -66,7 +66,7 @@ def test_a_terminal_of_80_columns_shows_everything(
 def test_the_receipt_says_who_made_how_many(run: Run, made_by_two: UUID) -> None:
     ended = run("receipt", str(made_by_two))
     assert ended.status == 0
-    assert "made by: gemini 2 of 2 calls, runware 1 of 1 calls" in ended.out
+    assert "delivered by: gemini 2 (2 calls), runware 1 (1 call)" in ended.out
     assert [one["provider"] for one in run("receipt", str(made_by_two), "--json").document["total"]["made_by"]] == [
         "gemini",
         "runware",
@@ -95,7 +95,7 @@ def test_nothing_yet_and_nothing_lately_are_said(run: Run, home: Path, request: 
         db.execute("update quel_generation_attempts set started_at = ?", (then,))
         db.execute("update quel_production_jobs set completed_at = ?", (then,))
     db.close()
-    assert "nothing happened since" in run("stats", "--days", "3").out
+    assert "no calls and no ended jobs since" in run("stats", "--days", "3").out
     assert len(run("stats", "--days", "4", "--json").document["providers"]) == 2
 
 

@@ -60,11 +60,11 @@ def test_a_secret_is_shown_of_a_uuid_alone(home: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("url", "cancelled", "words"),
     [
-        ("https://shop.example/", False, "nothing to tell before it ends"),
-        (None, True, "has no webhook_url: nobody to tell"),
+        ("https://shop.example/", False, "its webhook is sent when it ends"),
+        (None, True, "has no webhook_url: there is nothing to send"),
     ],
 )
-def test_there_must_be_something_to_tell_and_somebody(
+def test_only_an_ended_job_with_a_webhook_url_is_sent_again(
     connected: Path, run: Run, url: str | None, cancelled: bool, words: str
 ) -> None:
     job = stored(connected, url, cancelled=cancelled)
@@ -79,7 +79,7 @@ def test_sending_is_left_to_workers_and_a_server(connected: Path, run: Run, monk
     told = run("webhooks", "send", job[:8], "--json")
     assert told.status == 1
     assert told.document["webhook_id"] == f"msg_{job}"
-    assert (told.document["delivered"], told.document["reason"]) == (False, "not tried yet: does a worker run?")
+    assert (told.document["delivered"], told.document["reason"]) == (False, "not attempted yet: is a worker running?")
     assert "xyzzy" not in told.out + told.err
     monkeypatch.delenv("TEMPORAL_ADDRESS")
     assert run("webhooks", "send", job).status == 3

@@ -239,3 +239,11 @@ def test_resume_forgets_spent_quotas() -> None:
     control.spend_quota("gemini", NOON + HOUR, None, NOON)
     control.request_resume()
     assert control.quotas.free(NOON) == ("gemini",)
+
+
+def test_a_run_that_was_reset_asks_for_more_than_its_row_says_already() -> None:
+    control = opened(Control(version=4))
+    assert control.in_sync
+    control.request_cancel(None)
+    assert control.requested.version > 4
+    assert not control.in_sync

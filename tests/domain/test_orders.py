@@ -133,7 +133,7 @@ def test_unknown_keys_are_named_and_ignored() -> None:
 @pytest.mark.parametrize(
     ("document", "field", "said"),
     [
-        (changed(PIPELINE, stages=[]), "stages", "none"),
+        (changed(PIPELINE, stages=[]), "stages", "is empty"),
         (without(PIPELINE, "stages"), "job_type", "stages"),
         (with_stage(quantity=0), "stages[1].quantity", "0"),
         (with_stage(quantity=-3), "stages[1].quantity", "-3"),
@@ -165,11 +165,11 @@ def test_unknown_keys_are_named_and_ignored() -> None:
         (changed(PIPELINE, production_id="p"), "production_id", "p"),
         (without(GENERAL, "prompt"), "prompt", "missing"),
         (changed(GENERAL, uploadedAttachIds=[]), "uploaded_attach_ids", ""),
-        (changed(PORTRAIT, mergedImages=[]), "stages", "none"),
+        (changed(PORTRAIT, mergedImages=[]), "stages", "is empty"),
         ({}, "job_type", "missing"),
         ([], "document", "list"),
-        ("stages", "document", "text"),
-        (None, "document", "nothing"),
+        ("stages", "document", "not a string"),
+        (None, "document", "not null"),
         ({1: 2}, "document", "1"),
     ],
 )  # fmt: skip

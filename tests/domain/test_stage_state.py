@@ -12,7 +12,9 @@ from darkroom.domain.rounds import StageCounts, StagePlan, StageStatus
 from darkroom.domain.stage_state import StageState
 
 
-def ledger(quantity: int = 5, *, target: int | None = None, delivered: int = 0, with_ids: bool = True) -> StageState:
+def stage_state(
+    quantity: int = 5, *, target: int | None = None, delivered: int = 0, with_ids: bool = True
+) -> StageState:
     return StageState(
         StagePlan(
             stage_index=0,
@@ -44,7 +46,7 @@ def test_reports_merge_to_the_same_whatever_their_order_and_however_often(
     reports = [report(*pairs[first:last]) for first, last in itertools.pairwise(edges)]
     reports += reports
     order.shuffle(reports)
-    stage = ledger(40)
+    stage = stage_state(40)
     for one in reports:
         stage.merge(one)
     assert stage.delivered == len(pairs)
@@ -54,7 +56,7 @@ def test_reports_merge_to_the_same_whatever_their_order_and_however_often(
 
 
 def test_without_ids_the_counts_are_added() -> None:
-    stage = ledger(10, with_ids=False)
+    stage = stage_state(10, with_ids=False)
     stage.merge(BatchReport(stage_index=0, delivered=3))
     stage.merge(BatchReport(stage_index=0, delivered=2, missed=1, refused=1))
     assert (stage.delivered, stage.missing) == (5, 5)
@@ -64,7 +66,7 @@ def test_without_ids_the_counts_are_added() -> None:
 
 
 def test_a_restarted_stage_knows_that_it_lacks_ids_until_it_learns_them() -> None:
-    stage = ledger(5, delivered=2)
+    stage = stage_state(5, delivered=2)
     knew = stage.lacks_ids
     stage.learn(((0, 7), (3, 8)))
     assert (knew, stage.lacks_ids) == (True, False)
@@ -75,7 +77,7 @@ def test_a_restarted_stage_knows_that_it_lacks_ids_until_it_learns_them() -> Non
 
 
 def test_the_records_have_the_last_word() -> None:
-    stage = ledger(5)
+    stage = stage_state(5)
     stage.merge(report((0, 7)))
     stage.correct(StageCounts(delivered=3, missed=1))
     assert (stage.delivered, stage.in_flight, stage.missing) == (3, 0, 2)
@@ -85,14 +87,14 @@ def test_the_records_have_the_last_word() -> None:
 
 
 def test_a_final_refusal_stops_the_stage_at_once() -> None:
-    stage = ledger()
+    stage = stage_state()
     stage.merge(report((0, 7)))
     stage.note_refusals("offline", 0, "blocked: blood", final=True)
     assert (stage.stopped, stage.reason) == (True, "blocked: blood")
 
 
 def test_three_refusals_stop_the_stage_only_while_this_run_delivered_nothing() -> None:
-    without, with_one = ledger(delivered=1), ledger()
+    without, with_one = stage_state(delivered=1), stage_state()
     with_one.merge(report((0, 7)))
     for stage in (without, with_one):
         stage.note_refusals("offline", 2, None, final=False)
@@ -103,7 +105,7 @@ def test_three_refusals_stop_the_stage_only_while_this_run_delivered_nothing() -
 
 
 def test_rounds_after_the_first_are_top_ups() -> None:
-    stage = ledger()
+    stage = stage_state()
     seen = [stage.progress().status]
     for round_ in range(3):
         stage.begin_round(round_)
@@ -113,33 +115,33 @@ def test_rounds_after_the_first_are_top_ups() -> None:
 
 
 def test_a_complete_stage_ends_without_a_reason() -> None:
-    stage = ledger(1)
+    stage = stage_state(1)
     stage.merge(report((0, 7), reason="a miss before"))
     stage.end(cancelled=True, failure="bad key")
     assert (stage.status, stage.ending().reason) == (StageStatus.COMPLETE, None)
 
 
 def test_a_short_stage_ends_with_its_newest_reason() -> None:
-    stage = ledger()
+    stage = stage_state()
     stage.merge(report(missed=1, reason="no picture in the answer"))
     stage.end(cancelled=False, failure=None)
     assert (stage.status, stage.reason) == (StageStatus.SHORT, "no picture in the answer")
-    unknown = ledger()
+    unknown = stage_state()
     unknown.end(cancelled=False, failure=None)
     assert unknown.status is StageStatus.SHORT
     assert unknown.ending().reason
 
 
 def test_a_stage_whose_part_of_max_credits_is_used_up_says_so() -> None:
-    stage = ledger(5, target=1)
+    stage = stage_state(5, target=1)
     stage.merge(report((0, 7)))
     assert stage.missing == 0
     stage.end(cancelled=False, failure=None)
-    assert (stage.status, stage.reason) == (StageStatus.SHORT, "its part of max_credits is used up")
+    assert (stage.status, stage.reason) == (StageStatus.SHORT, "its share of max_credits is used up")
 
 
 def test_a_cancelled_stage_and_a_failed_one_say_so() -> None:
-    cancelled, failed = ledger(), ledger()
+    cancelled, failed = stage_state(), stage_state()
     cancelled.end(cancelled=True, failure=None)
     failed.end(cancelled=False, failure="GEMINI_API_KEY is wrong")
     assert (cancelled.status, cancelled.ending().reason) == (StageStatus.CANCELLED, "cancelled")
@@ -147,7 +149,7 @@ def test_a_cancelled_stage_and_a_failed_one_say_so() -> None:
 
 
 def test_a_stage_ends_once() -> None:
-    stage = ledger()
+    stage = stage_state()
     stage.end(cancelled=False, failure=None)
     first = stage.ending()
     stage.end(cancelled=True, failure="late")
@@ -156,14 +158,14 @@ def test_a_stage_ends_once() -> None:
 
 @given(st.text(min_size=1, max_size=500))
 def test_no_reason_of_a_receipt_is_longer_than_80_bytes(reason: str) -> None:
-    stage = ledger()
+    stage = stage_state()
     stage.merge(report(reason=reason))
     stage.end(cancelled=False, failure=None)
     assert len((stage.ending().reason or "").encode()) <= LONGEST_REASON
 
 
 def test_a_stage_that_one_provider_refuses_goes_to_the_next() -> None:
-    stage = StageState(ledger().plan, ("gemini", "runware"), with_ids=True)
+    stage = StageState(stage_state().plan, ("gemini", "runware"), with_ids=True)
     stage.note_refusals("gemini", 3, "blocked: lemon", final=False)
     assert not stage.stopped
     assert stage.turns.choose({"gemini", "runware"}) == "runware"
@@ -174,6 +176,6 @@ def test_a_stage_that_one_provider_refuses_goes_to_the_next() -> None:
 
 
 def test_a_final_refusal_is_final_for_every_provider() -> None:
-    stage = StageState(ledger().plan, ("gemini", "runware"), with_ids=True)
+    stage = StageState(stage_state().plan, ("gemini", "runware"), with_ids=True)
     stage.note_refusals("gemini", 1, "blocked: blood", final=True)
     assert (stage.stopped, stage.reason) == (True, "blocked: blood")

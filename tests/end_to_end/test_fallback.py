@@ -54,8 +54,8 @@ async def check_receipt(darkroom: ProcessStack, job_id: UUID, receipt: Receipt, 
     assert await darkroom.balance() == OPENING_BALANCE - ordered * PRICE
     told = await darkroom.starter("receipt", str(job_id))
     assert told.status == 0, told.err
-    assert f"made by: gemini {made_by(receipt)['gemini'][0]} of" in told.out
-    assert f"runware {made_by(receipt)['runware'][0]} of" in told.out
+    assert f"delivered by: gemini {made_by(receipt)['gemini'][0]} (" in told.out
+    assert f"runware {made_by(receipt)['runware'][0]} (" in told.out
     await darkroom.check_invariants()
 
 
@@ -108,12 +108,12 @@ async def test_without_a_provider_left_the_job_pauses_and_another_worker_resumes
         row = await darkroom.row(job_id)
         assert row.status is JobStatus.PROCESSING
         assert row.pause_reason is not None
-        assert row.pause_reason.startswith("Gemini's daily quota is spent: ")
-        assert "; it is back at " in row.pause_reason
+        assert row.pause_reason.startswith("Gemini's daily quota is used up: ")
+        assert "; it resets at " in row.pause_reason
         seen = await darkroom.client.progress(job_id)
         assert (seen.source, seen.progress.paused) == ("workflow", True)
         assert seen.progress.pause_reason == row.pause_reason
-        assert (await darkroom.starter("status", str(job_id))).out.count("Gemini's daily quota is spent") == 1
+        assert (await darkroom.starter("status", str(job_id))).out.count("Gemini's daily quota is used up") == 1
 
         assert await darkroom.worker.stop() == 0
         await darkroom.worker.start(settings_for(gemini, runware, IMAGE_PROVIDER="gemini"))

@@ -140,7 +140,7 @@ async def test_a_front_ends_order_for_somebody_elses_book_ends_failed(
     await darkroom.receipt(jobs[theirs.book_id])
     failed = await darkroom.row(jobs[theirs.book_id])
     assert failed.status is JobStatus.FAILED
-    assert failed.error_message == f"book_id: {theirs.book_id} belongs to another user; name one of yours"
+    assert failed.error_message == f"book_id: {theirs.book_id} belongs to another user; use one of your own"
     assert (await row(darkroom, theirs))["task_metadata"] is None
     assert (await row(darkroom, ours))["pipeline_stage"] == "image"
     await darkroom.check_invariants()

@@ -48,7 +48,7 @@ async def test_orders_of_a_front_end_are_picked_up_once_by_two_workers(
         assert len(files) == 2
         assert _seen_by(supabase, member, job_id)["completed_images"] == 2
     for job_id, says in {
-        foreign: f"user_id: {somebody_else} is not {member}",
+        foreign: f"user_id: {somebody_else} is not the user who pays for the job ({member})",
         production: f"production_id: {theirs} belongs to another user",
         silent: "prompt",
         unreadable: "document",

@@ -155,7 +155,7 @@ async def test_every_third_call_fails_for_the_moment_only(
     server.faults = Faults(every=3)
     await call(storage)
     await call(storage)
-    await trouble(call(storage), StorageUnavailable, "500", "tried again")
+    await trouble(call(storage), StorageUnavailable, "500", "workers retry")
     await call(storage)
 
 
@@ -165,7 +165,7 @@ async def test_what_another_time_mends_is_unavailable(
     answer: Wrong, call: Call, storage: SupabaseStorage, server: StorageServer
 ) -> None:
     server.faults = Faults(every=1, answer=answer)
-    await trouble(call(storage), StorageUnavailable, server.url, answer.value, "tried again")
+    await trouble(call(storage), StorageUnavailable, server.url, answer.value, "workers retry")
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name != "get"])
@@ -189,7 +189,7 @@ async def test_a_bucket_made_while_an_object_is_asked_for_is_no_answer(
     storage: SupabaseStorage, server: StorageServer
 ) -> None:
     server.faults = Faults(every=1, answer=Wrong.NO_BUCKET, operations=frozenset({"download"}))
-    await trouble(storage.get("a/one"), StorageUnavailable, "tried again")
+    await trouble(storage.get("a/one"), StorageUnavailable, "workers retry")
 
 
 @every_call

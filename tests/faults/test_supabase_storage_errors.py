@@ -28,7 +28,7 @@ UNREADABLE = "Unable to parse error message: "
         ("", "SomethingNew", "Two\nlines", StorageRefused, "Two lines"),
         ("500", "Internal", "Unauthorized by the database", StorageUnavailable, "500"),
         ("409", "TransactionError", "Crossed", StorageUnavailable, "Crossed"),
-        ("409", "Duplicate", "The resource already exists", AlreadyThere, "tried again"),
+        ("409", "Duplicate", "The resource already exists", AlreadyThere, "workers retry"),
         ("423", "ResourceLocked", "The resource is locked", StorageUnavailable, "locked"),
         (301, "InternalError", UNREADABLE, StorageUnavailable, ADDRESS),
     ],

@@ -58,10 +58,10 @@ test("quantities are whole numbers", () => {
 test("mistakes are said in words, at their field, in the order of the form", () => {
   const wrongs = mistakes(draft(stage({ prompt: " ", quantity: "" }), stage({ prompt: "x".repeat(20_001), quantity: "10001" })), LIMITS);
   assert.deepEqual(wrongs, [
-    { stage: 0, field: "prompt", words: "Say what to draw." },
-    { stage: 0, field: "quantity", words: "How many? Give a whole number." },
-    { stage: 1, field: "prompt", words: "20,001 characters are above the maximum of 20,000." },
-    { stage: 1, field: "quantity", words: "Between 1 and 10,000, please." },
+    { stage: 0, field: "prompt", words: "Enter a prompt." },
+    { stage: 0, field: "quantity", words: "Enter a whole number." },
+    { stage: 1, field: "prompt", words: "20,001 characters exceed the maximum of 20,000." },
+    { stage: 1, field: "quantity", words: "Enter a number between 1 and 10,000." },
   ]);
   assert.deepEqual(mistakes(draft(stage()), LIMITS), []);
 });
@@ -73,7 +73,7 @@ test("characters are counted as the server counts them, not in halves", () => {
 test("too many pictures are a mistake of the whole order", () => {
   const four = Array.from({ length: 4 }, () => stage({ quantity: "10000" }));
   assert.deepEqual(mistakes(draft(...four), LIMITS), [
-    { stage: null, field: null, words: "40,000 pictures are above the maximum of 30,000 a job." },
+    { stage: null, field: null, words: "40,000 pictures exceed the maximum of 30,000 per job." },
   ]);
 });
 
@@ -91,6 +91,6 @@ test("the price follows while one types", () => {
   assert.equal(pictures(order), 51);
   assert.equal(sum(order, 20), "51 pictures, 1,020 credits");
   assert.equal(sum(draft(stage({ quantity: "1" })), 1), "1 picture, 1 credit");
-  assert.deepEqual(afterwards(1020, 98_920), { words: "98,920 available, 97,900 afterwards", enough: true });
-  assert.deepEqual(afterwards(1020, 20), { words: "20 available: 1,000 credits are missing", enough: false });
+  assert.deepEqual(afterwards(1020, 98_920), { words: "98,920 available, 97,900 remaining after this order", enough: true });
+  assert.deepEqual(afterwards(1020, 20), { words: "20 available, 1,000 more needed", enough: false });
 });

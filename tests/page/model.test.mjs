@@ -21,7 +21,7 @@ test("every ordered picture has its frame from the first moment", () => {
   assert.deepEqual(states(new Stage(strip())), ["waiting", "waiting", "waiting", "waiting"]);
 });
 
-test("a frame is what was told last, and a picture wins over everything", () => {
+test("a frame is what was sent last, and a picture wins over everything", () => {
   const stage = new Stage(strip());
   stage.take(view({ frames: [
     { position: 1, ordinal: 1, state: "making", round: 0, reason: null },
@@ -44,14 +44,14 @@ test("a missed frame is made again while its stage goes on, and no longer", () =
   assert.equal(stage.frameAt(0, RUNNING).again, false);
 });
 
-test("what a cancel drops fades, and what is under way goes on until the end", () => {
+test("what a cancel drops fades, and what is in progress goes on until the end", () => {
   const frames = [{ position: 0, ordinal: 0, state: "making", round: 0, reason: null }];
   const stage = new Stage(strip({ stage: view({ frames }) }));
   assert.deepEqual(states(stage, { over: false, stopping: true }), ["making", "dropped", "dropped", "dropped"]);
   assert.deepEqual(states(stage, ENDED), ["dropped", "dropped", "dropped", "dropped"]);
 });
 
-test("a picture that is told twice counts once", () => {
+test("a picture that is sent twice counts once", () => {
   const stage = new Stage(strip());
   assert.equal(stage.add(picture(1, 0)), true);
   assert.equal(stage.add(picture(1, 0)), false);
@@ -103,7 +103,7 @@ test("a stage of 10,000 takes its pictures quickly", () => {
   assert.ok(performance.now() - began < 1000);
 });
 
-test("a progress that knows of more pictures than were told asks for healing", () => {
+test("a progress that knows of more pictures than were sent asks for healing", () => {
   const one = job([strip()]);
   one.takePicture(picture(1, 0));
   one.take({ status: "processing", cancel_requested: false, completed_images: 3 });
@@ -121,6 +121,6 @@ test("a stage that is not known yet is told apart from a picture that is held", 
   assert.equal(none.known, 0, "a picture without a stage is fetched again with it");
 });
 
-test("calls under way are those of all stages", () => {
-  assert.equal(job([strip({ stage: view({ in_flight: 3 }) }), strip({ stage: view({ stage_index: 1, in_flight: 2 }) })]).underWay, 5);
+test("calls in progress are those of all stages", () => {
+  assert.equal(job([strip({ stage: view({ in_flight: 3 }) }), strip({ stage: view({ stage_index: 1, in_flight: 2 }) })]).callsInProgress, 5);
 });

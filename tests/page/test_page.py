@@ -94,13 +94,13 @@ async def test_cancel_says_what_happens_then_restart_makes_the_rest(page: Page, 
     await expect(page.locator("[data-frame][data-state='making']")).to_have_count(27)
     await page.get_by_role("button", name="Cancel", exact=True).click()
     dialog = page.get_by_role("dialog")
-    await expect(dialog).to_contain_text("27 calls under way will be finished and charged")
+    await expect(dialog).to_contain_text("27 calls in progress will be finished and charged")
     await expect(dialog).to_contain_text("15 pictures will not be made")
-    await dialog.get_by_role("button", name="Keep going").click()
+    await dialog.get_by_role("button", name="Keep running").click()
     await expect(dialog).to_be_hidden()
     assert (await pictures.job(job_id))["cancel_requested"] is False
     await page.get_by_role("button", name="Cancel", exact=True).click()
-    await page.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel job").click()
     await until(lambda: asked_to_stop(pictures, job_id), "the flag on the job's row")
     pictures.provider.gate.set()
     await until_states(page, delivered=27, dropped=15)
@@ -176,7 +176,7 @@ async def test_the_price_is_shown_before_ordering_and_mistakes_at_their_field(pa
     await expect(page.locator("main")).to_contain_text("140 credits")
     await write_stage(page, 0, "A lemon", 0)
     await page.get_by_role("button", name="Order", exact=True).click()
-    await expect(page.locator("[data-stage-card]").first).to_contain_text("Between 1 and 10,000")
+    await expect(page.locator("[data-stage-card]").first).to_contain_text("Enter a number between 1 and 10,000")
     assert "/jobs/" not in page.url
     assert await api.parts.records.job_page(10) == []
 

@@ -21,21 +21,21 @@ test("the title of the tab is numbers first", () => {
 test("a cancel says what happens, with numbers", () => {
   assert.equal(
     cancelSentence(job(), 12),
-    "12 calls under way will be finished and charged; 90 pictures will not be made. 960 of 3,000 credits spent.",
+    "12 calls in progress will be finished and charged; 90 pictures will not be made. 960 of 3,000 credits spent.",
   );
   assert.equal(
     cancelSentence(job({ completed_images: 148 }), 1),
-    "1 call under way will be finished and charged; 1 picture will not be made. 960 of 3,000 credits spent.",
+    "1 call in progress will be finished and charged; 1 picture will not be made. 960 of 3,000 credits spent.",
   );
-  assert.match(cancelSentence(job(), 0), /^No call is under way; 102 pictures/);
+  assert.match(cancelSentence(job(), 0), /^No calls are in progress; 102 pictures/);
 });
 
-test("more calls under way than pictures missing is never less than none", () => {
+test("more calls in progress than pictures missing is never less than none", () => {
   assert.match(cancelSentence(job({ completed_images: 149 }), 5), /; 0 pictures will not be made\./);
 });
 
 test("every end has its words", () => {
-  assert.equal(standsNow(job({ status: "completed", completed_images: 150 })), "Completed: all 150 pictures are here");
+  assert.equal(standsNow(job({ status: "completed", completed_images: 150 })), "Completed: all 150 pictures delivered");
   assert.equal(standsNow(job({ status: "completed", completed_images: 147 })), "Completed, 3 missing");
   assert.equal(standsNow(job({ status: "cancelled" })), "Cancelled: 102 pictures were not made");
   assert.equal(standsNow(job({ status: "cancelled", total_images: 49 })), "Cancelled: 1 picture was not made");
@@ -46,12 +46,12 @@ test("every end has its words", () => {
 test("a pause says why, once", () => {
   assert.equal(standsNow(job({ paused: true, pause_reason: "paused by the user" })), "Paused by the user");
   assert.equal(standsNow(job({ paused: true, pause_reason: "the daily quota is spent" })), "Paused: the daily quota is spent");
-  assert.equal(standsNow(job({ paused: true })), "Paused: until it is resumed");
+  assert.equal(standsNow(job({ paused: true })), "Paused: until resumed");
 });
 
-test("a cancel that is under way is said before a pause", () => {
+test("a cancel in progress is said before a pause", () => {
   const both = job({ paused: true, pause_reason: "paused by the user", cancel_requested: true });
-  assert.equal(standsNow(both), "Being cancelled: calls under way are finished");
+  assert.equal(standsNow(both), "Cancelling: waiting for calls in progress");
   assert.equal(standing(both), "being cancelled");
 });
 
@@ -60,7 +60,7 @@ test("a list says it in a word or two", () => {
   assert.equal(standing(job()), "running");
   assert.equal(standing(job({ paused: true })), "paused");
   assert.equal(standing(job({ status: "completed", completed_images: 147 })), "3 missing");
-  assert.equal(sentence(job({ status: "pending" })), "waits to be started");
+  assert.equal(sentence(job({ status: "pending" })), "waiting to start");
 });
 
 test("screen readers hear numbers while it runs, and how it stands when that changes", () => {
@@ -86,8 +86,8 @@ test("a refusal is in the text of its strip, and a status is not said twice", ()
 
 test("a frame tells its reason, and whether it is made again", () => {
   const missed = { position: 3, ordinal: 53, state: "missed", round: 0, reason: "no picture in the answer", again: true };
-  assert.equal(frameWords(missed), "Picture 53 was missed: no picture in the answer. Made again in top-up 1.");
-  assert.equal(frameWords({ ...missed, again: false, reason: null }), "Picture 53 was missed: no picture came.");
+  assert.equal(frameWords(missed), "Picture 53 was missed: no picture in the answer. It will be retried in top-up 1.");
+  assert.equal(frameWords({ ...missed, again: false, reason: null }), "Picture 53 was missed: no picture was returned.");
   assert.equal(frameWords({ ...missed, state: "refused", reason: "blocked" }), "Picture 53 was refused: blocked.");
   assert.equal(frameWords({ ...missed, state: "waiting" }), null);
 });
@@ -120,10 +120,10 @@ test("facts that are not known are left out", () => {
   const terms = (found) => Object.fromEntries(found.map(([term, text]) => [term, text]));
   const now = new Date("2026-11-25T20:00:00Z");
   assert.deepEqual(terms(facts(picture, "", now)), {
-    "drawn by": "gemini", size: "41 KB", credits: "20", delivered: "17:46", attach_id: "9634",
+    provider: "gemini", size: "41 KB", credits: "20", delivered: "17:46", attach_id: "9634",
   });
   const more = terms(facts({ ...picture, model: "flash", seconds: 3.6, round: 2 }, "1376 × 768", now));
-  assert.equal(more["drawn by"], "gemini, flash");
+  assert.equal(more.provider, "gemini, flash");
   assert.equal(more["top-up"], "2");
   assert.equal(more.size, "1376 × 768, 41 KB");
 });

@@ -215,7 +215,7 @@ async def test_the_row_pays_whatever_the_document_says(front_end: httpx.Client, 
     job = fixture.job(OTHER)
     job.job_id = put_in(front_end, job_input_data=document)
     job.run = job.named(1)
-    opened = await job.open(rejection=f"user_id: {VICTIM} is not {OTHER}, who pays for the job")
+    opened = await job.open(rejection=f"user_id: {VICTIM} is not the user who pays for the job ({OTHER})")
     assert opened.failure is not None
     receipt = await job.close(error=opened.failure)
     assert (receipt.status, receipt.ordered, receipt.delivered) == (JobStatus.FAILED, 0, 0)

@@ -56,7 +56,7 @@ async def test_tls_is_verified_against_the_name_and_not_the_address(tmp_path: Pa
 
 async def test_a_redirect_is_not_followed() -> None:
     async with Receiver("302") as receiver:
-        with pytest.raises(ReceiverUnavailable, match="answers 302"):
+        with pytest.raises(ReceiverUnavailable, match="returned 302"):
             await HttpSender().post(destination(receiver.hook), HEADERS, b"{}")
         assert [got.path for got in receiver.received] == ["/hooks?token=xyzzy"]
 

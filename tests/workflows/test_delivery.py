@@ -182,9 +182,8 @@ async def test_a_restart_delivers_only_what_is_missing_at_the_first_price(
 async def test_a_second_submit_of_the_same_id_finds_the_job(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home) as stack:
         job_id = await stack.order(2)
-        again = await stack.client.submit(
-            {"stages": [{"prompt": "x", "quantity": 9}]}, job_id=job_id, user_id=stack.user_id
-        )
+        other = await stack.client.check({"stages": [{"prompt": "x", "quantity": 9}]}, stack.user_id)
+        again = await stack.client.submit(other, job_id=job_id)
         assert again.found
         assert again.total_images == 2
         receipt = await stack.client.result(job_id)

@@ -172,7 +172,7 @@ async def _live(stack: WorkflowStack, crowds: Mapping[str, Crowd], tag: str, his
         {"prompt": f"{tag} stage {n}", "quantity": q} for n, q in enumerate(history.quantities)
     ]
     document = {"stages": stages, "max_top_ups": history.max_top_ups, "providers": list(history.listed)}
-    await stack.client.submit(document, job_id=job_id, user_id=user_id)
+    await stack.client.submit(await stack.client.check(document, user_id), job_id=job_id)
     restarts = await _follow_wishes(stack, provider, job_id, history.wishes)
     receipt = await stack.client.result(job_id)
     await _check(stack, provider, history, user_id, receipt)

@@ -33,7 +33,7 @@ def pages(number: int, **extra: Any) -> dict[str, Any]:
 
 async def ordered(stack: WorkflowStack, document: dict[str, Any]) -> UUID:
     job_id = uuid4()
-    await stack.client.submit(document, job_id=job_id, user_id=LOCAL_USER)
+    await stack.client.submit(await stack.client.check(document, LOCAL_USER), job_id=job_id)
     return job_id
 
 

@@ -197,7 +197,7 @@ async def _blocked(stack: WorkflowStack, quantity: int, max_top_ups: int = 5) ->
     name = batch_workflow_id(job_id, 0, 0, 0)
     blocker = await stack.temporal.start_workflow("NobodyRunsThis", id=name, task_queue="nobody-listens")
     document: dict[str, JsonValue] = {"stages": [{"prompt": "x", "quantity": quantity}], "max_top_ups": max_top_ups}
-    await stack.client.submit(document, job_id=job_id, user_id=stack.user_id)
+    await stack.client.submit(await stack.client.check(document, stack.user_id), job_id=job_id)
 
     async def superseded() -> bool:
         return any(
@@ -205,5 +205,5 @@ async def _blocked(stack: WorkflowStack, quantity: int, max_top_ups: int = 5) ->
             for event in await events(stack, job_workflow_id(job_id))
         )
 
-    await until(superseded, "the child to be turned away")
+    await until(superseded, "the child to be superseded")
     return job_id, blocker

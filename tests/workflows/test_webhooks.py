@@ -113,7 +113,7 @@ async def test_a_front_ends_order_with_a_hostile_webhook_fails_and_nothing_is_se
         await stack.client.start_waiting_jobs()
         receipt = await stack.client.result(job_id)
         assert receipt.status is JobStatus.FAILED
-        assert (receipt.error_message or "").startswith("webhook_url: inside.example leads to a link-local address")
+        assert (receipt.error_message or "").startswith("webhook_url: inside.example resolves to a link-local address")
         assert await children(stack, job_id) == 0
 
 

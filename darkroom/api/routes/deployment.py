@@ -1,4 +1,4 @@
-"""The deployment: who asks, what providers did, and whether everything is there."""
+"""The deployment: the caller's account, statistics and health checks."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -19,13 +19,13 @@ router = APIRouter(tags=["deployment"])
 
 
 class Health(Value):
-    """The process answers."""
+    """The process is running."""
 
     status: Literal["ok"] = "ok"
 
 
 class Readiness(Value):
-    """What it needs answers too."""
+    """The process and everything it depends on are available."""
 
     status: Literal["ready"] = "ready"
     records: Literal["ok"] = "ok"
@@ -34,7 +34,7 @@ class Readiness(Value):
 
 @router.get("/api/account", responses=documented())
 async def account(caller: SignedIn, use: Use) -> AccountView:
-    """Who you are, what you have, and what can be ordered."""
+    """Get your account: identity, credits, providers and limits."""
     return await account_of(use, caller)
 
 
@@ -66,9 +66,11 @@ async def account_of(use: Services, caller: Caller) -> AccountView:
 
 @router.get("/api/stats", responses=documented())
 async def stats(
-    caller: SignedIn, use: Use, days: Annotated[int, Query(ge=1, le=3650, description="Today included (UTC).")] = 7
+    caller: SignedIn,
+    use: Use,
+    days: Annotated[int, Query(ge=1, le=3650, description="Days, including today (UTC).")] = 7,
 ) -> Statistics:
-    """What providers did by day, and how jobs ended; for operators."""
+    """Get daily statistics of provider calls and ended jobs. Operators only."""
     return await statistics_for(use, caller, days)
 
 
@@ -76,22 +78,22 @@ async def statistics_for(use: Services, caller: Caller, days: int) -> Statistics
     """Statistics, if the caller may see them.
 
     Raises:
-        Problem: 403, they are of all users.
+        Problem: 403, they cover all users.
     """
     if not caller.operator:
-        raise Problem(403, "statistics are of all users: sign in with an operator's key")
+        raise Problem(403, "statistics cover all users: sign in with an operator's key")
     return await use.parts.records.statistics((datetime.now(UTC) - timedelta(days=days - 1)).date())
 
 
 @router.get("/healthz")
 async def healthz() -> Health:
-    """The process answers; nothing else is asked."""
+    """Check that the process is running. Its dependencies are not checked."""
     return Health()
 
 
 @router.get("/readyz", responses={503: documented()[503]})
 async def readyz(use: Use) -> Readiness:
-    """Records and Temporal answer: requests can be served in full."""
+    """Check that the process can serve requests: the records and the Temporal server are reachable."""
     try:
         await use.parts.records.api_key("")
         client = await use.temporal.client()

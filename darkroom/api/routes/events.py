@@ -1,4 +1,4 @@
-"""Following a job: server-sent events."""
+"""Following a job: server-sent events (SSE)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,9 +20,9 @@ from darkroom.api.services import SignedIn, Urls, Use
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
 SILENCE = 15.0
-"""Seconds after which a comment says that the line is open."""
+"""Seconds without an event after which a keep-alive comment is sent."""
 AT_ONCE = 500
-"""Pictures told in one part to who has many to catch up on: the rest waits for the reader, and not in our memory."""
+"""Pictures sent at a time to a client with many to catch up on: the rest waits for the client, and not in memory."""
 _COME_BACK = b"retry: 1000\n\n"
 
 
@@ -32,7 +32,7 @@ _COME_BACK = b"retry: 1000\n\n"
     responses={
         **documented(404),
         200: {
-            "description": "`progress`, `stage`, `image` and `end`; the id is the number of pictures told so far.",
+            "description": "`progress`, `stage`, `image` and `end` events; the id is the number of pictures sent.",
             "content": {"text/event-stream": {}},
         },
     },
@@ -44,19 +44,20 @@ async def events(
     urls: Urls,
     *,
     last_event_id: Annotated[
-        str | None, Header(alias="Last-Event-ID", max_length=40, description="The id of the last event you were told.")
+        str | None, Header(alias="Last-Event-ID", max_length=40, description="The id of the last event you received.")
     ] = None,
     after: Annotated[
-        int, Query(ge=0, le=10**9, description="The number of the last picture you have; Last-Event-ID goes before it.")
+        int,
+        Query(ge=0, le=10**9, description="The number of the last picture you have. Last-Event-ID takes precedence."),
     ] = 0,
 ) -> StreamingResponse:
-    """Be told of every picture as it arrives, once, and of every change, until the job ends."""
+    """Stream job events (SSE). Sends each picture once, as it arrives, and every change, until the job ends."""
     await use.snapshot(job_id, caller)
     return _Followed(use.feeds, job_id, urls, last_event_id or str(after))
 
 
 class _Followed(StreamingResponse):
-    """A job's events for one client. It follows for as long as it is being sent, and no longer."""
+    """A job's events for one client. It follows the job for as long as it is being sent, and no longer."""
 
     media_type = "text/event-stream"
 
@@ -69,36 +70,36 @@ class _Followed(StreamingResponse):
         self._feed: JobFeed | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Entered before the answer begins, so that a job that cannot be looked at is a problem and no broken stream.
+        # Entered before the response begins, so that a job that cannot be read is a problem and no broken stream.
         async with self._feeds.following(self._job_id) as self._feed:
             await super().__call__(scope, receive, send)
 
     async def _parts(self) -> AsyncIterator[bytes]:
         assert self._feed is not None
-        async for part in _tell(self._feed, self._urls, self._last_event_id):
+        async for part in _event_stream(self._feed, self._urls, self._last_event_id):
             yield part
 
 
-async def _tell(feed: JobFeed, urls: PublicUrls, last_event_id: str) -> AsyncIterator[bytes]:
-    told, since = _told(last_event_id, feed.known), -1
+async def _event_stream(feed: JobFeed, urls: PublicUrls, last_event_id: str) -> AsyncIterator[bytes]:
+    sent, since = _already_sent(last_event_id, feed.known), -1
     yield _COME_BACK
     while True:
-        while feed.known - told > AT_ONCE:
-            yield b"".join(feed.image_events(told, AT_ONCE, urls))
-            told += AT_ONCE
-            # A reader who keeps up would never let the others have a turn.
+        while feed.known - sent > AT_ONCE:
+            yield b"".join(feed.image_events(sent, AT_ONCE, urls))
+            sent += AT_ONCE
+            # A client that keeps up would never let the others have a turn.
             await asyncio.sleep(0)
         known, version, ended = feed.known, feed.version, feed.ended
-        yield b"".join(feed.events(told, since, urls))
-        told, since = known, version
+        yield b"".join(feed.events(sent, since, urls))
+        sent, since = known, version
         if ended or feed.closed:
             return
         while not await feed.changed(since, SILENCE):
             yield KEEPALIVE_COMMENT
 
 
-def _told(last_event_id: str, known: int) -> int:
-    """How many pictures a client has been told; one that says what cannot be is told all."""
+def _already_sent(last_event_id: str, known: int) -> int:
+    """How many pictures a client has received; one whose id cannot be right is sent all of them."""
     if not last_event_id.isascii() or not last_event_id.isdigit():
         return 0
     number = int(last_event_id)

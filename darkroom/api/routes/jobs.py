@@ -1,4 +1,4 @@
-"""Jobs: lists, progress, pictures, receipts, and what is asked of them."""
+"""Jobs: lists, progress, pictures, receipts and controls."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable
@@ -30,17 +30,17 @@ router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 JobId = Annotated[UUID, Path(description="The job's id.")]
 LONGEST_WAIT = 60
 OPENING_PATIENCE = 5.0
-"""Seconds that a restart waits for its run to open, before it is answered."""
+"""Seconds that a restart waits for its run to open before it responds."""
 
 
 class ControlRequest(BaseModel):
-    """Why a job is cancelled or paused; optional."""
+    """An optional reason for a cancel or a pause."""
 
     reason: str | None = Field(default=None, max_length=500)
 
 
 class CancelJob(ControlRequest):
-    """Which job to cancel."""
+    """The job to cancel, and an optional reason."""
 
     job_id: UUID
 
@@ -53,9 +53,9 @@ async def jobs(
     *,
     status: JobStatus | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
 ) -> JobPage:
-    """List jobs, newest first: yours, or all where you may see them."""
+    """List jobs, newest first. Operators see the jobs of all users."""
     before = None if cursor is None else _read_cursor(cursor)
     user = None if caller.operator else caller.user_id
     found = await use.parts.records.job_page(limit + 1, status=status, user_id=user, before=before)
@@ -67,9 +67,9 @@ async def jobs(
 
 
 @router.post("/cancel", responses=documented(404, 409, 413, 415, 429))
-async def cancel_named(wish: CancelJob, caller: Changing, use: Use) -> SteerAnswer:
-    """Cancel the job that the body names."""
-    return await _cancel(use, caller, wish.job_id, wish.reason)
+async def cancel_named(request: CancelJob, caller: Changing, use: Use) -> SteerAnswer:
+    """Cancel the job named in the body."""
+    return await _cancel(use, caller, request.job_id, request.reason)
 
 
 @router.get("/{job_id}", responses=documented(404))
@@ -79,10 +79,10 @@ async def job(
     use: Use,
     urls: Urls,
     *,
-    wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to hold the answer back.")] = 0,
-    until: Annotated[Literal["end", "change"], Query(description="What to wait for.")] = "end",
+    wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait at most (long polling).")] = 0,
+    until: Annotated[Literal["end", "change"], Query(description="Wait for the job's end, or for any change.")] = "end",
 ) -> JobView:
-    """How a job stands: from its workflow within 2 s, else from the records."""
+    """Get a job and its progress, from its workflow, or from the records if that does not answer within 2 s."""
     await use.snapshot(job_id, caller)
     if wait:
         await (until_ended if until == "end" else until_changed)(use, job_id, wait)
@@ -90,7 +90,7 @@ async def job(
 
 
 async def view_of(use: Services, caller: Caller, job_id: UUID, urls: PublicUrls) -> JobView:
-    """A job for clients, as it stands now."""
+    """A job for clients, in its current state."""
     progress, source = await use.progress(job_id)
     of_job = urls.job(job_id, use.temporal_ui(job_id))
     return job_view(progress, await use.snapshot(job_id, caller), source, of_job)
@@ -98,7 +98,7 @@ async def view_of(use: Services, caller: Caller, job_id: UUID, urls: PublicUrls)
 
 @router.get("/{job_id}/order", responses=documented(404, 409))
 async def ordered(job_id: JobId, caller: SignedIn, use: Use, urls: Urls) -> OrderedDocument:
-    """The stages of a job, as a document that can be ordered again."""
+    """Get the stages of a job as a document that can be ordered again."""
     await use.snapshot(job_id, caller)
     stages = await use.parts.records.stages(job_id)
     if not stages:
@@ -106,7 +106,7 @@ async def ordered(job_id: JobId, caller: SignedIn, use: Use, urls: Urls) -> Orde
         try:
             stages = read_order(source.document, job_type=source.job_type).order.stages
         except OrderRejected as error:
-            raise Problem(409, f"job {job_id} was never a valid order: {error}") from None
+            raise Problem(409, f"job {job_id} was not created from a valid order: {error}") from None
     # A document that no run has opened may name what is not its user's.
     owners = await use.parts.records.reference_owners({ref.attach_id for stage in stages for ref in stage.references})
     references = [attach_id for attach_id, known in owners.items() if caller.may_draw_after(known.user_id)]
@@ -139,7 +139,7 @@ async def images(
     cursor: Annotated[int, Query(ge=0, le=10**9, description="The number of the last picture you have.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> ImagePage:
-    """A job's delivered pictures in the order they came, with signed addresses that hold for a day."""
+    """List a job's delivered pictures, in order of delivery. Their URLs are signed and valid for a day."""
     await use.snapshot(job_id, caller)
     feed = await use.feeds.once(job_id)
     found = feed.images(cursor, limit, urls)
@@ -149,25 +149,28 @@ async def images(
 
 @router.get("/{job_id}/receipt", responses=documented(404, 409))
 async def receipt(job_id: JobId, caller: SignedIn, use: Use) -> Receipt:
-    """What an ended job ordered, delivered, missed and charged."""
+    """Get the receipt of an ended job: what was ordered, delivered, missing and charged."""
     snapshot = await use.snapshot(job_id, caller)
     if not snapshot.progress.status.ended:
         raise Problem(
-            409, f"job {job_id} is {snapshot.progress.status}: its receipt comes when it has ended", retryable=True
+            409, f"job {job_id} is {snapshot.progress.status}: its receipt is available when it ends", retryable=True
         )
     found = await use.parts.records.receipt(job_id)
     if found is None:
-        raise Problem(409, f"job {job_id} was {snapshot.progress.status} before it began: it has no receipt")
+        raise Problem(409, f"job {job_id} was {snapshot.progress.status} before it started: it has no receipt")
     return found
 
 
 @router.get(
     "/{job_id}/archive.zip",
     response_class=StreamingResponse,
-    responses={**documented(404), 200: {"content": {"application/zip": {}}, "description": "All pictures so far."}},
+    responses={
+        **documented(404),
+        200: {"content": {"application/zip": {}}, "description": "The zip file."},
+    },
 )
 async def archived(job_id: JobId, caller: SignedIn, use: Use) -> StreamingResponse:
-    """All delivered pictures as one zip: `stage-0-12.webp` is picture 12 of stage 0."""
+    """Download all delivered pictures as a zip file. `stage-0-12.webp` is picture 12 of stage 0."""
     await use.snapshot(job_id, caller)
     return StreamingResponse(
         archive(use.parts.records, use.parts.storage, job_id),
@@ -181,7 +184,7 @@ async def archived(job_id: JobId, caller: SignedIn, use: Use) -> StreamingRespon
 async def cancel(
     job_id: JobId, caller: Changing, use: Use, request: Annotated[ControlRequest | None, Body()] = None
 ) -> SteerAnswer:
-    """Stop a job. Calls under way are finished, delivered and charged; the status follows when they are in."""
+    """Cancel a job. Calls in progress are finished, delivered and charged; the status changes when they finish."""
     return await _cancel(use, caller, job_id, request.reason if request else None)
 
 
@@ -189,24 +192,24 @@ async def cancel(
 async def pause(
     job_id: JobId, caller: Changing, use: Use, request: Annotated[ControlRequest | None, Body()] = None
 ) -> SteerAnswer:
-    """Begin nothing more until it is resumed; calls under way are finished, delivered and charged."""
+    """Pause a job. No calls are started until it is resumed; those in progress are finished, delivered and charged."""
     return await steer(use, caller, job_id, lambda client: client.pause(job_id, request.reason if request else None))
 
 
 @router.post("/{job_id}/resume", responses=documented(404, 409, 413, 415, 429))
 async def resume(job_id: JobId, caller: Changing, use: Use) -> SteerAnswer:
-    """Lift a pause, whether a user or a spent quota made it."""
+    """Resume a job. This also ends a pause caused by a used-up quota."""
     return await steer(use, caller, job_id, lambda client: client.resume(job_id))
 
 
 @router.post("/{job_id}/restart", responses=documented(404, 409, 413, 415, 429))
 async def restart(job_id: JobId, caller: Changing, use: Use) -> SteerAnswer:
-    """Open a cancelled, failed or short job again: only what is missing is made and charged."""
+    """Restart a cancelled, failed or incomplete job. Only missing pictures are made and charged."""
     return await restarted(use, caller, job_id)
 
 
 async def restarted(use: Services, caller: Caller, job_id: UUID) -> SteerAnswer:
-    """Restart a job that the caller may see; the answer is of the new run, if it opens in time."""
+    """Restart a job that the caller may see; the response is that of the new run, if it opens in time."""
     ended_at = (await use.snapshot(job_id, caller)).completed_at
     answer = await steer(use, caller, job_id, lambda client: client.restart(job_id))
     await until_opened_again(use, job_id, ended_at, OPENING_PATIENCE)
@@ -232,7 +235,7 @@ def _write_cursor(cursor: JobCursor) -> str:
 
 
 def _read_cursor(text: str) -> JobCursor:
-    wrong = Problem(400, "cursor: is not one that a page of jobs gave", field="cursor")
+    wrong = Problem(400, "cursor: must be the next_cursor of a page of jobs", field="cursor")
     try:
         cursor = JobCursor.model_validate_json(urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)))
     except (ValueError, ValidationError):

@@ -1,4 +1,4 @@
-"""Ordering: a document becomes a job, once for each key."""
+"""Ordering: a document becomes a job, once per idempotency key."""
 
 import re
 from typing import Annotated, Any
@@ -10,11 +10,10 @@ from darkroom.api.problems import Problem, documented
 from darkroom.api.routes.waiting import until_ended
 from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
 from darkroom.api.shapes import Quote, QuotedStage, SubmittedView
-from darkroom.api.sign_in import Caller
+from darkroom.client.results import CheckedOrder
 from darkroom.domain.money import insufficient
-from darkroom.domain.orders import Order
+from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import allot
-from darkroom.orders import ReadOrder
 
 router = APIRouter(prefix="/api/jobs", tags=["orders"])
 
@@ -44,13 +43,15 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="The same key and body finds the same job; use a new one for each order.",
+        description="Requests with the same key and body return the same job; use a new key for each order.",
     ),
 ]
 Prefer = Annotated[
     str | None,
     Header(
-        alias="Prefer", description="`wait=30` waits so many seconds, 60 at most, for the end.", examples=["wait=30"]
+        alias="Prefer",
+        description="`wait=30` waits up to 30 seconds for the job to end; the maximum is 60.",
+        examples=["wait=30"],
     ),
 ]
 
@@ -66,16 +67,20 @@ async def order(
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> SubmittedView:
-    """Order pictures. The job is stored and started when the answer comes."""
+    """Order pictures. The job is stored and started before the response is sent."""
     client = await use.client()
     job_id = uuid4() if idempotency_key is None else uuid5(KEYS, f"{caller.user_id} {idempotency_key}")
-    if await use.parts.records.job(job_id) is None:
-        await _afford(use, caller, (await client.check(document, caller.user_id)).order)
-    taken = await client.submit(document, job_id=job_id, user_id=caller.user_id)
+    existing = None if idempotency_key is None else await client.find(job_id)
+    if existing is None:
+        checked = await client.check(document, caller.user_id)
+        _afford(use, checked)
+        taken = await client.submit(checked, job_id=job_id)
+    else:
+        taken = await client.resubmit(existing)
     if taken.found and (await use.parts.records.order_source(job_id)).document != document:
         raise Problem(
             422,
-            "this Idempotency-Key has ordered something else; use a new key for a new order",
+            "this Idempotency-Key was used for a different order; use a new key for each order",
             code="idempotency_key_reused",
             field="Idempotency-Key",
         )
@@ -83,15 +88,18 @@ async def order(
     if seconds:
         await until_ended(use, job_id, seconds)
         response.headers["Preference-Applied"] = f"wait={seconds:g}"
-    row = await client.job(job_id)
+    status, completed_images = JobStatus.PENDING, 0
+    if taken.found or seconds:
+        row = await client.job(job_id)
+        status, completed_images = row.status, row.completed_images
     of_job = urls.job(job_id, use.temporal_ui(job_id))
     response.headers["Location"] = of_job.self
     return SubmittedView(
         job_id=job_id,
-        status=row.status,
+        status=status,
         found=taken.found,
-        total_images=row.total_images,
-        completed_images=row.completed_images,
+        total_images=taken.total_images,
+        completed_images=completed_images,
         warnings=taken.warnings,
         urls=of_job,
     )
@@ -99,40 +107,38 @@ async def order(
 
 @router.post("/quote", responses=documented(413, 415, 422))
 async def quote(document: Document, caller: SignedIn, use: Use) -> Quote:
-    """Say what an order costs and whether the credits are there. Nothing is created."""
-    read = await use.parts.client(None).check(document, caller.user_id)
-    return await _quote(use, caller, read)
+    """Get a quote: what an order costs, and whether your credits cover it. Nothing is created."""
+    return _quote(use, await use.parts.client(None).check(document, caller.user_id))
 
 
-async def _quote(use: Services, caller: Caller, read: ReadOrder) -> Quote:
+def _quote(use: Services, checked: CheckedOrder) -> Quote:
     price = use.parts.settings.image_credit_price
-    quantities = [stage.quantity for stage in read.order.stages]
-    parts = allot(quantities, read.order.max_credits, price)
-    account = await use.parts.records.account(caller.user_id)
-    available = 0 if account is None else account.available
+    stages = checked.order.stages
+    parts = allot([stage.quantity for stage in stages], checked.order.max_credits, price)
+    available = 0 if checked.account is None else checked.account.available
     return Quote(
-        images=read.order.total_images,
+        images=checked.order.total_images,
         price=price,
         credits=sum(parts) * price,
         available=available,
         enough=available >= sum(parts) * price,
         stages=tuple(
             QuotedStage(stage_index=stage.stage_index, quantity=stage.quantity, credits=part * price)
-            for stage, part in zip(read.order.stages, parts, strict=True)
+            for stage, part in zip(stages, parts, strict=True)
         ),
-        warnings=tuple(f"{key}: is not a known key, ignored" for key in read.unknown_keys),
+        warnings=checked.warnings,
     )
 
 
-async def _afford(use: Services, caller: Caller, wanted: Order) -> None:
-    """Say at once what opening the job would say a moment later.
+def _afford(use: Services, checked: CheckedOrder) -> None:
+    """Refuse at once what opening the job would refuse a moment later.
 
     Raises:
         Problem: 402.
     """
-    quoted = await _quote(use, caller, ReadOrder(order=wanted))
+    quoted = _quote(use, checked)
     if not quoted.enough:
-        raise Problem(402, f"{insufficient(quoted.credits, quoted.available)}; order less, or grant credits")
+        raise Problem(402, f"{insufficient(quoted.credits, quoted.available)}; order fewer pictures, or grant credits")
 
 
 def _wait(prefer: str | None) -> float:

@@ -30,7 +30,7 @@ LISTED = 50
 
 
 async def visitor(request: Request, use: Use) -> Caller:
-    """Who looks at a page; a stranger is shown the way to sign in.
+    """The caller who opens a page; without sign-in they are sent to the sign-in page.
 
     Raises:
         Problem: 303 to the sign-in page.
@@ -42,8 +42,8 @@ async def visitor(request: Request, use: Use) -> Caller:
             raise
         query = f"?{request.url.query}" if request.url.query else ""
         # What a button asked for is not asked again by a link.
-        wanted = url_to(request.scope, path_of(request.scope) + query if request.method == "GET" else "/")
-        sign_in = url_to(request.scope, f"/sign-in?next={quote(wanted, safe='/')}")
+        target = url_to(request.scope, path_of(request.scope) + query if request.method == "GET" else "/")
+        sign_in = url_to(request.scope, f"/sign-in?next={quote(target, safe='/')}")
         raise Problem(303, problem.detail, headers={"Location": sign_in}) from problem
 
 
@@ -79,7 +79,7 @@ async def jobs_page(
 async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use, urls: Urls) -> HTMLResponse:
     await use.snapshot(job_id, caller)
     ordered = await _ordered(job_id, caller, use, urls)
-    # One look for all of it: numbers and frames that agree.
+    # One reading for all of it: numbers and frames that agree.
     feed = await use.feeds.once(job_id)
     view = feed.job(urls)
     job: dict[str, Any] = view.model_dump(mode="json")
@@ -89,7 +89,7 @@ async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use, u
 
 
 async def _ordered(job_id: UUID, caller: Caller, use: Services, urls: PublicUrls) -> OrderedDocument:
-    """What was ordered; nothing, where a front end wrote down what is no order: such a job has failed and says why."""
+    """What was ordered; nothing, where a front end stored an invalid order: such a job has failed and says why."""
     try:
         return await job_routes.ordered(job_id, caller, use, urls)
     except Problem as problem:
@@ -101,18 +101,18 @@ async def _ordered(job_id: UUID, caller: Caller, use: Services, urls: PublicUrls
 @router.post("/jobs/{job_id}/{action}")
 async def steer_by_form(request: Request, job_id: JobId, action: str, caller: Visitor, use: Use) -> Response:
     """What the buttons do where no script runs."""
-    wishes: dict[str, Callable[[Client], Awaitable[ControlResult]]] = {
+    controls: dict[str, Callable[[Client], Awaitable[ControlResult]]] = {
         "cancel": lambda client: client.cancel(job_id, "cancelled on the page"),
         "pause": lambda client: client.pause(job_id, None),
         "resume": lambda client: client.resume(job_id),
     }
-    if action != "restart" and action not in wishes:
-        raise Problem(404, f"a job cannot be asked to {action[:40]}")
+    if action != "restart" and action not in controls:
+        raise Problem(404, f"a job has no action {action[:40]}")
     await use.allowance.spend(caller)
     if action == "restart":
         await restarted(use, caller, job_id)
     else:
-        await steer(use, caller, job_id, wishes[action])
+        await steer(use, caller, job_id, controls[action])
     return RedirectResponse(url_to(request.scope, f"/jobs/{job_id}"), 303)
 
 
@@ -182,8 +182,8 @@ async def _opens(use: Services, secret: str) -> bool:
     return True
 
 
-def _inside(request: Request, wanted: str) -> str:
-    """A path of ours, wherever a link wanted to lead."""
+def _inside(request: Request, target: str) -> str:
+    """A path of ours, wherever a link leads."""
     home = url_to(request.scope, "/")
-    inside = wanted.startswith(home) and not wanted.startswith("//")
-    return wanted if inside and wanted.isprintable() and "\\" not in wanted else home
+    inside = target.startswith(home) and not target.startswith("//")
+    return target if inside and target.isprintable() and "\\" not in target else home

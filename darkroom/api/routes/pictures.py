@@ -1,4 +1,4 @@
-"""Pictures by signed address, and references that users bring."""
+"""Pictures by signed URL, and references that users upload."""
 
 import re
 from datetime import timedelta
@@ -39,13 +39,13 @@ async def picture(
     use: Use,
     expires: Expires,
     signature: Signature,
-    download: Annotated[bool, Query(description="Whether to save it rather than to show it.")] = False,
+    download: Annotated[bool, Query(description="Download the picture instead of displaying it.")] = False,
 ) -> Response:
-    """A picture as it is stored. The address is its own permission, for a day."""
+    """Get a picture as it is stored. The signed URL is the authorization; it is valid for a day."""
     stored = await _signed(use, View.FILE, attach_id, expires, signature)
     data = await use.parts.storage.get(stored.path)
     if data is None:
-        raise Problem(404, f"the file of picture {attach_id} is gone from the storage")
+        raise Problem(404, f"the file of picture {attach_id} is missing from the storage")
     # Old rows may say anything of their files; what is no picture is saved and never shown.
     known = stored.media_type in _PICTURE
     name = _UNSAFE.sub("_", stored.path.rpartition("/")[2])
@@ -61,17 +61,17 @@ async def picture(
     "/pictures/{attach_id}/thumbnail",
     tags=["pictures"],
     response_class=Response,
-    responses={**documented(404), 200: {"content": {"image/webp": {}}, "description": "A small picture."}},
+    responses={**documented(404), 200: {"content": {"image/webp": {}}, "description": "The thumbnail."}},
 )
 async def thumbnail(attach_id: AttachId, use: Use, expires: Expires, signature: Signature) -> Response:
-    """A small picture, 192 pixels high at most."""
+    """Get a picture's thumbnail, at most 192 pixels high."""
     stored = await _signed(use, View.THUMBNAIL, attach_id, expires, signature)
     try:
         small = await use.thumbnails.get(stored.path)
     except NotAPicture:
         small = None
     if small is None:
-        raise Problem(404, f"the file of picture {attach_id} is gone from the storage, or is no picture")
+        raise Problem(404, f"the file of picture {attach_id} is missing from the storage, or is not a picture")
     return Response(small, media_type="image/webp", headers=_kept())
 
 
@@ -85,11 +85,11 @@ async def thumbnail(attach_id: AttachId, use: Use, expires: Expires, signature: 
 async def attach(
     file: Annotated[UploadFile, File(description="PNG, JPEG or WebP.")], caller: Changing, use: Use, urls: Urls
 ) -> AttachmentView:
-    """Upload a reference to draw after. It is written anew without metadata; the same picture is stored once."""
+    """Upload a reference picture. It is re-encoded without metadata; the same picture is stored once."""
     name = _plain(file.filename)
     data = await file.read()
     if len(data) > LARGEST_UPLOAD:
-        raise Problem(413, f"{name} has {len(data):,} bytes, above the maximum of {LARGEST_UPLOAD:,}")
+        raise Problem(413, f"{name} has {len(data):,} bytes, which exceeds the maximum of {LARGEST_UPLOAD:,}")
     try:
         upload, facts = await use.parts.uploads.clean(name, data)
     except OrderRejected as error:
@@ -109,7 +109,7 @@ async def attach(
 
 @router.get("/api/attachments/{attach_id}", tags=["orders"], responses=documented(404))
 async def attachment(attach_id: AttachId, caller: SignedIn, use: Use, urls: Urls) -> AttachmentView:
-    """An attachment of yours, an upload or a delivered picture, with signed addresses."""
+    """Get one of your attachments, an upload or a delivered picture, with signed URLs."""
     stored = await use.parts.records.stored_file(attach_id)
     if stored is None or not caller.may_draw_after(stored.user_id):
         raise Problem(404, f"there is no attachment {attach_id}, or it is not yours")
@@ -128,16 +128,16 @@ def _plain(given: str | None) -> str:
 
 
 async def _signed(use: Services, view: View, attach_id: int, expires: int, signature: str) -> StoredFile:
-    """The file that an address shows.
+    """The file that a signed URL shows.
 
     Raises:
-        Problem: 404 for an address that is not ours or too old, as for a picture that is not there.
+        Problem: 404 for a URL that is not ours or has expired, as for a picture that does not exist.
     """
     if use.addresses.holds(view, attach_id, expires, signature):
         stored = await use.parts.records.stored_file(attach_id)
         if stored is not None:
             return stored
-    raise Problem(404, "there is no such picture, or its address is too old; ask for a new one")
+    raise Problem(404, "there is no such picture, or its URL has expired; request a new one")
 
 
 def _kept() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Answers that wait for something to happen to a job."""
+"""Responses that wait for something to happen to a job."""
 
 from datetime import datetime
 from time import monotonic
@@ -21,12 +21,12 @@ async def until_ended(use: Services, job_id: UUID, seconds: float) -> bool:
 async def until_changed(use: Services, job_id: UUID, seconds: float) -> bool:
     """Wait until anything of a job changes, so long at most; whether it did. One that has ended is not waited for."""
     async with use.feeds.following(job_id) as feed:
-        # A job may end between a client's last look and this one, and nothing would change after it.
+        # A job may end between a client's last request and this one, and nothing would change after it.
         return feed.ended or await feed.changed(feed.version, seconds)
 
 
 async def until_opened_again(use: Services, job_id: UUID, ended_at: datetime | None, seconds: float) -> None:
-    """Wait until a restarted job runs, so long at most: who looks next must not be told the end of the run before.
+    """Wait until a restarted job runs, so long at most: the next reader must not get the end of the previous run.
 
     One that has ended again meanwhile has run.
     """

@@ -32,7 +32,7 @@ export async function ask(address, { method = "GET", json, form, headers = {}, s
   } catch (error) {
     if (error.name === "AbortError") throw error;
     lost();
-    throw new Problem({ status: 0, code: "offline", detail: "Darkroom cannot be reached", retryable: true });
+    throw new Problem({ status: 0, code: "offline", detail: "Darkroom is unreachable", retryable: true });
   }
   found();
   const answer = await response.json().catch(() => null);
@@ -40,5 +40,5 @@ export async function ask(address, { method = "GET", json, form, headers = {}, s
   if (response.status === 401) {
     location.assign(at(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`));
   }
-  throw new Problem(answer?.detail ? answer : { status: response.status, code: "error", detail: `the server answers ${response.status}` });
+  throw new Problem(answer?.detail ? answer : { status: response.status, code: "error", detail: `the server returned HTTP ${response.status}` });
 }

@@ -15,8 +15,8 @@ export class CancelDialog {
       el(
         "div",
         { class: "actions" },
-        el("button", { class: "button primary", type: "button", onclick: () => this.#end(cancel) }, "Cancel the job"),
-        el("button", { class: "button", type: "button", autofocus: true, onclick: () => this.#end() }, "Keep going"),
+        el("button", { class: "button primary", type: "button", onclick: () => this.#end(cancel) }, "Cancel job"),
+        el("button", { class: "button", type: "button", autofocus: true, onclick: () => this.#end() }, "Keep running"),
       ),
     );
     this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.#end());

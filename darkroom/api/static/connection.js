@@ -13,7 +13,7 @@ export function lost() {
   since = new Date();
   const clock = since.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   line.hidden = false;
-  say(line, `No connection to Darkroom. What you see is as of ${clock}; it goes on by itself.`);
+  say(line, `No connection to Darkroom. This page shows the state at ${clock} and will reconnect automatically.`);
 }
 
 /** Say that it answers. */

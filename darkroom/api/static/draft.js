@@ -91,19 +91,19 @@ export function mistakes(draft, limits) {
   draft.stages.forEach((stage, index) => {
     const wrong = (field, words) => found.push({ stage: index, field, words });
     const length = [...stage.prompt].length;
-    if (!stage.prompt.trim()) wrong("prompt", "Say what to draw.");
+    if (!stage.prompt.trim()) wrong("prompt", "Enter a prompt.");
     else if (length > limits.prompt_characters) {
-      wrong("prompt", `${number(length)} characters are above the maximum of ${number(limits.prompt_characters)}.`);
+      wrong("prompt", `${number(length)} characters exceed the maximum of ${number(limits.prompt_characters)}.`);
     }
     const quantity = quantityOf(stage.quantity);
-    if (quantity === null) wrong("quantity", "How many? Give a whole number.");
+    if (quantity === null) wrong("quantity", "Enter a whole number.");
     else if (quantity < 1 || quantity > limits.images_per_stage) {
-      wrong("quantity", `Between 1 and ${number(limits.images_per_stage)}, please.`);
+      wrong("quantity", `Enter a number between 1 and ${number(limits.images_per_stage)}.`);
     }
   });
   const all = pictures(draft);
   if (all > limits.images_per_job) {
-    found.push({ stage: null, field: null, words: `${number(all)} pictures are above the maximum of ${number(limits.images_per_job)} a job.` });
+    found.push({ stage: null, field: null, words: `${number(all)} pictures exceed the maximum of ${number(limits.images_per_job)} per job.` });
   }
   return found;
 }
@@ -126,6 +126,6 @@ export function sum(draft, price) {
 export function afterwards(credits, available) {
   const rest = available - credits;
   return rest >= 0
-    ? { words: `${number(available)} available, ${number(rest)} afterwards`, enough: true }
-    : { words: `${number(available)} available: ${number(-rest)} credits are missing`, enough: false };
+    ? { words: `${number(available)} available, ${number(rest)} remaining after this order`, enough: true }
+    : { words: `${number(available)} available, ${number(-rest)} more needed`, enough: false };
 }

@@ -10,8 +10,8 @@ import { callTime, moment, number, size } from "./words.js";
 export function facts(picture, pixels = "", now = new Date()) {
   const by = [picture.provider, picture.model].filter(Boolean).join(", ");
   return [
-    ["drawn by", by],
-    ["in", picture.seconds === null ? "" : callTime(picture.seconds)],
+    ["provider", by],
+    ["duration", picture.seconds === null ? "" : callTime(picture.seconds)],
     ["top-up", picture.round ? String(picture.round) : ""],
     ["size", [pixels, size(picture.size)].filter(Boolean).join(", ")],
     ["credits", number(picture.credits)],

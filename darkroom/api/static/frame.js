@@ -74,6 +74,6 @@ function said(frame) {
     return [el("span", { class: "says" }, el("span", { class: "visually-hidden" }, words))];
   }
   const says = el("span", { class: "says", role: "img", tabindex: -1, "aria-label": frameWords(frame), "data-tip": true });
-  if (frame.state === "missed") says.append(...(frame.again ? ["again", el("br"), String(frame.round + 1)] : ["missed"]));
+  if (frame.state === "missed") says.append(...(frame.again ? ["retry", el("br"), String(frame.round + 1)] : ["missed"]));
   return [says];
 }

@@ -32,8 +32,8 @@ class JobPage {
     this.main = document.getElementById("main");
     this.#adopt(document);
     this.cancelDialog = new CancelDialog(
-      () => cancelSentence(this.job.view, this.job.underWay),
-      () => this.#wish("cancel"),
+      () => cancelSentence(this.job.view, this.job.callsInProgress),
+      () => this.#send("cancel"),
     );
     this.lightTable = new LightTable({
       sequence: () => this.job.sequence(),
@@ -42,13 +42,13 @@ class JobPage {
     });
     this.main.addEventListener("click", (event) => this.#click(event));
     this.head.addEventListener("submit", (event) => this.#submit(event));
-    document.addEventListener("visibilitychange", () => document.hidden || this.#lookAgain());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#checkAgain());
     this.stream = new Stream(this.job.view.urls, {
       progress: (view) => this.#progress(view),
       stage: (view) => this.#stage(view),
       image: (picture) => this.#picture(picture),
       end: (view) => this.#end(view),
-      gone: () => this.#say("This job is not there any more, or not yours."),
+      gone: () => this.#say("This job no longer exists, or it is not yours."),
       known: () => this.job.known,
     });
     if (!this.job.over) this.stream.open();
@@ -98,11 +98,11 @@ class JobPage {
     this.cancelDialog.close();
     this.#soon();
     announce(spoken(view), true);
-    this.#tellBalance();
+    this.#showBalance();
   }
 
   /** What was held for the job and not spent has gone back. */
-  async #tellBalance() {
+  async #showBalance() {
     const account = await ask(at("/api/account")).catch(() => null);
     if (account) say(document.querySelector("[data-available]"), number(account.available));
   }
@@ -128,7 +128,7 @@ class JobPage {
     this.lightTable.refresh();
   }
 
-  /** Fetch what was delivered without our being told. */
+  /** Fetch what was delivered and whose events have not arrived. */
   async #heal() {
     try {
       if (this.job.behind) await fetchPictures(this.job.view.urls.images, this.job.known, (pictures) => pictures.forEach((one) => this.#picture(one)));
@@ -162,7 +162,7 @@ class JobPage {
   }
 
   /** Another tab may have restarted a job that has ended here. */
-  async #lookAgain() {
+  async #checkAgain() {
     if (!this.job.over) return;
     const view = await ask(this.job.view.urls.self).catch(() => null);
     if (view && !isEnded(view.status)) this.stream.open();
@@ -179,23 +179,23 @@ class JobPage {
   }
 
   #submit(event) {
-    const wish = event.target.dataset.action;
-    if (!["pause", "resume", "cancel", "restart"].includes(wish)) return;
+    const action = event.target.dataset.action;
+    if (!["pause", "resume", "cancel", "restart"].includes(action)) return;
     event.preventDefault();
-    if (wish === "cancel") this.cancelDialog.open();
-    else this.#wish(wish);
+    if (action === "cancel") this.cancelDialog.open();
+    else this.#send(action);
   }
 
-  async #wish(wish) {
-    const form = this.head.querySelector(`[data-action="${wish}"]`);
+  async #send(action) {
+    const form = this.head.querySelector(`[data-action="${action}"]`);
     if (form.getAttribute("aria-busy") === "true") return;
     form.setAttribute("aria-busy", "true");
     this.#say("");
     try {
-      const answer = await ask(this.job.view.urls[wish], { method: "POST" });
+      const answer = await ask(this.job.view.urls[action], { method: "POST" });
       if (answer.success) announce(answer.message, true);
       else this.#say(answer.message);
-      if (wish === "restart" && answer.success) this.stream.open();
+      if (action === "restart" && answer.success) this.stream.open();
     } catch (error) {
       this.#say(`${error.message}.`);
     } finally {

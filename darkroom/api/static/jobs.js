@@ -10,7 +10,7 @@ const EVERY = 3000;
 const list = document.querySelector("[data-jobs]");
 const empty = document.querySelector("[data-empty]");
 
-/** Only the newest page is alive; an older one is looked at as it was. */
+/** Only the newest page is alive; an older one stays as it was. */
 if (list && !new URLSearchParams(location.search).has("cursor")) follow();
 if (empty) wait();
 
@@ -23,21 +23,21 @@ async function wait() {
 }
 
 function follow() {
-  let timer = setTimeout(look, EVERY);
+  let timer = setTimeout(refresh, EVERY);
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
-    if (!document.hidden) look();
+    if (!document.hidden) refresh();
   });
 
-  async function look() {
+  async function refresh() {
     const status = list.dataset.status ? `&status=${list.dataset.status}` : "";
     try {
       draw((await ask(at(`/api/jobs?limit=${Math.max(20, list.children.length)}${status}`))).jobs);
     } catch {
-      // The line at the top says so where the connection is lost; the next look tries again.
+      // The line at the top says so where the connection is lost; the next refresh tries again.
     }
     const alive = [...list.children].some((row) => row.classList.contains("alive"));
-    if (!document.hidden) timer = setTimeout(look, alive ? EVERY : 5 * EVERY);
+    if (!document.hidden) timer = setTimeout(refresh, alive ? EVERY : 5 * EVERY);
   }
 }
 
@@ -72,17 +72,17 @@ function newRow(job, like) {
 function drawRow(row, job) {
   const ended = isEnded(job.status);
   row.className = ended ? "ended" : "alive";
-  say(row.querySelector("[data-title]"), job.title ?? "Not opened yet");
+  say(row.querySelector("[data-title]"), job.title ?? "Not started yet");
   say(row.querySelector("[data-done]"), `${number(job.completed_images)} of ${number(job.total_images)}`);
   say(row.querySelector("[data-stands]"), standing(job));
   setLine(row.querySelector("[data-line]"), [[job.completed_images, job.total_images]], ended);
   drawWhy(row, job.error_message);
   const previews = row.querySelector("[data-previews]");
   const held = new Map([...previews.children].map((image) => [image.dataset.attach, image]));
-  const wanted = job.previews.map(
+  const previewed = job.previews.map(
     ({ attach_id, thumbnail_url }) => held.get(String(attach_id)) ?? el("img", { src: thumbnail_url, alt: "", "data-attach": attach_id }),
   );
-  if (wanted.some((image, at) => previews.children[at] !== image)) previews.replaceChildren(...wanted);
+  if (previewed.some((image, at) => previews.children[at] !== image)) previews.replaceChildren(...previewed);
 }
 
 function drawWhy(row, message) {

@@ -53,10 +53,10 @@ export class LightTable {
   #build() {
     const button = (words, drawing, wish, kind) =>
       el("button", { class: kind, type: "button", "aria-label": words, onclick: wish }, icon(drawing));
-    this.earlier = button("Picture before", "M15 5l-7 7 7 7", () => this.#step(-1), "step before");
+    this.earlier = button("Previous picture", "M15 5l-7 7 7 7", () => this.#step(-1), "step before");
     this.later = button("Next picture", "M9 5l7 7-7 7", () => this.#step(1), "step after");
     this.image = el("img", { alt: "", draggable: "false" });
-    this.gone = el("p", { class: "gone", hidden: true }, "This picture cannot be loaded.");
+    this.gone = el("p", { class: "gone", hidden: true }, "This picture could not be loaded.");
     this.view = el("div", { class: "view" }, this.earlier, el("div", { class: "picture" }, this.image, this.gone), this.later);
     this.name = el("h2", { id: "lighttable-name", "aria-live": "polite" });
     this.place = el("span", { class: "quiet number" });
@@ -83,7 +83,7 @@ export class LightTable {
     say(this.name, name);
     say(this.prompt, stage.prompt);
     this.prompt.scrollTop = 0;
-    this.#tell();
+    this.#showFacts();
     this.download.href = `${picture.url}${picture.url.includes("?") ? "&" : "?"}download=true`;
     say(this.said, "");
     this.refresh();
@@ -101,7 +101,7 @@ export class LightTable {
       if (this.#picture !== picture) return;
       image.src = large.src;
       image.classList.remove("before");
-      this.#tell(`${large.naturalWidth} × ${large.naturalHeight}`);
+      this.#showFacts(`${large.naturalWidth} × ${large.naturalHeight}`);
       this.#loadNeighbours();
     };
     large.onerror = async () => {
@@ -120,7 +120,7 @@ export class LightTable {
     }
   }
 
-  #tell(pixels = "") {
+  #showFacts(pixels = "") {
     this.facts.replaceChildren(
       ...facts(this.#picture, pixels).map(([term, text, kind]) =>
         el("div", {}, el("dt", {}, term), el("dd", { class: kind ?? null }, text)),
@@ -155,12 +155,12 @@ export class LightTable {
   }
 
   async #copyPrompt() {
-    await this.#copy(() => navigator.clipboard.writeText(this.#stage.prompt), "prompt copied");
+    await this.#copy(() => navigator.clipboard.writeText(this.#stage.prompt), "Prompt copied");
   }
 
   async #copyPicture() {
     // Clipboards take PNG only; made within the promise, so that the click still counts as the permission.
-    await this.#copy(() => navigator.clipboard.write([new ClipboardItem({ "image/png": this.#png() })]), "picture copied");
+    await this.#copy(() => navigator.clipboard.write([new ClipboardItem({ "image/png": this.#png() })]), "Picture copied");
   }
 
   async #copy(write, done) {
@@ -168,7 +168,7 @@ export class LightTable {
       await write();
       say(this.said, done);
     } catch {
-      say(this.said, "the browser does not allow copying here");
+      say(this.said, "The browser does not allow copying");
     }
   }
 

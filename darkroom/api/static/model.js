@@ -25,7 +25,7 @@ export class Stage {
     /** How many came before those that are held: a large strip begins with its newest ones. */
     this.earlier = 0;
     this.places = new Map();
-    this.told = new Map();
+    this.shown = new Map();
     const pictures = strip.frames.filter((frame) => frame.image).map((frame) => frame.image);
     if (strip.hidden && strip.frames.length) this.earlier = strip.frames[0].position;
     for (const picture of pictures.sort((a, b) => a.number - b.number)) this.#hold(picture);
@@ -51,7 +51,7 @@ export class Stage {
   /** Take what the server says of the stage. */
   take(view) {
     this.view = view;
-    this.told = new Map((view.frames ?? []).map((frame) => [frame.position, frame]));
+    this.shown = new Map((view.frames ?? []).map((frame) => [frame.position, frame]));
   }
 
   /** Take a picture; false when it is held already. @param {Picture} picture */
@@ -80,11 +80,11 @@ export class Stage {
       return { position, ordinal: picture.ordinal, state: "delivered", round: picture.round, reason: null, again: false, picture };
     }
     const ended = over || stopping || this.view.status === "short" || this.view.status === "cancelled";
-    const told = this.told.get(position);
-    if (!told || (told.state === "making" && over)) {
+    const shown = this.shown.get(position);
+    if (!shown || (shown.state === "making" && over)) {
       return { position, ordinal: null, state: ended ? "dropped" : "waiting", round: 0, reason: null, again: false, picture: null };
     }
-    const { ordinal, state, round, reason } = told;
+    const { ordinal, state, round, reason } = shown;
     return { position, ordinal, state, round, reason, again: state === "missed" && !ended, picture: null };
   }
 
@@ -124,14 +124,14 @@ export class Job {
     return this.view.cancel_requested;
   }
 
-  /** Provider calls that are being made now. */
-  get underWay() {
+  /** Provider calls in progress. */
+  get callsInProgress() {
     let calls = 0;
     for (const stage of this.stages.values()) calls += stage.view.in_flight;
     return calls;
   }
 
-  /** Whether pictures were delivered that nobody told us about. */
+  /** Whether pictures were delivered whose events have not arrived. */
   get behind() {
     return this.view.completed_images > this.known;
   }

@@ -75,10 +75,10 @@ class OrderPage {
 
   #add() {
     if (this.draft.stages.length >= this.can.limits.stages) {
-      return this.#say(`An order has ${this.can.limits.stages} stages at most.`);
+      return this.#say(`An order can have at most ${this.can.limits.stages} stages.`);
     }
     this.#insert(newStage(this.draft.stages.at(-1)), this.draft.stages.length);
-    announce(`Stage ${this.draft.stages.length - 1} was added`, true);
+    announce(`Stage ${this.draft.stages.length - 1} added`, true);
   }
 
   #insert(stage, at) {
@@ -97,7 +97,7 @@ class OrderPage {
     card.root.remove();
     this.#changed();
     this.#cards[Math.min(at, this.#cards.length - 1)].focus();
-    this.#sayAbove(`Stage ${at} was removed.`, "Bring it back", () => this.#insert(stage, Math.min(at, this.draft.stages.length)));
+    this.#sayAbove(`Stage ${at} removed.`, "Undo", () => this.#insert(stage, Math.min(at, this.draft.stages.length)));
   }
 
   #changed() {
@@ -167,12 +167,12 @@ class OrderPage {
   }
 
   #refused(error) {
-    if (isOffline(error)) return this.#say("Darkroom cannot be reached. Order again when it answers: it will be ordered once.");
+    if (isOffline(error)) return this.#say("Darkroom is unreachable. Try again later; the order will be placed only once.");
     if (error.code === "idempotency_key_reused") {
       this.draft.key = newKey();
       this.#keep();
-      this.#say("An order from this form went through before you changed it: ");
-      this.message.append(el("a", { href: at("/jobs") }, "see your jobs"), ". Press Order to order this, too.");
+      this.#say("This order was already placed before you changed it: ");
+      this.message.append(el("a", { href: at("/jobs") }, "view your jobs"), ". Select Order to place this one as well.");
       return;
     }
     const wrong = wrongOf(error);
@@ -195,11 +195,11 @@ class OrderPage {
       const ordered = await ask(at(`/api/jobs/${encodeURIComponent(job)}/order`));
       const before = this.draft;
       this.#show(fromOrdered(ordered, newKey()));
-      const said = `As job ${job.slice(0, 8)} was ordered: ${count(this.draft.stages.length, "stage", "stages")}.`;
+      const said = `Copied from job ${job.slice(0, 8)}: ${count(this.draft.stages.length, "stage", "stages")}.`;
       if (isBlank(before)) this.#sayAbove(said);
-      else this.#sayAbove(said, "Back to what I was writing", () => this.#show(before));
+      else this.#sayAbove(said, "Restore my draft", () => this.#show(before));
     } catch (error) {
-      this.#say(error.status === 404 ? "The job to order again was not found, or is not yours." : `${error.message}.`);
+      this.#say(error.status === 404 ? "The job to order again was not found, or it is not yours." : `${error.message}.`);
     }
   }
 

@@ -12,9 +12,9 @@ export class Quoting {
   #asking = null;
   #document = null;
 
-  /** @param {(answer: {quote: object|null, problem: import("./ask.js").Problem|null}) => void} tell */
-  constructor(tell) {
-    this.tell = tell;
+  /** @param {(answer: {quote: object|null, problem: import("./ask.js").Problem|null}) => void} report */
+  constructor(report) {
+    this.report = report;
   }
 
   /** @param {import("./draft.js").Draft|null} draft null while it cannot be right */
@@ -24,7 +24,7 @@ export class Quoting {
     this.#document = document;
     this.#asking?.abort();
     clearTimeout(this.#timer);
-    this.tell({ quote: null, problem: null });
+    this.report({ quote: null, problem: null });
     if (document) this.#timer = setTimeout(() => this.#now(document), PAUSE);
   }
 
@@ -33,11 +33,11 @@ export class Quoting {
     try {
       const wish = { method: "POST", json: JSON.parse(document), signal: this.#asking.signal };
       const quote = await ask(at("/api/jobs/quote"), wish);
-      if (document === this.#document) this.tell({ quote, problem: null });
+      if (document === this.#document) this.report({ quote, problem: null });
     } catch (error) {
       if (error.name === "AbortError" || document !== this.#document) return;
       if (isOffline(error) || error.retryable) this.#timer = setTimeout(() => this.#now(document), AGAIN);
-      else this.tell({ quote: null, problem: error });
+      else this.report({ quote: null, problem: error });
     }
   }
 }

@@ -66,7 +66,7 @@ export class References {
   }
 
   #refusal(file) {
-    if (this.#items.length >= this.how.most) return `A stage takes ${this.how.most} references at most.`;
+    if (this.#items.length >= this.how.most) return `A stage can have at most ${this.how.most} references.`;
     if (!KINDS.includes(file.type)) return `${file.name} is not a PNG, JPEG or WebP picture.`;
     if (file.size > LARGEST) return `${file.name} is larger than 20 MB.`;
     return null;
@@ -78,10 +78,10 @@ export class References {
     try {
       const { attach_id, thumbnail_url } = await ask(at("/api/attachments"), { method: "POST", form });
       Object.assign(item, { attach_id, thumbnail_url });
-      announce(`${item.name} was added`, true);
+      announce(`${item.name} added`, true);
     } catch (error) {
       this.#items = this.#items.filter((other) => other !== item);
-      this.#say(isOffline(error) ? `${item.name} was not sent: Darkroom cannot be reached. Add it again.` : `${error.message}.`);
+      this.#say(isOffline(error) ? `${item.name} was not uploaded: Darkroom is unreachable. Add it again.` : `${error.message}.`);
     }
     item.sending = null;
     this.#draw();
@@ -104,7 +104,7 @@ export class References {
     this.#changed();
     const next = this.list.children[Math.min(at, this.#items.length - 1)];
     (next?.querySelector("[data-do=remove]") ?? this.adder.querySelector("input")).focus();
-    announce(`${item.name} was removed`, true);
+    announce(`${item.name} removed`, true);
   }
 
   #changed() {
@@ -128,7 +128,7 @@ export class References {
       this.#move(item, at + by);
       const buttons = this.list.children[at + by];
       (buttons.querySelector(`[data-do=${doing}]:enabled`) ?? buttons.querySelector("button:enabled")).focus();
-      announce(`${item.name} is number ${at + by + 1}`, true);
+      announce(`${item.name} moved to position ${at + by + 1}`, true);
     };
     const steps = el(
       "div",
@@ -138,7 +138,7 @@ export class References {
       step("remove", "Remove", "M6 6l12 12M18 6L6 18", false, () => this.#remove(item)),
     );
     const element = el("li", { class: item.sending ? "reference sending" : "reference", draggable: "true" }, image);
-    element.append(el("p", {}, item.sending ? "sending …" : item.name), steps);
+    element.append(el("p", {}, item.sending ? "uploading …" : item.name), steps);
     this.#letDrag(element, item);
     return element;
   }
@@ -168,7 +168,7 @@ export class References {
     if (!item.attach_id) return;
     try {
       if (await renewed(item)) image.src = item.preview = item.thumbnail_url;
-      else this.#say(`${item.name} cannot be shown any more; remove it, or add it anew.`);
+      else this.#say(`${item.name} is no longer available; remove it or add it again.`);
     } catch {
       whenFound(() => (image.src = item.preview));
     }

@@ -20,11 +20,11 @@ if (root) draw(JSON.parse(document.getElementById("statistics").textContent), Nu
 function draw({ providers, jobs }, count) {
   const days = lastDays(count);
   root.append(
-    bars("Calls a day", days, sums(days, providers, OUTCOMES), OUTCOMES),
+    bars("Calls per day", days, sums(days, providers, OUTCOMES), OUTCOMES),
     shares("Share of calls without a picture", days, sums(days, providers, OUTCOMES)),
-    lines("Seconds a picture", days, [slowest(days, providers, "seconds_p50"), slowest(days, providers, "seconds_p95")],
-      ["half within", "95 % within"]),
-    bars("Jobs a day, by how they ended", days, sums(days, jobs, ENDS), ENDS),
+    lines("Seconds per picture", days, [slowest(days, providers, "seconds_p50"), slowest(days, providers, "seconds_p95")],
+      ["median", "95th percentile"]),
+    bars("Jobs per day, by final status", days, sums(days, jobs, ENDS), ENDS),
   );
 }
 

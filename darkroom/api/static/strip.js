@@ -140,10 +140,10 @@ export class Strip {
     const { completed, quantity } = this.stage.view;
     const pictures = this.stage.placed ? quantity : completed;
     this.all.hidden = !this.#open && (!completed || pictures <= this.frames.size);
-    say(this.all, this.#open ? "show the newest" : `show all ${number(pictures)}`);
+    say(this.all, this.#open ? "show newest only" : `show all ${number(pictures)}`);
     if (this.loading) say(this.shown, "loading …");
-    else if (this.#open) say(this.shown, "all are shown");
-    else say(this.shown, this.frames.size ? `the newest ${number(this.frames.size)}` : "no picture yet");
+    else if (this.#open) say(this.shown, "showing all");
+    else say(this.shown, this.frames.size ? `newest ${number(this.frames.size)}` : "no pictures yet");
   }
 
   async #toggle() {

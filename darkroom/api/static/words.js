@@ -44,10 +44,10 @@ export function standing(job) {
 /** How a job stands or ended, as the server says it (`darkroom/domain/sentences.py`). */
 export function sentence(job) {
   const missing = job.total_images - job.completed_images;
-  if (job.status === "pending") return "waits to be started";
+  if (job.status === "pending") return "waiting to start";
   if (job.status === "processing") {
-    if (job.cancel_requested) return "being cancelled: calls under way are finished";
-    return job.paused ? `paused: ${job.pause_reason || "until it is resumed"}` : "running";
+    if (job.cancel_requested) return "cancelling: waiting for calls in progress";
+    return job.paused ? `paused: ${job.pause_reason || "until resumed"}` : "running";
   }
   if (job.status === "completed" && missing) return `completed, ${number(missing)} missing`;
   if (job.status === "failed") return `failed: ${job.error_message || "nothing was delivered"}`;
@@ -59,7 +59,7 @@ export function standsNow(job) {
   const missing = job.total_images - job.completed_images;
   const { pause_reason: why } = job;
   if (job.status === "processing" && job.paused && !job.cancel_requested && why?.startsWith("paused")) return capital(why);
-  if (job.status === "completed" && !missing) return `Completed: all ${count(job.total_images, "picture is", "pictures are")} here`;
+  if (job.status === "completed" && !missing) return `Completed: all ${count(job.total_images, "picture", "pictures")} delivered`;
   if (job.status === "cancelled") return `Cancelled: ${count(missing, "picture was", "pictures were")} not made`;
   return capital(sentence(job));
 }
@@ -83,18 +83,18 @@ export function stageReason(stage) {
   return said.length ? `refused: ${said.join("; ")}` : "";
 }
 
-/** What a cancel would do now. @param {number} underWay calls that are being made */
-export function cancelSentence(job, underWay) {
-  const unmade = Math.max(0, job.total_images - job.completed_images - underWay);
+/** What a cancel would do now. @param {number} inProgress provider calls in progress */
+export function cancelSentence(job, inProgress) {
+  const unmade = Math.max(0, job.total_images - job.completed_images - inProgress);
   const all = job.credits.spent + job.credits.held;
-  const calls = underWay
-    ? `${count(underWay, "call", "calls")} under way will be finished and charged`
-    : "No call is under way";
+  const calls = inProgress
+    ? `${count(inProgress, "call", "calls")} in progress will be finished and charged`
+    : "No calls are in progress";
   const pictures = `${count(unmade, "picture", "pictures")} will not be made`;
   return `${calls}; ${pictures}. ${number(job.credits.spent)} of ${number(all)} credits spent.`;
 }
 
-/** What a screen reader is told now and then while pictures arrive. */
+/** What a screen reader announces now and then while pictures arrive. */
 export function spoken(job) {
   const arrived = `${number(job.completed_images)} of ${number(job.total_images)} pictures`;
   return job.status === "processing" && !job.paused && !job.cancel_requested
@@ -105,12 +105,12 @@ export function spoken(job) {
 /** The tab's title. */
 export const tabTitle = (job) => `${job.completed_images}/${job.total_images} · Darkroom`;
 
-/** What is told of a frame that is no picture; null where there is nothing to tell. */
+/** The description of a frame without a picture; null where there is nothing to say. */
 export function frameWords(frame) {
   const named = `Picture ${frame.ordinal ?? frame.position}`;
-  const reason = frame.reason || "no picture came";
+  const reason = frame.reason || "no picture was returned";
   if (frame.state === "missed") {
-    return frame.again ? `${named} was missed: ${reason}. Made again in top-up ${frame.round + 1}.` : `${named} was missed: ${reason}.`;
+    return frame.again ? `${named} was missed: ${reason}. It will be retried in top-up ${frame.round + 1}.` : `${named} was missed: ${reason}.`;
   }
   if (frame.state === "refused") return `${named} was refused: ${frame.reason || "no reason given"}.`;
   return null;

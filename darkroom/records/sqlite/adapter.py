@@ -28,7 +28,7 @@ from darkroom.records.sqlite.statistics import statistics
 class SqliteRecords:
     """Records in one SQLite file; give `:memory:` for records that live as long as this object.
 
-    What each method promises is said once, in `darkroom.records.Records`.
+    What each method promises is said once, by the roles in `darkroom.records`.
     """
 
     def __init__(self, path: Path | str) -> None:

@@ -32,7 +32,7 @@ def next_ordinals(db: sqlite3.Connection, job_id: UUID, stage_index: int, limit:
 
 
 def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> BegunAttempt:
-    """ControlResult what is delivered or decided, refuse, say where to look, or write the attempt's row."""
+    """Answer what is delivered or decided, refuse, say where to look, or write the attempt's row."""
     key = (str(attempt.key.job_id), attempt.key.stage_index, attempt.key.ordinal)
     delivered = _attachment(db, attempt.key)
     if delivered is not None and delivered["delivered_at"] is not None:

@@ -1,4 +1,4 @@
-"""Jobs come to life: stored as pending, opened by a run, told to pause or to stop."""
+"""How jobs start: stored as pending, opened by a run, paused or cancelled."""
 
 import json
 import sqlite3
@@ -171,7 +171,7 @@ def _take_over(db: sqlite3.Connection, start: StartRun, failure: str | None) -> 
     )
     db.execute("update quel_job_stages set stage_status = 'waiting', reason = null where job_id = ?", (job_id,))
     if start.restart:
-        # A restart is a fresh wish; a run that only takes over after a crash keeps the pause it finds.
+        # A restart is a new request; a run that only takes over after a crash keeps the pause it finds.
         db.execute(
             "update quel_production_jobs set paused = 0, paused_by_user = 0, pause_reason = null, "
             "quota_until = null, cancel_requested = 0, cancel_reason = null where job_id = ?",
@@ -206,7 +206,7 @@ def _plan(db: sqlite3.Connection, job_id: UUID, failure: str | None, terms: Term
 
 
 def keep_webhook(db: sqlite3.Connection, job_id: UUID, url: str) -> None:
-    """Keep who is told of the end, unless an order was stored; the order says it then."""
+    """Keep the webhook URL, unless an order was stored, which has its own."""
     db.execute(
         "update quel_production_jobs set webhook_url = ? where job_id = ? "
         "and not exists (select 1 from quel_job_stages as stage where stage.job_id = quel_production_jobs.job_id)",
@@ -241,7 +241,7 @@ def set_control(db: sqlite3.Connection, job_id: UUID, run_id: str, control: Cont
 
 
 def cancel_pending(db: sqlite3.Connection, job_id: UUID, reason: str | None) -> bool:
-    """End a job that no run has opened; the run that may come late is turned away."""
+    """End a job that no run has opened; a run that comes late is superseded."""
     job = rows.job_row(db, job_id)
     if job["job_status"] != JobStatus.PENDING:
         return False

@@ -1,4 +1,4 @@
-"""What those read who watch: pages of jobs, and one job in one consistent look."""
+"""Reading for those who watch: pages of jobs, and one job in one consistent reading."""
 
 import json
 import sqlite3
@@ -162,7 +162,7 @@ def _undelivered(db: sqlite3.Connection, job: sqlite3.Row) -> list[Undelivered]:
 
 
 def _under_way(job: sqlite3.Row, call: sqlite3.Row) -> bool:
-    """Whether a picture may still come of this call, or of the next try after its passing fault."""
+    """Whether a picture may still come of this call, or of the next attempt after its transient fault."""
     if call["run_id"] != job["current_run_id"]:
         return False
     # Whoever pauses, cancels or fails a job drops what waits for its next try.

@@ -29,7 +29,7 @@ UNFINISHED_PAGE = 200
 class SupabaseRecords(SupabaseWatching):
     """Records in a Supabase project, reached with the service role's key.
 
-    What each method promises is said once, in `darkroom.records.Records`.
+    What each method promises is said once, by the roles in `darkroom.records`.
     """
 
     def __init__(self, supabase: Supabase) -> None:
@@ -122,8 +122,8 @@ class SupabaseRecords(SupabaseWatching):
         return bool(await self._call("cancel_pending", job_id=str(job_id), reason=keepable(reason)))
 
     async def next_ordinals(self, job_id: UUID, stage_index: int, limit: int) -> Sequence[int]:
-        wanted = min(limit, PAGE)
-        found: list[int] = await self._call("next_ordinals", job_id=str(job_id), stage_index=stage_index, limit=wanted)
+        count = min(limit, PAGE)
+        found: list[int] = await self._call("next_ordinals", job_id=str(job_id), stage_index=stage_index, limit=count)
         return found
 
     async def begin_attempt(self, attempt: Attempt, *, looked: bool) -> BegunAttempt:
@@ -216,8 +216,8 @@ class SupabaseRecords(SupabaseWatching):
         return [Page.model_validate(page) for page in await self._call("book_pages", job_id=str(job_id))]
 
     async def finish_book(self, job_id: UUID, run_id: str, result: BookResult, *, pictures_done: bool) -> None:
-        told = result.model_dump(mode="json")
-        await self._call("finish_book", job_id=str(job_id), run_id=run_id, result=told, pictures_done=pictures_done)
+        summary = result.model_dump(mode="json")
+        await self._call("finish_book", job_id=str(job_id), run_id=run_id, result=summary, pictures_done=pictures_done)
 
     async def statistics(self, since: date) -> Statistics:
         return Statistics.model_validate(await self._call("statistics", since=since.isoformat()))

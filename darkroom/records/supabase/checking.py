@@ -50,11 +50,11 @@ async def check_project(supabase: Supabase, key: str) -> list[Finding]:
 
 def _refused(url: str, key: str, error: APIError) -> list[Finding]:
     code = str(error.code or "")
-    told = f"{' '.join(str(error.message or error.details or '').split())[:120]} ({code})"
+    message = f"{' '.join(str(error.message or error.details or '').split())[:120]} ({code})"
     answers = Finding.good(PROJECT, f"{url} answers")
     role = _role(key)
     if WRONG_KEY.fullmatch(code) or role not in (None, "service_role"):
-        kind = f"it is the key of the role {role}" if role not in (None, "service_role") else told
+        kind = f"is the key of the role {role}" if role not in (None, "service_role") else message
         remedy = "set SUPABASE_SERVICE_ROLE_KEY to the project's service_role (or secret) key"
         return [
             answers,
@@ -62,11 +62,11 @@ def _refused(url: str, key: str, error: APIError) -> list[Finding]:
             *(Finding.unknown(what, "the key is refused") for what in (MIGRATIONS, CLOCK)),
         ]
     if NOT_MIGRATED.fullmatch(code):
-        missing = Finding.wrong(MIGRATIONS, "are not applied", "apply supabase/migrations: docs/deploy.md says how")
-        unseen = (Finding.unknown(what, "the migrations are missing") for what in (KEY, CLOCK))
-        return [answers, next(unseen), missing, next(unseen)]
-    trouble = Finding.wrong(PROJECT, f"{url} answers with trouble: {told}", "look at the project's logs; try again")
-    return [trouble, *(Finding.unknown(what, "Supabase has trouble") for what in (KEY, MIGRATIONS, CLOCK))]
+        missing = Finding.wrong(MIGRATIONS, "are not applied", "apply supabase/migrations, see docs/deploy.md")
+        unchecked = (Finding.unknown(what, "the migrations are missing") for what in (KEY, CLOCK))
+        return [answers, next(unchecked), missing, next(unchecked)]
+    failing = Finding.wrong(PROJECT, f"{url} returned an error: {message}", "check the project's logs; try again")
+    return [failing, *(Finding.unknown(what, "Supabase returned an error") for what in (KEY, MIGRATIONS, CLOCK))]
 
 
 def _role(key: str) -> str | None:
@@ -88,7 +88,7 @@ def _migrations(version: str) -> Finding:
     if version < SCHEMA_VERSION:
         return Finding.wrong(
             MIGRATIONS,
-            f"are at {version}, this code needs {SCHEMA_VERSION}",
+            f"are at {version}, but {SCHEMA_VERSION} is required",
             "apply the newer files of supabase/migrations",
         )
     # Newer ones only add: a deployment migrates first, and its workers follow.
@@ -96,9 +96,9 @@ def _migrations(version: str) -> Finding:
 
 
 def _clock(there: datetime, asked: datetime, answered: datetime) -> Finding:
-    # The database looked at its clock somewhere between our question and its answer.
+    # The database read its clock somewhere between our request and its response.
     skew = max(asked - there, there - answered, timedelta(0))
-    told = f"differs from Supabase's by {skew.total_seconds():.1f} s"
+    difference = f"differs from Supabase's by {skew.total_seconds():.1f} s"
     if skew > MOST_SKEW:
-        return Finding.wrong(CLOCK, told, "set this machine's clock: let it follow a time server (NTP)")
-    return Finding.good(CLOCK, told)
+        return Finding.wrong(CLOCK, difference, "set this machine's clock, for example with a time server (NTP)")
+    return Finding.good(CLOCK, difference)

@@ -55,7 +55,9 @@ class Functions:
             what = str(error) or type(error).__name__
             raise self._unavailable(f"{what}; check SUPABASE_URL and that the project runs") from error
         except UnicodeEncodeError as error:
-            raise OrderRejected("document", "has half a character (a lone surrogate); write it out in UTF-8") from error
+            raise OrderRejected(
+                "document", "contains an unpaired surrogate; write the character out in UTF-8"
+            ) from error
         return answer.data
 
     async def close(self) -> None:
@@ -65,10 +67,10 @@ class Functions:
     def _known(self, error: APIError) -> DarkroomError | None:
         """What a user or Temporal can do about the answer; None for a mistake of ours."""
         advice = {
-            # Retried all the same: when an operator has mended key or migrations, running jobs go on.
+            # Retried all the same: when an operator has fixed key or migrations, running jobs continue.
             WRONG_KEY: "set SUPABASE_SERVICE_ROLE_KEY to the project's service_role key",
             NOT_MIGRATED: f"apply supabase/migrations up to {SCHEMA_VERSION}",
-            _PASSING: "tried again by workers until it works",
+            _PASSING: "workers retry until it succeeds",
         }
         code, message = str(error.code or ""), " ".join(str(error.message or error.details or "").split())[:200]
         message = message.replace("`starter.py ", "`darkroom ")  # the command's first name, in applied migrations
@@ -79,7 +81,7 @@ class Functions:
         if code == "PT422":
             return NotPossibleNow(message)
         if _NOT_TEXT.fullmatch(code):
-            return OrderRejected("document", "has a NUL character, which PostgreSQL cannot keep; leave it out")
+            return OrderRejected("document", "contains a NUL character, which PostgreSQL cannot store; leave it out")
         remedy = next((remedy for pattern, remedy in advice.items() if pattern.fullmatch(code)), None)
         return None if remedy is None else self._unavailable(f"{message} ({code}); {remedy}")
 
@@ -88,5 +90,5 @@ class Functions:
 
 
 def keepable(said: str | None) -> str | None:
-    """What somebody said, with what PostgreSQL cannot keep shown as �: a reason never stops what it explains."""
+    """A reason, with what PostgreSQL cannot store shown as �: a reason never stops what it explains."""
     return None if said is None else _UNKEEPABLE.sub("\N{REPLACEMENT CHARACTER}", said)

@@ -54,7 +54,7 @@ async def _blocked(stack: WorkflowStack, **extra: Any) -> tuple[UUID, WorkflowHa
         "NobodyRunsThis", id=batch_workflow_id(job_id, 0, 0, 0), task_queue="nobody-listens"
     )
     document: dict[str, Any] = {"stages": [{"prompt": "x", "quantity": 2}], **extra}
-    await stack.client.submit(document, job_id=job_id, user_id=stack.user_id)
+    await stack.client.submit(await stack.client.check(document, stack.user_id), job_id=job_id)
 
     async def refused() -> bool:
         return any(

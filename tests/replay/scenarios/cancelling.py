@@ -113,7 +113,7 @@ async def batch_cancelled_before_it_began(server: Server) -> None:
                     return
 
         document: dict[str, Any] = {"stages": [{"prompt": "x", "quantity": 1}] * stages}
-        await stack.client.submit(document, job_id=job_id, user_id=stack.user_id)
+        await stack.client.submit(await stack.client.check(document, stack.user_id), job_id=job_id)
         await asyncio.gather(*map(cancel_as_soon_as_it_is_there, last))
         await stack.client.result(job_id)
         begun = [[event.event_type for event in await events(stack, batch.id)] for batch in last]

@@ -29,7 +29,7 @@ async def _book_ordered(stack: WorkflowStack, pages: int) -> UUID:
         "book_id": str(book.book_id),
     }
     job_id = uuid4()
-    await stack.client.submit(document, job_id=job_id, user_id=LOCAL_USER)
+    await stack.client.submit(await stack.client.check(document, LOCAL_USER), job_id=job_id)
     return job_id
 
 

@@ -62,7 +62,7 @@ class ProcessStack:
     async def submit(self, document: Mapping[str, Any]) -> UUID:
         """Submit an order of any kind."""
         job_id = uuid4()
-        await self.client.submit(dict(document), job_id=job_id, user_id=self.user)
+        await self.client.submit(await self.client.check(dict(document), self.user), job_id=job_id)
         self.jobs.append(job_id)
         return job_id
 

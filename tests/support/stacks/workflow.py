@@ -47,7 +47,7 @@ class WorkflowStack:
         """Submit an order with a stage per quantity."""
         document = {"stages": [{"prompt": f"stage {n}", "quantity": q} for n, q in enumerate(quantities)], **extra}
         job_id = uuid4()
-        await self.client.submit(document, job_id=job_id, user_id=self.user_id)
+        await self.client.submit(await self.client.check(document, self.user_id), job_id=job_id)
         self.jobs.append(job_id)
         return job_id
 

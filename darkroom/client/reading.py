@@ -1,0 +1,76 @@
+"""Reading jobs: how they stand, and what came of them."""
+
+from typing import Protocol
+from uuid import UUID
+
+from darkroom.client.executions import JobExecutions
+from darkroom.client.results import ProgressReading
+from darkroom.domain.errors import FileMissing, JobNotFound, NotPossibleNow
+from darkroom.domain.jobs import JobRow
+from darkroom.domain.progress import JobStatus
+from darkroom.domain.receipts import Receipt
+from darkroom.domain.stored import DeliveredImage
+from darkroom.records.jobs import JobRecords
+from darkroom.records.paging import delivered_pages
+from darkroom.records.watching import WatchRecords
+from darkroom.storage import Storage
+
+
+class ReadingRecords(JobRecords, WatchRecords, Protocol):
+    """Jobs, and what came of them."""
+
+
+class Reading:
+    """Answers from the records and the storage, and from the workflow where one answers."""
+
+    def __init__(self, records: ReadingRecords, storage: Storage, executions: JobExecutions) -> None:
+        self._records = records
+        self._storage = storage
+        self._executions = executions
+
+    async def job(self, job_id: UUID) -> JobRow:
+        row = await self._records.job(job_id)
+        if row is None:
+            raise not_found(job_id)
+        return row
+
+    async def progress(self, job_id: UUID) -> ProgressReading:
+        recorded = await self._records.progress(job_id)
+        if recorded is None:
+            raise not_found(job_id)
+        told = None if recorded.status.ended else await self._executions.progress(job_id)
+        if told is None or told.status is JobStatus.PENDING:
+            # The records know what is settled.
+            return ProgressReading(progress=recorded, source="records")
+        return ProgressReading(progress=told, source="workflow")
+
+    async def opens_again(self, job_id: UUID) -> bool:
+        """Whether a restart has started an execution that has not opened the ended job yet."""
+        row = await self.job(job_id)
+        runs = await self._executions.running(job_id) if row.status.ended else ()
+        return bool(runs) and row.run_id not in runs
+
+    async def receipt(self, job_id: UUID) -> Receipt:
+        row = await self.job(job_id)
+        if not row.status.ended:
+            raise NotPossibleNow(f"job {job_id} is {row.status}: its receipt is available when it ends")
+        found = await self._records.receipt(job_id)
+        if found is None:
+            raise NotPossibleNow(f"job {job_id} was {row.status} before it started: it has no receipt")
+        return found
+
+    async def images(self, job_id: UUID) -> tuple[DeliveredImage, ...]:
+        await self.job(job_id)
+        found = [image async for page in delivered_pages(self._records, job_id) for image in page]
+        return tuple(sorted(found, key=lambda image: (image.stage_index, image.ordinal)))
+
+    async def download(self, image: DeliveredImage) -> bytes:
+        data = await self._storage.get(image.path)
+        if data is None:
+            raise FileMissing(f"the file of image {image.attach_id} of job {image.job_id} is gone: {image.path}")
+        return data
+
+
+def not_found(job_id: UUID) -> JobNotFound:
+    """No such row."""
+    return JobNotFound(f"job {job_id} does not exist; `darkroom list` shows those that do")

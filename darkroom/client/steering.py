@@ -1,0 +1,123 @@
+"""Steering jobs: cancel, pause, resume, restart."""
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Protocol
+from uuid import UUID
+
+from darkroom.client.executions import JobExecutions
+from darkroom.client.reading import Reading
+from darkroom.client.results import ControlResult
+from darkroom.client.webhooks import announce
+from darkroom.contract import PipelineJob
+from darkroom.domain.errors import NotPossibleNow
+from darkroom.domain.jobs import CancelRequest, JobRow, PauseRequest
+from darkroom.domain.model import Value
+from darkroom.domain.progress import JobStatus
+from darkroom.orders.intake import Intake
+from darkroom.records.jobs import JobRecords
+from darkroom.records.webhooks import WebhookRecords
+
+RESTART_PATIENCE = 10.0
+"""Seconds that a restart waits for the run before it to be closed."""
+
+
+class SteeringRecords(JobRecords, WebhookRecords, Protocol):
+    """Jobs, and whom to notify when one is cancelled before it opened."""
+
+
+class Steering:
+    """Passes requests on to the workflows of jobs."""
+
+    def __init__(self, records: SteeringRecords, intake: Intake, executions: JobExecutions, reading: Reading) -> None:
+        self._records = records
+        self._intake = intake
+        self._executions = executions
+        self._reading = reading
+
+    async def cancel(self, job_id: UUID, reason: str | None) -> ControlResult:
+        row = await self._reading.job(job_id)
+        if row.status is JobStatus.PENDING and await self._records.cancel_pending(job_id, reason):
+            await self._announce_unopened(job_id)
+            return _result(await self._reading.job(job_id), success=True, message="Job cancelled successfully")
+        row = await self._reading.job(job_id)
+        if row.status.ended:
+            return _result(row, success=False, message=f"Job is already {row.status}")
+        if (await self._reading.progress(job_id)).progress.cancel_requested:
+            return _result(row, success=False, message="Job is already being cancelled")
+        if not await self._signal(row, PipelineJob.cancel, CancelRequest(reason=reason)):
+            return _result(await self._reading.job(job_id), success=False, message="Job has just ended")
+        return _result(row, success=True, message="Job cancelled successfully")
+
+    async def pause(self, job_id: UUID, reason: str | None) -> ControlResult:
+        row = await self._reading.job(job_id)
+        if row.status.ended:
+            return _result(row, success=False, message=f"Job is already {row.status}")
+        if (await self._reading.progress(job_id)).progress.paused:
+            return _result(row, success=False, message="Job is already paused")
+        sent = await self._signal(row, PipelineJob.pause, PauseRequest(reason=reason))
+        return _result(row, success=sent, message="Job paused" if sent else "Job has just ended")
+
+    async def resume(self, job_id: UUID) -> ControlResult:
+        row = await self._reading.job(job_id)
+        if row.status.ended:
+            return _result(row, success=False, message=f"Job is {row.status}; restart it instead")
+        if not (await self._reading.progress(job_id)).progress.paused:
+            return _result(row, success=False, message="Job is not paused; nothing to resume")
+        sent = await self._signal(row, PipelineJob.resume)
+        return _result(row, success=sent, message="Job resumed" if sent else "Job has just ended")
+
+    async def restart(self, job_id: UUID) -> ControlResult:
+        deadline = monotonic() + RESTART_PATIENCE
+        while True:
+            row = await self._reading.job(job_id)
+            if row.status is JobStatus.COMPLETED and row.failed_images == 0:
+                raise NotPossibleNow(
+                    f"job {job_id} delivered all {row.total_images} images; nothing is left to restart"
+                )
+            if await self._executions.start(row, restart=True):
+                return _result(row, success=True, message="Job restarted")
+            # The row is closed a moment before the workflow that closed it, and opened a moment after another
+            # restart has started one.
+            if not row.status.ended or monotonic() > deadline:
+                raise NotPossibleNow(f"job {job_id} is still {row.status}; cancel it first, or wait until it ends")
+            await asyncio.sleep(0.1)
+
+    async def _announce_unopened(self, job_id: UUID) -> None:
+        """Start the webhook of a job that no workflow closes.
+
+        A front end's row names no receiver before its order is read, so it is read here.
+        """
+        source = await self._records.order_source(job_id)
+        url = await self._intake.webhook_of(source.document)
+        if url is not None:
+            await self._records.keep_webhook(job_id, url)
+        if self._executions.temporal is not None:
+            await announce(self._records, self._executions.temporal, job_id, None)
+
+    async def _signal(self, job: JobRow, signal: Callable[..., None], *payload: Value) -> bool:
+        """Send a signal; False when the run has ended meanwhile.
+
+        Raises:
+            NotPossibleNow: the records say that it runs, and Temporal does not know it.
+        """
+        if await self._executions.signal(job, signal, *payload):
+            return True
+        if (await self._reading.job(job.job_id)).status.ended:
+            return False
+        raise NotPossibleNow(
+            f"job {job.job_id} is {job.status}, but this Temporal server has no running workflow of it; "
+            f"`darkroom up` starts such jobs again, `darkroom restart {job.job_id}` one that was terminated"
+        )
+
+
+def _result(row: JobRow, *, success: bool, message: str) -> ControlResult:
+    return ControlResult(
+        success=success,
+        message=message,
+        job_id=row.job_id,
+        status=row.status,
+        completed_images=row.completed_images,
+        total_images=row.total_images,
+    )

@@ -1,0 +1,44 @@
+"""The records of credits."""
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from darkroom.domain.images import ImageKey
+from darkroom.domain.money import Account, JournalRow, SettledImage
+
+
+class AccountRecords(Protocol):
+    """What members have."""
+
+    async def ensure_member(self, user_id: UUID, opening_balance: int) -> None:
+        """Create the member with this balance unless there is one."""
+        ...
+
+    async def grant(self, user_id: UUID, amount: int, idempotency_key: str) -> Account:
+        """Add credits to a member (created when missing) with a journal row `GRANT`."""
+        ...
+
+    async def account(self, user_id: UUID) -> Account | None:
+        """A member's balance and holds; None without a member row."""
+        ...
+
+    async def journal(self, user_id: UUID, limit: int) -> Sequence[JournalRow]:
+        """A member's newest journal rows, newest first."""
+        ...
+
+
+class MoneyRecords(Protocol):
+    """What is charged and held for jobs, and whether it adds up."""
+
+    async def settle(self, key: ImageKey, run_id: str) -> SettledImage:
+        """Make an image count and charge for it, once (spec §4)."""
+        ...
+
+    async def release_ended_holds(self) -> Sequence[UUID]:
+        """Release what is still held of jobs that have ended; the jobs that had such a hold."""
+        ...
+
+    async def audit(self) -> Sequence[str]:
+        """Each broken invariant of spec §4 that the records alone can show, in words."""
+        ...
