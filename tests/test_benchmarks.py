@@ -28,6 +28,7 @@ async def bench(tmp_path: Path, *arguments: str) -> tuple[dict[str, Any], str]:
     return json.loads(target.read_text("utf-8")), printed.decode()
 
 
+@pytest.mark.slow
 async def test_throughput_is_measured_beside_the_plain_loop_and_the_bare_workflow(tmp_path: Path) -> None:
     temporal_binary()
     content, printed = await bench(tmp_path, "--only", "throughput", "--only", "webp")
@@ -47,6 +48,13 @@ async def test_throughput_is_measured_beside_the_plain_loop_and_the_bare_workflo
     assert figures["throughput-12"]["met"] is (figures["throughput-12"]["ratio"] >= 0.5)
     assert figures["first-call"]["asked"] is figures["first-call"]["met"] is None
     assert "zero latency, 12 of 64×64" in printed
+
+
+async def test_a_quick_measurement_is_printed_and_written(tmp_path: Path) -> None:
+    content, printed = await bench(tmp_path, "--only", "webp")
+    assert {figure["name"] for figure in content["figures"]} == {"webp-1", "webp-2"}
+    assert content["quick"] is True
+    assert "quick: small counts" in printed
 
 
 @pytest.mark.parametrize(

@@ -20,19 +20,19 @@ from darkroom.api.sign_in import COOKIE
 from darkroom.domain.errors import SettingRejected
 from darkroom.settings import Settings
 from tests.support.stacks.api import is_a_problem, serving_app
-from tests.support.stacks.prefixes import MOUNT, Reached, Way, foreign_app, reached, settings_in
+from tests.support.stacks.prefixes import EACH_WAY, MOUNT, Reached, Way, foreign_app, reached, settings_in
 
 API = Path(darkroom.api.__file__).parent
 
 
-@pytest.fixture(params=list(Way))
+@pytest.fixture(params=EACH_WAY)
 async def way(request: pytest.FixtureRequest, temporal: Client, tmp_path: Path) -> AsyncIterator[Reached]:
     """The API of the embedded default, each way."""
     async with reached(request.param, temporal, tmp_path) as api:
         yield api
 
 
-@pytest.fixture(params=list(Way))
+@pytest.fixture(params=EACH_WAY)
 async def signed_way(request: pytest.FixtureRequest, temporal: Client, tmp_path: Path) -> AsyncIterator[Reached]:
     """The API with sign-in, each way."""
     async with reached(request.param, temporal, tmp_path, {"api_host": "0.0.0.0"}) as api:

@@ -69,7 +69,7 @@ StorageAdapter = Callable[[Path], AbstractAsyncContextManager[Storage]]
 @pytest.fixture(
     params=[
         pytest.param(sqlite_file, id="sqlite-file"),
-        pytest.param(sqlite_memory, id="sqlite-memory"),
+        pytest.param(sqlite_memory, id="sqlite-memory", marks=pytest.mark.slow),  # all tests of workflows use it
         pytest.param(None, id="supabase"),
     ]
 )

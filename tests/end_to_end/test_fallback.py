@@ -59,6 +59,7 @@ async def check_receipt(darkroom: ProcessStack, job_id: UUID, receipt: Receipt, 
     await darkroom.check_invariants()
 
 
+@pytest.mark.slow
 @over_both_adapters
 async def test_when_gemini_is_out_of_quota_runware_makes_the_rest_without_a_pause(darkroom: ProcessStack) -> None:
     darkroom.records.watch_flags()

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+import pytest
+
 from tests.support.records.reading import Image
 from tests.support.stacks.adapters import over_both_adapters
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
@@ -48,6 +50,7 @@ async def test_kill_9_of_the_temporal_server_in_the_middle_of_a_job(
     assert darkroom.records.outcomes(job_id, None) == []
 
 
+@pytest.mark.slow
 @over_both_adapters
 async def test_kill_9_of_both_in_the_middle_of_a_job(darkroom: ProcessStack, record_property: Record) -> None:
     job_id = await _job_in_the_middle(darkroom)

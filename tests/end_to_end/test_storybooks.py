@@ -121,6 +121,7 @@ async def test_a_book_that_was_cancelled_is_made_whole_by_a_restart(darkroom: Pr
     await darkroom.check_invariants()
 
 
+@pytest.mark.slow
 @on_supabase
 async def test_a_front_ends_order_for_somebody_elses_book_ends_failed(
     darkroom: ProcessStack, supabase: LocalSupabase

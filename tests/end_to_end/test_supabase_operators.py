@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from tests.support.commands import Ended, starter
 from tests.support.programs import temporal_binary
 from tests.support.stacks.adapters import on_supabase
@@ -35,6 +37,7 @@ async def test_a_worker_with_a_wrong_key_says_so_and_one_with_the_right_key_goes
     await darkroom.check_invariants()
 
 
+@pytest.mark.slow
 async def test_a_project_that_is_not_migrated_is_named_with_the_remedy(tmp_path: Path) -> None:
     temporal_binary()
     home = tmp_path / "home"

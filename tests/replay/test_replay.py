@@ -49,9 +49,8 @@ def test_every_scenario_is_recorded(scenario: str) -> None:
 
 @each_scenario
 async def test_what_a_scenario_recorded_replays(folder: Path) -> None:
-    replay = replayer()
-    for history in _histories(folder):
-        await replay.replay_workflow(history)
+    other = await first_that_does_not_replay(replayer(), _histories(folder))
+    assert other is None, f"{other.history.workflow_id}: {other.replay_failure}"
 
 
 async def test_every_statement_of_the_workflows_is_run_by_a_recorded_history() -> None:

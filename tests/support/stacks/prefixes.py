@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.responses import StreamingResponse
@@ -38,6 +39,15 @@ class Way(StrEnum):
     PROXY_STRIPS = "proxy-strips"
     PROXY_KEEPS = "proxy-keeps"
     MOUNTED_BEHIND_PROXY = "mounted-behind-proxy"
+
+
+EACH_WAY = [
+    Way.MOUNTED_BEHIND_PROXY,
+    Way.PROXY_STRIPS,
+    pytest.param(Way.MOUNTED, marks=pytest.mark.slow),
+    pytest.param(Way.PROXY_KEEPS, marks=pytest.mark.slow),
+]
+"""The first is two in one, and the second strips what they keep."""
 
 
 @dataclass
