@@ -16,6 +16,7 @@ from cli.invocation import command
 from cli.output import Output, plural
 from cli.serving import running_api
 from cli.session import opened_settings, run
+from cli.statuses import InputRejected
 from cli.stopping import Stop, end_process
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.connection import configured_server, connect, connect_to, ensure_search_attributes
@@ -61,6 +62,9 @@ def up(
     """
     output = Output(as_json=as_json)
     settings = opened_settings()
+    chosen = [number for number in (port, ui_port, (api_port or settings.api_port) if api else None) if number]
+    if len(set(chosen)) < len(chosen):
+        raise InputRejected("--port", "--ui-port and --api-port must be different ports")
     run(_up(settings, Ports(port, ui_port, (api_port or settings.api_port) if api else None), output))
 
 
@@ -126,7 +130,7 @@ def _introduce(
     if waiting:
         output.say(f"resuming  {plural(waiting, 'unfinished job')}")
     where = "" if str(home) == ".darkroom" else f"DARKROOM_HOME={shlex.quote(str(home))} "
-    output.say(f"submit    {where}{command('submit order.json --watch')}")
+    output.say(f"submit    {where}{command('submit FILE --watch')}")
     output.say("stop      Ctrl-C; twice to exit immediately", style="quiet")
     output.say()
     document: dict[str, Any] = {

@@ -120,7 +120,9 @@ class TemporalLink:
 
 async def _connect(config: dict[str, Any], patience: timedelta, metrics_port: int | None) -> Client:
     address = config["target_host"]
-    remedy = "start one with `darkroom up`, or check TEMPORAL_ADDRESS"
+    remedy = "check that it is running"
+    if configured_server() is not None:
+        remedy = "check TEMPORAL_ADDRESS, or unset it and run `darkroom up`"
     try:
         async with asyncio.timeout(patience.total_seconds()):
             with warnings.catch_warnings():

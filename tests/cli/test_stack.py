@@ -291,3 +291,18 @@ def test_the_demos_picture_book_has_a_cover_and_a_sheet_that_reads_as_one(tmp_pa
         assert sheet.width == 1600
         # Four pages in a row, two rows: what is said stands below each.
         assert 600 < sheet.height < 1000
+
+
+def test_ports_that_are_the_same_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [*STARTER, "up", "--port", "7512", "--ui-port", "7512"],
+        check=False,
+        env=environment(tmp_path / "home"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "--port" in ended.stderr
+    assert not (tmp_path / "home").exists()
