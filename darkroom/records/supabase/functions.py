@@ -23,7 +23,7 @@ WRONG_KEY = re.compile(r"PGRST30\d|42501|401|403")
 NOT_MIGRATED = re.compile(r"PGRST20[25]|42P01|42883|404")
 _NOT_TEXT = re.compile(r"22P05|22021")
 _UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
-_PASSING = re.compile(r"PGRST00\d|08...|40P01|53...|55P03|57...|58...|25006|25P03|429|5\d\d")
+_PASSING = re.compile(r"PGRST00\d|08...|40P01|53...|55P03|57...|58...|25006|25P03|429|5\d\d|LOST")
 """Connections, deadlocks, full disks and memory, locks, shutdowns and time-outs, input and output, standby."""
 
 
@@ -73,6 +73,9 @@ class Functions:
             _PASSING: "workers retry until it succeeds",
         }
         code, message = str(error.code or ""), " ".join(str(error.message or error.details or "").split())[:200]
+        if not code and not message:
+            # What PostgREST answers when PostgreSQL is killed during the call: it has heard no word of it.
+            code, message = "LOST", "the connection to the database was lost"
         message = message.replace("`starter.py ", "`darkroom ")  # the command's first name, in applied migrations
         if code == "PT404":
             return JobNotFound(message)
