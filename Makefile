@@ -38,6 +38,9 @@ up: $(READY) ## run the embedded stack until Ctrl-C
 # and has servers of its own.
 PYTEST := $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
+# The tests start hundreds of processes: whatever the environment says, sources are compiled once and not by each.
+check test test-all: export PYTHONDONTWRITEBYTECODE =
+
 check: $(READY) ## quick: domain, architecture, docs and repository, and the types of darkroom/ (under 60 s)
 	@$(PY) -m pytest -q tests/domain tests/test_architecture.py tests/test_docs.py tests/test_repository.py
 	@$(PY) -m mypy darkroom

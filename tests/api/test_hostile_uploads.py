@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from darkroom.orders.references import LARGEST_UPLOAD
-from tests.support.hostile_pictures import BOMBS, CARRIERS, REFUSED, SVG, exif, picture, png_of
+from tests.support.hostile_pictures import SVG, bombs, carriers, exif, picture, png_of, refused
 from tests.support.stacks.api import ApiStack, is_a_problem
 
 BOUNDARY = "a-boundary"
@@ -65,7 +65,7 @@ def memory() -> Iterator[list[float]]:
 
 
 async def test_what_a_file_carries_beside_its_pixels_is_not_stored(quiet: ApiStack) -> None:
-    for name, data in CARRIERS.items():
+    for name, data in carriers().items():
         kept = await stored(quiet, await upload(quiet, data))
         for word in (b"PAYLOAD", b"script", b"php", b"PK\x03\x04", b"Exif", b"GPS", b"ICC"):
             assert word not in kept, (name, word)
@@ -79,7 +79,7 @@ async def test_what_a_file_carries_beside_its_pixels_is_not_stored(quiet: ApiSta
 
 
 async def test_what_is_no_picture_is_refused_and_nothing_is_stored(quiet: ApiStack) -> None:
-    for name, data in REFUSED.items():
+    for name, data in refused().items():
         for file, kind in (("a.png", "image/png"), ("a.jpg", "image/jpeg"), ("a.webp", "application/octet-stream")):
             answer = await upload(quiet, data, file, kind)
             assert answer.status_code == 415, (name, answer.text)
@@ -132,7 +132,7 @@ async def test_odd_pictures_are_pictures(quiet: ApiStack) -> None:
 
 
 async def test_bombs_are_refused_before_they_take_memory(quiet: ApiStack) -> None:
-    for name, data in BOMBS.items():
+    for name, data in bombs().items():
         assert len(data) < 1_000_000, name
         with memory() as most:
             answer = await upload(quiet, data)

@@ -36,6 +36,7 @@ async def test_kill_9_of_the_worker_in_the_middle_of_a_job(darkroom: ProcessStac
     await _check(darkroom, job_id, lost, started, record_property)
 
 
+@pytest.mark.slow
 @over_both_adapters
 async def test_kill_9_of_the_temporal_server_in_the_middle_of_a_job(
     darkroom: ProcessStack, record_property: Record

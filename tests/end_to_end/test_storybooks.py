@@ -101,6 +101,7 @@ async def test_twenty_pages_are_delivered_or_named_while_a_quarter_of_the_calls_
     await darkroom.check_invariants()
 
 
+@pytest.mark.slow
 async def test_a_book_that_was_cancelled_is_made_whole_by_a_restart(darkroom: ProcessStack) -> None:
     await darkroom.worker.start({"OFFLINE_LATENCY": "0.3", "PROVIDER_CONCURRENCY": 2})
     book = await a_book(darkroom, darkroom.user)

@@ -152,6 +152,7 @@ async def test_a_job_is_exact_when_the_storage_times_out_after_having_stored(
     await _check_exact(darkroom, job_id, 18)
 
 
+@pytest.mark.slow
 @on_supabase
 async def test_a_job_is_exact_when_everything_fails_in_turn(
     darkroom: ProcessStack, supabase: LocalSupabase, record_property: Record

@@ -251,7 +251,7 @@ async def test_a_job_that_waits_has_all_its_frames(page: Page, api: ApiStack) ->
     await until_states(page, delivered=5)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 async def test_axe_finds_nothing_on_any_page(page: Page, api: ApiStack, scheme: str) -> None:
     await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # a literal each
     api.provider.script = {(0, 2): [Act.REFUSE] * 9, (0, 3): [Act.MISS]}

@@ -4,6 +4,7 @@ import io
 import struct
 import zipfile
 import zlib
+from functools import cache
 from typing import Any
 
 from PIL import Image
@@ -91,66 +92,76 @@ def webp_claiming(width: int, height: int) -> bytes:
     return whole[:at] + struct.pack("<I", (width - 1) | (height - 1) << 14) + whole[at + 4 :]
 
 
-CARRIERS: dict[str, bytes] = {
-    "png-then-zip": picture() + zipped(),
-    "png-then-script": picture() + PAYLOAD,
-    "png-texts": picture(pnginfo=texts()),
-    "png-exif": picture(exif=exif()),
-    "png-unknown-chunk": png_with(b"prVt", PAYLOAD),
-    "png-profile": picture(icc_profile=PAYLOAD * 4),
-    "jpeg-comment": picture("JPEG", comment=PAYLOAD),
-    "jpeg-exif": picture("JPEG", exif=exif()),
-    "jpeg-profile": picture("JPEG", icc_profile=PAYLOAD * 4),
-    "jpeg-xmp": picture("JPEG", xmp=PAYLOAD),
-    "jpeg-then-zip": picture("JPEG") + zipped(),
-    "jpeg-two-pictures": picture("MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))]) + PAYLOAD,
-    "webp-exif": picture("WEBP", exif=exif()),
-    "webp-xmp": picture("WEBP", xmp=PAYLOAD),
-    "webp-profile": picture("WEBP", icc_profile=PAYLOAD * 4),
-    "webp-then-zip": picture("WEBP") + zipped(),
-}
-"""Pictures that can be shown, and carry something beside their pixels."""
+@cache
+def carriers() -> dict[str, bytes]:
+    """Pictures that can be shown, and carry something beside their pixels."""
+    return {
+        "png-then-zip": picture() + zipped(),
+        "png-then-script": picture() + PAYLOAD,
+        "png-texts": picture(pnginfo=texts()),
+        "png-exif": picture(exif=exif()),
+        "png-unknown-chunk": png_with(b"prVt", PAYLOAD),
+        "png-profile": picture(icc_profile=PAYLOAD * 4),
+        "jpeg-comment": picture("JPEG", comment=PAYLOAD),
+        "jpeg-exif": picture("JPEG", exif=exif()),
+        "jpeg-profile": picture("JPEG", icc_profile=PAYLOAD * 4),
+        "jpeg-xmp": picture("JPEG", xmp=PAYLOAD),
+        "jpeg-then-zip": picture("JPEG") + zipped(),
+        "jpeg-two-pictures": picture("MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))]) + PAYLOAD,
+        "webp-exif": picture("WEBP", exif=exif()),
+        "webp-xmp": picture("WEBP", xmp=PAYLOAD),
+        "webp-profile": picture("WEBP", icc_profile=PAYLOAD * 4),
+        "webp-then-zip": picture("WEBP") + zipped(),
+    }
+
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
-REFUSED: dict[str, bytes] = {
-    "empty": b"",
-    "text": b"not a picture",
-    "html": b"<!doctype html><script>alert(1)</script>",
-    "svg": SVG,
-    "svg-after-xml": b'<?xml version="1.0"?>' + SVG,
-    "gif": picture("GIF"),
-    "gif-then-script": picture("GIF") + PAYLOAD,
-    "bmp": picture("BMP"),
-    "tiff": picture("TIFF"),
-    "ico": picture("ICO"),
-    "avif-head": b"\0\0\0\x20ftypavif\0\0\0\0avifmif1",
-    "pdf": b"%PDF-1.7\n1 0 obj",
-    "zip": zipped(),
-    "elf": b"\x7fELF\x02\x01\x01" + bytes(64),
-    "png-magic-only": b"\x89PNG\r\n\x1a\n",
-    "png-magic-then-html": b"\x89PNG\r\n\x1a\n<script>alert(1)</script>",
-    "jpeg-magic-then-html": b"\xff\xd8\xff\xe0<script>alert(1)</script>",
-    "webp-magic-then-html": b"RIFF\x24\0\0\0WEBP<script>alert(1)</script>",
-    "png-cut": picture(size=(64, 64))[:-40],
-    "jpeg-cut": picture("JPEG", size=(256, 256))[:-300],
-    "webp-cut": picture("WEBP", size=(64, 64))[:-20],
-    "png-zero-wide": png_of(0, 5),
-    "png-moves": animated("PNG"),
-    "webp-moves": animated("WEBP"),
-}
-"""What is no picture, or none of ours."""
 
-BOMBS: dict[str, bytes] = {
-    "png-50000x50000": png_of(50_000, 50_000, rows=2_000),
-    "png-41-million": png_of(8_200, 5_000),
-    "png-one-row-too-long": png_of(16_384, 2),
-    "png-2-billion-wide": png_of(2**31 - 1, 1, rows=0),
-    "png-ztxt": png_with(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(200_000_000), 9)),
-    "png-itxt": png_with(b"iTXt", b"Comment\0\x01\0\0\0" + zlib.compress(bytes(200_000_000), 9)),
-    "png-many-ztxt": png_with(b"tEXt", b"A\0B")[:33]
-    + chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(1_000_000), 9)) * 100
-    + picture()[33:],
-    "jpeg-65500x65500": jpeg_claiming(65_500, 65_500),
-    "webp-16383x16383": webp_claiming(16_383, 16_383),
-}
-"""Small files that ask for much memory."""
+
+@cache
+def refused() -> dict[str, bytes]:
+    """What is no picture, or none of ours."""
+    return {
+        "empty": b"",
+        "text": b"not a picture",
+        "html": b"<!doctype html><script>alert(1)</script>",
+        "svg": SVG,
+        "svg-after-xml": b'<?xml version="1.0"?>' + SVG,
+        "gif": picture("GIF"),
+        "gif-then-script": picture("GIF") + PAYLOAD,
+        "bmp": picture("BMP"),
+        "tiff": picture("TIFF"),
+        "ico": picture("ICO"),
+        "avif-head": b"\0\0\0\x20ftypavif\0\0\0\0avifmif1",
+        "pdf": b"%PDF-1.7\n1 0 obj",
+        "zip": zipped(),
+        "elf": b"\x7fELF\x02\x01\x01" + bytes(64),
+        "png-magic-only": b"\x89PNG\r\n\x1a\n",
+        "png-magic-then-html": b"\x89PNG\r\n\x1a\n<script>alert(1)</script>",
+        "jpeg-magic-then-html": b"\xff\xd8\xff\xe0<script>alert(1)</script>",
+        "webp-magic-then-html": b"RIFF\x24\0\0\0WEBP<script>alert(1)</script>",
+        "png-cut": picture(size=(64, 64))[:-40],
+        "jpeg-cut": picture("JPEG", size=(256, 256))[:-300],
+        "webp-cut": picture("WEBP", size=(64, 64))[:-20],
+        "png-zero-wide": png_of(0, 5),
+        "png-moves": animated("PNG"),
+        "webp-moves": animated("WEBP"),
+    }
+
+
+@cache
+def bombs() -> dict[str, bytes]:
+    """Small files that ask for much memory."""
+    return {
+        "png-50000x50000": png_of(50_000, 50_000, rows=2_000),
+        "png-41-million": png_of(8_200, 5_000),
+        "png-one-row-too-long": png_of(16_384, 2),
+        "png-2-billion-wide": png_of(2**31 - 1, 1, rows=0),
+        "png-ztxt": png_with(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(200_000_000), 9)),
+        "png-itxt": png_with(b"iTXt", b"Comment\0\x01\0\0\0" + zlib.compress(bytes(200_000_000), 9)),
+        "png-many-ztxt": png_with(b"tEXt", b"A\0B")[:33]
+        + chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(1_000_000), 9)) * 100
+        + picture()[33:],
+        "jpeg-65500x65500": jpeg_claiming(65_500, 65_500),
+        "webp-16383x16383": webp_claiming(16_383, 16_383),
+    }

@@ -33,7 +33,7 @@ from worker import image_activities
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
 EXAMPLES_A_BLOCK, JOBS_AN_EXAMPLE = 2, 10
-FEW, MANY = range(2), range(2, 10)
+FEW, MANY = range(1), range(1, 10)
 """Blocks of histories: 40 of them in every run of the suite, 200 in the long one."""
 GRANTED = 10_000
 FIRST, SECOND = "offline", "second"
