@@ -21,6 +21,12 @@ class Attempt(Value):
     """Which of Temporal's tries this call belongs to, from 1."""
 
 
+MOST_UNKNOWN_CALLS = 3
+"""Calls of one image that ended without an outcome, because their worker died; the image is then a miss."""
+
+WORKERS_DIED = f"{MOST_UNKNOWN_CALLS} calls ended without an outcome: their workers died"
+
+
 class Begin(StrEnum):
     """What `begin_attempt` answers."""
 
@@ -30,7 +36,9 @@ class Begin(StrEnum):
     DECIDED = "decided"
     """An earlier execution already got a miss or a refusal for this ordinal."""
     LOOK = "look"
-    """An earlier call may have left its bytes in staging: look there, then ask again."""
+    """Earlier calls may have left bytes in staging: look there, then ask again."""
+    FULL = "full"
+    """The stage has all it may deliver."""
     HELD = "held"
     """Paused, cancelled, ended or under another run."""
 
@@ -41,7 +49,9 @@ class BegunAttempt(Value):
     begin: Begin
     attach_id: int | None = None
     call_id: UUID | None = None
-    """With LOOK: the earlier call."""
+    """With BEGUN: this call. With LOOK: the newest of the earlier calls."""
+    call_ids: tuple[UUID, ...] = ()
+    """With LOOK: the earlier calls, the newest first."""
     outcome: Outcome | None = None
     """With DECIDED: how it ended."""
     reason: str | None = None

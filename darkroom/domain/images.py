@@ -78,6 +78,8 @@ class Outcome(StrEnum):
     """Was already delivered when the activity came. Only as a result."""
     HELD = "held"
     """Not begun: paused, cancelled, ended or under another run. Only as a result."""
+    UNNEEDED = "unneeded"
+    """No call was made: its stage has its quantity. Only as a result."""
     LOST = "lost"
     """Temporal gave up: it failed in ways nobody expected, or its workers kept dying. Only as a result."""
 
@@ -92,14 +94,13 @@ class ImageKey(Value):
     def __str__(self) -> str:
         return names.settlement_key(self.job_id, self.stage_index, self.ordinal)
 
-    @property
-    def staging(self) -> str:
-        """Where its bytes wait until it is settled."""
-        return names.staging_key(self.job_id, self.stage_index, self.ordinal)
+    def staging(self, call_id: UUID | None) -> str:
+        """Where the bytes of one of its calls wait until it is settled; None: where version 0.1 kept them."""
+        return names.staging_key(self.job_id, self.stage_index, self.ordinal, call_id)
 
-    def final(self, user_id: UUID | None) -> str:
-        """Where its delivered file lies."""
-        return names.image_key(self.job_id, user_id, self.stage_index, self.ordinal)
+    def final(self, user_id: UUID | None, call_id: UUID | None = None) -> str:
+        """Where its delivered file lies, drawn by this call."""
+        return names.image_key(self.job_id, user_id, self.stage_index, self.ordinal, call_id)
 
 
 class GenerateInput(Value):

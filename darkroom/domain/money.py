@@ -67,6 +67,8 @@ class SettledImage(Value):
     settlement: Settlement
     attach_id: int | None = None
     reason: str | None = None
+    call_ids: tuple[UUID, ...] = ()
+    """With SETTLED: the calls made for this image, whose staged bytes may go."""
     row_trails: bool = False
     """Whether the job's row does not show this image yet (it was refreshed less than 1 s ago)."""
 

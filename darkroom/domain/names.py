@@ -73,9 +73,9 @@ def staging_prefix(job_id: UUID) -> str:
     return f"{STAGING}{job_id}/"
 
 
-def staging_key(job_id: UUID, stage_index: int, ordinal: int) -> str:
-    """Where the provider's bytes of one image wait."""
-    return f"{staging_prefix(job_id)}{stage_index}-{ordinal}"
+def staging_key(job_id: UUID, stage_index: int, ordinal: int, call_id: UUID | None = None) -> str:
+    """Where the bytes of one provider call wait; without a call, where version 0.1 kept those of the image."""
+    return f"{staging_prefix(job_id)}{stage_index}-{ordinal}{'' if call_id is None else f'-{call_id}'}"
 
 
 def user_folder(user_id: UUID | None) -> str:
@@ -88,9 +88,15 @@ def image_prefix(job_id: UUID, user_id: UUID | None) -> str:
     return f"generated-images/{user_folder(user_id)}/job-{job_id}/"
 
 
-def image_key(job_id: UUID, user_id: UUID | None, stage_index: int, ordinal: int) -> str:
-    """The final place of one picture (spec §3)."""
-    return f"{image_prefix(job_id, user_id)}{stage_index}-{ordinal}.webp"
+def image_key(
+    job_id: UUID, user_id: UUID | None, stage_index: int, ordinal: int, call_id: UUID | None = None
+) -> str:
+    """The final place of one picture (spec §3).
+
+    It names the call, so that a worker that comes back late never overwrites the picture of another call.
+    """
+    call = "" if call_id is None else f"-{call_id.hex[:8]}"
+    return f"{image_prefix(job_id, user_id)}{stage_index}-{ordinal}{call}.webp"
 
 
 def download_name(stage_index: int, ordinal: int) -> str:

@@ -44,7 +44,7 @@ class ImageRecords(Protocol):
     ) -> Sequence[tuple[int, UUID]]:
         """`(ordinal, call_id)` of calls that may have left a picture which is not delivered.
 
-        The newest such call of each ordinal above `after`, ascending.
+        All such calls of at most `limit` ordinals above `after`: ordinals ascending, of each the newest call first.
         """
         ...
 

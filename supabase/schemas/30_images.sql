@@ -2,7 +2,8 @@
 -- Locks are taken in one order: job, member, hold, stage, and leave the keys free (`no key update`): tables of before
 -- may have foreign keys, and two checks that share a key while each waits for all of the row are a deadlock.
 
--- The ordinals to make next: every one up to the highest ever attempted that is not decided, then new ones.
+-- The ordinals to make next: every one up to the highest ever attempted that is not decided, then new ones; never
+-- more than the stage still lacks.
 create or replace function public.darkroom_next_ordinals(
   p_job_id uuid, p_stage_index integer, p_limit integer
 ) returns jsonb
@@ -16,13 +17,16 @@ language sql stable security definer set search_path = '' as $$
   ), highest as (
     select coalesce(max(ordinal), -1) as ordinal from public.quel_generation_attempts
     where job_id = p_job_id and stage_index = p_stage_index
+  ), wanted as (
+    select greatest(0, least(p_limit, target - delivered_images)) as ordinals from public.quel_job_stages
+    where job_id = p_job_id and stage_index = p_stage_index
   )
   select coalesce(jsonb_agg(next.ordinal order by next.ordinal), '[]')
   from (
     select candidate as ordinal
-    from highest, generate_series(0, highest.ordinal + greatest(p_limit, 0)) as candidate
+    from highest, wanted, generate_series(0, highest.ordinal + wanted.ordinals) as candidate
     where candidate > highest.ordinal or candidate not in (select ordinal from decided)
-    order by candidate limit greatest(p_limit, 0)
+    order by candidate limit (select ordinals from wanted)
   ) as next
 $$;
 
@@ -38,7 +42,9 @@ declare
   v_job record;
   v_refusal text;
   v_decided record;
-  v_waiting uuid;
+  v_waiting uuid[];
+  v_unknown uuid[];
+  v_reason text;
 begin
   select attach_id into v_attach_id from public.quel_attach
   where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal and delivered_at is not null;
@@ -61,6 +67,11 @@ begin
       when v_job.failing then 'about to fail'
       else 'paused' end);
   end if;
+  perform 1 from public.quel_job_stages
+  where job_id = p_job_id and stage_index = p_stage_index and delivered_images >= target;
+  if found then
+    return jsonb_build_object('begin', 'full', 'reason', 'the stage has all it may deliver already');
+  end if;
   select outcome, reason, final into v_decided from public.quel_generation_attempts
   where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal
     and outcome in ('missed', 'refused')
@@ -69,14 +80,19 @@ begin
     return jsonb_build_object(
       'begin', 'decided', 'outcome', v_decided.outcome, 'reason', v_decided.reason, 'final', v_decided.final);
   end if;
-  if not p_looked then
-    select call_id into v_waiting from public.quel_generation_attempts
-    where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal
-      and (outcome is null or outcome = 'generated')
-    order by attempt_id desc limit 1;
-    if found then
-      return jsonb_build_object('begin', 'look', 'call_id', v_waiting);
-    end if;
+  select array_agg(call_id order by attempt_id desc),
+    array_agg(call_id order by attempt_id desc) filter (where outcome is null) into v_waiting, v_unknown
+  from public.quel_generation_attempts
+  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal
+    and (outcome is null or outcome = 'generated');
+  if v_waiting is not null and not p_looked then
+    return jsonb_build_object('begin', 'look', 'call_id', v_waiting[1], 'call_ids', to_jsonb(v_waiting));
+  end if;
+  -- A picture that takes its worker down each time is asked for three times, and no more.
+  if cardinality(v_unknown) >= 3 then
+    v_reason := '3 calls ended without an outcome: their workers died';
+    perform public.darkroom_finish_attempt(v_unknown[1], 'missed', v_reason, false, 0);
+    return jsonb_build_object('begin', 'decided', 'outcome', 'missed', 'reason', v_reason, 'final', false);
   end if;
   insert into public.quel_generation_attempts (
     call_id, job_id, stage_index, ordinal, run_id, round, provider, model, attempt, started_at)
@@ -88,23 +104,27 @@ begin
 end
 $$;
 
--- Calls without an outcome, or generated and not settled: the newest of each ordinal above p_after.
+-- Calls without an outcome, or generated and not settled: all those of p_limit ordinals above p_after, of each the
+-- newest first.
 create or replace function public.darkroom_unsettled_attempts(
   p_job_id uuid, p_stage_index integer, p_after integer, p_limit integer
 ) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_array(page.ordinal, page.call_id) order by page.ordinal), '[]')
-  from (
-    select distinct on (attempt.ordinal) attempt.ordinal, attempt.call_id
-    from public.quel_generation_attempts as attempt
+  with page as (
+    select distinct attempt.ordinal from public.quel_generation_attempts as attempt
     where attempt.job_id = p_job_id and attempt.stage_index = p_stage_index and attempt.ordinal > p_after
       and (attempt.outcome is null or attempt.outcome = 'generated')
       and not exists (
         select 1 from public.quel_attach as image
         where image.job_id = attempt.job_id and image.stage_index = attempt.stage_index
           and image.ordinal = attempt.ordinal and image.delivered_at is not null)
-    order by attempt.ordinal, attempt.attempt_id desc limit p_limit
-  ) as page
+    order by attempt.ordinal limit p_limit
+  )
+  select coalesce(
+    jsonb_agg(jsonb_build_array(call.ordinal, call.call_id) order by call.ordinal, call.attempt_id desc), '[]')
+  from page join public.quel_generation_attempts as call using (ordinal)
+  where call.job_id = p_job_id and call.stage_index = p_stage_index
+    and (call.outcome is null or call.outcome = 'generated')
 $$;
 
 -- Write how a call ended, once.
@@ -148,10 +168,15 @@ begin
       v_name, v_name, p_path, p_size, 'image/webp', left(p_path, greatest(0, length(p_path) - length(v_name) - 1)),
       'supabase', p_job_id, p_stage_index, p_ordinal, v_job.quel_member_id, p_sha256, clock_timestamp())
     on conflict (job_id, stage_index, ordinal) where job_id is not null do update
-      set attach_file_size = case when image.delivered_at is null
-          then excluded.attach_file_size else image.attach_file_size end,
-        sha256 = case when image.delivered_at is null then excluded.sha256 else image.sha256 end
+      set attach_original_name = excluded.attach_original_name, attach_file_name = excluded.attach_file_name,
+        attach_file_path = excluded.attach_file_path, attach_directory = excluded.attach_directory,
+        attach_file_size = excluded.attach_file_size, sha256 = excluded.sha256
+      where image.delivered_at is null
     returning image.attach_id into v_attach_id;
+    if not found then  -- delivered meanwhile, by a call of somebody else
+      select attach_id into v_attach_id from public.quel_attach
+      where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal;
+    end if;
   end if;
   update public.quel_generation_attempts
   set outcome = 'generated', seconds = coalesce(p_seconds, seconds)
@@ -171,6 +196,7 @@ declare
   v_image record;
   v_refusal text;
   v_stage record;
+  v_calls jsonb;
   v_age interval;
 begin
   -- Settlements of one job come one after another: two with one key, or the last one of a stage twice, meet here.
@@ -181,8 +207,11 @@ begin
   end if;
   select attach_id, delivered_at into v_image from public.quel_attach
   where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal;
+  -- What they left in staging may go once the image is settled.
+  select coalesce(jsonb_agg(call_id), '[]') into v_calls from public.quel_generation_attempts
+  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal;
   if v_image.delivered_at is not null then
-    return jsonb_build_object('settlement', 'settled', 'attach_id', v_image.attach_id);
+    return jsonb_build_object('settlement', 'settled', 'attach_id', v_image.attach_id, 'call_ids', v_calls);
   end if;
   v_refusal := public.darkroom_refuse_run(v_job.job_status, v_job.current_run_id, p_run_id);
   if v_refusal is null and v_image.attach_id is null then
@@ -219,6 +248,6 @@ begin
     v_age := null;
   end if;
   return jsonb_build_object(
-    'settlement', 'settled', 'attach_id', v_image.attach_id, 'row_trails', v_age is not null);
+    'settlement', 'settled', 'attach_id', v_image.attach_id, 'call_ids', v_calls, 'row_trails', v_age is not null);
 end
 $$;

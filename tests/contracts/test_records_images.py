@@ -180,21 +180,90 @@ async def test_a_picture_that_came_after_a_miss_is_no_miss_any_more(fixture: Rec
     assert (counts.delivered, counts.missed) == (1, 0)
 
 
-async def test_calls_that_may_have_left_a_picture_are_the_newest_of_each_ordinal(fixture: RecordsFixture) -> None:
+async def test_all_calls_that_may_have_left_a_picture_are_found_the_newest_of_an_ordinal_first(
+    fixture: RecordsFixture,
+) -> None:
     job = await fixture.opened(await fixture.member(), (6, 1))
     await job.deliver([0])
     await job.tried(1, Outcome.MISSED)
     calls = {2: uuid4(), 3: uuid4(), 4: uuid4()}
-    await job.begin(2)
+    first = uuid4()
+    await job.begin(2, call=first)
     await job.begin(2, call=calls[2], looked=True)
     await job.begin(3, call=calls[3])
     await job.begin(4, call=calls[4])
     await job.attach(4, call=calls[4])
     await job.begin(0, 1)
     unsettled = fixture.records.unsettled_attempts
-    assert list(await unsettled(job.job_id, 0, -1, 2)) == [(2, calls[2]), (3, calls[3])]
+    assert list(await unsettled(job.job_id, 0, -1, 2)) == [(2, calls[2]), (2, first), (3, calls[3])]
     assert list(await unsettled(job.job_id, 0, 3, 2)) == [(4, calls[4])]
     assert list(await unsettled(job.job_id, 0, 4, 2)) == []
+
+
+async def test_every_earlier_call_is_named_where_to_look(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member())
+    first, second = uuid4(), uuid4()
+    await job.begin(0, call=first)
+    await job.begin(0, call=second, looked=True)
+    begun = await job.begin(0)
+    assert (begun.begin, begun.call_id, begun.call_ids) == (Begin.LOOK, second, (second, first))
+
+
+async def test_three_calls_without_an_outcome_are_a_miss_that_says_so_and_never_a_fourth_call(
+    fixture: RecordsFixture,
+) -> None:
+    job = await fixture.opened(await fixture.member(), (2,))
+    for looked in (False, True, True):
+        assert (await job.begin(0, looked=looked)).begin is Begin.BEGUN
+    assert (await job.begin(0)).begin is Begin.LOOK, "the third may have left a picture"
+    for _ in range(2):
+        begun = await job.begin(0, looked=True)
+        assert (begun.begin, begun.outcome) == (Begin.DECIDED, Outcome.MISSED)
+        assert "workers died" in (begun.reason or "")
+    assert len((await fixture.dump())["quel_generation_attempts"]) == 3
+    assert list(await fixture.records.next_ordinals(job.job_id, 0, 2)) == [1, 2]
+    assert (await fixture.records.stage_counts(job.job_id, 0)).missed == 1
+
+
+async def test_a_fault_is_an_outcome_and_counts_for_no_dead_worker(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member())
+    for _ in range(4):
+        await job.tried(0, Outcome.FAULT)
+    assert (await job.begin(0, looked=True)).begin is Begin.BEGUN
+
+
+async def test_no_call_begins_and_no_ordinal_is_given_for_a_stage_that_has_its_quantity(
+    fixture: RecordsFixture,
+) -> None:
+    job = await fixture.opened(await fixture.member(), (3, 1))
+    await job.deliver([0, 2])
+    assert list(await fixture.records.next_ordinals(job.job_id, 0, 3)) == [1]
+    await job.deliver([1])
+    assert list(await fixture.records.next_ordinals(job.job_id, 0, 3)) == []
+    before = await fixture.dump()
+    assert (await job.begin(7)).begin is Begin.FULL
+    assert await fixture.dump() == before
+    assert (await job.begin(0, 1)).begin is Begin.BEGUN
+
+
+async def test_an_attachment_is_the_file_of_the_last_call_until_it_is_delivered(fixture: RecordsFixture) -> None:
+    """A worker that comes back late attaches another call's file: before the settlement that one counts, after it not."""
+    job = await fixture.opened(await fixture.member(), (2,))
+    first, second = uuid4(), uuid4()
+    old, path = (job.key(0).final(job.order.user_id, call) for call in (first, second))
+    await job.begin(0, call=first)
+    await job.attach(0, call=first, path=old)
+    await job.begin(0, call=second, looked=True)
+    await job.attach(0, call=second, path=path)
+    [row] = [row for row in (await fixture.dump())["quel_attach"] if row["job_id"]]
+    assert (row["attach_file_path"], row["attach_file_name"]) == (path, path.rpartition("/")[2])
+    settled = await job.settle(0)
+    assert set(settled.call_ids) == {first, second}
+    assert set((await job.settle(0)).call_ids) == {first, second}
+    late = await job.attach(0, call=first, path=old)
+    assert late.attach_id == settled.attach_id
+    [delivered] = await fixture.records.delivered_images(job.job_id, 0, 10)
+    assert delivered.path == path
 
 
 async def test_delivered_pairs_are_paged_by_ordinal(fixture: RecordsFixture) -> None:

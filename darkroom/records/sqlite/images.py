@@ -5,17 +5,23 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from darkroom.domain import rounds
-from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
+from darkroom.domain.attempts import MOST_UNKNOWN_CALLS, WORKERS_DIED, Attempt, AttemptEnd, Begin, BegunAttempt
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Outcome, Settlement
 from darkroom.domain.money import SettledImage, Transaction
 from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import now, stamp
 from darkroom.records.sqlite.refreshing import refresh_if_due
 
+STAGE_IS_FULL = "the stage has all it may deliver already"
+
 
 def next_ordinals(db: sqlite3.Connection, job_id: UUID, stage_index: int, limit: int) -> list[int]:
-    """The ordinals to make next (the rule is in `domain.rounds`)."""
+    """The ordinals to make next (the rule is in `domain.rounds`), never more than the stage still lacks."""
     key = (str(job_id), stage_index)
+    lacking = db.execute(
+        "select target - delivered_images from quel_job_stages where job_id = ? and stage_index = ?", key
+    ).fetchone()
+    limit = min(limit, lacking[0] if lacking else 0)
     highest = db.execute(
         "select max(ordinal) from quel_generation_attempts where job_id = ? and stage_index = ?", key
     ).fetchone()[0]
@@ -44,6 +50,9 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
     for flag, state in (("cancel_requested", "being cancelled"), ("failing", "about to fail"), ("paused", "paused")):
         if job[flag]:
             return BegunAttempt(begin=Begin.HELD, reason=f"the job is {state}")
+    stage = _stage(db, attempt.key)
+    if stage is not None and stage["delivered_images"] >= stage["target"]:
+        return BegunAttempt(begin=Begin.FULL, reason=STAGE_IS_FULL)
     earlier = db.execute(
         "select * from quel_generation_attempts where job_id = ? and stage_index = ? and ordinal = ? "
         "order by started_at desc, rowid desc",
@@ -54,9 +63,14 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
             return BegunAttempt(
                 begin=Begin.DECIDED, outcome=row["outcome"], reason=row["reason"], final=bool(row["final"])
             )
-    may_be_staged = [row for row in earlier if row["outcome"] in (None, Outcome.GENERATED)]
+    may_be_staged = [row["call_id"] for row in earlier if row["outcome"] in (None, Outcome.GENERATED)]
     if may_be_staged and not looked:
-        return BegunAttempt(begin=Begin.LOOK, call_id=may_be_staged[0]["call_id"])
+        return BegunAttempt(begin=Begin.LOOK, call_id=may_be_staged[0], call_ids=tuple(may_be_staged))
+    unknown = [row["call_id"] for row in earlier if row["outcome"] is None]
+    if len(unknown) >= MOST_UNKNOWN_CALLS:
+        end = AttemptEnd(outcome=Outcome.MISSED, reason=WORKERS_DIED, seconds=0)
+        finish_attempt(db, UUID(unknown[0]), end)
+        return BegunAttempt(begin=Begin.DECIDED, outcome=end.outcome, reason=end.reason)
     db.execute(
         "insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, "
         "model, attempt, started_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
@@ -77,16 +91,20 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
 def unsettled_attempts(
     db: sqlite3.Connection, job_id: UUID, stage_index: int, after: int, limit: int
 ) -> list[tuple[int, UUID]]:
-    """Calls without an outcome, or generated and not settled: the newest of each ordinal."""
+    """Calls without an outcome, or generated and not settled: all those of so many ordinals."""
     return [
         (row["ordinal"], UUID(row["call_id"]))
         for row in db.execute(
-            "select ordinal, call_id, max(started_at) from quel_generation_attempts as attempt "
-            "where job_id = ? and stage_index = ? and ordinal > ? and (outcome is null or outcome = 'generated') "
+            "with page as (select distinct ordinal from quel_generation_attempts as attempt "
+            "where job_id = :job and stage_index = :stage and ordinal > :after "
+            "and (outcome is null or outcome = 'generated') "
             "and not exists (select 1 from quel_attach as image where image.job_id = attempt.job_id "
             "and image.stage_index = attempt.stage_index and image.ordinal = attempt.ordinal "
-            "and delivered_at is not null) group by ordinal order by ordinal limit ?",
-            (str(job_id), stage_index, after, limit),
+            "and delivered_at is not null) order by ordinal limit :limit) "
+            "select ordinal, call_id from quel_generation_attempts join page using (ordinal) "
+            "where job_id = :job and stage_index = :stage and (outcome is null or outcome = 'generated') "
+            "order by ordinal, started_at desc, quel_generation_attempts.rowid desc",
+            {"job": str(job_id), "stage": stage_index, "after": after, "limit": limit},
         )
     ]
 
@@ -115,6 +133,8 @@ def attach(db: sqlite3.Connection, image: AttachInput) -> AttachResult:
             "ordinal, quel_member_id, sha256, created_at) "
             "values (?, ?, ?, ?, 'image/webp', ?, 'darkroom', ?, ?, ?, ?, ?, ?) "
             "on conflict (job_id, stage_index, ordinal) where job_id is not null do update set "
+            "attach_original_name = excluded.attach_original_name, attach_file_name = excluded.attach_file_name, "
+            "attach_file_path = excluded.attach_file_path, attach_directory = excluded.attach_directory, "
             "attach_file_size = excluded.attach_file_size, sha256 = excluded.sha256",
             (
                 name,
@@ -145,20 +165,17 @@ def settle(db: sqlite3.Connection, key: ImageKey, run_id: str) -> SettledImage:
     """Make an image count and charge for it: all of it or nothing, and once (spec §4)."""
     image = _attachment(db, key)
     if image is not None and image["delivered_at"] is not None:
-        return SettledImage(settlement=Settlement.SETTLED, attach_id=image["attach_id"])
+        return SettledImage(settlement=Settlement.SETTLED, attach_id=image["attach_id"], call_ids=_calls(db, key))
     job = rows.short_job_row(db, key.job_id)
     refusal = rows.refuse_run(db, job, run_id)
     if refusal is None and image is None:
         refusal = f"image {key} has no attachment"
     if refusal is not None or image is None:
         return SettledImage(settlement=Settlement.RUN_REFUSED, reason=refusal)
-    stage = db.execute(
-        "select target, delivered_images from quel_job_stages where job_id = ? and stage_index = ?",
-        (str(key.job_id), key.stage_index),
-    ).fetchone()
+    stage = _stage(db, key)
     # The target, not the quantity: a stage's part of `max_credits` is never taken by another stage.
-    if stage["delivered_images"] >= stage["target"]:
-        return SettledImage(settlement=Settlement.STAGE_FULL, reason="the stage has all it may deliver already")
+    if stage is None or stage["delivered_images"] >= stage["target"]:
+        return SettledImage(settlement=Settlement.STAGE_FULL, reason=STAGE_IS_FULL)
     if job["quel_member_id"] is not None:
         shortfall = _charge(db, job, key, image["attach_id"])
         if shortfall is not None:
@@ -174,6 +191,7 @@ def settle(db: sqlite3.Connection, key: ImageKey, run_id: str) -> SettledImage:
     return SettledImage(
         settlement=Settlement.SETTLED,
         attach_id=image["attach_id"],
+        call_ids=_calls(db, key),
         row_trails=not refresh_if_due(db, job),
     )
 
@@ -222,6 +240,22 @@ def _charge(db: sqlite3.Connection, job: sqlite3.Row, key: ImageKey, attach_id: 
     )
     db.execute("update quel_credit_holds set amount = amount - ? where job_id = ?", (price, str(key.job_id)))
     return None
+
+
+def _stage(db: sqlite3.Connection, key: ImageKey) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = db.execute(
+        "select target, delivered_images from quel_job_stages where job_id = ? and stage_index = ?",
+        (str(key.job_id), key.stage_index),
+    ).fetchone()
+    return row
+
+
+def _calls(db: sqlite3.Connection, key: ImageKey) -> tuple[UUID, ...]:
+    found = db.execute(
+        "select call_id from quel_generation_attempts where job_id = ? and stage_index = ? and ordinal = ?",
+        (str(key.job_id), key.stage_index, key.ordinal),
+    )
+    return tuple(UUID(row["call_id"]) for row in found)
 
 
 def _attachment(db: sqlite3.Connection, key: ImageKey) -> sqlite3.Row | None:

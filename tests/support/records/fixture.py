@@ -112,7 +112,13 @@ class Job:
         return call
 
     async def attach(
-        self, ordinal: int, stage: int = 0, *, run: str | None = None, call: UUID | None = None
+        self,
+        ordinal: int,
+        stage: int = 0,
+        *,
+        run: str | None = None,
+        call: UUID | None = None,
+        path: str | None = None,
     ) -> AttachResult:
         key = self.key(ordinal, stage)
         return await self.records.attach(
@@ -120,7 +126,7 @@ class Job:
                 key=key,
                 run_id=run or self.run,
                 call_id=call,
-                path=key.final(self.order.user_id),
+                path=path or key.final(self.order.user_id),
                 size=1000 + ordinal,
                 sha256=f"{stage:032x}{ordinal:032x}",
             )
