@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -28,6 +28,7 @@ from activities.images import ImageActivities
 from activities.jobs import JobActivities, Pace
 from activities.outages import OutageLines
 from activities.refreshing import RowRefresher
+from activities.staging import Staging
 from activities.storybook import BookActivities
 from activities.waiting import WaitingActivities
 from activities.webhooks import WebhookActivities
@@ -53,6 +54,9 @@ log = structlog.get_logger("darkroom.worker")
 
 AT_ONCE = 130
 GRACE_ABOVE_PROVIDER = timedelta(seconds=60)
+CALL_GRACE = timedelta(seconds=30)
+"""Above the limit that a provider keeps itself."""
+
 HEARTBEAT_THROTTLE = timedelta(seconds=3)
 DELIVER_PATIENCE = 10.0
 """Seconds that a worker which stops waits for the pictures it made to be settled; they are staged anyway."""
@@ -70,10 +74,24 @@ class Role(StrEnum):
     PUBLISH = "publish"
 
 
-def image_activities(parts: Parts, refresher: RowRefresher, *, settles_here: bool = True) -> ImageActivities:
+def image_activities(
+    parts: Parts, refresher: RowRefresher, staging: Staging | None = None, *, settles_here: bool = True
+) -> ImageActivities:
     """The activities of an image over these parts."""
-    calls = ProviderCalls(parts.records, parts.storage, parts.providers, parts.pictures, PROVIDER_ATTEMPTS)
-    return ImageActivities(parts.records, parts.storage, calls, parts.pictures, refresher, settles_here=settles_here)
+    if staging is None:
+        staging = Staging(parts.storage, parts.beside)
+    calls = ProviderCalls(
+        parts.records,
+        parts.storage,
+        staging,
+        parts.providers,
+        parts.pictures,
+        last_attempt=PROVIDER_ATTEMPTS,
+        longest=parts.settings.provider_timeout + CALL_GRACE,
+    )
+    return ImageActivities(
+        parts.records, parts.storage, staging, calls, parts.pictures, refresher, settles_here=settles_here
+    )
 
 
 def _webhooks(parts: Parts) -> WebhookActivities:
@@ -97,7 +115,8 @@ async def running_workers(
     settings = parts.settings
     refresher = RowRefresher(parts.records)
     serves_all = Role.ALL in roles or set(roles) == set(Role) - {Role.ALL}
-    images = image_activities(parts, refresher, settles_here=serves_all)
+    staging = Staging(parts.storage, parts.beside)
+    images = image_activities(parts, refresher, staging, settles_here=serves_all)
     terms = Terms(
         unit_price=settings.image_credit_price,
         max_top_ups=settings.max_top_ups,
@@ -182,12 +201,20 @@ async def running_workers(
         )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(refresher.close)
+        if await staging.stage_what_was_kept():
+            stack.push_async_callback(_end, asyncio.create_task(staging.keep_staging()))
         # They stop in reverse: no new calls first, then what these calls made is delivered, then the rest.
         for worker in workers:
             await stack.enter_async_context(worker)
             if worker.task_queue == TaskQueue.PUBLISH and serves_all:
                 stack.push_async_callback(images.until_settled, DELIVER_PATIENCE)
         yield workers
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def serve(settings: Settings, roles: list[Role]) -> None:

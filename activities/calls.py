@@ -2,20 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Protocol
 from uuid import UUID, uuid4
 
 import structlog
 from temporalio import activity
 
+from activities.liveness import pause
 from activities.materials import Material, MaterialRecords, Materials
+from activities.staging import FIRST_RETRY, LONGEST_RETRY, Staging
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
-from darkroom.domain.errors import ProviderUnavailable, StorageRefused, StorageUnavailable
+from darkroom.domain.errors import DarkroomError, ProviderUnavailable, RecordsUnavailable, StorageRefused
 from darkroom.domain.images import (
     Generated,
     GenerateInput,
     GenerateResult,
+    ImageRequest,
     Missed,
     Outcome,
     ProviderAnswer,
@@ -42,19 +46,21 @@ class ProviderCalls:
         self,
         records: CallRecords,
         storage: Storage,
+        staging: Staging,
         providers: Mapping[str, ImageProvider],
         pictures: PictureWork,
+        *,
         last_attempt: int,
+        longest: timedelta,
     ) -> None:
         self._records = records
-        self._storage = storage
+        self._staging = staging
         self._providers = providers
         self._pictures = pictures
         self._materials = Materials(records, storage)
         self.last_attempt = last_attempt
         """The attempt after which Temporal does not try again."""
-        self._unstaged: dict[str, tuple[bytes, str]] = {}
-        self._staging = asyncio.Lock()
+        self._longest = longest.total_seconds()
 
     async def make(self, image: GenerateInput, cancelled: asyncio.Event) -> GenerateResult:
         """One image, or why there is none.
@@ -66,10 +72,7 @@ class ProviderCalls:
         Raises:
             ProviderUnavailable: and other transient errors; Temporal retries.
         """
-        try:
-            await self.stage_what_waits()
-        except StorageRefused as error:
-            return GenerateResult(outcome=Outcome.STOPPED, reason=str(error))
+        await self._staging.until_back(cancelled)
         material = await self._materials.of(image.key.job_id, image.key.stage_index)
         call_id = uuid4()
         provider = self._providers.get(image.provider)
@@ -86,7 +89,7 @@ class ProviderCalls:
             return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it started")
         begun = await self._records.begin_attempt(attempt, looked=False)
         if begun.begin is Begin.LOOK:
-            staged = await self._staged(image, begun.call_id)
+            staged = await self._staged(image, begun.call_ids or ((begun.call_id,) if begun.call_id else ()))
             if staged is not None:
                 return staged
             begun = await self._records.begin_attempt(attempt, looked=True)
@@ -108,91 +111,107 @@ class ProviderCalls:
             elif material.lost is not None:
                 answer = Refused(reason=material.lost, final=True)
             else:
-                answer = await provider.generate(material.request(image.key.ordinal, attempt))
+                answer = await self._ask(provider, material.request(image.key.ordinal, attempt))
         except ProviderUnavailable as error:
             seconds = time.monotonic() - started
             if attempt < self.last_attempt:
-                end = AttemptEnd(outcome=Outcome.FAULT, reason=error.reason, seconds=seconds)
-                await self._records.finish_attempt(call_id, end)
+                await self._finish(call_id, AttemptEnd(outcome=Outcome.FAULT, reason=error.reason, seconds=seconds))
                 raise
             answer = Missed(reason=f"gave up after {attempt} attempts: {error.reason}")
-            given_up = await self._conclude(image, call_id, answer, time.monotonic() - started)
+            given_up = await self._conclude(image, call_id, answer, seconds)
             return given_up.model_copy(update={"gave_up": True})
+        except DarkroomError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a provider raises
+            # The call may have been billed, and another one would end the same way.
+            answer = self._unforeseen(image, "read", error)
         return await self._conclude(image, call_id, answer, time.monotonic() - started)
+
+    async def _ask(self, provider: ImageProvider, request: ImageRequest) -> ProviderAnswer:
+        # Providers keep a limit of their own, below this one; the activity itself has none to speak of.
+        try:
+            async with asyncio.timeout(self._longest):
+                return await provider.generate(request)
+        except TimeoutError:
+            raise ProviderUnavailable(f"no answer from the provider within {self._longest:g} s") from None
 
     async def _conclude(
         self, image: GenerateInput, call_id: UUID, answer: ProviderAnswer, seconds: float
     ) -> GenerateResult:
         if isinstance(answer, Generated):
             try:
-                facts = await self._pictures.inspect(answer.data)
+                await self._staging.put(image.key, call_id, answer.data)
+                return await self._staged_picture(call_id, answer.data, seconds)
+            except StorageRefused as error:
+                # The job stops; a restart after somebody has fixed the storage finds the picture.
+                await self._finish(call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds))
+                return GenerateResult(outcome=Outcome.STOPPED, call_id=call_id, reason=str(error))
             except NotAPicture as error:
                 answer = Missed(reason=str(error))
-            else:
-                return await self._keep(image, call_id, answer.data, facts.media_type, seconds)
+            except DarkroomError:
+                raise
+            except Exception as error:  # noqa: BLE001 - memory, a broken decoder: never a second call
+                answer = self._unforeseen(image, "kept", error)
         result = _without_picture(call_id, answer)
-        end = AttemptEnd(outcome=result.outcome, reason=result.reason, final=result.final, seconds=seconds)
-        await self._records.finish_attempt(call_id, end)
+        await self._finish(
+            call_id, AttemptEnd(outcome=result.outcome, reason=result.reason, final=result.final, seconds=seconds)
+        )
         return result
 
-    async def _keep(
-        self, image: GenerateInput, call_id: UUID, data: bytes, media_type: str, seconds: float
-    ) -> GenerateResult:
-        """Put paid bytes into staging, or keep them here until it takes them; no further call is made before."""
+    def _unforeseen(self, image: GenerateInput, what: str, error: Exception) -> Missed:
+        log.error("provider's answer lost", job_id=str(image.key.job_id), key=str(image.key), exc_info=error)
+        return Missed(reason=f"the provider's answer could not be {what}: {type(error).__name__}")
+
+    async def _finish(self, call_id: UUID, end: AttemptEnd) -> None:
+        """Write how a call ended, as soon as the records are there: unwritten, it would be made again."""
+        delay = FIRST_RETRY
+        while True:
+            try:
+                await self._records.finish_attempt(call_id, end)
+            except RecordsUnavailable:
+                if await pause(delay):
+                    raise
+                delay = min(2 * delay, LONGEST_RETRY)
+            else:
+                return
+
+    async def _staged_picture(self, call_id: UUID, data: bytes, seconds: float | None) -> GenerateResult:
+        facts = await self._pictures.inspect(data)
+        return GenerateResult(
+            outcome=Outcome.GENERATED,
+            call_id=call_id,
+            media_type=facts.media_type,
+            size=len(data),
+            sha256=digest(data),
+            seconds=None if seconds is None else round(seconds, 3),
+        )
+
+    async def _staged(self, image: GenerateInput, call_ids: Sequence[UUID]) -> GenerateResult | None:
+        """What an earlier call of this image left in staging: its picture, or why it is none."""
         try:
-            await self._storage.put(image.key.staging, data, media_type)
-        except StorageUnavailable:
-            self._unstaged[image.key.staging] = (data, media_type)
-            raise
+            staged = await self._staging.find(image.key, call_ids)
         except StorageRefused as error:
-            # The job stops; a restart after somebody has fixed the folder finds the picture.
-            self._unstaged[image.key.staging] = (data, media_type)
-            await self._records.finish_attempt(call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds))
-            return GenerateResult(outcome=Outcome.STOPPED, call_id=call_id, reason=str(error))
-        return _generated(call_id, data, media_type, seconds)
-
-    async def stage_what_waits(self) -> None:
-        """Put into staging what could not be put there before.
-
-        Raises:
-            StorageUnavailable: it still cannot.
-        """
-        async with self._staging:
-            for key, (data, media_type) in list(self._unstaged.items()):
-                await self._storage.put(key, data, media_type)
-                del self._unstaged[key]
-
-    async def _staged(self, image: GenerateInput, call_id: UUID | None) -> GenerateResult | None:
-        data = await self._storage.get(image.key.staging)
-        if data is None:
+            return GenerateResult(outcome=Outcome.STOPPED, reason=str(error))
+        if staged is None:
             return None
+        # Those of version 0.1 do not say which call brought them.
+        call_id = staged.call_id or call_ids[0]
         try:
-            facts = await self._pictures.inspect(data)
-        except NotAPicture:
-            log.warning(
-                "staged picture unreadable, calling the provider again",
-                job_id=str(image.key.job_id),
-                key=image.key.staging,
-            )
-            return None
-        return _generated(call_id, data, facts.media_type, None)
-
-
-def _generated(call_id: UUID | None, data: bytes, media_type: str, seconds: float | None) -> GenerateResult:
-    return GenerateResult(
-        outcome=Outcome.GENERATED,
-        call_id=call_id,
-        media_type=media_type,
-        size=len(data),
-        sha256=digest(data),
-        seconds=None if seconds is None else round(seconds, 3),
-    )
+            return await self._staged_picture(call_id, staged.data, None)
+        except NotAPicture as error:
+            log.warning("staged picture unreadable", job_id=str(image.key.job_id), key=str(image.key))
+            end = AttemptEnd(outcome=Outcome.MISSED, reason=str(error), seconds=0)
+            await self._finish(call_id, end)
+            await self._staging.drop(image.key, [call_id])
+            return GenerateResult(outcome=Outcome.MISSED, call_id=call_id, reason=end.reason)
 
 
 def _known(begun: BegunAttempt) -> GenerateResult:
     match begun.begin:
         case Begin.DELIVERED:
             return GenerateResult(outcome=Outcome.DELIVERED, attach_id=begun.attach_id)
+        case Begin.FULL:
+            return GenerateResult(outcome=Outcome.UNNEEDED, reason=begun.reason)
         case Begin.DECIDED:
             return GenerateResult(outcome=begun.outcome or Outcome.MISSED, reason=begun.reason, final=begun.final)
         case _:

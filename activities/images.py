@@ -1,6 +1,9 @@
 """The four activities of an image: generate, upload, attach, credit (spec §3)."""
 
 import asyncio
+import time
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol
 
 import structlog
@@ -10,6 +13,7 @@ from activities.calls import ProviderCalls, SharedCalls
 from activities.errors import at_the_edge
 from activities.liveness import finish_despite_cancel
 from activities.refreshing import RowRefresher
+from activities.staging import Staging
 from darkroom.domain.attempts import AttemptEnd
 from darkroom.domain.errors import ProviderUnavailable, StorageRefused
 from darkroom.domain.images import (
@@ -29,7 +33,8 @@ from darkroom.domain.images import (
     UploadResult,
 )
 from darkroom.pictures import NotAPicture, PictureWork, digest
-from darkroom.records.images import ImageRecords
+from darkroom.records.images import ImageRecords, ReferenceRecords
+from darkroom.records.jobs import JobRecords
 from darkroom.records.money import MoneyRecords
 from darkroom.storage import Storage
 
@@ -37,21 +42,25 @@ log = structlog.get_logger(__name__)
 
 STAGED_PAGE = 100
 MOST_UNSETTLED = 1_000
+MAY_BE_LATE = 10.0
+"""Seconds of an upload after which the server may have given this worker up."""
+
 CHECK_EVERY = 0.1
 """Seconds between checks whether the last pictures are settled, while the worker stops."""
 
 
-class DeliveryRecords(ImageRecords, MoneyRecords, Protocol):
-    """Images, and their settlement."""
+class DeliveryRecords(ImageRecords, ReferenceRecords, MoneyRecords, JobRecords, Protocol):
+    """Images, their files and their settlement."""
 
 
 class ImageActivities:
     """Each may be executed twice at any time, and then does its work once."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what they work with, put together in one place
         self,
         records: DeliveryRecords,
         storage: Storage,
+        staging: Staging,
         calls: ProviderCalls,
         pictures: PictureWork,
         refresher: RowRefresher,
@@ -60,6 +69,7 @@ class ImageActivities:
     ) -> None:
         self._records = records
         self._storage = storage
+        self._staging = staging
         self._calls = calls
         self._shared = SharedCalls()
         self._pictures = pictures
@@ -73,7 +83,7 @@ class ImageActivities:
         waiting = list(self._unsettled)
         try:
             async with asyncio.timeout(patience):
-                while waiting := [key for key in waiting if await self._storage.exists(key)]:  # noqa: ASYNC110
+                while waiting := [key for key in waiting if await self._staging.holds(key)]:  # noqa: ASYNC110
                     await asyncio.sleep(CHECK_EVERY)  # another process may settle them; it does not say so
         except TimeoutError:
             # A job that was paused, cancelled or moved elsewhere; its next run finds them in staging.
@@ -100,7 +110,7 @@ class ImageActivities:
         self._shared.add(key, call)
         made = await finish_despite_cancel(call, on_cancel=cancelled.set)
         if made.outcome is Outcome.GENERATED and self._settles_here:
-            self._unsettled[image.key.staging] = None
+            self._unsettled[image.key.staging(made.call_id)] = None
             if len(self._unsettled) > MOST_UNSETTLED:
                 del self._unsettled[next(iter(self._unsettled))]
         return made
@@ -109,14 +119,20 @@ class ImageActivities:
     @at_the_edge
     async def find_staged(self, asked: FindStagedInput) -> FindStagedResult:
         """Images of a stage that wait in staging, at most a page of them."""
-        await self._calls.stage_what_waits()
-        page = await self._records.unsettled_attempts(asked.job_id, asked.stage_index, asked.after, STAGED_PAGE)
+        pairs = await self._records.unsettled_attempts(asked.job_id, asked.stage_index, asked.after, STAGED_PAGE)
+        calls = {ordinal: [call_id for _, call_id in of_it] for ordinal, of_it in groupby(pairs, itemgetter(0))}
         found = []
-        for ordinal, call_id in page:
+        for ordinal, call_ids in calls.items():
             key = ImageKey(job_id=asked.job_id, stage_index=asked.stage_index, ordinal=ordinal)
-            if await self._storage.exists(key.staging):
+            try:
+                call_id = await self._staging.call_with_bytes(key, call_ids)
+            except StorageRefused as error:
+                # Its picture is beside a worker; the rest of the job ends as it should.
+                log.warning("picture not staged", job_id=str(asked.job_id), key=str(key), reason=str(error))
+                continue
+            if call_id is not None:
                 found.append(StagedImage(ordinal=ordinal, call_id=call_id))
-        return FindStagedResult(found=tuple(found), next_after=page[-1][0] if len(page) == STAGED_PAGE else None)
+        return FindStagedResult(found=tuple(found), next_after=max(calls) if len(calls) == STAGED_PAGE else None)
 
     @activity.defn
     @at_the_edge
@@ -125,13 +141,16 @@ class ImageActivities:
         return await finish_despite_cancel(asyncio.create_task(self._upload(image)))
 
     async def _upload(self, image: UploadInput) -> UploadResult:
+        started = time.monotonic()
         try:
-            staged = await self._storage.get(image.key.staging)
+            staged = await self._staging.find(image.key, () if image.call_id is None else (image.call_id,))
             if staged is None:
                 return await self._nothing_staged(image)
-            encoded = await self._pictures.encode(staged)
-            path = image.key.final(image.user_id)
+            encoded = await self._pictures.encode(staged.data)
+            path = image.key.final(image.user_id, staged.call_id)
             await self._storage.put(path, encoded, "image/webp")
+            if time.monotonic() - started > MAY_BE_LATE:
+                await self._remove_if_late(image.key, path)
         except NotAPicture as error:
             return await self._missed(image, str(error))
         except StorageRefused as error:
@@ -141,12 +160,23 @@ class ImageActivities:
             return UploadResult(outcome=Outcome.STOPPED, reason=str(error))
         return UploadResult(outcome=Outcome.GENERATED, path=path, size=len(encoded), sha256=digest(encoded))
 
+    async def _remove_if_late(self, key: ImageKey, path: str) -> None:
+        """Remove a file that nobody will name: this worker stood still, and the image was delivered or given up."""
+        attach_id = await self._delivered(key)
+        delivered = None if attach_id is None else await self._records.stored_file(attach_id)
+        job = await self._records.job(key.job_id)
+        if (delivered is None or delivered.path != path) and (delivered or job is None or job.status.ended):
+            await self._storage.delete([path])
+            log.warning("late picture removed", job_id=str(key.job_id), key=str(key))
+
+    async def _delivered(self, key: ImageKey) -> int | None:
+        pairs = await self._records.delivered_pairs(key.job_id, key.stage_index, key.ordinal - 1, 1)
+        return next((attach_id for ordinal, attach_id in pairs if ordinal == key.ordinal), None)
+
     async def _nothing_staged(self, image: UploadInput) -> UploadResult:
-        key = image.key
-        delivered = await self._records.delivered_pairs(key.job_id, key.stage_index, key.ordinal - 1, 1)
-        for ordinal, attach_id in delivered:
-            if ordinal == key.ordinal:
-                return UploadResult(outcome=Outcome.DELIVERED, attach_id=attach_id)
+        attach_id = await self._delivered(image.key)
+        if attach_id is not None:
+            return UploadResult(outcome=Outcome.DELIVERED, attach_id=attach_id)
         return await self._missed(image, "its staged file is missing")
 
     async def _missed(self, image: UploadInput, reason: str) -> UploadResult:
@@ -169,9 +199,10 @@ class ImageActivities:
         if settled.settlement is Settlement.SETTLED:
             if settled.row_trails:
                 self._refresher.due(image.key.job_id)
-            self._unsettled.pop(image.key.staging, None)
+            for call_id in settled.call_ids:
+                self._unsettled.pop(image.key.staging(call_id), None)
             try:
-                await self._storage.delete([image.key.staging])
+                await self._staging.drop(image.key, settled.call_ids)
             except StorageRefused as error:
                 # The picture is settled; a staged object too many harms nobody.
                 log.warning("staged picture not removed", job_id=str(image.key.job_id), reason=str(error))

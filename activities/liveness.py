@@ -8,6 +8,9 @@ from temporalio import activity
 
 T = TypeVar("T")
 
+AFTER_SHUTDOWN = 1.0
+"""Seconds at most that a pause lasts once the worker stops: long enough not to hammer what is away."""
+
 HEARTBEAT_EVERY = 3.0
 """Seconds; the server gives a silent activity up after 10."""
 
@@ -28,3 +31,14 @@ async def finish_despite_cancel(work: "asyncio.Task[T]", on_cancel: Callable[[],
             return work.result()
         # Only now: work that is quick needs no heartbeat, and each one is a call to the server.
         activity.heartbeat()
+
+
+async def pause(seconds: float) -> bool:
+    """Wait inside an activity; ends early, and says so, when its worker is told to stop."""
+    try:
+        async with asyncio.timeout(seconds):
+            await activity.wait_for_worker_shutdown()
+    except TimeoutError:
+        return False
+    await asyncio.sleep(min(seconds, AFTER_SHUTDOWN))
+    return True

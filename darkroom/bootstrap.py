@@ -25,6 +25,7 @@ from darkroom.storage.files import FileStorage
 from darkroom.webhooks.egress_policy import EgressPolicy, Resolver, SystemResolver
 
 RECORDS_FILE = "records.db"
+UNSTAGED_FOLDER = "unstaged"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Parts:
     settings: Settings
     records: Records
     storage: Storage
+    beside: Storage
+    """This machine's own: for paid pictures while the storage does not take them."""
     providers: Mapping[str, ImageProvider]
     pictures: PictureWork
     intake: Intake
@@ -82,6 +85,7 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
             settings=settings,
             records=records,
             storage=storage,
+            beside=FileStorage(settings.darkroom_home / UNSTAGED_FOLDER),
             providers=providers,
             pictures=pictures,
             intake=Intake(records, capabilities, settings.providers, settings.limits, egress_policy),

@@ -126,6 +126,17 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     return plain
 
 
+def guess_media_type(data: bytes) -> str:
+    """What the first bytes say; nothing else is looked at, so that no file can do harm."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
+    return "application/octet-stream"
+
+
 def digest(data: bytes) -> str:
     """The SHA-256 of the bytes, in hex."""
     return sha256(data).hexdigest()

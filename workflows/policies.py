@@ -23,8 +23,8 @@ class ActivityPolicy(TypedDict, total=False):
 PROVIDER_ATTEMPTS = 20
 """About 15 minutes of waiting between attempts (spec §5); the last one records the miss itself."""
 
-PROVIDER_GRACE = timedelta(seconds=30)
-"""On top of the provider's own limit: reading references, staging, the records."""
+PROVIDER_CALL_OPEN = timedelta(hours=24)
+"""The provider's own limit is kept inside the activity, which stays open with the paid bytes while storage is away."""
 
 HEARTBEAT = timedelta(seconds=10)
 """A dead worker is noticed after this; workers send one every 3 s."""
@@ -38,12 +38,10 @@ PROVIDER_CALL = RetryPolicy(
 )
 
 
-def provider_call(provider_timeout_seconds: float) -> ActivityPolicy:
+def provider_call() -> ActivityPolicy:
     """One provider call. No schedule-to-start and no schedule-to-close: images may wait in a long queue."""
     return ActivityPolicy(
-        start_to_close_timeout=timedelta(seconds=provider_timeout_seconds) + PROVIDER_GRACE,
-        heartbeat_timeout=HEARTBEAT,
-        retry_policy=PROVIDER_CALL,
+        start_to_close_timeout=PROVIDER_CALL_OPEN, heartbeat_timeout=HEARTBEAT, retry_policy=PROVIDER_CALL
     )
 
 

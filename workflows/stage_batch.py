@@ -148,7 +148,7 @@ class StageBatchWorkflow:
             task_queue=TaskQueue.GENERATE,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=self._label(ordinal),
-            **provider_call(self._batch.provider_timeout_seconds),
+            **provider_call(),
         )
         self._calls[ordinal] = handle
         try:
@@ -164,6 +164,8 @@ class StageBatchWorkflow:
                 self._note_delivered(ordinal, made.attach_id)
             case Outcome.REFUSED:
                 self._note_refused(ordinal, made)
+            case Outcome.UNNEEDED:
+                self._note_unneeded(ordinal, made.reason)
             case Outcome.QUOTA_SPENT:
                 self._queue.append(ordinal)
                 self._tally.note_spent_quota(made.until, made.reason)
@@ -224,8 +226,7 @@ class StageBatchWorkflow:
             case Settlement.SETTLED:
                 self._note_delivered(ordinal, credited.attach_id)
             case Settlement.STAGE_FULL:
-                self._tally.note_unneeded()
-                self._log("image not needed", ordinal, reason=credited.reason)
+                self._note_unneeded(ordinal, credited.reason)
             case Settlement.INSUFFICIENT:
                 self._stop(credited.reason)
             case Settlement.RUN_REFUSED:
@@ -235,6 +236,10 @@ class StageBatchWorkflow:
         self._tally.note_delivered(ordinal, attach_id)
         n, quantity = self._tally.delivered_of_stage, self._batch.quantity
         self._log("image delivered", ordinal, n=n, quantity=quantity, attach_id=attach_id)
+
+    def _note_unneeded(self, ordinal: int, reason: str | None) -> None:
+        self._tally.note_unneeded()
+        self._log("image not needed", ordinal, reason=reason)
 
     def _note_missed(self, ordinal: int, reason: str | None, *, gave_up: bool = False) -> None:
         self._tally.note_missed(reason, gave_up=gave_up)

@@ -88,9 +88,7 @@ def image_prefix(job_id: UUID, user_id: UUID | None) -> str:
     return f"generated-images/{user_folder(user_id)}/job-{job_id}/"
 
 
-def image_key(
-    job_id: UUID, user_id: UUID | None, stage_index: int, ordinal: int, call_id: UUID | None = None
-) -> str:
+def image_key(job_id: UUID, user_id: UUID | None, stage_index: int, ordinal: int, call_id: UUID | None = None) -> str:
     """The final place of one picture (spec §3).
 
     It names the call, so that a worker that comes back late never overwrites the picture of another call.

@@ -36,8 +36,8 @@ class Studio:
     async def stage(self, ordinal: int) -> str:
         """A picture waits in staging."""
         key = ImageKey(job_id=self.job.job_id, stage_index=0, ordinal=ordinal)
-        await self.storage.put(key.staging, PICTURE, "image/png")
-        return key.staging
+        await self.storage.put(key.staging(None), PICTURE, "image/png")
+        return key.staging(None)
 
     async def make(self, ordinal: int) -> str:
         """A picture is stored and attached, not yet settled."""

@@ -247,7 +247,7 @@ async def test_no_call_begins_and_no_ordinal_is_given_for_a_stage_that_has_its_q
 
 
 async def test_an_attachment_is_the_file_of_the_last_call_until_it_is_delivered(fixture: RecordsFixture) -> None:
-    """A worker that comes back late attaches another call's file: before the settlement that one counts, after it not."""
+    """A worker that comes back late attaches another call's file: that counts before the settlement, not after it."""
     job = await fixture.opened(await fixture.member(), (2,))
     first, second = uuid4(), uuid4()
     old, path = (job.key(0).final(job.order.user_id, call) for call in (first, second))

@@ -11,6 +11,7 @@ from darkroom.domain.images import ImageKey
 
 JOB = UUID("6f1c1e9a-0000-4000-8000-000000000001")
 USER = UUID("6f1c1e9a-0000-4000-8000-000000000002")
+CALL = UUID("6f1c1e9a-0000-4000-8000-000000000003")
 
 
 @given(st.uuids())
@@ -41,7 +42,9 @@ def test_ids_and_places_are_those_of_the_specification() -> None:
     assert str(key) == f"{JOB}/2/12"
     assert key.final(USER) == f"generated-images/user-{USER}/job-{JOB}/2-12.webp"
     assert key.final(None) == f"generated-images/user-anonymous/job-{JOB}/2-12.webp"
-    assert key.staging == f"staging/{JOB}/2-12"
+    assert key.staging(None) == f"staging/{JOB}/2-12"
+    assert key.staging(CALL) == f"staging/{JOB}/2-12-{CALL}"
+    assert key.final(USER, CALL) == f"generated-images/user-{USER}/job-{JOB}/2-12-{CALL.hex[:8]}.webp"
     assert names.activity_label(0, 12) == "stage 0 · image 12"
     queues = {"darkroom", "darkroom-generate", "darkroom-publish", "darkroom-webhooks"}
     assert {str(queue) for queue in names.TaskQueue} == queues
@@ -56,11 +59,11 @@ keys = st.builds(ImageKey, job_id=st.uuids(), stage_index=st.integers(0, 120), o
 def test_two_images_never_share_a_key_or_a_place(one: ImageKey, other: ImageKey) -> None:
     same = one == other
     assert (str(one) == str(other)) == same
-    assert (one.staging == other.staging) == same
+    assert (one.staging(CALL) == other.staging(CALL)) == same
     assert (one.final(None) == other.final(None)) == same
 
 
 @given(keys, st.none() | st.uuids())
 def test_an_image_lies_in_its_jobs_folders(key: ImageKey, user_id: UUID | None) -> None:
-    assert key.staging.startswith(names.staging_prefix(key.job_id))
+    assert key.staging(CALL).startswith(names.staging_prefix(key.job_id))
     assert key.final(user_id).startswith(names.image_prefix(key.job_id, user_id))

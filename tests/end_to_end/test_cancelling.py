@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from darkroom.domain.names import batch_workflow_id, staging_key
+from darkroom.domain.names import batch_workflow_id
 from darkroom.domain.progress import JobStatus
 from tests.support.stacks.adapters import EMBEDDED, SUPABASE
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
@@ -123,7 +123,7 @@ async def test_a_worker_that_dies_during_the_drain_leaves_what_it_staged(
     await until(all_begun, "twelve calls")
     for ordinal in range(4, 8):
         darkroom.open_gate(ordinal + 1)
-        await until(partial(darkroom.parts.storage.exists, staging_key(job_id, 0, ordinal)), "staged bytes")
+        await until(partial(darkroom.is_staged, job_id, 0, ordinal), "staged bytes")
     if killed == "before the cancel":
         await darkroom.worker.kill()
     assert (await darkroom.client.cancel(job_id)).success

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import pytest
 
-from darkroom.domain.names import staging_key
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
 from tests.support.until import until
 
@@ -31,7 +30,7 @@ async def test_sigterm_finishes_what_is_under_way(
     assert darkroom.worker.events("worker stopped")
     called = records.attempts(job_id)
     cut_off = records.outcomes(job_id, None)
-    staged = [image for image in cut_off if await darkroom.parts.storage.exists(staging_key(job_id, *image))]
+    staged = [image for image in cut_off if await darkroom.is_staged(job_id, *image)]
     assert cut_off == staged, "a call was not heard to its end"
     assert cut_off == [], "what was made is not recorded"
 

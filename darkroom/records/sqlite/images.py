@@ -53,24 +53,9 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
     stage = _stage(db, attempt.key)
     if stage is not None and stage["delivered_images"] >= stage["target"]:
         return BegunAttempt(begin=Begin.FULL, reason=STAGE_IS_FULL)
-    earlier = db.execute(
-        "select * from quel_generation_attempts where job_id = ? and stage_index = ? and ordinal = ? "
-        "order by started_at desc, rowid desc",
-        key,
-    ).fetchall()
-    for row in earlier:
-        if row["outcome"] in (Outcome.MISSED, Outcome.REFUSED):
-            return BegunAttempt(
-                begin=Begin.DECIDED, outcome=row["outcome"], reason=row["reason"], final=bool(row["final"])
-            )
-    may_be_staged = [row["call_id"] for row in earlier if row["outcome"] in (None, Outcome.GENERATED)]
-    if may_be_staged and not looked:
-        return BegunAttempt(begin=Begin.LOOK, call_id=may_be_staged[0], call_ids=tuple(may_be_staged))
-    unknown = [row["call_id"] for row in earlier if row["outcome"] is None]
-    if len(unknown) >= MOST_UNKNOWN_CALLS:
-        end = AttemptEnd(outcome=Outcome.MISSED, reason=WORKERS_DIED, seconds=0)
-        finish_attempt(db, UUID(unknown[0]), end)
-        return BegunAttempt(begin=Begin.DECIDED, outcome=end.outcome, reason=end.reason)
+    known = _known_calls(db, attempt.key, looked=looked)
+    if known is not None:
+        return known
     db.execute(
         "insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, "
         "model, attempt, started_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
@@ -86,6 +71,29 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
         ),
     )
     return BegunAttempt(begin=Begin.BEGUN, call_id=attempt.call_id)
+
+
+def _known_calls(db: sqlite3.Connection, key: ImageKey, *, looked: bool) -> BegunAttempt | None:
+    """What the earlier calls of an image say, if that keeps another one from beginning."""
+    earlier = db.execute(
+        "select * from quel_generation_attempts where job_id = ? and stage_index = ? and ordinal = ? "
+        "order by started_at desc, rowid desc",
+        (str(key.job_id), key.stage_index, key.ordinal),
+    ).fetchall()
+    for row in earlier:
+        if row["outcome"] in (Outcome.MISSED, Outcome.REFUSED):
+            return BegunAttempt(
+                begin=Begin.DECIDED, outcome=row["outcome"], reason=row["reason"], final=bool(row["final"])
+            )
+    may_be_staged = [row["call_id"] for row in earlier if row["outcome"] in (None, Outcome.GENERATED)]
+    if may_be_staged and not looked:
+        return BegunAttempt(begin=Begin.LOOK, call_id=may_be_staged[0], call_ids=tuple(may_be_staged))
+    unknown = [row["call_id"] for row in earlier if row["outcome"] is None]
+    if len(unknown) >= MOST_UNKNOWN_CALLS:
+        end = AttemptEnd(outcome=Outcome.MISSED, reason=WORKERS_DIED, seconds=0)
+        finish_attempt(db, UUID(unknown[0]), end)
+        return BegunAttempt(begin=Begin.DECIDED, outcome=end.outcome, reason=end.reason)
+    return None
 
 
 def unsettled_attempts(

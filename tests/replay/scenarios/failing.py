@@ -33,7 +33,7 @@ async def storage_refuses(server: Server) -> None:
 
         async def block(image: UploadInput) -> None:
             # Refused by the operating system whoever records, an administrator included.
-            (server.home / "files" / image.key.final(image.user_id)).mkdir(parents=True)
+            (server.home / "files" / image.key.final(image.user_id, image.call_id)).mkdir(parents=True)
 
         uploading.before = block
         await stack.client.result(await stack.order(3))

@@ -17,13 +17,13 @@ from tests.replay.server import Server
 
 async def _settled_elsewhere(stack: WorkflowStack, image: UploadInput, run_id: str) -> None:
     """Another worker, that was taken for dead, was quicker."""
-    path = image.key.final(image.user_id)
+    path = image.key.final(image.user_id, image.call_id)
     found = AttachInput(
         key=image.key, run_id=run_id, call_id=image.call_id, seconds=None, path=path, size=1, sha256="0" * 64
     )
     await stack.parts.records.attach(found)
     await stack.parts.records.settle(image.key, run_id)
-    await stack.parts.storage.delete([image.key.staging])
+    await stack.parts.storage.delete([image.key.staging(image.call_id)])
 
 
 async def delivered_before_the_upload(server: Server) -> None:
@@ -66,7 +66,7 @@ async def staged_bytes_gone(server: Server) -> None:
     async with server.stack(interceptors=[uploading]) as stack:
 
         async def remove(image: UploadInput) -> None:
-            await stack.parts.storage.delete([image.key.staging])
+            await stack.parts.storage.delete([image.key.staging(image.call_id)])
 
         uploading.before = remove
         await stack.client.result(await stack.order(2))

@@ -20,7 +20,7 @@ from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.connection import connect
 from darkroom.client.jobs import Client
 from darkroom.domain.jobs import JobRow
-from darkroom.domain.names import job_workflow_id
+from darkroom.domain.names import job_workflow_id, staging_key, staging_prefix
 from darkroom.domain.receipts import Receipt
 from darkroom.settings import Settings
 from tests.support.commands import ROOT, Ended, run, starter
@@ -72,6 +72,11 @@ class ProcessStack:
         home.mkdir()
         self._others.append(WorkerProcess(home, self.environment))
         return self._others[-1]
+
+    async def is_staged(self, job_id: UUID, stage_index: int, ordinal: int) -> bool:
+        """Whether any call has left bytes of this image in staging."""
+        calls = staging_key(job_id, stage_index, ordinal) + "-"
+        return any(key.startswith(calls) for key in await self.parts.storage.keys(staging_prefix(job_id)))
 
     async def kill_workers(self) -> None:
         """SIGKILL all of them."""
