@@ -183,9 +183,9 @@ async def test_a_cancel_during_a_pause_delivers_what_staging_could_not_take_befo
         job_id = await stack.order(3)
         await staging.until_failed()
         await stack.client.pause(job_id)
-        await until_batches_ended(stack, job_id)
-        staging.mended = True
         await stack.client.cancel(job_id)
+        assert (await stack.row(job_id)).status is JobStatus.PROCESSING, "the call is open until its picture is staged"
+        staging.mended = True
         receipt = await end_of(stack, job_id)
         assert (receipt.status, receipt.delivered, receipt.total.charged) == (JobStatus.CANCELLED, 1, PRICE)
         assert (receipt.total.provider_calls, receipt.total.unknown_calls) == (1, 0)
