@@ -21,6 +21,7 @@ from darkroom.domain.receipts import Receipt
 from darkroom.providers import ImageProvider
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
+from darkroom.storage import Storage
 from darkroom.webhooks.egress_policy import Resolver
 from tests.support.fakes.scripted import ScriptedProvider
 from tests.support.until import until
@@ -132,6 +133,7 @@ async def running_stack(
     interceptors: Sequence[Interceptor] = (),
     opening_balance: int = OPENING_BALANCE,
     resolver: Resolver | None = None,
+    storage: Storage | None = None,
     **settings: Any,
 ) -> AsyncIterator[WorkflowStack]:
     """Records in memory, files in `home`, workers of all roles.
@@ -143,7 +145,7 @@ async def running_stack(
     chosen = Settings(_env_file=None, darkroom_home=home, **{"image_provider": "offline", **settings})
     records = SqliteRecords(":memory:")
     async with open_parts(
-        chosen, records=records, providers=providers or {"offline": provider}, resolver=resolver
+        chosen, records=records, storage=storage, providers=providers or {"offline": provider}, resolver=resolver
     ) as parts:
         await records.ensure_member(LOCAL_USER, opening_balance)
         async with running_workers(parts, temporal, interceptors=interceptors):

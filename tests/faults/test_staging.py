@@ -1,0 +1,204 @@
+"""Paid bytes are staged before anything looks into them, each call's under a name of its own (spec §3)."""
+
+import errno
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from temporalio.client import Client as TemporalClient
+from temporalio.testing import ActivityEnvironment
+
+from activities.refreshing import RowRefresher
+from activities.staging import Staging
+from darkroom.domain.errors import StorageRefused
+from darkroom.domain.images import AttachInput, CreditInput, ImageKey, Outcome, Settlement, UploadInput
+from darkroom.domain.progress import JobStatus
+from darkroom.pictures import PictureFacts, PictureWork
+from darkroom.storage.files import FileStorage
+from tests.support.fakes.scripted import PICTURE, tiny_picture
+from tests.support.stacks.watching import Between, BrokenFolder
+from tests.support.stacks.workflow import WorkflowStack, running_stack
+from worker import image_activities
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class RefusingSome(FileStorage):
+    """Takes no staged bytes of one job, as a bucket with a limit of size does."""
+
+    refused: UUID | None = None
+
+    async def put(self, key: str, data: bytes, media_type: str) -> None:
+        if self.refused is not None and key.startswith(f"staging/{self.refused}/"):
+            raise StorageRefused(f"object {key!r} is too large; raise the limit of the bucket")
+        await super().put(key, data, media_type)
+
+
+async def test_a_picture_that_storage_refuses_stops_its_own_job_alone(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    storage = RefusingSome(home / "files")
+    async with running_stack(skipping_client, home, storage=storage, stage_concurrency=2) as stack:
+        stack.provider.gate.clear()
+        unlucky = await stack.order(1)
+        await stack.provider.until_calls(1)
+        storage.refused = unlucky
+        failed = await stack.end_of(unlucky)
+        assert (failed.status, failed.delivered, failed.total.charged) == (JobStatus.FAILED, 0, 0)
+        assert "limit of the bucket" in (failed.error_message or "")
+        for _ in range(2):
+            receipt = await stack.end_of(await stack.order(3))
+            assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 3)
+        storage.refused = None
+        await stack.client.restart(unlucky)
+        receipt = await stack.end_of(unlucky)
+        assert (receipt.status, receipt.delivered, receipt.total.provider_calls) == (JobStatus.COMPLETED, 1, 1)
+        await stack.check_invariants()
+
+
+async def test_an_outage_of_the_storage_holds_the_calls_open_and_none_is_made_twice(
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging = BrokenFolder(monkeypatch, errno.ENOSPC, "/files/staging/")
+    async with running_stack(skipping_client, home, stage_concurrency=3) as stack:
+        job_id = await stack.order(5)
+        await staging.until_failed()
+        assert not await stack.parts.storage.keys("generated-images/")
+        staging.mended = True
+        receipt = await stack.end_of(job_id)
+        assert (receipt.delivered, receipt.total.provider_calls) == (5, 5)
+        assert (receipt.total.faults, receipt.total.unknown_calls) == (0, 0)
+        assert await stack.parts.beside.keys("staging/") == []
+        await stack.check_invariants()
+
+
+async def test_what_a_worker_could_not_stage_is_staged_when_it_starts_again(tmp_path: Path) -> None:
+    key, call_id = ImageKey(job_id=uuid4(), stage_index=0, ordinal=3), uuid4()
+    beside, storage = FileStorage(tmp_path / "unstaged"), RefusingSome(tmp_path / "files")
+    storage.refused = key.job_id
+    with pytest.raises(StorageRefused):
+        await Staging(storage, beside).put(key, call_id, PICTURE)
+    storage.refused = None
+    again = Staging(storage, beside)
+    assert await again.stage_what_was_kept() == 0
+    assert await storage.get(key.staging(call_id)) == PICTURE
+    assert await beside.keys("staging/") == []
+
+
+async def test_bytes_are_looked_for_under_every_call_then_where_version_01_kept_them(tmp_path: Path) -> None:
+    key, calls = ImageKey(job_id=uuid4(), stage_index=0, ordinal=3), [uuid4(), uuid4()]
+    storage = FileStorage(tmp_path / "files")
+    staging = Staging(storage, FileStorage(tmp_path / "unstaged"))
+    assert await staging.find(key, calls) is None
+    await storage.put(key.staging(None), b"old", "image/png")
+    assert await staging.find(key, calls) == (None, b"old")
+    assert await staging.call_with_bytes(key, calls) == calls[0]
+    await staging.put(key, calls[1], b"new")
+    assert await staging.find(key, calls) == (calls[1], b"new")
+    assert await staging.call_with_bytes(key, calls) == calls[1]
+    await staging.drop(key, calls)
+    assert await storage.keys("staging/") == []
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("a decoder's own fault")], ids=["memory", "decoder"])
+async def test_an_unforeseen_error_after_the_answer_is_a_recorded_miss_and_no_second_call(
+    error: Exception, skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failed = PictureWork.inspect, [0]
+
+    async def inspect(self: PictureWork, data: bytes) -> PictureFacts:
+        if failed[0] == 0:
+            failed[0] += 1
+            raise error
+        return await real(self, data)
+
+    monkeypatch.setattr(PictureWork, "inspect", inspect)
+    async with running_stack(skipping_client, home, stage_concurrency=1) as stack:
+        receipt = await stack.end_of(await stack.order(2))
+        assert receipt.delivered == 2
+        assert (receipt.total.misses, receipt.total.unknown_calls) == (1, 0)
+        assert stack.provider.calls == {(0, n): 1 for n in range(3)}
+        await stack.check_invariants()
+
+
+async def _delivered(stack: WorkflowStack, job_id: UUID) -> dict[int, tuple[str, str]]:
+    """Path and digest on record of each delivered image."""
+    images = await stack.parts.records.delivered_images(job_id, 0, 100)
+    return {image.ordinal: (image.path, image.sha256 or "") for image in images}
+
+
+async def test_a_worker_that_comes_back_late_overwrites_no_delivered_picture(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    """It stood still between its call and its upload; the image was delivered by another call meanwhile."""
+    async with running_stack(skipping_client, home, stage_concurrency=1) as stack:
+        job_id = await stack.order(1)
+        await stack.end_of(job_id)
+        before = await _delivered(stack, job_id)
+        key, zombie = ImageKey(job_id=job_id, stage_index=0, ordinal=0), uuid4()
+        run_id = (await stack.row(job_id)).run_id
+        assert run_id is not None
+        images = image_activities(stack.parts, RowRefresher(stack.parts.records))
+        await Staging(stack.parts.storage, stack.parts.beside).put(key, zombie, tiny_picture(9))
+        late = UploadInput(key=key, user_id=stack.user_id, call_id=zombie)
+        uploaded = await _in_activity(images.upload, late)
+        assert uploaded.outcome is Outcome.GENERATED
+        attach = AttachInput(
+            key=key, run_id=run_id, call_id=zombie, path=uploaded.path, size=uploaded.size, sha256=uploaded.sha256
+        )
+        await _in_activity(images.attach, attach)
+        credited = await _in_activity(images.credit, CreditInput(key=key, run_id=run_id))
+        assert credited.settlement is Settlement.SETTLED
+        assert await _delivered(stack, job_id) == before
+        [(path, recorded)] = before.values()
+        data = await stack.parts.storage.get(path)
+        assert data is not None
+        assert sha256(data).hexdigest() == recorded
+        await stack.check_invariants()
+
+
+async def _in_activity(activity: Any, given: Any) -> Any:
+    return await ActivityEnvironment().run(activity, given)
+
+
+async def test_a_late_upload_removes_the_file_that_nobody_will_name(
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.images.MAY_BE_LATE", 0.0)
+    async with running_stack(skipping_client, home, stage_concurrency=1) as stack:
+        job_id = await stack.order(2)
+        await stack.end_of(job_id)
+        before = await stack.parts.storage.keys("generated-images/")
+        assert len(before) == 2, "a picture in time was taken for a late one"
+        images = image_activities(stack.parts, RowRefresher(stack.parts.records))
+        for ordinal in (0, 7):
+            key, zombie = ImageKey(job_id=job_id, stage_index=0, ordinal=ordinal), uuid4()
+            await Staging(stack.parts.storage, stack.parts.beside).put(key, zombie, tiny_picture(9))
+            await _in_activity(images.upload, UploadInput(key=key, user_id=stack.user_id, call_id=zombie))
+        assert await stack.parts.storage.keys("generated-images/") == before
+
+
+async def test_a_call_for_a_stage_that_filled_meanwhile_is_not_made(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    """As after a reset to just after the opening: the workflow's counts trail the records."""
+    generating = Between("generate")
+    async with running_stack(skipping_client, home, interceptors=[generating], stage_concurrency=1) as stack:
+
+        async def deliver_it_elsewhere(image: Any) -> None:
+            call_id, run_id = uuid4(), image.run_id
+            key = image.key.model_copy(update={"ordinal": 40})
+            images = image_activities(stack.parts, RowRefresher(stack.parts.records))
+            await Staging(stack.parts.storage, stack.parts.beside).put(key, call_id, PICTURE)
+            up = await _in_activity(images.upload, UploadInput(key=key, user_id=stack.user_id, call_id=call_id))
+            attach = AttachInput(key=key, run_id=run_id, call_id=None, path=up.path, size=up.size, sha256=up.sha256)
+            await _in_activity(images.attach, attach)
+            await _in_activity(images.credit, CreditInput(key=key, run_id=run_id))
+
+        generating.before = deliver_it_elsewhere
+        receipt = await stack.end_of(await stack.order(1))
+        assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 1)
+        assert stack.provider.total_calls == 0
+        await stack.check_invariants()
