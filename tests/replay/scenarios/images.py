@@ -99,6 +99,21 @@ async def not_needed(server: Server) -> None:
         await stack.client.result(await stack.order(2))
 
 
+async def full_before_the_call(server: Server) -> None:
+    """The stage has its images before the last one is asked for: no call, and the next round makes it."""
+    generating = Between("generate")
+    async with server.stack(interceptors=[generating], stage_concurrency=1) as stack:
+
+        async def be_content(image: GenerateInput) -> None:
+            await plant(stack, "update quel_job_stages set target = 0 where job_id = :id", id=str(image.key.job_id))
+
+        async def want_all_again(image: GenerateInput) -> None:
+            await plant(stack, "update quel_job_stages set target = 2 where job_id = :id", id=str(image.key.job_id))
+
+        generating.before, generating.after = be_content, want_all_again
+        await stack.client.result(await stack.order(2))
+
+
 async def balance_spent_meanwhile(server: Server) -> None:
     """The settlement finds the balance spent: a permanent fault."""
     crediting = Between("credit")
