@@ -46,6 +46,7 @@ from darkroom.signing import deployment_secret, webhook_key
 from workflows.housekeeping import HousekeepingWorkflow
 from workflows.pipeline_job import PipelineJobWorkflow
 from workflows.policies import PROVIDER_ATTEMPTS
+from workflows.signals import OddSignalsDropped
 from workflows.stage_batch import StageBatchWorkflow
 from workflows.waiting_jobs import StartWaitingJobsWorkflow
 from workflows.webhook import WebhookWorkflow
@@ -133,7 +134,7 @@ async def running_workers(
     housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, temporal).tidy)
     waiting = WaitingActivities(WaitingJobs(parts.client(temporal)).start)
     shared: dict[str, Any] = {
-        "interceptors": [OutageLines(), *interceptors],
+        "interceptors": [OutageLines(), OddSignalsDropped(), *interceptors],
         "graceful_shutdown_timeout": settings.provider_timeout + GRACE_ABOVE_PROVIDER,
         "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,

@@ -39,7 +39,9 @@ def history_of(file: Path, text: str | None = None) -> WorkflowHistory:
 
 def replayer() -> Replayer:
     """Replays in the sandbox, as workers run workflows."""
-    return Replayer(workflows=workflow_classes(), data_converter=pydantic_data_converter)
+    return Replayer(
+        workflows=workflow_classes(), data_converter=pydantic_data_converter, interceptors=[OddSignalsDropped()]
+    )
 
 
 def unsandboxed_replayer(classes: Sequence[type], executor: ThreadPoolExecutor) -> Replayer:
@@ -49,6 +51,7 @@ def unsandboxed_replayer(classes: Sequence[type], executor: ThreadPoolExecutor) 
         workflow_task_executor=executor,
         workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=pydantic_data_converter,
+        interceptors=[OddSignalsDropped()],
     )
 
 

@@ -27,6 +27,18 @@ from tests.replay.application import (
 from tests.replay.server import Server
 
 
+async def signalled_oddly(server: Server) -> None:
+    """Signals whose arguments no handler takes: nothing comes of them."""
+    async with server.stack() as stack:
+        stack.provider.gate.clear()
+        job_id = await stack.order(2)
+        await stack.provider.until_calls(2)
+        for signal in ("cancel", "pause", "nobody knows it"):
+            await stack.handle(job_id).signal(signal, args=[1, 2])
+        stack.provider.gate.set()
+        await stack.client.result(job_id)
+
+
 async def cancelled(server: Server) -> None:
     """Cancelled with calls in progress."""
     async with server.stack() as stack:
