@@ -12,6 +12,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRepla
 from tests.replay.application import workflow_classes
 from tests.replay.record import HISTORIES
 from tests.replay.server import read
+from workflows.signals import OddSignalsDropped
 
 _BEFORE_3_12 = {"0.1/quota_pauses_other_stages", "0.1/user_pause_in_a_quota_pause"}
 _SINCE_3_12 = {"0.1-python-3.13/quota_pauses_other_stages", "0.1-python-3.13/user_pause_in_a_quota_pause"}
