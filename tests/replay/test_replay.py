@@ -34,6 +34,7 @@ NEVER_REPLAYED = {
         "Temporal ends no batch as cancelled: since SDK 1.35 one that is cancelled before its first task begins all "
         "the same, and it catches every cancel and says so in its result"
     ),
+    "return _Binding": "workers are given it before any history is replayed",
 }
 """Statements, by how they begin, that no replay can run, and why."""
 
