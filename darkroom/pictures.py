@@ -1,14 +1,16 @@
 """Bytes that are pictures, and pictures that are WebP; all of it runs in threads."""
 
 import asyncio
-import contextlib
 import io
 import os
 from hashlib import sha256
 from typing import Any
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from darkroom.decoding.colours import as_shown, shown_size
+from darkroom.decoding.foreign_formats import foreign_format
+from darkroom.decoding.png_chunks import plain
 from darkroom.domain.model import Value
 
 LARGEST_PICTURE = 120_000_000
@@ -45,35 +47,34 @@ def inspect(data: bytes) -> PictureFacts:
         NotAPicture: why it cannot be used.
     """
     with _open(data) as image:
-        return PictureFacts(media_type=_MEDIA_TYPES[_kind(image)], width=image.width, height=image.height)
+        width, height = shown_size(image)
+        return PictureFacts(media_type=_MEDIA_TYPES[_kind(image)], width=width, height=height)
 
 
 def encode_webp(data: bytes, quality: int, method: int) -> bytes:
-    """The picture as WebP.
+    """The picture as WebP: upright, in sRGB.
 
     Raises:
         NotAPicture: why it cannot be used.
     """
-    with _open(data) as image:
-        target = io.BytesIO()
-        has_alpha = "A" in image.getbands() or "transparency" in image.info
-        try:
-            image.convert("RGBA" if has_alpha else "RGB").save(target, "WEBP", quality=quality, method=method)
-        except (OSError, ValueError) as error:
-            raise NotAPicture(f"{image.width}x{image.height} pixels cannot be written as WebP ({error})") from error
-        return target.getvalue()
+    shown = _shown(data)
+    target = io.BytesIO()
+    try:
+        shown.save(target, "WEBP", quality=quality, method=method)
+    except (OSError, ValueError) as error:
+        raise NotAPicture(f"{shown.width}x{shown.height} pixels cannot be written as WebP ({error})") from error
+    return target.getvalue()
 
 
 def encode_png(data: bytes) -> bytes:
-    """The picture as PNG.
+    """The picture as PNG: upright, in sRGB.
 
     Raises:
         NotAPicture: why it cannot be used.
     """
-    with _open(data) as image:
-        target = io.BytesIO()
-        image.convert("RGBA" if "A" in image.getbands() else "RGB").save(target, "PNG")
-        return target.getvalue()
+    target = io.BytesIO()
+    _shown(data).save(target, "PNG")
+    return target.getvalue()
 
 
 def thumbnail(data: bytes, height: int, quality: int = 80) -> bytes:
@@ -82,12 +83,11 @@ def thumbnail(data: bytes, height: int, quality: int = 80) -> bytes:
     Raises:
         NotAPicture: why it cannot be used.
     """
-    with _open(data) as image:
-        small = image.convert("RGBA" if "A" in image.getbands() else "RGB")
-        small.thumbnail((8 * height, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        target = io.BytesIO()
-        small.save(target, "WEBP", quality=quality, method=2)
-        return target.getvalue()
+    small = _shown(data)
+    small.thumbnail((8 * height, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    target = io.BytesIO()
+    small.save(target, "WEBP", quality=quality, method=2)
+    return target.getvalue()
 
 
 def cleaned(data: bytes) -> tuple[bytes, PictureFacts]:
@@ -98,11 +98,14 @@ def cleaned(data: bytes) -> tuple[bytes, PictureFacts]:
     Raises:
         NotAPicture: why it cannot be used.
     """
+    foreign = foreign_format(data)
+    if foreign:
+        raise NotAPicture(
+            f"this is a picture in {foreign} format, which cannot be a reference; convert it to JPEG or PNG"
+        )
     with _open(data, UPLOADED_PIXELS) as image:
         kind = _kind(image)
-        with contextlib.suppress(Exception):  # EXIF that cannot be read does not say which way is up
-            ImageOps.exif_transpose(image, in_place=True)
-        clean = _in_srgb(image)
+        clean = _as_shown(image)
     del image  # its pixels, before the encoder needs as much again
     target = io.BytesIO()
     options: dict[str, Any] = {"quality": 95} if kind != "PNG" else {}
@@ -112,18 +115,18 @@ def cleaned(data: bytes) -> tuple[bytes, PictureFacts]:
     return target.getvalue(), PictureFacts(media_type=_MEDIA_TYPES[kind], width=clean.width, height=clean.height)
 
 
-def _in_srgb(image: Image.Image) -> Image.Image:
-    """A copy without any metadata, its colours as screens show them."""
-    alpha = "A" in image.getbands() or "transparency" in image.info
-    plain = image.convert("RGBA" if alpha else "RGB")
-    profile = image.info.get("icc_profile")
-    if profile and image.mode in ("RGB", "RGBA"):
-        with contextlib.suppress(ImageCms.PyCMSError, OSError):  # a broken profile says nothing about the colours
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            ImageCms.profileToProfile(plain, source, ImageCms.createProfile("sRGB"), inPlace=True)
-    # A converted picture is one of no file; all it may still carry is here.
-    plain.info = {}
-    return plain
+def _shown(data: bytes) -> Image.Image:
+    with _open(data) as image:
+        return _as_shown(image)
+
+
+def _as_shown(image: Image.Image) -> Image.Image:
+    try:
+        return as_shown(image)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise NotAPicture(f"its colours cannot be read ({error})") from error
 
 
 def guess_media_type(data: bytes) -> str:
@@ -144,9 +147,12 @@ def digest(data: bytes) -> str:
 
 def _open(data: bytes, most: int = LARGEST_PICTURE) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(data), formats=list(_MEDIA_TYPES))
+        png = plain(data)
+        image = Image.open(io.BytesIO(png.data), formats=list(_MEDIA_TYPES))
         _check_size(image, most)
         image.load()
+        if png.profile:
+            image.info["icc_profile"] = png.profile
     except (NotAPicture, MemoryError):
         raise
     except UnidentifiedImageError as error:

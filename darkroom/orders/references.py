@@ -25,7 +25,7 @@ class NewUpload(Value):
 
     name: str
     data: bytes
-    media_type: str
+    facts: PictureFacts
     stage_index: int | None = None
     """The stage it is for; None for all."""
 
@@ -39,44 +39,32 @@ class Uploads:
         self._pictures = pictures
 
     async def read(self, name: str, data: bytes, stage_index: int | None = None) -> NewUpload:
-        """The bytes as an upload; nothing is stored yet.
+        """The bytes as an upload, written anew without metadata, whoever brings them; nothing is stored yet.
 
         Raises:
-            OrderRejected: too many bytes, or not a picture.
+            OrderRejected: too many bytes or pixels, or not a still picture.
         """
         if len(data) > LARGEST_UPLOAD:
             raise OrderRejected(
                 "reference", f"{name} has {len(data):,} bytes, which exceeds the maximum of {LARGEST_UPLOAD:,}"
             )
         try:
-            facts = await self._pictures.inspect(data)
-        except NotAPicture as error:
-            raise OrderRejected("reference", f"{name}: {error}") from None
-        return NewUpload(name=name, data=data, media_type=facts.media_type, stage_index=stage_index)
-
-    async def clean(self, name: str, data: bytes) -> tuple[NewUpload, PictureFacts]:
-        """A stranger's bytes as an upload, written anew without metadata; nothing is stored yet.
-
-        Raises:
-            OrderRejected: not a picture, or one of too many pixels.
-        """
-        try:
             clean, facts = await self._pictures.cleaned(data)
         except NotAPicture as error:
-            raise OrderRejected("file", f"{name}: {error}") from None
-        return NewUpload(name=name, data=clean, media_type=facts.media_type), facts
+            raise OrderRejected("reference", f"{name}: {error}") from None
+        return NewUpload(name=name, data=clean, facts=facts, stage_index=stage_index)
 
     async def store(self, upload: NewUpload, user_id: UUID | None) -> int:
         """Store the file and its record; the same picture of the same user is stored once."""
         sha256 = digest(upload.data)
-        path = names.reference_key(user_id, sha256, _SUFFIXES[upload.media_type])
-        await self._storage.put(path, upload.data, upload.media_type)
+        path = names.reference_key(user_id, sha256, _SUFFIXES[upload.facts.media_type])
+        await self._storage.put(path, upload.data, upload.facts.media_type)
         reference = NewReference(
             user_id=user_id,
             original_name=upload.name,
             path=path,
             size=len(upload.data),
-            media_type=upload.media_type,
+            media_type=upload.facts.media_type,
             sha256=sha256,
         )
         return await self._records.add_reference(reference)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Never, TypeVar
 
@@ -15,8 +15,9 @@ from google.genai.errors import APIError
 from darkroom.domain.errors import ProviderUnavailable, SettingRejected
 from darkroom.domain.images import Generated, ImageRequest, ProviderAnswer
 from darkroom.domain.orders import Capabilities
+from darkroom.domain.retry_after import read_retry_after
 from darkroom.providers.connections import CHECK_TIMEOUT, checked_base_url, checked_key, describe, open_client
-from darkroom.providers.gemini_answers import read_error, read_response
+from darkroom.providers.gemini_answers import Asked, read_body, read_error
 from darkroom.providers.wording import whole_prompt
 
 T = TypeVar("T")
@@ -89,7 +90,10 @@ class GeminiProvider:
             ),
             self._timeout,
         )
-        return read_response(answer) if isinstance(answer, types.GenerateContentResponse) else answer
+        if not isinstance(answer, types.GenerateContentResponse):
+            return answer
+        raw = answer.sdk_http_response
+        return read_body((raw.body if raw else None) or "", self._asked((raw.headers if raw else None) or {}))
 
     async def check(self) -> str | None:
         """Ask for the model's description, which is free: key, model and address must be right for an answer.
@@ -98,7 +102,11 @@ class GeminiProvider:
             ProviderUnavailable: Google cannot be asked now.
         """
         answer = await self._ask(self._client.aio.models.get(model=self.model), CHECK_TIMEOUT)
-        return None if isinstance(answer, types.Model | Generated) else answer.reason
+        if isinstance(answer, types.Model):
+            if answer.name is None:
+                _unavailable(f"Gemini does not say whether it knows the model '{self.model}'")
+            return None
+        return None if isinstance(answer, Generated) else answer.reason
 
     async def _ask(self, call: Awaitable[T], longest: timedelta) -> T | ProviderAnswer:
         """What the SDK answers, or what its error means.
@@ -111,18 +119,23 @@ class GeminiProvider:
             async with asyncio.timeout(limit):
                 return await call
         except APIError as error:
-            return read_error(
-                error,
-                model=self.model,
-                now=datetime.now(UTC),
-                jitter=random.random(),  # noqa: S311 - spreads retries, is no secret
-            )
+            return read_error(error, self._asked(getattr(error.response, "headers", None) or {}))
         except (TimeoutError, httpx2.TimeoutException):
             _unavailable(f"Gemini did not answer within {limit:g} s (GEMINI_TIMEOUT)")
         except httpx2.HTTPError as error:
             _unavailable(f"the connection to Gemini at {self._base_url} failed: {describe(error)}")
         except Exception as error:  # noqa: BLE001 - the SDK promises no error types for a garbled answer
             _unavailable(f"Gemini's answer could not be read: {type(error).__name__}")
+
+    def _asked(self, headers: Mapping[str, str]) -> Asked:
+        now = datetime.now(UTC)
+        named = {name.lower(): value for name, value in headers.items()}
+        return Asked(
+            model=self.model,
+            now=now,
+            jitter=random.random(),  # noqa: S311 - spreads retries, is no secret
+            retry_after=read_retry_after(named.get("retry-after"), now),
+        )
 
     async def close(self) -> None:
         """Close the connections; calls in progress are dropped. May be called twice."""
@@ -141,6 +154,8 @@ def _contents(request: ImageRequest) -> list[types.PartUnion]:
 def _config(request: ImageRequest) -> types.GenerateContentConfig:
     return types.GenerateContentConfig(
         response_modalities=["IMAGE"],
+        # As it came: the SDK's models reject whole answers for one field, and know no error in an HTTP 200.
+        should_return_http_response=True,
         image_config=types.ImageConfig(aspect_ratio=request.aspect_ratio),
         # Both would make the SDK call again by itself: calls that are paid for and counted nowhere.
         automatic_continuation=False,

@@ -4,8 +4,6 @@ Codes are those of Runware's own SDK (runware-sdk 1.2, errors.py) and of https:/
 which warns that they still vary: spelling does not count, and a code that is unknown is judged by the HTTP status.
 """
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -16,6 +14,7 @@ from uuid import UUID
 
 from darkroom.domain.errors import ProviderUnavailable
 from darkroom.domain.images import Generated, Missed, ProviderAnswer, Refused, Stopped
+from darkroom.providers import base64_pictures
 from darkroom.providers.wording import LONGEST_QUOTE, one_line
 
 # Timeouts, conflicts and cancelled calls say nothing about the request itself.
@@ -112,7 +111,7 @@ def read_picture(reply: Reply, asked: Asked, jitter: float) -> ProviderAnswer:
     said = _read(reply, asked)
     flagged = [result.get("NSFWContent") is True for result in said.results]
     for result, is_flagged in zip(said.results, flagged, strict=True):
-        picture = _decoded(result.get("imageBase64Data"))
+        picture = base64_pictures.decode(result.get("imageBase64Data") or result.get("imageDataURI"))
         if picture and not is_flagged:
             return Generated(data=picture)
     if any(flagged):
@@ -151,7 +150,7 @@ class _Said:
 
 def _read(reply: Reply, asked: Asked) -> _Said:
     body = _body(reply)
-    errors = [*_mappings(body.get("errors")), *_mappings([body.get("error")])]
+    errors = [*_mappings(body.get("errors")), *_mappings(body.get("error"))]
     # What is wrong with the key or with the whole request names no task.
     ours = (error for error in errors if error.get("taskUUID") is None or _is_ours(error, asked))
     return _Said(
@@ -161,17 +160,15 @@ def _read(reply: Reply, asked: Asked) -> _Said:
 
 
 def _body(reply: Reply) -> Mapping[str, object]:
-    """The JSON of an answer; empty for none at all, and where the status has to say everything."""
+    """The JSON of an answer; empty for JSON that is of another shape, and where the status has to say everything."""
     try:
         body: object = json.loads(reply.body) if reply.body.strip() else {}
     except (ValueError, RecursionError):
-        body = None
-    if isinstance(body, Mapping) and isinstance(body.get("data") or [], list):
-        return body
-    if _succeeded(reply):
-        # Nothing of it is quoted: answers are megabytes, and reasons travel in workflow history.
-        raise ProviderUnavailable("Runware's answer could not be read: it is not the expected JSON")
-    return {}
+        if _succeeded(reply):
+            # Nothing of it is quoted: answers are megabytes, and reasons travel in workflow history.
+            raise ProviderUnavailable("Runware's answer could not be read: it is not JSON") from None
+        return {}
+    return body if isinstance(body, Mapping) else {}
 
 
 def _succeeded(reply: Reply) -> bool:
@@ -179,22 +176,12 @@ def _succeeded(reply: Reply) -> bool:
 
 
 def _mappings(value: object) -> Iterator[Mapping[str, object]]:
-    if isinstance(value, list):
-        yield from (item for item in value if isinstance(item, Mapping))
+    """The objects of a list, or the one that stands in its place."""
+    yield from (item for item in (value if isinstance(value, list) else [value]) if isinstance(item, Mapping))
 
 
 def _is_ours(entry: Mapping[str, object], asked: Asked) -> bool:
     return str(entry.get("taskUUID", "")).lower() == str(asked.task)
-
-
-def _decoded(data: object) -> bytes | None:
-    """The bytes of a picture; None where there is none or its base64 is broken."""
-    if not isinstance(data, str):
-        return None
-    try:
-        return base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        return None
 
 
 def _without_result(reply: Reply, said: _Said, asked: Asked, jitter: float) -> ProviderAnswer:
@@ -244,6 +231,8 @@ def _fault(reply: Reply, error: Mapping[str, object] | None) -> Fault | None:
 
 def _fault_of_code(error: Mapping[str, object], status: int) -> Fault | None:
     code = _plain(str(error.get("code") or ""))
+    if re.fullmatch(r"[45][0-9][0-9]", code):  # an HTTP status, in a body that came with another
+        return _fault_of_status(int(code))
     about_request = code.startswith(("invalid", "missing", "unsupported"))
     rules = (
         (code in CODES, CODES.get(code)),

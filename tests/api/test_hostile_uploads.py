@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from darkroom.orders.references import LARGEST_UPLOAD
-from tests.support.hostile_pictures import SVG, bombs, carriers, exif, picture, png_of, refused
+from tests.support.hostile_pictures import SVG, bombs, carriers, exif, large_texts, picture, png_of, refused
 from tests.support.stacks.api import ApiStack, is_a_problem
 
 BOUNDARY = "a-boundary"
@@ -139,6 +139,31 @@ async def test_bombs_are_refused_before_they_take_memory(quiet: ApiStack) -> Non
         assert answer.status_code == 415, (name, answer.text)
         assert most[0] < 150, (name, most[0])
     assert nothing_stored(quiet)
+
+
+async def test_texts_that_nobody_keeps_are_skipped_before_they_take_memory(quiet: ApiStack) -> None:
+    for name, data in large_texts().items():
+        with memory() as most:
+            kept = await stored(quiet, await upload(quiet, data))
+        assert b"Comment" not in kept, name
+        assert most[0] < 50, (name, most[0])
+
+
+async def test_grey_of_16_bits_is_scaled_and_never_clipped(quiet: ApiStack) -> None:
+    kept = await stored(quiet, await upload(quiet, picture(mode="I;16")))
+    with Image.open(io.BytesIO(kept)) as image:
+        left, right = [image.convert("L").getpixel((x, 4)) for x in (3, 12)]
+    assert (left, right) == (0, 0), "8-bit levels in 16 bits are nearly black"
+
+
+async def test_a_format_that_is_not_read_is_named_with_what_to_do(quiet: ApiStack) -> None:
+    for brand, name in ((b"heic", "HEIC"), (b"avif", "AVIF")):
+        answer = await upload(
+            quiet, b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(64), "a.jpg", "image/jpeg"
+        )
+        assert answer.status_code == 415
+        assert f"{name} format" in answer.json()["detail"]
+        assert "convert it to JPEG" in answer.json()["detail"]
 
 
 async def test_the_largest_pictures_are_taken_one_at_a_time(quiet: ApiStack) -> None:

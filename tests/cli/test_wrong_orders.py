@@ -17,6 +17,7 @@ from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.stored import NewReference
 from darkroom.records.sqlite import SqliteRecords
 from tests.cli.conftest import Run, contents
+from tests.support.hostile_pictures import animated, exif, picture
 
 STRANGER = UUID("11111111-2222-4333-8444-555555555555")
 NOBODY_KNOWN = UUID("99999999-2222-4333-8444-555555555555")
@@ -240,6 +241,20 @@ def test_a_reference_that_is_no_picture_is_refused(
     assert_rejected(run, settled, reason, "order.json", "--reference", name)
 
 
+def test_a_reference_in_heic_is_refused_with_what_to_do(run: Run, settled: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order())
+    (tmp_path / "photo.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
+    reason = "reference: photo.jpg: this is a picture in HEIC format, which cannot be a reference; convert it to JPEG"
+    assert_rejected(run, settled, reason, "order.json", "-r", "photo.jpg")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_an_animation_is_refused_as_a_reference(run: Run, settled: Path, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "order.json").write_bytes(order())
+    (tmp_path / "moves").write_bytes(animated(kind))
+    assert_rejected(run, settled, "animations cannot be references", "order.json", "-r", "moves")
+
+
 def test_a_picture_that_is_small_on_disk_and_huge_in_memory_is_refused(run: Run, settled: Path, tmp_path: Path) -> None:
     (tmp_path / "order.json").write_bytes(order())
     (tmp_path / "bomb.png").write_bytes(png(30_000, 30_000))
@@ -329,3 +344,14 @@ def test_a_reference_file_becomes_an_attachment_of_the_local_user(run: Run, conn
     ended = run("submit", "order.json", "-r", "0=a.jpg", "--json")
     assert ended.status == 0, ended
     assert any(line.startswith(f"files/uploads/user-{LOCAL_USER}/") for line in contents(connected))
+
+
+def test_a_reference_file_is_stored_as_an_upload_is(run: Run, connected: Path, tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_bytes(order())
+    (tmp_path / "a.jpg").write_bytes(picture("JPEG", (64, 32), exif=exif(orientation=6)))
+    ended = run("submit", "order.json", "-r", "0=a.jpg", "--json")
+    assert ended.status == 0, ended
+    (stored,) = (path for path in (connected / "files/uploads").rglob("*") if path.is_file())
+    assert b"PAYLOAD" not in stored.read_bytes()
+    with Image.open(stored) as image:
+        assert image.size == (32, 64)

@@ -17,9 +17,9 @@ from darkroom.domain.images import (
     Stopped,
 )
 from darkroom.providers.gemini import GeminiProvider
-from darkroom.providers.gemini_answers import next_pacific_midnight, read_error
+from darkroom.providers.gemini_answers import Asked, next_pacific_midnight, read_error
 from tests.support.fakes.as_process import read_script
-from tests.support.fakes.gemini import FakeGemini
+from tests.support.fakes.gemini import FakeGemini, error, inside_200
 from tests.support.fakes.over_http import GEMINI, REQUEST, decoded
 
 MODEL = GEMINI.model
@@ -87,6 +87,12 @@ class TestPicture:
     async def test_the_last_picture_that_is_no_thought_is_the_answer(self, name: str, kind: str) -> None:
         assert decoded(await GEMINI.asked(name)) == (kind, (320, 180))
 
+    @pytest.mark.parametrize(
+        "name", ["base64-in-lines", "url-safe-base64", "data-uri", "data-uri-in-lines", "unknown-keys"]
+    )
+    async def test_a_picture_is_read_however_its_base64_is_written(self, name: str) -> None:
+        assert decoded(await GEMINI.asked(name)) == ("PNG", (320, 180))
+
 
 class TestMiss:
     @pytest.mark.parametrize(
@@ -94,6 +100,10 @@ class TestMiss:
         [
             *("no-candidates", "empty-candidates", "no-content", "no-parts", "empty-parts", "empty-picture"),
             *("thought-only", "text-only", "empty-body", "continuation"),
+            *("null-body", "null-candidates", "null-candidate", "null-content", "null-parts", "null-part"),
+            *("null-picture", "null-inline", "null-reason"),
+            *("list-body", "empty-list", "text-body", "number-body", "candidates-text", "error-text", "wrong-shape"),
+            *("invalid-base64", "cut-base64", "number-base64"),
         ],
     )
     async def test_an_answer_without_a_picture_is_a_miss(self, name: str) -> None:
@@ -178,7 +188,14 @@ class TestFault:
     async def test_a_wait_that_a_server_error_names_is_kept(self) -> None:
         assert (await GEMINI.fault("503-retry")).retry_after == timedelta(seconds=7)
 
-    @pytest.mark.parametrize("name", ["invalid-json", "wrong-shape", "invalid-base64"])
+    @pytest.mark.parametrize("name", ["503-header", "503-page-header", "503-inside-200-header"])
+    async def test_a_wait_that_a_server_error_s_header_names_is_kept(self, name: str) -> None:
+        assert (await GEMINI.fault(name)).retry_after == timedelta(seconds=7)
+
+    async def test_the_longer_of_two_named_waits_is_kept(self) -> None:
+        assert (await GEMINI.fault("503-header-longer")).retry_after == timedelta(seconds=40)
+
+    @pytest.mark.parametrize("name", ["invalid-json", "page-200"])
     async def test_a_garbled_answer_is_a_passing_fault_that_quotes_nothing_of_it(self, name: str) -> None:
         problem = await GEMINI.fault(name)
         assert "could not be read" in str(problem)
@@ -198,7 +215,7 @@ class TestFault:
     def test_an_error_body_of_any_shape_is_read_and_kept_short(self, status: int, body: object) -> None:
         answer: ProviderAnswer | ProviderUnavailable
         try:
-            answer = read_error(APIError(status, body), model=MODEL, now=datetime.now(UTC), jitter=1.0)
+            answer = read_error(APIError(status, body), Asked(model=MODEL, now=datetime.now(UTC), jitter=1.0))
         except ProviderUnavailable as problem:
             answer = problem
         assert not isinstance(answer, Generated)
@@ -206,8 +223,65 @@ class TestFault:
         assert len(answer.reason) < 600
 
 
+class TestErrorInsideASuccess:
+    """HTTP 200 with a body that is an error: the body says what it is."""
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("400", "401", "403", "404", "408", "413", "429-limit-0", "429-per-day", "api-key-invalid"),
+            *("500", "503", "504", "failed-precondition", "503-retry"),
+        ],
+    )
+    async def test_it_is_classed_as_it_is_under_its_own_status(self, name: str) -> None:
+        assert await _outcome(f"inside-200:{name}") == await _outcome(name)
+
+    async def test_a_rate_limit_waits_as_one(self) -> None:
+        problem = await GEMINI.fault("inside-200:429-retry")
+        assert problem.retry_after is not None
+        assert 23.4 <= problem.retry_after.total_seconds() <= 35.2
+
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [
+            *(("coded:503", ProviderUnavailable), ("coded:429", ProviderUnavailable), ("coded:401", Stopped)),
+            *(("coded:400", Refused), ("coded:14", ProviderUnavailable), ("coded:0", ProviderUnavailable)),
+            *(("named:UNAVAILABLE", ProviderUnavailable), ("named:INTERNAL", ProviderUnavailable)),
+            *(("named:RESOURCE_EXHAUSTED", ProviderUnavailable), ("named:UNAUTHENTICATED", Stopped)),
+            *(("named:PERMISSION_DENIED", Stopped), ("named:FAILED_PRECONDITION", Stopped)),
+            *(("named:INVALID_ARGUMENT", Refused), ("named:NOVEL", ProviderUnavailable)),
+        ],
+    )
+    async def test_its_code_or_its_status_decides(self, name: str, kind: type) -> None:
+        assert (await _outcome(name))[0] is kind
+
+    async def test_a_check_does_not_take_it_for_a_description_of_the_model(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refusal = inside_200(error(503, "UNAVAILABLE", "Overloaded."))
+        monkeypatch.setattr(FakeGemini, "_describe", lambda *_: refusal)
+        async with FakeGemini() as server, GEMINI.at(server) as made:
+            with pytest.raises(ProviderUnavailable, match=MODEL):
+                await made.check()
+
+
+async def _outcome(name: str) -> tuple[type, str]:
+    """The class of what a call brings, and its words."""
+    try:
+        answer: ProviderAnswer | ProviderUnavailable = await GEMINI.asked(name)
+    except ProviderUnavailable as problem:
+        answer = problem
+    return type(answer), str(answer)
+
+
 class TestRateLimit:
-    @pytest.mark.parametrize(("name", "seconds"), [("429", 15.0), ("429-retry", 23.4), ("429-retry-soon", 15.0)])
+    @pytest.mark.parametrize(
+        ("name", "seconds"),
+        [
+            *(("429", 15.0), ("429-retry", 23.4), ("429-retry-soon", 15.0), ("429-header", 40.0)),
+            *(("429-header-shorter", 40.0), ("429-header-soon", 15.0), ("429-header-inside-200", 40.0)),
+        ],
+    )
     async def test_the_wait_is_what_google_asks_but_at_least_fifteen_seconds_and_spread(
         self, name: str, seconds: float
     ) -> None:
@@ -240,7 +314,16 @@ class TestRateLimit:
     def test_midnight_in_california_follows_daylight_saving(self, now: str, back: str) -> None:
         assert next_pacific_midnight(datetime.fromisoformat(now)) == datetime.fromisoformat(back)
 
-    @pytest.mark.parametrize("name", ["429-limit-0", "429-free-tier"])
+    @pytest.mark.parametrize(
+        "name", ["429-free-tier-minute", "429-free-tier-minute-value", "429-free-tier-minute-message"]
+    )
+    async def test_a_limit_a_minute_above_0_is_waited_for_on_the_free_tier_too(self, name: str) -> None:
+        assert "rate limit" in str(await GEMINI.fault(name))
+
+    async def test_a_limit_a_day_above_0_is_a_spent_quota_on_the_free_tier_too(self) -> None:
+        assert isinstance(await GEMINI.asked("429-free-tier-day"), QuotaSpent)
+
+    @pytest.mark.parametrize("name", ["429-limit-0", "429-free-tier", "429-free-tier-0"])
     async def test_a_limit_of_nothing_stops_with_the_advice_to_enable_billing(self, name: str) -> None:
         answer = await GEMINI.asked(name)
         assert isinstance(answer, Stopped)

@@ -7,14 +7,14 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from darkroom.domain.errors import ProviderUnavailable, SettingRejected
 from darkroom.domain.images import Generated, ReferenceImage, Stopped
 from darkroom.providers import ImageProvider
-from tests.support.fakes.http import KEY
+from tests.support.fakes.http import KEY, Answer, Request
 from tests.support.fakes.over_http import GEMINI, REQUEST, RUNWARE, PlayedProvider
 
 SHORT = timedelta(seconds=0.2)
@@ -206,20 +206,36 @@ class TestConnections:
                     await provider.generate(REQUEST)
             assert isinstance(await provider.generate(REQUEST), Generated)
 
-    async def test_connections_are_used_again(self, played: PlayedProvider[Any]) -> None:
-        async with played.server("png", "429", "png") as server, played.at(server) as provider:
+    async def test_a_second_answer_on_a_connection_reaches_no_other_call(self, played: PlayedProvider[Any]) -> None:
+        class Stuttering(played.server):  # type: ignore[misc,name-defined]  # the class is chosen at run time
+            """Answers whatever comes on a connection with its first answer again, as a stray second one does."""
+
+            first: ClassVar[dict[asyncio.Task[object] | None, Answer]] = {}
+
+            async def respond(self, request: Request) -> Answer:
+                answer: Answer = await super().respond(request)
+                return self.first.setdefault(asyncio.current_task(), answer)
+
+        async with Stuttering() as server, played.at(server) as provider:
+            pictures = [(await provider.generate(REQUEST)).data for _ in range(3)]
+            assert server.count == 3
+        assert len(set(pictures)) == 3, "a call was given another order's picture"
+
+    async def test_a_connection_ends_with_its_call(self, played: PlayedProvider[Any]) -> None:
+        async with played.server("png", "429") as server, played.at(server) as provider:
             await provider.generate(REQUEST)
+            await server.until(lambda: server.connections == 0)
             with pytest.raises(ProviderUnavailable):
                 await provider.generate(REQUEST)
-            await provider.generate(REQUEST)
-            assert server.connections == 1
+            await server.until(lambda: server.connections == 0)
 
     async def test_closing_lets_go_of_every_connection_and_may_be_done_twice(self, played: PlayedProvider[Any]) -> None:
-        async with played.server() as server, played.at(server) as provider:
-            await provider.generate(REQUEST)
-            assert server.connections == 1
+        async with played.server("held") as server, played.at(server) as provider:
+            call = asyncio.create_task(provider.generate(REQUEST))
+            await server.until(lambda: server.count == 1)
             await provider.close()
             await server.until(lambda: server.connections == 0)
+            await asyncio.gather(call, return_exceptions=True)
 
 
 class TestFakeServer:

@@ -102,6 +102,10 @@ class TestPicture:
     async def test_the_picture_of_our_task_is_the_answer(self, name: str, kind: str) -> None:
         assert decoded(await RUNWARE.asked(name))[0] == kind
 
+    @pytest.mark.parametrize("name", ["base64-in-lines", "url-safe-base64", "data-uri", "data-uri-field"])
+    async def test_a_picture_is_read_however_its_base64_is_written(self, name: str) -> None:
+        assert decoded(await RUNWARE.asked(name))[0] == "PNG"
+
     @pytest.mark.parametrize("name", ["data-and-errors", "data-and-errors-500", "nsfw-then-png"])
     async def test_a_usable_picture_counts_whatever_else_is_said(self, name: str) -> None:
         assert decoded(await RUNWARE.asked(name))[0] == "PNG"
@@ -111,7 +115,7 @@ class TestPicture:
         [
             *("empty-object", "empty-data", "empty-body", "null-data", "no-picture", "address-only", "empty-picture"),
             *("number", "broken-base64", "cut-base64", "stray-base64", "no-objects", "another-task", "another-error"),
-            "error:somethingNew@200",
+            *("error:somethingNew@200", "null-body", "text-body", "list", "data-no-list"),
         ],
     )
     async def test_an_answer_without_a_usable_picture_of_ours_is_a_miss(self, name: str) -> None:
@@ -157,7 +161,10 @@ class TestFault:
     async def test_a_time_out_behind_runware_is_a_passing_fault(self) -> None:
         assert (await RUNWARE.fault("error:timeoutProvider@200")).retry_after is None
 
-    @pytest.mark.parametrize("name", ["429-retry", "503-retry"])
+    async def test_a_status_that_the_body_names_counts_as_the_answer_s_own(self) -> None:
+        assert (await RUNWARE.fault("503-inside-200")).retry_after is None
+
+    @pytest.mark.parametrize("name", ["429-retry", "503-retry", "429-inside-200"])
     async def test_a_wait_that_runware_names_is_kept_and_spread(self, name: str) -> None:
         async with FakeRunware(then=name) as server, RUNWARE.at(server) as made:
             waits = set()
@@ -179,7 +186,7 @@ class TestFault:
         assert "rate limit" in str(problem)
         assert problem.retry_after is None
 
-    @pytest.mark.parametrize("name", ["invalid-json", "not-utf-8", "deep", "text-page", "list", "data-no-list"])
+    @pytest.mark.parametrize("name", ["invalid-json", "not-utf-8", "deep", "text-page"])
     async def test_a_garbled_answer_is_a_passing_fault_that_quotes_nothing_of_it(self, name: str) -> None:
         problem = await RUNWARE.fault(name)
         assert "could not be read" in str(problem)

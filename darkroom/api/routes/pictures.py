@@ -91,16 +91,16 @@ async def attach(
     if len(data) > LARGEST_UPLOAD:
         raise Problem(413, f"{name} has {len(data):,} bytes, which exceeds the maximum of {LARGEST_UPLOAD:,}")
     try:
-        upload, facts = await use.parts.uploads.clean(name, data)
+        upload = await use.parts.uploads.read(name, data)
     except OrderRejected as error:
         raise Problem(415, error.reason, field="file") from error
     attach_id = await use.parts.uploads.store(upload, caller.user_id)
     return AttachmentView(
         attach_id=attach_id,
         name=name,
-        media_type=facts.media_type,
-        width=facts.width,
-        height=facts.height,
+        media_type=upload.facts.media_type,
+        width=upload.facts.width,
+        height=upload.facts.height,
         size=len(upload.data),
         url=urls.file(attach_id),
         thumbnail_url=urls.thumbnail(attach_id),

@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.support.fakes.as_process import serve
@@ -89,13 +89,29 @@ def _reason(reason: str) -> dict[str, object]:
     return {"@type": f"{_TYPE}ErrorInfo", "reason": reason, "domain": "googleapis.com"}
 
 
-def _rate_limit(quota_id: str | None, message: str, delay: str | None = None) -> Answer:
+def _rate_limit(quota_id: str | None, message: str, delay: str | None = None, limit: str | None = None) -> Answer:
     details: list[dict[str, object]] = []
     if quota_id:
-        details.append({"@type": f"{_TYPE}QuotaFailure", "violations": [{"quotaId": quota_id}]})
+        violation = {"quotaId": quota_id, **({"quotaValue": limit} if limit is not None else {})}
+        details.append({"@type": f"{_TYPE}QuotaFailure", "violations": [violation]})
     if delay:
         details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": delay})
     return error(429, "RESOURCE_EXHAUSTED", message, *details)
+
+
+def _written(call: Received, *, url_safe: bool = False, lines: int = 0, uri: bool = False) -> Answer:
+    """A good picture, its base64 as some proxies and gateways write it."""
+    data = picture(call.number, 16, 9, "PNG")
+    text = (base64.urlsafe_b64encode(data).rstrip(b"=") if url_safe else base64.b64encode(data)).decode()
+    if lines:
+        text = "\r\n".join(text[at : at + lines] for at in range(0, len(text), lines)) + "\n"
+    prefix = "data:image/png;base64," if uri else ""
+    return _parts({"inlineData": {"mimeType": "image/png", "data": prefix + text}})
+
+
+def inside_200(refusal: Answer, **headers: str) -> Answer:
+    """The body of an error under the status of a success."""
+    return replace(refusal, status=200, headers={name.replace("_", "-"): text for name, text in headers.items()})
 
 
 def _bad_key() -> Answer:
@@ -137,7 +153,36 @@ ANSWERS: dict[str, Callable[[Received], Answer]] = {
     "invalid-json": lambda call: Answer(b'{"candidates": [{"content": '),
     "wrong-shape": lambda call: _without_parts("STOP", content="a picture"),
     "invalid-base64": lambda call: _parts({"inlineData": {"mimeType": "image/png", "data": "a%"}}),
+    "cut-base64": lambda call: _parts({"inlineData": {"mimeType": "image/png", "data": "iVBOR"}}),
+    "number-base64": lambda call: _parts({"inlineData": {"mimeType": "image/png", "data": 5}}),
+    "base64-in-lines": lambda call: _written(call, lines=76),
+    "url-safe-base64": lambda call: _written(call, url_safe=True),
+    "data-uri": lambda call: _written(call, uri=True),
+    "data-uri-in-lines": lambda call: _written(call, uri=True, url_safe=True, lines=60),
+    "unknown-keys": lambda call: json_answer(
+        {
+            "candidates": [{"content": {"parts": [_picture(call)], "role": 5}, "index": "x", "novel": []}],
+            "usageMetadata": "much",
+            "modelVersion": None,
+        }
+    ),
     "empty-body": lambda call: Answer(b""),
+    "null-body": lambda call: Answer(b"null"),
+    "null-candidates": lambda call: json_answer({"candidates": None, "promptFeedback": None, "error": None}),
+    "null-candidate": lambda call: json_answer({"candidates": [None]}),
+    "null-content": lambda call: _without_parts("STOP", content=None),
+    "null-parts": lambda call: _without_parts("STOP", content={"parts": None}),
+    "null-part": lambda call: _without_parts("STOP", content={"parts": [None]}),
+    "null-picture": lambda call: _parts({"inlineData": {"mimeType": "image/png", "data": None}}),
+    "null-inline": lambda call: _parts({"inlineData": None, "text": None, "thought": None}),
+    "null-reason": lambda call: json_answer({"candidates": [{"finishReason": None, "content": {"parts": []}}]}),
+    "list-body": lambda call: json_answer([1, 2]),
+    "empty-list": lambda call: json_answer([]),
+    "text-body": lambda call: json_answer("a picture"),
+    "number-body": lambda call: json_answer(7),
+    "candidates-text": lambda call: json_answer({"candidates": "a picture"}),
+    "error-text": lambda call: json_answer({"error": "no picture today"}),
+    "page-200": lambda call: page(200),
     "dropped": lambda call: dropped(_whole(call)),
     "dropped-at-once": lambda call: NOTHING,
     "held": lambda call: SILENCE,
@@ -148,6 +193,22 @@ ANSWERS: dict[str, Callable[[Received], Answer]] = {
     "503-retry": lambda call: error(
         503, "UNAVAILABLE", "The model is overloaded.", {"@type": f"{_TYPE}RetryInfo", "retryDelay": "7s"}
     ),
+    "503-header": lambda call: replace(error(503, "UNAVAILABLE", "Overloaded."), headers={"Retry-After": "7"}),
+    "503-header-longer": lambda call: replace(
+        error(503, "UNAVAILABLE", "Overloaded.", {"@type": f"{_TYPE}RetryInfo", "retryDelay": "7s"}),
+        headers={"retry-after": "40"},
+    ),
+    "503-page-header": lambda call: replace(page(503), headers={"Retry-After": "7"}),
+    "503-inside-200-header": lambda call: inside_200(error(503, "UNAVAILABLE", "Overloaded."), Retry_After="7"),
+    "429-header": lambda call: replace(_rate_limit(_MINUTE, "Wait.", "20s"), headers={"Retry-After": "40"}),
+    "429-header-shorter": lambda call: replace(_rate_limit(_MINUTE, "Wait.", "40s"), headers={"Retry-After": "20"}),
+    "429-header-soon": lambda call: replace(_rate_limit(_MINUTE, "Wait."), headers={"Retry-After": "1"}),
+    "429-header-inside-200": lambda call: inside_200(_rate_limit(_MINUTE, "Wait."), Retry_After="40"),
+    "429-free-tier-minute": lambda call: _rate_limit(f"{_MINUTE}-FreeTier", "limit: 10, model: m", "20s", "10"),
+    "429-free-tier-minute-value": lambda call: _rate_limit(f"{_MINUTE}-FreeTier", "Quota exceeded.", None, "10"),
+    "429-free-tier-minute-message": lambda call: _rate_limit(f"{_MINUTE}-FreeTier", "Exceeded, limit: 10, model: m"),
+    "429-free-tier-day": lambda call: _rate_limit(f"{_DAILY}-FreeTier", "Quota exceeded, limit: 100", "40s", "100"),
+    "429-free-tier-0": lambda call: _rate_limit(f"{_MINUTE}-FreeTier", "Quota exceeded.", "40s", "0"),
     "504": lambda call: error(504, "DEADLINE_EXCEEDED", "The request timed out."),
     "408": lambda call: error(408, "CANCELLED", "Request timeout."),
     "429": lambda call: _rate_limit(None, "Resource has been exhausted (e.g. check quota)."),
@@ -171,6 +232,9 @@ ANSWERS: dict[str, Callable[[Received], Answer]] = {
 
 FAMILIES: dict[str, Callable[[str, Received], Answer]] = {
     "blocked": lambda reason, call: json_answer({"promptFeedback": {"blockReason": reason}}),
+    "inside-200": lambda name, call: inside_200(ANSWERS[name](call)),
+    "coded": lambda code, call: json_answer({"error": {"code": int(code), "message": "Words."}}),
+    "named": lambda status, call: json_answer({"error": {"status": status, "message": "Words."}}),
     "finish": lambda reason, call: _without_parts(reason, content={}, finishMessage="Try another prompt."),
 }
 """Answers named FAMILY:REASON, for any reason, known to Google's package or not."""

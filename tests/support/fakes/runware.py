@@ -75,6 +75,13 @@ def _result(call: Received, kind: str = "PNG", **other: object) -> dict[str, obj
     }
 
 
+def _written(call: Received, *, url_safe: bool = False, lines: int = 10_000_000) -> str:
+    """The base64 of a good picture, in lines of this many characters."""
+    data = picture(call.number, call.task["width"], call.task["height"])
+    text = (base64.urlsafe_b64encode(data).rstrip(b"=") if url_safe else base64.b64encode(data)).decode()
+    return "\r\n".join(text[at : at + lines] for at in range(0, len(text), lines))
+
+
 def _data(*results: Mapping[str, object], status: int = 200) -> Answer:
     return json_answer({"data": results}, status)
 
@@ -147,6 +154,16 @@ ANSWERS: dict[str, Callable[[Received], Answer]] = {
     "broken-base64": lambda call: _data(_result(call, imageBase64Data="a%")),
     "cut-base64": lambda call: _data(_result(call, imageBase64Data="iVBOR")),
     "stray-base64": lambda call: _data(_result(call, imageBase64Data="iVBO%Rw0KGgo=")),
+    "base64-in-lines": lambda call: _data(_result(call, imageBase64Data=_written(call, lines=76))),
+    "url-safe-base64": lambda call: _data(_result(call, imageBase64Data=_written(call, url_safe=True))),
+    "data-uri": lambda call: _data(_result(call, imageBase64Data=f"data:image/png;base64,{_written(call)}")),
+    "data-uri-field": lambda call: _data(
+        _result(call, imageBase64Data=None, imageDataURI=f"data:image/png;base64,{_written(call)}")
+    ),
+    "null-body": lambda call: Answer(b"null"),
+    "text-body": lambda call: json_answer("a picture"),
+    "503-inside-200": lambda call: json_answer({"error": {"code": 503, "message": "Overloaded."}}),
+    "429-inside-200": lambda call: json_answer({"errors": [{"code": "429", "message": "Wait."}]}, Retry_After="7"),
     "no-objects": lambda call: json_answer({"data": [None, 1, "text", []]}),
     "undecodable": lambda call: _data(_result(call, imageBase64Data="iVBORw0KGgo=")),
     "invalid-json": lambda call: Answer(b'{"data": [{"taskUUID": '),
