@@ -11,14 +11,15 @@ from typing import Any
 import yaml
 
 from darkroom.domain.errors import OrderRejected
-from darkroom.domain.wording import in_a_sentence
+from darkroom.orders import opened
+from darkroom.orders.json_text import DEEPEST, read_json
 from darkroom.orders.references import LARGEST_UPLOAD
 
 LARGEST_DOCUMENT = 10 * 1024 * 1024
 """Bytes. The largest order the limits allow, 100 prompts of 20,000 characters, has 8 MB at most."""
 
-DEEPEST = 50
-_STAGE = re.compile(r"^(\d{1,4})=(.+)$", re.DOTALL)
+_STAGE = re.compile(r"^(\d{1,4})=(.*)$", re.DOTALL)
+_NOT_DECIMAL = re.compile(r"[-+]?0[0-9_]|.*:")
 _YAML = (".yaml", ".yml")
 
 
@@ -37,7 +38,7 @@ def read_document(name: str) -> Any:
         raise _rejected(f"is not UTF-8 text: invalid byte at position {error.start:,}") from None
     if not text.strip():
         raise _rejected("is empty; it must contain an order as JSON or YAML")
-    return _plain(_parser(name, text)(text))
+    return _plain(opened(_parser(name, text)(text)))
 
 
 def read_file(field: str, name: str, largest: int) -> bytes:
@@ -70,6 +71,8 @@ def read_reference(given: str) -> tuple[str, bytes, int | None]:
     """
     match = _STAGE.match(given)
     name = match[2] if match else given
+    if not name.strip():
+        raise OrderRejected("reference", f"'{given}' names no file; write [STAGE=]FILE, such as 0=photo.jpg")
     return Path(name).name, read_file("reference", name, LARGEST_UPLOAD), int(match[1]) if match else None
 
 
@@ -77,33 +80,7 @@ def _parser(name: str, text: str) -> Callable[[str], Any]:
     suffix = Path(name).suffix.lower()
     if suffix in _YAML:
         return _from_yaml
-    return _from_json if suffix == ".json" or text.lstrip()[0] in "{[" else _from_yaml
-
-
-def _from_json(text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        raise _rejected(
-            f"is not valid JSON: {in_a_sentence(error.msg)}, line {error.lineno}, column {error.colno}"
-        ) from None
-    except RecursionError:
-        raise _rejected(f"is nested deeper than {DEEPEST} levels") from None
-    except ValueError as error:  # a number of more digits than Python reads
-        raise _rejected(f"is not valid JSON: {error}") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in content:
-            raise OrderRejected(key[:60] or "document", "is given twice")
-        content[key] = value
-    return content
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
+    return read_json if suffix == ".json" or text.lstrip()[0] in "{[" else _from_yaml
 
 
 class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]  # either will do
@@ -113,6 +90,35 @@ class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping, unless a key is given twice: YAML forbids it, PyYAML keeps the last."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise OrderRejected(
+                        key.value[:60] or "document", f"is given twice, the second time in line {line}; keep one"
+                    )
+                seen.add(key.value)
+        content: dict[Any, Any] = super().construct_mapping(node, deep)
+        return content
+
+    def decimal(self, node: yaml.ScalarNode) -> int | float:
+        """The number as it reads: to YAML, 010 is eight and 16:9 is 969."""
+        if _NOT_DECIMAL.match(node.value):
+            raise _rejected(
+                f"contains {node.value[:40]} in line {node.start_mark.line + 1}, which YAML reads as another number; "
+                f'write it in quotes, "{node.value[:40]}", or as a decimal number'
+            )
+        integer = node.tag == "tag:yaml.org,2002:int"
+        number: int | float = self.construct_yaml_int(node) if integer else self.construct_yaml_float(node)
+        return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.decimal)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.decimal)
 
 
 def _from_yaml(text: str) -> Any:

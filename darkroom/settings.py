@@ -27,6 +27,10 @@ _ADDRESSES = {
 }
 
 
+_KEY = re.compile(r"[!-~]+")
+_SECRETS = ("gemini_api_key", "runware_api_key", "supabase_service_role_key", "supabase_jwt_secret", "api_secret")
+
+
 class Settings(BaseSettings):
     """All settings; the names in the environment are these names in capitals."""
 
@@ -90,6 +94,18 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _trim(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("gemini_api_key", "runware_api_key", "supabase_service_role_key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _KEY.fullmatch(value.get_secret_value()):
+            raise ValueError("contains characters that no key has, such as a line break; copy it again")
+        return value
+
     @field_validator("image_provider", mode="before")
     @classmethod
     def _read_providers(cls, value: object) -> object:
@@ -136,11 +152,15 @@ class Settings(BaseSettings):
     def _read_address(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(value)
+        except ValueError:  # an unfinished IPv6 address
+            parts = urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", value):
             example = _ADDRESSES[str(info.field_name)]
             raise ValueError(f"must be a URL, such as {example}")
-        return value.rstrip("/")
+        value = value.rstrip("/")
+        return value.removesuffix("/rest/v1").rstrip("/") if info.field_name == "supabase_url" else value
 
     @field_validator("api_root_path")
     @classmethod
@@ -228,6 +248,8 @@ def read_settings() -> Settings:
         first = error.errors(include_url=False)[0]
         name = "_".join(str(step) for step in first["loc"][:1]).upper()
         reason = str(first["msg"]).removeprefix("Value error, ")
+        if name.lower() in _SECRETS:
+            raise SettingRejected(f"{name}: {in_a_sentence(reason)}") from None
         raise SettingRejected(f"{name}={first['input']!s}: {in_a_sentence(reason)}") from None
     check_together(settings)
     return settings

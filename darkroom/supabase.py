@@ -39,6 +39,12 @@ async def open_supabase(url: str, service_role_key: str, timeouts: httpx.Timeout
     return Supabase(await acreate_client(url, service_role_key, options), http, url)
 
 
+def described(error: httpx.RequestError) -> str:
+    """What went wrong, for people. Only errors of sockets are quoted: others can hold our headers, and so the key."""
+    quotable = isinstance(error, httpx.NetworkError | httpx.TimeoutException)
+    return (" ".join(str(error).split()) if quotable else "") or type(error).__name__
+
+
 @cache
 def _trust() -> ssl.SSLContext:
     """Whose certificates are believed: read once a process, because it takes tens of milliseconds."""

@@ -68,7 +68,7 @@ def test_the_readmes_table_of_providers_is_true() -> None:
     for name, can in known.items():
         _, ratios, references, slots = rows[name]
         assert (int(ratios), int(references)) == (len(can.aspect_ratios), can.max_references)
-        key = SecretStr("a key")
+        key = SecretStr("a-key")
         chosen = Settings(_env_file=None, image_provider=name, gemini_api_key=key, runware_api_key=key)
         assert int(slots) == chosen.provider_slots
 

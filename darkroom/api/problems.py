@@ -24,7 +24,7 @@ from darkroom.domain.errors import (
     ServerNotReachable,
     StorageUnavailable,
 )
-from darkroom.domain.wording import in_a_sentence
+from darkroom.domain.wording import reason_of
 
 log = structlog.get_logger(__name__)
 
@@ -108,6 +108,14 @@ class Problem(Exception):
         )
 
 
+class BodyRejected(HTTPException):
+    """A body that cannot be read. FastAPI lets nothing but its own exceptions through while it reads one."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.status, problem.detail)
+        self.problem = problem
+
+
 def unavailable(detail: str) -> Problem:
     """A dependency is temporarily unavailable."""
     return Problem(503, detail, retryable=True, headers={"Retry-After": str(RETRY_AFTER)})
@@ -117,6 +125,8 @@ def problem_of(error: Exception) -> Problem:
     """The problem that an error is to a client."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, BodyRejected):
+        return error.problem
     if isinstance(error, RPCError):
         return _of_temporal(error)
     if isinstance(error, HTTPException):
@@ -153,7 +163,7 @@ def of_validation(error: RequestValidationError) -> Problem:
     """The first thing that is wrong with a request's parameters or body."""
     first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"][1:]) or str(first["loc"][0])
-    return Problem(400, f"{where}: {in_a_sentence(first['msg'])}", field=where)
+    return Problem(400, f"{where}: {reason_of(first)}", field=where)
 
 
 def answer(problem: Problem, request: Request) -> Response:

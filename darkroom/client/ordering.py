@@ -11,6 +11,7 @@ from darkroom.domain.jobs import JobRow, NewJob
 from darkroom.domain.money import Account
 from darkroom.domain.names import OPENING_CREDITS
 from darkroom.domain.orders import ReferenceOwner
+from darkroom.orders import opened
 from darkroom.orders.intake import Intake
 from darkroom.orders.references import NewUpload, Uploads, with_references
 from darkroom.records.jobs import JobRecords
@@ -50,6 +51,7 @@ class Ordering:
             attach_id: ReferenceOwner(attach_id=attach_id, user_id=user_id)
             for attach_id in range(HIGHEST_ATTACH_ID, HIGHEST_ATTACH_ID - len(references), -1)
         }
+        document = opened(document)
         complete = document
         if isinstance(document, dict):
             complete = with_references(document, dict(zip(promised, references, strict=True)))

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.model import Value
+from darkroom.domain.visible import is_visible
 
 DEFAULT_ASPECT_RATIO = "16:9"
 DEFAULT_PRIORITY = 3
@@ -110,8 +111,9 @@ def check_size(order: Order, limits: Limits) -> None:
         indexes.add(stage.stage_index)
         if not 1 <= stage.quantity <= limits.images_per_stage:
             raise OrderRejected(f"{where}.quantity", f"{stage.quantity} is not between 1 and {limits.images_per_stage}")
-        if not stage.prompt.strip():
-            raise OrderRejected(f"{where}.prompt", "is empty; describe what to draw")
+        if not is_visible(stage.prompt):
+            reason = "is without a visible character" if stage.prompt.strip() else "is empty"
+            raise OrderRejected(f"{where}.prompt", f"{reason}; describe what to draw")
         if len(stage.prompt) > limits.prompt_characters:
             raise OrderRejected(
                 f"{where}.prompt",

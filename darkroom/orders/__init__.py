@@ -1,5 +1,6 @@
 """Order documents become lists of stages: one file a `job_type`."""
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from darkroom.domain.model import Value
 from darkroom.domain.orders import JobType, Limits, Order, check_size
 from darkroom.orders import pipeline_stage, simple_general, simple_portrait, storybook
 from darkroom.orders.document import Reader, snake_key, snake_keys
+from darkroom.orders.json_text import read_json
 
 _PARSERS: Mapping[JobType, Callable[[Reader, Document], Order]] = {
     JobType.PIPELINE_STAGE: pipeline_stage.parse,
@@ -37,13 +39,14 @@ def read_order(document: Any, *, job_type: str | None = None, limits: Limits | N
     """Turn an order document into stages and check everything that needs nothing but the document.
 
     Args:
-        document: what JSON or YAML gave; keys in camelCase, dashes or snake_case.
+        document: what JSON or YAML gave, or a JSON text with it; keys in camelCase, dashes or snake_case.
         job_type: the job row's column, which wins over the document's key.
         limits: the configured maximum.
 
     Raises:
         OrderRejected: naming the field and the reason.
     """
+    document = opened(document)
     if not isinstance(document, dict):
         raise OrderRejected("document", f"must be an object, not {_kind(document)}")
     content = snake_keys(document)
@@ -55,6 +58,15 @@ def read_order(document: Any, *, job_type: str | None = None, limits: Limits | N
     check_size(order, limits)  # before sorting: a rejection names the entry as it was sent
     order = order.model_copy(update={"stages": tuple(sorted(order.stages, key=lambda s: s.stage_index))})
     return ReadOrder(order=order, unknown_keys=tuple(reader.unknown))
+
+
+def opened(document: Any) -> Any:
+    """The document, also when it was sent as a JSON text in a JSON string, as some front ends do.
+
+    Raises:
+        OrderRejected: the text is an object's, and cannot be read.
+    """
+    return read_json(document) if isinstance(document, str) and document.lstrip()[:1] == "{" else document
 
 
 def _check_entries(content: Document, limits: Limits) -> None:
@@ -71,6 +83,7 @@ def owner_of(document: Any) -> UUID | None:
     Raises:
         OrderRejected: it is not a UUID.
     """
+    document = opened(document)
     if not isinstance(document, dict):
         return None
     spelled = (value for key, value in document.items() if isinstance(key, str) and snake_key(key) == "user_id")
@@ -89,6 +102,7 @@ def webhook_of(document: Any) -> str | None:
     Raises:
         OrderRejected: its keys cannot be read.
     """
+    document = opened(document)
     named = snake_keys(document).get("webhook_url") if isinstance(document, dict) else None
     return named if isinstance(named, str) else None
 
@@ -99,11 +113,20 @@ def _job_type(content: Document, column: str | None) -> JobType:
         for key, job_type in _DISTINCTIVE_KEYS.items():
             if key in content:
                 return job_type
-        raise OrderRejected("job_type", f"is missing; set it, or give one of {', '.join(_DISTINCTIVE_KEYS)}")
+        raise OrderRejected(
+            "job_type", f"is missing; set it, or give one of {', '.join(_DISTINCTIVE_KEYS)}{_misspelt(content)}"
+        )
     try:
         return JobType(named)
     except ValueError:
         raise OrderRejected("job_type", f"'{named}' is unknown; use one of {', '.join(JobType)}") from None
+
+
+def _misspelt(content: Document) -> str:
+    for key in list(content)[:100]:
+        if meant := difflib.get_close_matches(key[:100], _DISTINCTIVE_KEYS, n=1, cutoff=0.7):
+            return f" ('{key[:100]}' is unknown; did you mean {meant[0]}?)"
+    return ""
 
 
 def _kind(value: Any) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, DEFAULT_PRIORITY, JobType, Order, Reference, Stage
-from darkroom.domain.wording import in_a_sentence
+from darkroom.domain.wording import reason_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -23,6 +23,8 @@ M = TypeVar("M", bound="Part")
 
 def snake_keys(value: Any, depth: int = 0) -> Any:
     """The same document with every key in snake_case: `aspect-ratio` and `aspectRatio` are one field.
+
+    A field that is null is left out: it is absent.
 
     Raises:
         OrderRejected: two spellings of one field disagree, a key is not a string, or it is nested too deeply.
@@ -37,6 +39,8 @@ def snake_keys(value: Any, depth: int = 0) -> Any:
     for key, item in value.items():
         if not isinstance(key, str):
             raise OrderRejected("document", f"has the key {key!r}, which is not a string")
+        if item is None:
+            continue
         name = snake_key(key)
         content = snake_keys(item, depth + 1)
         if name in renamed and renamed[name] != content:
@@ -138,7 +142,7 @@ class Reader:
         try:
             part = model.model_validate(content)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
+            first = error.errors(include_url=False)[0]
             raise OrderRejected(_path(first["loc"]), _reason(first)) from None
         self._collect(part, "")
         return part
@@ -164,9 +168,8 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _reason(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = reason_of(error)
     if error["type"] == "missing":
-        return "is missing"
-    message = in_a_sentence(message).replace("Input", "input")
+        return message
     given = repr(error["input"])
     return f"{message} (got {given if len(given) <= 40 else given[:39] + '…'})"

@@ -14,7 +14,7 @@ from storage3.types import FileOptions
 from darkroom.domain.errors import StorageUnavailable
 from darkroom.storage.keys import checked_key
 from darkroom.storage.supabase_errors import AlreadyThere, NoBucket, NoObject, translated
-from darkroom.supabase import Supabase
+from darkroom.supabase import Supabase, described
 
 T = TypeVar("T")
 
@@ -179,8 +179,10 @@ class SupabaseStorage:
         except StorageApiError as error:
             raise translated(error, place) from error
         except httpx.RequestError as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise StorageUnavailable(f"{place}: no answer ({reason}); workers retry until it succeeds") from error
+            # Without its cause: tracebacks and Temporal's histories would quote it.
+            raise StorageUnavailable(
+                f"{place}: no answer ({described(error)}); workers retry until it succeeds"
+            ) from None
         except (ValueError, KeyError, TypeError) as error:
             raise StorageUnavailable(
                 f"{place}: not a response of Supabase Storage; check SUPABASE_URL; workers retry until it succeeds"

@@ -173,3 +173,35 @@ async def test_the_order_of_a_job_can_be_ordered_again(api: ApiStack) -> None:
     account = await api.parts.records.account(LOCAL_USER)
     assert account is not None
     assert account.balance == 100_000 - 6 * 20
+
+
+RAW: list[tuple[bytes, int, str]] = [
+    (b'{"stages":[{"prompt":"a","quantity":2,"quantity":5}]}', 422, "quantity: is given twice; keep one of them"),
+    (b'{"stages": [{"prompt": "a", "quantity": 2},]}', 400, "document: is not valid JSON: remove the comma"),
+    (b'{"stages":[{"prompt":"\\u3164\\u3164","quantity":1}]}', 422, "stages[0].prompt: is without a visible character"),
+    (b'"{\\"stages\\": [}"', 400, "document: is not valid JSON: a value is missing, line 1, column 13"),
+    (b"[]", 400, "body: must be an object"),
+]
+
+
+@pytest.mark.parametrize("route", ["/api/jobs", "/api/jobs/quote"])
+@pytest.mark.parametrize(("content", "status", "detail"), RAW)
+async def test_what_json_allows_and_an_order_does_not_is_one_plain_sentence(
+    quiet: ApiStack, route: str, content: bytes, status: int, detail: str
+) -> None:
+    answer = await quiet.http.post(route, content=content, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["detail"][: len(detail)]) == (status, detail)
+    assert await quiet.parts.records.job_page(10) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'"{\\"stages\\":[{\\"prompt\\":\\"a lemon\\",\\"quantity\\":1}]}"',
+        b'{"priority":null,"aspect-ratio":null,"stages":[{"prompt":"a lemon","quantity":1,"stage_index":null}]}',
+    ],
+    ids=["a JSON text", "nulls"],
+)
+async def test_a_json_text_and_nulls_are_an_order(quiet: ApiStack, content: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    assert (await quiet.http.post("/api/jobs/quote", content=content, headers=headers)).json()["credits"] == 20

@@ -60,6 +60,11 @@ RULES: list[tuple[str, bytes, str]] = [
     ("no job_type, and no key that implies one", b'{"prompt": "a lemon"}', "job_type: is missing"),
     ("unknown provider", order(provider="dall-e"), "provider: 'dall-e' is not available"),
     ("no uploaded image", b'{"prompt":"x","quantity":1,"uploadedAttachIds":[]}', "uploaded_attach_ids: is empty"),
+    *(
+        (f"an invisible prompt of U+{ord(char):04X}", order(stage(prompt=f" {char}")), "is without a visible character")
+        for char in "\u3164\u115f\u1160\uffa0\u2800\u200b\u200d\ufeff\u2060\ufe0f\U000e0100\U000e0041\u00ad\u180e"
+    ),
+    ("a misspelt key", b'{"stagess": []}', "'stagess' is unknown; did you mean stages?"),
     # Wrong types.
     ("userId that is no UUID", order(userId="me"), "user_id: 'me' is not a UUID"),
     ("quantity as a text", order(stage(quantity="many")), "stages[0].quantity: "),
@@ -96,6 +101,14 @@ RULES: list[tuple[str, bytes, str]] = [
 ]
 
 YAML: list[tuple[str, str, str]] = [
+    (
+        "a key twice",
+        "stages:\n- prompt: x\n  quantity: 1\n  quantity: 5\n",
+        "quantity: is given twice, the second time in line 4",
+    ),
+    ("a ratio as a number", "stages:\n- {prompt: x, quantity: 1, aspect-ratio: 16:9}\n", 'in quotes, "16:9", or as'),
+    ("an octal number", "stages:\n- {prompt: x, quantity: 010}\n", "contains 010 in line 2"),
+    ("a sexagesimal fraction", "stages:\n- {prompt: x, quantity: 1:30.5}\n", "contains 1:30.5 in line 2"),
     ("broken YAML", "stages:\n  - prompt: [x\n", "document: is not valid YAML: "),
     ("a tab", "stages:\n\t- prompt: x\n", "document: is not valid YAML: "),
     (
@@ -273,6 +286,7 @@ def test_a_reference_for_a_stage_that_is_not_ordered_is_refused(run: Run, settle
     (tmp_path / "order.json").write_bytes(order())
     (tmp_path / "a.jpg").write_bytes(jpeg())
     assert_rejected(run, settled, "reference: a.jpg: the order has no stage 7", "order.json", "-r", "7=a.jpg")
+    assert_rejected(run, settled, "reference: '0=' names no file; write [STAGE=]FILE", "order.json", "-r", "0=")
     assert_rejected(run, settled, "reference: b.jpg does not exist", "order.json", "-r", "0=b.jpg")
 
 

@@ -4,10 +4,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from darkroom.domain.errors import SettingRejected
 from darkroom.settings import Settings, read_settings
+from darkroom.supabase import described
 
 
 @pytest.fixture(autouse=True)
@@ -180,3 +182,39 @@ def test_a_secret_is_not_in_the_line_about_a_wrong_value(monkeypatch: pytest.Mon
 def test_an_offline_call_may_take_as_long_as_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OFFLINE_LATENCY", "100-200")
     assert read_settings().provider_timeout > timedelta(seconds=200)
+
+
+@pytest.mark.parametrize("end", ["/", "/rest/v1", "/rest/v1/", " \n"])
+def test_supabase_s_address_is_the_project_s_however_it_was_copied(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    monkeypatch.setenv("SUPABASE_URL", f" https://abc.supabase.co{end}")
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", " a-key \n")
+    settings = read_settings()
+    assert settings.supabase_url == "https://abc.supabase.co"
+    assert settings.supabase_service_role_key is not None
+    assert settings.supabase_service_role_key.get_secret_value() == "a-key"
+
+
+def test_an_address_with_a_space_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "must be a URL" in rejection(monkeypatch, "SUPABASE_URL", "https://abc. supabase.co")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SUPABASE_SERVICE_ROLE_KEY", "secret-part\nsecret-rest"),
+        ("GEMINI_API_KEY", "secret-part\nsecret-rest"),
+        ("RUNWARE_API_KEY", "secret-part\u00e9"),
+        ("API_SECRET", "secret-part"),
+    ],
+)
+def test_a_wrong_secret_is_named_and_never_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    message = rejection(monkeypatch, name, value)
+    assert message.startswith(f"{name}: ")
+    assert "secret-part" not in message
+    assert len(message.splitlines()) == 1
+
+
+def test_an_error_that_can_hold_headers_is_never_quoted() -> None:
+    secret = httpx.LocalProtocolError("Illegal header value b'Bearer secret-part'")
+    assert described(secret) == "LocalProtocolError"
+    assert described(httpx.ConnectError("All connection attempts failed")) == "All connection attempts failed"

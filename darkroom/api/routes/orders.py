@@ -6,6 +6,7 @@ from uuid import UUID, uuid4, uuid5
 
 from fastapi import APIRouter, Body, Header, Response
 
+from darkroom.api.order_bodies import OrderRoute
 from darkroom.api.problems import Problem, documented
 from darkroom.api.routes.waiting import until_ended
 from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
@@ -15,7 +16,7 @@ from darkroom.domain.money import insufficient
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import allot
 
-router = APIRouter(prefix="/api/jobs", tags=["orders"])
+router = APIRouter(prefix="/api/jobs", tags=["orders"], route_class=OrderRoute)
 
 KEYS = UUID("6e1d1c1e-41a5-4c4b-8b0e-2d6a3c0d9a51")
 """The name space in which a user's Idempotency-Key becomes a job's id: the same key is the same job, in any process."""

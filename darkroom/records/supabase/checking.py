@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from darkroom.domain.findings import Finding
 from darkroom.records.supabase.functions import NOT_MIGRATED, SCHEMA_VERSION, WRONG_KEY
-from darkroom.supabase import Supabase
+from darkroom.supabase import Supabase, described
 
 MOST_SKEW = timedelta(seconds=5)
 """Tokens, signed addresses and the times on a receipt are still what they say."""
@@ -32,7 +32,7 @@ async def check_project(supabase: Supabase, key: str) -> list[Finding]:
     try:
         answer = await supabase.client.rpc("darkroom_state", {}).execute()
     except httpx.TransportError as error:
-        reason = str(error) or type(error).__name__
+        reason = described(error)
         lost = Finding.wrong(
             PROJECT, f"{supabase.url} does not answer ({reason})", "check SUPABASE_URL and that the project runs"
         )

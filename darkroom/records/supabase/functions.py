@@ -14,7 +14,7 @@ from darkroom.domain.errors import (
     RecordsUnavailable,
     RunRefused,
 )
-from darkroom.supabase import Supabase
+from darkroom.supabase import Supabase, described
 
 SCHEMA_VERSION = "20261125100000"
 """The migration that this code needs: the newest in `supabase/migrations`."""
@@ -52,8 +52,8 @@ class Functions:
                 raise  # a statement of ours is wrong; trying again would hide it
             raise known from error
         except httpx.TransportError as error:
-            what = str(error) or type(error).__name__
-            raise self._unavailable(f"{what}; check SUPABASE_URL and that the project runs") from error
+            # Without its cause: tracebacks and Temporal's histories would quote it.
+            raise self._unavailable(f"{described(error)}; check SUPABASE_URL and that the project runs") from None
         except UnicodeEncodeError as error:
             raise OrderRejected(
                 "document", "contains an unpaired surrogate; write the character out in UTF-8"

@@ -1,0 +1,62 @@
+"""JSON as orders are sent in it: read strictly, and refused in one plain sentence."""
+
+import json
+from typing import Any
+
+from darkroom.domain.errors import OrderRejected
+
+DEEPEST = 50
+_REASONS = {
+    "Expecting value": "a value is missing",
+    "Expecting property name enclosed in double quotes": "a key in double quotes is missing",
+    "Expecting ',' delimiter": "a comma is missing",
+    "Expecting ':' delimiter": "a colon is missing",
+    "Extra data": "there is more text after its end",
+    "Unterminated string starting at": "a string has no closing quote",
+    "Invalid control character at": "a string contains a control character; write it as an escape, such as \\n",
+    "Invalid \\escape": "a string contains an unknown escape; write a backslash as \\\\",
+    "Invalid \\uXXXX escape": "a string contains an incomplete \\u escape; it needs four hexadecimal digits",
+}
+
+
+class NotJson(OrderRejected):
+    """The text is not JSON."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("document", reason)
+
+
+def read_json(text: str) -> Any:
+    """What a JSON text holds.
+
+    Raises:
+        NotJson: with the place.
+        OrderRejected: a key is given twice, or a number is none.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise NotJson(f"is not valid JSON: {_reason(text, error)}, line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise NotJson(f"is nested deeper than {DEEPEST} levels") from None
+    except ValueError:  # a number of more digits than Python reads
+        raise NotJson("is not valid JSON: a number has too many digits") from None
+
+
+def _reason(text: str, error: json.JSONDecodeError) -> str:
+    if text[: error.pos].rstrip().endswith(",") and text[error.pos :].lstrip()[:1] in ("]", "}"):
+        return "remove the comma before the closing bracket"
+    return _REASONS.get(error.msg.partition(":")[0], "it cannot be read")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise OrderRejected(key[:60] or "document", "is given twice; keep one of them")
+        content[key] = value
+    return content
+
+
+def _no_number(name: str) -> None:
+    raise OrderRejected("document", f"is not valid JSON: {name} is not a number")
