@@ -1,6 +1,8 @@
 -- Every provider call has a place of its own in staging and a file of its own, so that a worker that comes back late
 -- overwrites nothing. No call begins for a stage that has its quantity, nor a fourth one whose workers die each time.
 
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+
 -- The ordinals to make next: every one up to the highest ever attempted that is not decided, then new ones; never
 -- more than the stage still lacks.
 create or replace function public.darkroom_next_ordinals(
@@ -240,3 +242,9 @@ begin
     'settlement', 'settled', 'attach_id', v_image.attach_id, 'call_ids', v_calls, 'row_trails', v_age is not null);
 end
 $$;
+
+select public.darkroom_close_functions();
+
+insert into public.quel_schema_versions (version) values ('20261126090000') on conflict do nothing;
+
+notify pgrst, 'reload schema';

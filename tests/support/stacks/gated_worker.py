@@ -76,11 +76,16 @@ class HangingStorage(FileStorage):
 
     async def put(self, key: str, data: bytes, media_type: str) -> None:
         # Once only: whoever stages another image first puts what has not been acknowledged yet.
-        hangs = key.startswith("staging/") and int(key.rpartition("-")[2]) >= self._hangs_from and key not in self._hung
+        hangs = key.startswith("staging/") and _ordinal(key) >= self._hangs_from and key not in self._hung
         self._hung.add(key)
         await super().put(key, data, media_type)
         if hangs:
             await asyncio.Event().wait()
+
+
+def _ordinal(staged: str) -> int:
+    """The ordinal in the name of a staged object, `{stage}-{ordinal}-{call}`."""
+    return int(staged.rpartition("/")[2].split("-")[1])
 
 
 def _picture(shade: int) -> bytes:
