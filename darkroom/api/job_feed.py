@@ -24,6 +24,8 @@ EVERY = 0.4
 SHARE = 0.2
 """At most this share of the time is spent reading, so that a large job is read less often."""
 PAGE = 500
+END = ".end"
+"""Follows the number in the id of the last event, so that a client that has it is told apart from one that has not."""
 PACE_OVER = timedelta(seconds=60)
 
 
@@ -73,6 +75,11 @@ class JobFeed:
     def closed(self) -> bool:
         """Whether nothing more will be sent; clients that still follow ask for the feed again."""
         return self._closed
+
+    @property
+    def end_id(self) -> str:
+        """The id of the event that ends the stream: the number of pictures, and that nothing follows them."""
+        return f"{self.known}{END}"
 
     async def refresh(self) -> None:
         """Read the job once.
@@ -151,7 +158,7 @@ class JobFeed:
         view = self.job(urls).model_dump_json()
         events.append(format_sse_event(data_str=view, event="progress", id=number))
         if self.ended:
-            events.append(format_sse_event(data_str=view, event="end", id=number))
+            events.append(format_sse_event(data_str=view, event="end", id=self.end_id))
         return events
 
     async def close(self) -> None:

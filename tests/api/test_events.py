@@ -101,6 +101,18 @@ async def test_a_page_that_shows_some_is_told_the_rest_and_its_last_event_goes_f
             assert numbers([event async for event in parsed(answer.aiter_lines())]) == expected
 
 
+async def test_who_comes_back_after_the_end_is_told_to_stop(api: ApiStack) -> None:
+    job_id = await api.order(3)
+    end = (await all_events(api, job_id))[-1]
+    assert (end.name, end.id) == ("end", "3.end")
+    path = f"/api/jobs/{job_id}/events"
+    for address in (path, f"{path}?after=2"):
+        answer = await api.http.get(address, headers={"Last-Event-ID": end.id})
+        assert (answer.status_code, answer.content) == (204, b"")
+    assert [event.name for event in await all_events(api, job_id, "3")][-1] == "end", "it has not been sent that"
+    assert numbers(await all_events(api, job_id, "2.end")) == [3], "the job went on after that end"
+
+
 async def test_fifty_followers_are_told_the_same(api: ApiStack) -> None:
     api.provider.gate.clear()
     job_id = await api.order(25)

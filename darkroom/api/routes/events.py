@@ -8,10 +8,11 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from darkroom.api.feeds import Feeds
-from darkroom.api.job_feed import JobFeed
+from darkroom.api.job_feed import END, JobFeed
 from darkroom.api.problems import documented
 from darkroom.api.public_urls import PublicUrls
 from darkroom.api.routes.jobs import JobId
@@ -32,9 +33,11 @@ _COME_BACK = b"retry: 1000\n\n"
     responses={
         **documented(404),
         200: {
-            "description": "`progress`, `stage`, `image` and `end` events; the id is the number of pictures sent.",
+            "description": "`progress`, `stage`, `image` and `end` events; the id is the number of pictures sent, with "
+            "`.end` behind it for the last event.",
             "content": {"text/event-stream": {}},
         },
+        204: {"description": "The job has ended and you have received its `end` event: an `EventSource` stops here."},
     },
 )
 async def events(
@@ -72,7 +75,10 @@ class _Followed(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Entered before the response begins, so that a job that cannot be read is a problem and no broken stream.
         async with self._feeds.following(self._job_id) as self._feed:
-            await super().__call__(scope, receive, send)
+            if self._feed.ended and self._last_event_id == self._feed.end_id:
+                await Response(status_code=204, headers={"Cache-Control": "no-store"})(scope, receive, send)
+            else:
+                await super().__call__(scope, receive, send)
 
     async def _parts(self) -> AsyncIterator[bytes]:
         assert self._feed is not None
@@ -100,7 +106,8 @@ async def _event_stream(feed: JobFeed, urls: PublicUrls, last_event_id: str) -> 
 
 def _already_sent(last_event_id: str, known: int) -> int:
     """How many pictures a client has received; one whose id cannot be right is sent all of them."""
-    if not last_event_id.isascii() or not last_event_id.isdigit():
+    written = last_event_id.removesuffix(END)
+    if not written.isascii() or not written.isdigit():
         return 0
-    number = int(last_event_id)
+    number = int(written)
     return number if number <= known else 0
