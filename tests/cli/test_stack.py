@@ -185,7 +185,7 @@ def test_a_cancelled_job_is_restarted_for_what_is_missing(beside: Stack, run: Ru
 
 
 def test_the_audit_finds_a_file_that_is_gone(beside: Stack, run: Run, delivered: str) -> None:
-    file = next((beside.home / "files" / "generated-images").rglob(f"job-{delivered}/0-1.webp"))
+    file = next((beside.home / "files" / "generated-images").rglob(f"job-{delivered}/0-1-*.webp"))
     aside = file.rename(file.with_suffix(".aside"))
     ended = run("audit", "--json")
     assert ended.status == 1

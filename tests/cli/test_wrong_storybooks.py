@@ -29,7 +29,6 @@ RULES: list[tuple[str, dict[str, Any], str]] = [
         "style: 'cubist' is unknown; use one of watercolor, van_gogh, fantasy, cartoon",
     ),
     ("style as a number", book(style=3), "style: "),
-    ("no style at all", book(style=None), "style: "),
     ("no pages", {"job_type": "storybook", "pages": []}, "stages: is empty"),
     ("no pages key", {"job_type": "storybook"}, "pages: is missing"),
     ("too many pages", book(*[PAGE] * 101), "101 exceed the maximum of 100"),

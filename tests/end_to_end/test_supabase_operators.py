@@ -25,7 +25,7 @@ async def test_a_worker_with_a_wrong_key_says_so_and_one_with_the_right_key_goes
     darkroom: ProcessStack, supabase: LocalSupabase
 ) -> None:
     job_id = await darkroom.order(3)
-    for key in ("no key at all", supabase.project.anon_key):
+    for key in ("no-key-at-all", supabase.project.anon_key):
         await darkroom.worker.start({"SUPABASE_SERVICE_ROLE_KEY": key, "PICK_UP_EVERY": 1})
         assert KEY in await _reason(darkroom.worker)
         assert (await darkroom.row(job_id)).status == "pending"
