@@ -100,6 +100,7 @@ async def test_a_page_that_gemini_refuses_is_made_by_runware_in_the_next_round(d
         await check_receipt(darkroom, job_id, receipt, 2)
 
 
+@pytest.mark.slow
 @over_both_adapters
 async def test_without_a_provider_left_the_job_pauses_and_another_worker_resumes_it(darkroom: ProcessStack) -> None:
     gemini, runware = FakeGemini("png", OUT_OF_QUOTA), FakeRunware()

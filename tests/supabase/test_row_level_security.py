@@ -191,7 +191,8 @@ grant update (job_status), insert (total_images) on quel_production_jobs to auth
 """
 
 
-@pytest.mark.parametrize("kind", [pytest.param("policies of before", marks=pytest.mark.slow), "a newer project"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["policies of before", "a newer project"])
 def test_all_of_this_holds_on_projects_that_began_otherwise(tmp_path: Path, client: httpx.Client, kind: str) -> None:
     """What an old project let through by policies and grants of its own, and where nothing is granted at first."""
     with running_project(tmp_path, exposed=kind == "policies of before") as project:

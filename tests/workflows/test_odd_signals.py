@@ -18,11 +18,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
     ("signal", "arguments"),
     [
         ("cancel", [1, 2]),
-        ("cancel", ["a reason", None, None]),
         ("pause", [{"reason": "lunch"}, {}]),
         ("pause", [[]]),
         ("resume", [1]),
-        ("report", []),
         ("report", [1, 2]),
         ("nobody knows it", [1, 2]),
     ],
