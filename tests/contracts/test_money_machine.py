@@ -41,6 +41,8 @@ class Model:
     ended: bool = False
     whole: bool = False
     """Ended with everything delivered, as a completed job."""
+    refused: bool = False
+    """Whether the newest run was not opened: asked again as a restart, it is."""
     hold: int = 0
     attached: set[tuple[int, int]] = field(default_factory=set)
     delivered: set[tuple[int, int]] = field(default_factory=set)
@@ -130,10 +132,12 @@ class Money(RuleBasedStateMachine):
         if again and model.open:
             assert opened.superseded is None
             return
-        if model.ended and (again or not restart or model.whole):
+        if model.ended and ((again and not model.refused) or not restart or model.whole):
             assert opened.superseded is not None
+            model.refused = model.refused or not again
             return
         assert opened.superseded is None
+        model.refused = False
         self._take_hold(model, opened.failure)
 
     def _take_hold(self, model: Model, failure: str | None) -> None:
