@@ -186,8 +186,19 @@ class Staging:
         return True
 
     async def _kept(self, name: str) -> bytes | None:
-        return self._in_memory.get(name) or await self._beside.get(name)
+        held = self._in_memory.get(name)
+        if held is not None:
+            return held
+        try:
+            return await self._beside.get(name)
+        except (StorageRefused, StorageUnavailable) as error:
+            # A folder that cannot be read concerns what lies in it, and no picture that is in storage or to be made.
+            log.warning("pictures kept by this worker cannot be read", key=name, reason=str(error))
+            return None
 
     async def _forget(self, name: str) -> None:
         self._in_memory.pop(name, None)
-        await self._beside.delete([name])
+        try:
+            await self._beside.delete([name])
+        except (StorageRefused, StorageUnavailable) as error:
+            log.warning("kept picture not removed", key=name, reason=str(error))

@@ -1,6 +1,7 @@
 """Paid bytes are staged before anything looks into them, each call's under a name of its own (spec §3)."""
 
 import errno
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,36 @@ async def test_what_a_worker_could_not_stage_is_staged_when_it_starts_again(tmp_
     assert await again.stage_what_was_kept() == 0
     assert await storage.get(key.staging(call_id)) == PICTURE
     assert await beside.keys("staging/") == []
+
+
+class Unusable(FileStorage):
+    """A folder of a worker that nobody may enter."""
+
+    async def put(self, key: str, data: bytes, media_type: str) -> None:
+        raise StorageRefused("permission denied")
+
+    async def get(self, key: str) -> bytes | None:
+        raise StorageRefused("permission denied")
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        raise StorageRefused("permission denied")
+
+    async def keys(self, prefix: str) -> Sequence[str]:
+        raise StorageRefused("permission denied")
+
+
+async def test_a_worker_whose_own_folder_is_closed_works_all_the_same(tmp_path: Path) -> None:
+    key, call_id = ImageKey(job_id=uuid4(), stage_index=0, ordinal=3), uuid4()
+    storage = RefusingSome(tmp_path / "files")
+    staging = Staging(storage, Unusable(tmp_path / "unstaged"))
+    assert await staging.stage_what_was_kept() == 0
+    assert await staging.find(key, [call_id]) is None
+    storage.refused = key.job_id
+    with pytest.raises(StorageRefused, match="limit of the bucket"):
+        await staging.put(key, call_id, PICTURE)
+    storage.refused = None
+    assert await staging.find(key, [call_id]) == (call_id, PICTURE)
+    assert await storage.get(key.staging(call_id)) == PICTURE
 
 
 async def test_bytes_are_looked_for_under_every_call_then_where_version_01_kept_them(tmp_path: Path) -> None:
