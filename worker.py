@@ -202,8 +202,7 @@ async def running_workers(
         )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(refresher.close)
-        if await staging.stage_what_was_kept():
-            stack.push_async_callback(_end, asyncio.create_task(staging.keep_staging()))
+        stack.push_async_callback(_end, asyncio.create_task(staging.keep_staging()))
         # They stop in reverse: no new calls first, then what these calls made is delivered, then the rest.
         for worker in workers:
             await stack.enter_async_context(worker)

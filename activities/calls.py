@@ -14,7 +14,14 @@ from activities.liveness import pause
 from activities.materials import Material, MaterialRecords, Materials
 from activities.staging import FIRST_RETRY, LONGEST_RETRY, Staging
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
-from darkroom.domain.errors import DarkroomError, ProviderUnavailable, RecordsUnavailable, StorageRefused
+from darkroom.domain.errors import (
+    DarkroomError,
+    PictureNotExamined,
+    ProviderUnavailable,
+    RecordsUnavailable,
+    StorageRefused,
+    StorageUnavailable,
+)
 from darkroom.domain.images import (
     Generated,
     GenerateInput,
@@ -122,9 +129,10 @@ class ProviderCalls:
             return given_up.model_copy(update={"gave_up": True})
         except DarkroomError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a provider raises
+        except Exception as error:
             # The call may have been billed, and another one would end the same way.
-            answer = self._unforeseen(image, "read", error)
+            log.exception("provider's answer lost", job_id=str(image.key.job_id), key=str(image.key))
+            answer = Missed(reason=f"the provider's answer could not be read: {type(error).__name__}")
         return await self._conclude(image, call_id, answer, time.monotonic() - started)
 
     async def _ask(self, provider: ImageProvider, request: ImageRequest) -> ProviderAnswer:
@@ -141,26 +149,55 @@ class ProviderCalls:
         if isinstance(answer, Generated):
             try:
                 await self._staging.put(image.key, call_id, answer.data)
-                return await self._staged_picture(call_id, answer.data, seconds)
             except StorageRefused as error:
                 # The job stops; a restart after somebody has fixed the storage finds the picture.
                 await self._finish(call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds))
                 return GenerateResult(outcome=Outcome.STOPPED, call_id=call_id, reason=str(error))
-            except NotAPicture as error:
-                answer = Missed(reason=str(error))
-            except DarkroomError:
+            except StorageUnavailable:
+                # Its bytes are beside this worker, which stops: no call whose outcome nobody knows.
+                await self._finish(call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds))
                 raise
-            except Exception as error:  # noqa: BLE001 - memory, a broken decoder: never a second call
-                answer = self._unforeseen(image, "kept", error)
+            except Exception as error:  # noqa: BLE001 - memory, a fault of a client: the next attempt finds the bytes
+                return await self._look_again(image, call_id, error)
+            return await self._picture(image, call_id, answer.data, seconds)
         result = _without_picture(call_id, answer)
         await self._finish(
             call_id, AttemptEnd(outcome=result.outcome, reason=result.reason, final=result.final, seconds=seconds)
         )
         return result
 
-    def _unforeseen(self, image: GenerateInput, what: str, error: Exception) -> Missed:
-        log.error("provider's answer lost", job_id=str(image.key.job_id), key=str(image.key), exc_info=error)
-        return Missed(reason=f"the provider's answer could not be {what}: {type(error).__name__}")
+    async def _picture(self, image: GenerateInput, call_id: UUID, data: bytes, seconds: float | None) -> GenerateResult:
+        """What staged bytes are: a picture, or a miss, which is recorded."""
+        try:
+            facts = await self._pictures.inspect(data)
+        except NotAPicture as error:
+            return await self._miss(call_id, str(error))
+        except Exception as error:  # noqa: BLE001 - memory, no thread: it may pass, and the bytes are staged
+            return await self._look_again(image, call_id, error)
+        return GenerateResult(
+            outcome=Outcome.GENERATED,
+            call_id=call_id,
+            media_type=facts.media_type,
+            size=len(data),
+            sha256=digest(data),
+            seconds=None if seconds is None else round(seconds, 3),
+        )
+
+    async def _look_again(self, image: GenerateInput, call_id: UUID, error: Exception) -> GenerateResult:
+        """Leave kept bytes to the next attempt, which looks before it calls; the last attempt records a miss.
+
+        Raises:
+            PictureNotExamined: unless this is the last attempt.
+        """
+        reason = f"the picture could not be examined: {type(error).__name__}"
+        log.error("picture not examined", job_id=str(image.key.job_id), key=str(image.key), exc_info=error)
+        if activity.info().attempt < self.last_attempt:
+            raise PictureNotExamined(reason) from None
+        return await self._miss(call_id, reason)
+
+    async def _miss(self, call_id: UUID, reason: str) -> GenerateResult:
+        await self._finish(call_id, AttemptEnd(outcome=Outcome.MISSED, reason=reason, seconds=0))
+        return GenerateResult(outcome=Outcome.MISSED, call_id=call_id, reason=reason)
 
     async def _finish(self, call_id: UUID, end: AttemptEnd) -> None:
         """Write how a call ended, as soon as the records are there: unwritten, it would be made again."""
@@ -175,35 +212,25 @@ class ProviderCalls:
             else:
                 return
 
-    async def _staged_picture(self, call_id: UUID, data: bytes, seconds: float | None) -> GenerateResult:
-        facts = await self._pictures.inspect(data)
-        return GenerateResult(
-            outcome=Outcome.GENERATED,
-            call_id=call_id,
-            media_type=facts.media_type,
-            size=len(data),
-            sha256=digest(data),
-            seconds=None if seconds is None else round(seconds, 3),
-        )
-
     async def _staged(self, image: GenerateInput, call_ids: Sequence[UUID]) -> GenerateResult | None:
-        """What an earlier call of this image left in staging: its picture, or why it is none."""
-        try:
-            staged = await self._staging.find(image.key, call_ids)
-        except StorageRefused as error:
-            return GenerateResult(outcome=Outcome.STOPPED, reason=str(error))
-        if staged is None:
-            return None
-        # Those of version 0.1 do not say which call brought them.
-        call_id = staged.call_id or call_ids[0]
-        try:
-            return await self._staged_picture(call_id, staged.data, None)
-        except NotAPicture as error:
+        """What earlier calls of this image left in staging: the newest picture, or why there is none."""
+        missed: GenerateResult | None = None
+        rest = call_ids
+        while True:
+            try:
+                staged = await self._staging.find(image.key, rest)
+            except StorageRefused as error:
+                return GenerateResult(outcome=Outcome.STOPPED, reason=str(error))
+            if staged is None:
+                return missed
+            # Those of version 0.1 do not say which call brought them.
+            found = await self._picture(image, staged.call_id or call_ids[0], staged.data, None)
+            if found.outcome is Outcome.GENERATED:
+                return found
             log.warning("staged picture unreadable", job_id=str(image.key.job_id), key=str(image.key))
-            end = AttemptEnd(outcome=Outcome.MISSED, reason=str(error), seconds=0)
-            await self._finish(call_id, end)
-            await self._staging.drop(image.key, [call_id])
-            return GenerateResult(outcome=Outcome.MISSED, call_id=call_id, reason=end.reason)
+            await self._staging.drop(image.key, [staged.call_id])
+            missed = found
+            rest = call_ids[call_ids.index(staged.call_id) + 1 :] if staged.call_id else ()
 
 
 def _known(begun: BegunAttempt) -> GenerateResult:

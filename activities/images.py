@@ -15,7 +15,7 @@ from activities.liveness import finish_despite_cancel
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
 from darkroom.domain.attempts import AttemptEnd
-from darkroom.domain.errors import ProviderUnavailable, StorageRefused
+from darkroom.domain.errors import ProviderUnavailable, StorageRefused, StorageUnavailable
 from darkroom.domain.images import (
     AttachInput,
     AttachResult,
@@ -85,8 +85,8 @@ class ImageActivities:
             async with asyncio.timeout(patience):
                 while waiting := [key for key in waiting if await self._staging.holds(key)]:  # noqa: ASYNC110
                     await asyncio.sleep(CHECK_EVERY)  # another process may settle them; it does not say so
-        except TimeoutError:
-            # A job that was paused, cancelled or moved elsewhere; its next run finds them in staging.
+        except (TimeoutError, StorageRefused, StorageUnavailable):
+            # A job that was paused, cancelled or moved elsewhere, or no storage; its next run finds them in staging.
             log.info("pictures left in staging", pictures=len(waiting))
 
     @activity.defn
@@ -121,18 +121,16 @@ class ImageActivities:
         """Images of a stage that wait in staging, at most a page of them."""
         pairs = await self._records.unsettled_attempts(asked.job_id, asked.stage_index, asked.after, STAGED_PAGE)
         calls = {ordinal: [call_id for _, call_id in of_it] for ordinal, of_it in groupby(pairs, itemgetter(0))}
-        found = []
-        for ordinal, call_ids in calls.items():
-            key = ImageKey(job_id=asked.job_id, stage_index=asked.stage_index, ordinal=ordinal)
-            try:
-                call_id = await self._staging.call_with_bytes(key, call_ids)
-            except StorageRefused as error:
-                # Its picture is beside a worker; the rest of the job ends as it should.
-                log.warning("picture not staged", job_id=str(asked.job_id), key=str(key), reason=str(error))
-                continue
-            if call_id is not None:
-                found.append(StagedImage(ordinal=ordinal, call_id=call_id))
-        return FindStagedResult(found=tuple(found), next_after=max(calls) if len(calls) == STAGED_PAGE else None)
+        images = {
+            ImageKey(job_id=asked.job_id, stage_index=asked.stage_index, ordinal=ordinal): call_ids
+            for ordinal, call_ids in calls.items()
+        }
+        looking = asyncio.create_task(self._staging.calls_with_bytes(asked.job_id, images))
+        found = await finish_despite_cancel(looking)
+        return FindStagedResult(
+            found=tuple(StagedImage(ordinal=key.ordinal, call_id=call_id) for key, call_id in found.items()),
+            next_after=max(calls) if len(calls) == STAGED_PAGE else None,
+        )
 
     @activity.defn
     @at_the_edge
@@ -202,7 +200,7 @@ class ImageActivities:
             for call_id in settled.call_ids:
                 self._unsettled.pop(image.key.staging(call_id), None)
             try:
-                await self._staging.drop(image.key, settled.call_ids)
+                await self._staging.drop(image.key, (*settled.call_ids, None))
             except StorageRefused as error:
                 # The picture is settled; a staged object too many harms nobody.
                 log.warning("staged picture not removed", job_id=str(image.key.job_id), reason=str(error))

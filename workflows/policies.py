@@ -70,7 +70,15 @@ RECORD_WRITE = ActivityPolicy(
     retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=15)),
 )
 
-# The same, but it moves money: retried sooner at first, because a user waits to see the picture counted.
+# Looks through what an ended stage left in staging, and stages first what lies beside the worker: pictures of up to
+# 20 MB. A job that is being cancelled waits for it.
+SALVAGE = ActivityPolicy(
+    start_to_close_timeout=timedelta(minutes=5),
+    heartbeat_timeout=HEARTBEAT,
+    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=15)),
+)
+
+# As RECORD_WRITE, but it moves money: retried sooner at first, because a user waits to see the picture counted.
 SETTLEMENT = ActivityPolicy(
     start_to_close_timeout=timedelta(seconds=12),
     retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=15)),

@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.jobs import Control
     from darkroom.domain.names import TaskQueue, activity_label
     from workflows.events import log
-    from workflows.policies import RECORD_WRITE, SETTLEMENT, STORAGE_WRITE, provider_call
+    from workflows.policies import RECORD_WRITE, SALVAGE, SETTLEMENT, STORAGE_WRITE, provider_call
 
 REPORT_EVERY = timedelta(seconds=1)
 HELD_PAUSE = timedelta(seconds=1)
@@ -110,7 +110,7 @@ class StageBatchWorkflow:
                 FindStagedInput(job_id=self._batch.job_id, stage_index=self._batch.stage_index, after=after),
                 task_queue=TaskQueue.ORCHESTRATE,
                 summary=f"stage {self._batch.stage_index} · staged",
-                **RECORD_WRITE,
+                **SALVAGE,
             )
             await asyncio.gather(*(self._publish(found.ordinal, found.call_id, None) for found in page.found))
             after = page.next_after

@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.batches import Batches
     from workflows.controls import until_applied
     from workflows.events import log
-    from workflows.policies import RECORD_WRITE
+    from workflows.policies import RECORD_WRITE, SALVAGE
     from workflows.runs import records_run_id
 
 SALVAGE_BATCH = 1_000_000
@@ -184,7 +184,7 @@ class StageDelivery:
             ImageActivities.find_staged,
             FindStagedInput(job_id=self._job_id, stage_index=stage_index, after=-1),
             summary=f"{self._state.plan.label} · staged",
-            **RECORD_WRITE,
+            **SALVAGE,
         )
         if waiting.found:
             try:

@@ -57,6 +57,10 @@ class StorageUnavailable(Retryable):
     """The storage could not be read or written this time."""
 
 
+class PictureNotExamined(Retryable):
+    """A paid picture that is staged could not be examined this time."""
+
+
 class FileMissing(DarkroomError):
     """The file of a delivered image is no longer in the storage."""
 

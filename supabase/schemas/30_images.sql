@@ -34,7 +34,7 @@ $$;
 create or replace function public.darkroom_begin_attempt(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_call_id uuid,
   p_round integer, p_provider text, p_attempt integer, p_looked boolean,
-  p_model text default null
+  p_model text default null, p_calls boolean default false
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -69,7 +69,7 @@ begin
   end if;
   perform 1 from public.quel_job_stages
   where job_id = p_job_id and stage_index = p_stage_index and delivered_images >= target;
-  if found then
+  if found and p_calls then
     return jsonb_build_object('begin', 'full', 'reason', 'the stage has all it may deliver already');
   end if;
   select outcome, reason, final into v_decided from public.quel_generation_attempts
@@ -86,12 +86,14 @@ begin
   where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal
     and (outcome is null or outcome = 'generated');
   if v_waiting is not null and not p_looked then
-    return jsonb_build_object('begin', 'look', 'call_id', v_waiting[1], 'call_ids', to_jsonb(v_waiting));
+    return jsonb_build_object('begin', 'look', 'call_id', v_waiting[1])
+      || case when p_calls then jsonb_build_object('call_ids', to_jsonb(v_waiting)) else '{}' end;
   end if;
   -- A picture that takes its worker down each time is asked for three times, and no more.
   if cardinality(v_unknown) >= 3 then
     v_reason := '3 calls ended without an outcome: their workers died';
-    perform public.darkroom_finish_attempt(v_unknown[1], 'missed', v_reason, false, 0);
+    -- The oldest: the bytes of the newest may still come, from a worker that was stopped with them.
+    perform public.darkroom_finish_attempt(v_unknown[cardinality(v_unknown)], 'missed', v_reason, false, 0);
     return jsonb_build_object('begin', 'decided', 'outcome', 'missed', 'reason', v_reason, 'final', false);
   end if;
   insert into public.quel_generation_attempts (
@@ -107,7 +109,7 @@ $$;
 -- Calls without an outcome, or generated and not settled: all those of p_limit ordinals above p_after, of each the
 -- newest first.
 create or replace function public.darkroom_unsettled_attempts(
-  p_job_id uuid, p_stage_index integer, p_after integer, p_limit integer
+  p_job_id uuid, p_stage_index integer, p_after integer, p_limit integer, p_calls boolean default false
 ) returns jsonb
 language sql stable security definer set search_path = '' as $$
   with page as (
@@ -125,6 +127,10 @@ language sql stable security definer set search_path = '' as $$
   from page join public.quel_generation_attempts as call using (ordinal)
   where call.job_id = p_job_id and call.stage_index = p_stage_index
     and (call.outcome is null or call.outcome = 'generated')
+    and (p_calls or not exists (
+      select 1 from public.quel_generation_attempts as newer
+      where newer.job_id = call.job_id and newer.stage_index = call.stage_index and newer.ordinal = call.ordinal
+        and newer.attempt_id > call.attempt_id and (newer.outcome is null or newer.outcome = 'generated')))
 $$;
 
 -- Write how a call ended, once.
@@ -188,7 +194,7 @@ $$;
 -- Make an image count and charge for it: all of it or nothing, and once. Who watches goes by the order of delivered_at:
 -- it never goes back, even where the clock does.
 create or replace function public.darkroom_settle(
-  p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text
+  p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_calls boolean default false
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -207,11 +213,15 @@ begin
   end if;
   select attach_id, delivered_at into v_image from public.quel_attach
   where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal;
-  -- What they left in staging may go once the image is settled.
-  select coalesce(jsonb_agg(call_id), '[]') into v_calls from public.quel_generation_attempts
-  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal;
+  v_calls := '{}';
+  if p_calls then
+    -- What they left in staging may go once the image is settled.
+    select jsonb_build_object('call_ids', coalesce(jsonb_agg(call_id), '[]')) into v_calls
+    from public.quel_generation_attempts
+    where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal;
+  end if;
   if v_image.delivered_at is not null then
-    return jsonb_build_object('settlement', 'settled', 'attach_id', v_image.attach_id, 'call_ids', v_calls);
+    return jsonb_build_object('settlement', 'settled', 'attach_id', v_image.attach_id) || v_calls;
   end if;
   v_refusal := public.darkroom_refuse_run(v_job.job_status, v_job.current_run_id, p_run_id);
   if v_refusal is null and v_image.attach_id is null then
@@ -248,6 +258,6 @@ begin
     v_age := null;
   end if;
   return jsonb_build_object(
-    'settlement', 'settled', 'attach_id', v_image.attach_id, 'call_ids', v_calls, 'row_trails', v_age is not null);
+    'settlement', 'settled', 'attach_id', v_image.attach_id, 'row_trails', v_age is not null) || v_calls;
 end
 $$;

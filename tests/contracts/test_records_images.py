@@ -213,8 +213,9 @@ async def test_three_calls_without_an_outcome_are_a_miss_that_says_so_and_never_
     fixture: RecordsFixture,
 ) -> None:
     job = await fixture.opened(await fixture.member(), (2,))
-    for looked in (False, True, True):
-        assert (await job.begin(0, looked=looked)).begin is Begin.BEGUN
+    calls = [uuid4(), uuid4(), uuid4()]
+    for call in calls:
+        assert (await job.begin(0, call=call, looked=call is not calls[0])).begin is Begin.BEGUN
     assert (await job.begin(0)).begin is Begin.LOOK, "the third may have left a picture"
     for _ in range(2):
         begun = await job.begin(0, looked=True)
@@ -222,6 +223,8 @@ async def test_three_calls_without_an_outcome_are_a_miss_that_says_so_and_never_
         assert "workers died" in (begun.reason or "")
     assert len((await fixture.dump())["quel_generation_attempts"]) == 3
     assert list(await fixture.records.next_ordinals(job.job_id, 0, 2)) == [1, 2]
+    waiting = await fixture.records.unsettled_attempts(job.job_id, 0, -1, 9)
+    assert list(waiting) == [(0, calls[2]), (0, calls[1])], "their bytes may still come"
     assert (await fixture.records.stage_counts(job.job_id, 0)).missed == 1
 
 

@@ -93,7 +93,7 @@ def changed_function(name: str, old: str, new: str) -> str:
     )
 
 
-SETTLE = "darkroom_settle(uuid,integer,integer,text)"
+SETTLE = "darkroom_settle(uuid,integer,integer,text,boolean)"
 GRANT = "darkroom_grant(uuid,integer,text)"
 
 CHANGES = {

@@ -91,7 +91,8 @@ def _known_calls(db: sqlite3.Connection, key: ImageKey, *, looked: bool) -> Begu
     unknown = [row["call_id"] for row in earlier if row["outcome"] is None]
     if len(unknown) >= MOST_UNKNOWN_CALLS:
         end = AttemptEnd(outcome=Outcome.MISSED, reason=WORKERS_DIED, seconds=0)
-        finish_attempt(db, UUID(unknown[0]), end)
+        # The oldest: the bytes of the newest may still come, from a worker that was stopped with them.
+        finish_attempt(db, UUID(unknown[-1]), end)
         return BegunAttempt(begin=Begin.DECIDED, outcome=end.outcome, reason=end.reason)
     return None
 

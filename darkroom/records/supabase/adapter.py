@@ -132,6 +132,7 @@ class SupabaseRecords(SupabaseWatching):
             **_image(attempt.key),
             **attempt.model_dump(mode="json", exclude={"key"}),
             looked=looked,
+            calls=True,
         )
         return BegunAttempt.model_validate(begun)
 
@@ -139,7 +140,7 @@ class SupabaseRecords(SupabaseWatching):
         self, job_id: UUID, stage_index: int, after: int, limit: int
     ) -> Sequence[tuple[int, UUID]]:
         pairs = await self._call(
-            "unsettled_attempts", job_id=str(job_id), stage_index=stage_index, after=after, limit=limit
+            "unsettled_attempts", job_id=str(job_id), stage_index=stage_index, after=after, limit=limit, calls=True
         )
         return [(ordinal, UUID(call_id)) for ordinal, call_id in pairs]
 
@@ -152,7 +153,7 @@ class SupabaseRecords(SupabaseWatching):
         return AttachResult.model_validate(attached)
 
     async def settle(self, key: ImageKey, run_id: str) -> SettledImage:
-        return SettledImage.model_validate(await self._call("settle", **_image(key), run_id=run_id))
+        return SettledImage.model_validate(await self._call("settle", **_image(key), run_id=run_id, calls=True))
 
     async def refresh(self, job_id: UUID) -> None:
         await self._call("refresh", job_id=str(job_id))
