@@ -8,11 +8,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from cli.app import main
+from cli.session import run as run_work
+from darkroom.domain.names import LOCAL_USER
+from darkroom.domain.stored import NewReference
+from darkroom.records.sqlite import SqliteRecords
 from tests.support.stacks.temporal_server import running_temporal
+
+STRANGER = UUID("11111111-2222-4333-8444-555555555555")
+STRANGERS_PICTURE = 1
+"""What the stranger of a settled home has uploaded."""
 
 
 @dataclass
@@ -67,6 +76,24 @@ def connected(home: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, with a Temporal server."""
     monkeypatch.setenv("TEMPORAL_ADDRESS", server)
     return home
+
+
+@pytest.fixture
+def settled(connected: Path) -> Path:
+    """A home with the local user and a stranger who has a picture."""
+
+    async def settle() -> None:
+        records = SqliteRecords(connected / "records.db")
+        await records.ensure_member(LOCAL_USER, 1_000)
+        await records.ensure_member(STRANGER, 1_000)
+        picture = NewReference(
+            user_id=STRANGER, original_name="a.jpg", path="uploads/a.jpg", size=1, media_type="image/jpeg", sha256="0"
+        )
+        assert await records.add_reference(picture) == STRANGERS_PICTURE
+        await records.close()
+
+    run_work(settle())
+    return connected
 
 
 @pytest.fixture

@@ -1,35 +1,17 @@
 """A wrong order is refused in one line with exit status 2, and leaves no row and no file."""
 
-import io
 import json
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from PIL import Image
 
-from cli.session import run as run_work
-from darkroom.domain.names import LOCAL_USER
-from darkroom.domain.stored import NewReference
-from darkroom.records.sqlite import SqliteRecords
-from tests.cli.conftest import Run, contents
-from tests.support.hostile_pictures import animated, exif, picture
+from tests.cli.conftest import STRANGER, STRANGERS_PICTURE, Run
+from tests.cli.rejections import assert_rejected, order, stage
 
-STRANGER = UUID("11111111-2222-4333-8444-555555555555")
 NOBODY_KNOWN = UUID("99999999-2222-4333-8444-555555555555")
-STRANGERS_PICTURE = 1
-
-
-def stage(**fields: Any) -> dict[str, Any]:
-    return {"prompt": "a lemon", "quantity": 1, **fields}
-
-
-def order(*stages: dict[str, Any], **fields: Any) -> bytes:
-    return json.dumps({"stages": list(stages) or [stage()], **fields}).encode()
 
 
 def references(*ids: int) -> dict[str, Any]:
@@ -100,6 +82,7 @@ RULES: list[tuple[str, bytes, str]] = [
     ("only blanks", b" \n\t", "document: is empty"),
 ]
 
+
 YAML: list[tuple[str, str, str]] = [
     (
         "a key twice",
@@ -123,52 +106,6 @@ YAML: list[tuple[str, str, str]] = [
     ("nested without end", "[" * 1000 + "]" * 1000, "document: is nested deeper than 50 levels"),
     ("a text", "just words\n", "document: must be an object, not a string"),
 ]
-
-
-def png(width: int, height: int) -> bytes:
-    """A black picture of one bit a pixel, packed row by row: 900 megapixels are 110 KB."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    packer, row = zlib.compressobj(1), bytes(1 + (width + 7) // 8)
-    packed = b"".join([*(packer.compress(row) for _ in range(height)), packer.flush()])
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
-
-
-def jpeg() -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", (64, 48), "#a33").save(out, "JPEG")
-    return out.getvalue()
-
-
-@pytest.fixture
-def settled(connected: Path) -> Path:
-    """A home with the local user and a stranger who has a picture."""
-
-    async def settle() -> None:
-        records = SqliteRecords(connected / "records.db")
-        await records.ensure_member(LOCAL_USER, 1_000)
-        await records.ensure_member(STRANGER, 1_000)
-        picture = NewReference(
-            user_id=STRANGER, original_name="a.jpg", path="uploads/a.jpg", size=1, media_type="image/jpeg", sha256="0"
-        )
-        assert await records.add_reference(picture) == STRANGERS_PICTURE
-        await records.close()
-
-    run_work(settle())
-    return connected
-
-
-def assert_rejected(run: Run, home: Path, reason: str, *arguments: str | Path) -> None:
-    before = contents(home)
-    ended = run("submit", *arguments)
-    assert ended.status == 2, ended
-    assert reason in ended.error
-    assert ended.error.count(": ") >= 1
-    assert ended.out == ""
-    assert contents(home) == before
 
 
 @pytest.mark.parametrize(("document", "reason"), [rule[1:] for rule in RULES], ids=[rule[0] for rule in RULES])
@@ -236,60 +173,6 @@ def test_what_is_no_file_is_refused(
     assert_rejected(run, settled, reason, path)
 
 
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        ("notes.png", b"not a picture at all"),
-        ("empty.png", b""),
-        ("cut.jpg", jpeg()[:200]),
-        ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
-    ],
-)
-def test_a_reference_that_is_no_picture_is_refused(
-    run: Run, settled: Path, tmp_path: Path, name: str, data: bytes
-) -> None:
-    (tmp_path / "order.json").write_bytes(order())
-    (tmp_path / name).write_bytes(data)
-    reason = f"reference: {name}: {len(data)} bytes are not a PNG, JPEG or WebP picture"
-    assert_rejected(run, settled, reason, "order.json", "--reference", name)
-
-
-def test_a_reference_in_heic_is_refused_with_what_to_do(run: Run, settled: Path, tmp_path: Path) -> None:
-    (tmp_path / "order.json").write_bytes(order())
-    (tmp_path / "photo.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
-    reason = "reference: photo.jpg: this is a picture in HEIC format, which cannot be a reference; convert it to JPEG"
-    assert_rejected(run, settled, reason, "order.json", "-r", "photo.jpg")
-
-
-@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_an_animation_is_refused_as_a_reference(run: Run, settled: Path, tmp_path: Path, kind: str) -> None:
-    (tmp_path / "order.json").write_bytes(order())
-    (tmp_path / "moves").write_bytes(animated(kind))
-    assert_rejected(run, settled, "animations cannot be references", "order.json", "-r", "moves")
-
-
-def test_a_picture_that_is_small_on_disk_and_huge_in_memory_is_refused(run: Run, settled: Path, tmp_path: Path) -> None:
-    (tmp_path / "order.json").write_bytes(order())
-    (tmp_path / "bomb.png").write_bytes(png(30_000, 30_000))
-    assert (tmp_path / "bomb.png").stat().st_size < 2_000_000
-    assert_rejected(run, settled, "30000x30000 pixels exceed the maximum", "order.json", "-r", "bomb.png")
-
-
-def test_a_reference_above_20_mb_is_refused_by_its_size(run: Run, settled: Path, tmp_path: Path) -> None:
-    (tmp_path / "order.json").write_bytes(order())
-    with (tmp_path / "large.png").open("wb") as sparse:
-        sparse.truncate(21 * 1024 * 1024)
-    assert_rejected(run, settled, "reference: large.png has 22,020,096 bytes", "order.json", "-r", "large.png")
-
-
-def test_a_reference_for_a_stage_that_is_not_ordered_is_refused(run: Run, settled: Path, tmp_path: Path) -> None:
-    (tmp_path / "order.json").write_bytes(order())
-    (tmp_path / "a.jpg").write_bytes(jpeg())
-    assert_rejected(run, settled, "reference: a.jpg: the order has no stage 7", "order.json", "-r", "7=a.jpg")
-    assert_rejected(run, settled, "reference: '0=' names no file; write [STAGE=]FILE", "order.json", "-r", "0=")
-    assert_rejected(run, settled, "reference: b.jpg does not exist", "order.json", "-r", "0=b.jpg")
-
-
 def test_anonymous_and_a_user_contradict_each_other(run: Run, settled: Path, tmp_path: Path) -> None:
     (tmp_path / "order.json").write_bytes(order(userId=str(STRANGER)))
     assert_rejected(run, settled, f"user_id: the order names {STRANGER}", "order.json", "--anonymous")
@@ -350,22 +233,3 @@ def test_the_same_id_twice_is_one_job(run: Run, connected: Path, tmp_path: Path)
     assert (first.status, again.status) == (0, 0)
     assert (first.document["found"], again.document["found"]) == (False, True)
     assert [job["job_id"] for job in run("list", "--json").document] == [job_id]
-
-
-def test_a_reference_file_becomes_an_attachment_of_the_local_user(run: Run, connected: Path, tmp_path: Path) -> None:
-    (tmp_path / "order.json").write_bytes(order())
-    (tmp_path / "a.jpg").write_bytes(jpeg())
-    ended = run("submit", "order.json", "-r", "0=a.jpg", "--json")
-    assert ended.status == 0, ended
-    assert any(line.startswith(f"files/uploads/user-{LOCAL_USER}/") for line in contents(connected))
-
-
-def test_a_reference_file_is_stored_as_an_upload_is(run: Run, connected: Path, tmp_path: Path) -> None:
-    (tmp_path / "order.json").write_bytes(order())
-    (tmp_path / "a.jpg").write_bytes(picture("JPEG", (64, 32), exif=exif(orientation=6)))
-    ended = run("submit", "order.json", "-r", "0=a.jpg", "--json")
-    assert ended.status == 0, ended
-    (stored,) = (path for path in (connected / "files/uploads").rglob("*") if path.is_file())
-    assert b"PAYLOAD" not in stored.read_bytes()
-    with Image.open(stored) as image:
-        assert image.size == (32, 64)

@@ -1,9 +1,6 @@
 """Paid bytes are staged before anything looks into them, each call's under a name of its own (spec §3)."""
 
-import asyncio
 import errno
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,6 @@ from temporalio.testing import ActivityEnvironment
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
 from darkroom.domain.attempts import Attempt
-from darkroom.domain.errors import StorageRefused, StorageUnavailable
 from darkroom.domain.images import (
     AttachInput,
     CreditInput,
@@ -30,26 +26,14 @@ from darkroom.domain.images import (
 )
 from darkroom.domain.progress import JobStatus
 from darkroom.pictures import PictureFacts, PictureWork
-from darkroom.storage.files import FileStorage
 from tests.support.fakes.scripted import PICTURE, tiny_picture
+from tests.support.fakes.storage import RefusingSome
 from tests.support.stacks.watching import Between, BrokenFolder
 from tests.support.stacks.workflow import WorkflowStack, running_stack
-from tests.support.until import until
 from worker import image_activities
 from workflows.policies import PROVIDER_ATTEMPTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-class RefusingSome(FileStorage):
-    """Takes no staged bytes of one job, as a bucket with a limit of size does."""
-
-    refused: UUID | None = None
-
-    async def put(self, key: str, data: bytes, media_type: str) -> None:
-        if self.refused is not None and key.startswith(f"staging/{self.refused}/"):
-            raise StorageRefused(f"object {key!r} is too large; raise the limit of the bucket")
-        await super().put(key, data, media_type)
 
 
 async def test_a_picture_that_storage_refuses_stops_its_own_job_alone(
@@ -88,64 +72,6 @@ async def test_an_outage_of_the_storage_holds_the_calls_open_and_none_is_made_tw
         assert (receipt.total.faults, receipt.total.unknown_calls) == (0, 0)
         assert await stack.parts.beside.keys("staging/") == []
         await stack.check_invariants()
-
-
-async def test_what_a_worker_could_not_stage_is_staged_when_it_starts_again(tmp_path: Path) -> None:
-    key, call_id = ImageKey(job_id=uuid4(), stage_index=0, ordinal=3), uuid4()
-    beside, storage = FileStorage(tmp_path / "unstaged"), RefusingSome(tmp_path / "files")
-    storage.refused = key.job_id
-    with pytest.raises(StorageRefused):
-        await Staging(storage, beside).put(key, call_id, PICTURE)
-    storage.refused = None
-    again = Staging(storage, beside)
-    assert await again.stage_what_was_kept()
-    assert await storage.get(key.staging(call_id)) == PICTURE
-    assert await beside.keys("staging/") == []
-
-
-class Unusable(FileStorage):
-    """A folder of a worker that nobody may enter."""
-
-    async def put(self, key: str, data: bytes, media_type: str) -> None:
-        raise StorageRefused("permission denied")
-
-    async def get(self, key: str) -> bytes | None:
-        raise StorageRefused("permission denied")
-
-    async def delete(self, keys: Sequence[str]) -> None:
-        raise StorageRefused("permission denied")
-
-    async def keys(self, prefix: str) -> Sequence[str]:
-        raise StorageRefused("permission denied")
-
-
-async def test_a_worker_whose_own_folder_is_closed_works_all_the_same(tmp_path: Path) -> None:
-    key, call_id = ImageKey(job_id=uuid4(), stage_index=0, ordinal=3), uuid4()
-    storage = RefusingSome(tmp_path / "files")
-    staging = Staging(storage, Unusable(tmp_path / "unstaged"))
-    assert await staging.stage_what_was_kept()
-    assert await staging.find(key, [call_id]) is None
-    storage.refused = key.job_id
-    with pytest.raises(StorageRefused, match="limit of the bucket"):
-        await staging.put(key, call_id, PICTURE)
-    storage.refused = None
-    assert await staging.find(key, [call_id]) == (call_id, PICTURE)
-    assert await storage.get(key.staging(call_id)) == PICTURE
-
-
-async def test_bytes_are_looked_for_under_every_call_then_where_version_01_kept_them(tmp_path: Path) -> None:
-    key, calls = ImageKey(job_id=uuid4(), stage_index=0, ordinal=3), [uuid4(), uuid4()]
-    storage = FileStorage(tmp_path / "files")
-    staging = Staging(storage, FileStorage(tmp_path / "unstaged"))
-    assert await staging.find(key, calls) is None
-    await storage.put(key.staging(None), b"old", "image/png")
-    assert await staging.find(key, calls) == (None, b"old")
-    assert await staging.calls_with_bytes(key.job_id, {key: calls}) == {key: calls[0]}
-    await staging.put(key, calls[1], b"new")
-    assert await staging.find(key, calls) == (calls[1], b"new")
-    assert await staging.calls_with_bytes(key.job_id, {key: calls}) == {key: calls[1]}
-    await staging.drop(key, (*calls, None))
-    assert await storage.keys("staging/") == []
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")], ids=["memory", "thread"])
@@ -202,94 +128,6 @@ async def test_an_error_of_the_provider_nobody_foresaw_is_a_recorded_miss_and_no
         assert stack.provider.calls == {(0, n): 1 for n in range(3)}
 
 
-class Away(FileStorage):
-    """Takes nothing, or nothing of some names."""
-
-    def __init__(self, root: Path, *, only: str = "") -> None:
-        super().__init__(root)
-        self.away = True
-        self.tries: list[str] = []
-        self._only = only
-
-    async def put(self, key: str, data: bytes, media_type: str) -> None:
-        self.tries.append(key)
-        if self.away and self._only in key:
-            raise StorageUnavailable("no answer")
-        await super().put(key, data, media_type)
-
-
-async def test_a_worker_that_stops_ends_though_nothing_takes_its_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("activities.staging.LONGEST_STOP", 0.5)
-    storage, beside = Away(tmp_path / "files"), Away(tmp_path / "unstaged")
-    key, stopping = ImageKey(job_id=uuid4(), stage_index=0, ordinal=0), ActivityEnvironment()
-    putting = asyncio.create_task(_started(stopping, Staging(storage, beside).put, key, uuid4(), PICTURE))
-    await until(partial(_is_true, lambda: len(beside.tries) > 0), "the worker's own folder to be tried")
-    stopping.worker_shutdown()
-    with pytest.raises(StorageUnavailable):
-        await asyncio.wait_for(putting, 10)
-
-
-async def test_a_picture_in_memory_goes_to_the_workers_folder_as_soon_as_that_takes_it(tmp_path: Path) -> None:
-    storage, beside = Away(tmp_path / "files"), Away(tmp_path / "unstaged")
-    key, call_id, stopping = ImageKey(job_id=uuid4(), stage_index=0, ordinal=0), uuid4(), ActivityEnvironment()
-    putting = asyncio.create_task(_started(stopping, Staging(storage, beside).put, key, call_id, PICTURE))
-    await until(partial(_is_true, lambda: len(beside.tries) > 0), "the worker's own folder to be tried")
-    beside.away = False
-    stopping.worker_shutdown()
-    with pytest.raises(StorageUnavailable):
-        await asyncio.wait_for(putting, 10)
-    assert await beside.get(key.staging(call_id)) == PICTURE
-
-
-async def test_a_worker_that_stops_while_storage_is_away_begins_no_waiting_call(tmp_path: Path) -> None:
-    staging, stopping = Staging(Away(tmp_path / "files"), FileStorage(tmp_path / "unstaged")), ActivityEnvironment()
-    key = ImageKey(job_id=uuid4(), stage_index=0, ordinal=0)
-    putting = asyncio.create_task(_started(stopping, staging.put, key, uuid4(), PICTURE))
-    await until(partial(_is_true, lambda: bool(staging._away)), "the outage to be noticed")
-    waiting = asyncio.create_task(_started(stopping, staging.until_back, asyncio.Event()))
-    stopping.worker_shutdown()
-    for ends in (waiting, putting):
-        with pytest.raises(StorageUnavailable):
-            await asyncio.wait_for(ends, 10)
-
-
-async def test_one_picture_that_is_never_taken_holds_up_no_other_call(tmp_path: Path) -> None:
-    stuck = ImageKey(job_id=uuid4(), stage_index=0, ordinal=0)
-    storage = Away(tmp_path / "files", only=str(stuck.job_id))
-    staging, worker = Staging(storage, FileStorage(tmp_path / "unstaged")), ActivityEnvironment()
-    putting = asyncio.create_task(_started(worker, staging.put, stuck, uuid4(), PICTURE))
-    await until(partial(_is_true, lambda: bool(staging._away)), "the outage to be noticed")
-    waiting = asyncio.create_task(_started(worker, staging.until_back, asyncio.Event()))
-    await staging.put(ImageKey(job_id=uuid4(), stage_index=0, ordinal=0), uuid4(), PICTURE)
-    await asyncio.wait_for(waiting, 5)
-    await until(partial(_is_true, lambda: len(storage.tries) > 3), "the stuck picture to be tried again")
-    await asyncio.wait_for(_started(worker, staging.until_back, asyncio.Event()), 5)
-    storage.away = False
-    await asyncio.wait_for(putting, 20)
-
-
-async def test_what_waits_in_memory_or_in_the_folder_is_staged_while_the_worker_lives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("activities.staging.LONGEST_RETRY", 0.05)
-    monkeypatch.setattr("activities.staging.REFUSED_RETRY", 0.05)
-    storage, call_id = RefusingSome(tmp_path / "files"), uuid4()
-    key = ImageKey(job_id=uuid4(), stage_index=0, ordinal=3)
-    storage.refused = key.job_id
-    for beside in (FileStorage(tmp_path / "unstaged"), Unusable(tmp_path / "closed")):
-        staging = Staging(storage, beside)
-        living = asyncio.create_task(staging.keep_staging())
-        storage.refused = key.job_id
-        with pytest.raises(StorageRefused):
-            await staging.put(key, call_id, PICTURE)
-        storage.refused = None
-        await until(partial(storage.exists, key.staging(call_id)), "the picture in staging")
-        living.cancel()
-        await storage.delete([key.staging(call_id)])
-
-
 async def test_unreadable_bytes_of_a_later_call_hide_no_picture_of_an_earlier_one(
     skipping_client: TemporalClient, home: Path
 ) -> None:
@@ -308,16 +146,6 @@ async def test_unreadable_bytes_of_a_later_call_hide_no_picture_of_an_earlier_on
         assert (receipt.delivered, receipt.total.provider_calls) == (1, 2)
         assert stack.provider.total_calls == 0
         await stack.check_invariants()
-
-
-async def _is_true(condition: Callable[[], bool]) -> bool:
-    return condition()
-
-
-async def _started(worker: ActivityEnvironment, work: Callable[..., Awaitable[None]], *given: object) -> None:
-    """Run within an activity of that worker."""
-    running: Awaitable[None] = worker.run(work, *given)
-    await running
 
 
 async def _delivered(stack: WorkflowStack, job_id: UUID) -> dict[int, tuple[str, str]]:
