@@ -204,7 +204,7 @@ class FakeProvider(Generic[C]):
         await self._server.wait_closed()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Return once `condition` holds; it is asked whenever a call or a connection comes or goes, for 20 s at most."""
+        """Return once `condition` holds, within 20 s; it is asked whenever a call or a connection comes or goes."""
         async with asyncio.timeout(20), self._changed:
             await self._changed.wait_for(condition)
 
