@@ -154,8 +154,9 @@ class ProviderCalls:
                 await self._finish(call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds))
                 return GenerateResult(outcome=Outcome.STOPPED, call_id=call_id, reason=str(error))
             except StorageUnavailable:
-                # Its bytes are beside this worker, which stops: no call whose outcome nobody knows.
-                await self._finish(call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds))
+                # This worker stops. With its bytes on disk, this is no call whose outcome nobody knows.
+                if await self._staging.is_kept(image.key, call_id):
+                    await self._finish(call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds))
                 raise
             except Exception as error:  # noqa: BLE001 - memory, a fault of a client: the next attempt finds the bytes
                 return await self._look_again(image, call_id, error)

@@ -126,6 +126,13 @@ class Staging:
         """Remove what these calls of an image left."""
         await self._storage.delete([key.staging(call_id) for call_id in call_ids])
 
+    async def is_kept(self, key: ImageKey, call_id: UUID) -> bool:
+        """Whether the bytes of a call lie beside this worker and survive its end."""
+        try:
+            return await self._beside.exists(key.staging(call_id))
+        except (StorageRefused, StorageUnavailable):
+            return False
+
     async def holds(self, name: str) -> bool:
         """Whether something lies there, in storage."""
         return await self._storage.exists(name)

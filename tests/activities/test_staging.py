@@ -78,13 +78,16 @@ async def test_a_worker_that_stops_ends_though_nothing_takes_its_picture(
 async def test_a_picture_in_memory_goes_to_the_workers_folder_as_soon_as_that_takes_it(tmp_path: Path) -> None:
     storage, beside = Away(tmp_path / "files"), Away(tmp_path / "unstaged")
     key, call_id, stopping = ImageKey(job_id=uuid4(), stage_index=0, ordinal=0), uuid4(), ActivityEnvironment()
-    putting = asyncio.create_task(_started(stopping, Staging(storage, beside).put, key, call_id, PICTURE))
+    staging = Staging(storage, beside)
+    putting = asyncio.create_task(_started(stopping, staging.put, key, call_id, PICTURE))
     await until(partial(_is_true, lambda: len(beside.tries) > 0), "the worker's own folder to be tried")
+    assert not await staging.is_kept(key, call_id)
     beside.away = False
     stopping.worker_shutdown()
     with pytest.raises(StorageUnavailable):
         await asyncio.wait_for(putting, 10)
     assert await beside.get(key.staging(call_id)) == PICTURE
+    assert await staging.is_kept(key, call_id)
 
 
 async def test_a_worker_that_stops_while_storage_is_away_begins_no_waiting_call(tmp_path: Path) -> None:
