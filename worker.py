@@ -43,6 +43,7 @@ from darkroom.domain.names import TaskQueue
 from darkroom.housekeeping.housekeeper import Housekeeper
 from darkroom.settings import Settings, read_settings
 from darkroom.signing import deployment_secret, webhook_key
+from darkroom.workers import LocalWorkers
 from workflows.housekeeping import HousekeepingWorkflow
 from workflows.pipeline_job import PipelineJobWorkflow
 from workflows.policies import PROVIDER_ATTEMPTS
@@ -66,6 +67,9 @@ WEBHOOKS_AT_ONCE = 50
 """Each waits at most 30 s for its receiver and uses one connection."""
 
 
+WORKERS_FOLDER = "workers"
+
+
 class Role(StrEnum):
     """What a worker process serves."""
 
@@ -75,10 +79,20 @@ class Role(StrEnum):
     PUBLISH = "publish"
 
 
+def local_workers(settings: Settings) -> LocalWorkers:
+    """The workers that share this one's folder."""
+    return LocalWorkers(settings.darkroom_home / WORKERS_FOLDER)
+
+
 def image_activities(
-    parts: Parts, refresher: RowRefresher, staging: Staging | None = None, *, settles_here: bool = True
+    parts: Parts,
+    refresher: RowRefresher,
+    staging: Staging | None = None,
+    *,
+    settles_here: bool = True,
+    worker: str | None = None,
 ) -> ImageActivities:
-    """The activities of an image over these parts."""
+    """The activities of an image over these parts; `worker` is who makes the calls."""
     if staging is None:
         staging = Staging(parts.storage, parts.beside)
     calls = ProviderCalls(
@@ -89,9 +103,17 @@ def image_activities(
         parts.pictures,
         last_attempt=PROVIDER_ATTEMPTS,
         longest=parts.settings.provider_timeout + CALL_GRACE,
+        worker=worker,
     )
     return ImageActivities(
-        parts.records, parts.storage, staging, calls, parts.pictures, refresher, settles_here=settles_here
+        parts.records,
+        parts.storage,
+        staging,
+        calls,
+        parts.pictures,
+        refresher,
+        local_workers(parts.settings),
+        settles_here=settles_here,
     )
 
 
@@ -113,11 +135,24 @@ async def running_workers(
     interceptors: Sequence[Interceptor] = (),
 ) -> AsyncIterator[list[Worker]]:
     """Workers for the roles; leaving the context waits until what is in progress is finished."""
+    with local_workers(parts.settings).joined() as worker_id:
+        async with _serving(parts, temporal, roles, interceptors, worker_id) as workers:
+            yield workers
+
+
+@asynccontextmanager
+async def _serving(
+    parts: Parts,
+    temporal: TemporalClient,
+    roles: Collection[Role],
+    interceptors: Sequence[Interceptor],
+    worker_id: str | None,
+) -> AsyncIterator[list[Worker]]:
     settings = parts.settings
     refresher = RowRefresher(parts.records)
     serves_all = Role.ALL in roles or set(roles) == set(Role) - {Role.ALL}
     staging = Staging(parts.storage, parts.beside)
-    images = image_activities(parts, refresher, staging, settles_here=serves_all)
+    images = image_activities(parts, refresher, staging, settles_here=serves_all, worker=worker_id)
     terms = Terms(
         unit_price=settings.image_credit_price,
         max_top_ups=settings.max_top_ups,

@@ -59,6 +59,7 @@ class ProviderCalls:
         *,
         last_attempt: int,
         longest: timedelta,
+        worker: str | None = None,
     ) -> None:
         self._records = records
         self._staging = staging
@@ -68,6 +69,7 @@ class ProviderCalls:
         self.last_attempt = last_attempt
         """The attempt after which Temporal does not try again."""
         self._longest = longest.total_seconds()
+        self._worker = worker
 
     async def make(self, image: GenerateInput, cancelled: asyncio.Event) -> GenerateResult:
         """One image, or why there is none.
@@ -91,6 +93,7 @@ class ProviderCalls:
             provider=image.provider,
             model=None if provider is None else provider.model,
             attempt=activity.info().attempt,
+            worker=self._worker,
         )
         if cancelled.is_set():
             return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it started")

@@ -11,11 +11,11 @@ from temporalio import activity
 
 from activities.calls import ProviderCalls, SharedCalls
 from activities.errors import at_the_edge
-from activities.liveness import finish_despite_cancel
+from activities.liveness import finish_despite_cancel, pause
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
 from darkroom.domain.attempts import AttemptEnd
-from darkroom.domain.errors import ProviderUnavailable, StorageRefused, StorageUnavailable
+from darkroom.domain.errors import ProviderUnavailable, StorageRefused, StorageUnavailable, WorkerStops
 from darkroom.domain.images import (
     AttachInput,
     AttachResult,
@@ -37,6 +37,7 @@ from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
 from darkroom.records.money import MoneyRecords
 from darkroom.storage import Storage
+from darkroom.workers import LocalWorkers
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,10 @@ STAGED_PAGE = 100
 MOST_UNSETTLED = 1_000
 MAY_BE_LATE = 10.0
 """Seconds of an upload after which the server may have given this worker up."""
+
+FIRST_LOOK = 0.1
+LONGEST_LOOK = 2.0
+"""Seconds between looks whether the calls of an ended stage have ended."""
 
 CHECK_EVERY = 0.1
 """Seconds between checks whether the last pictures are settled, while the worker stops."""
@@ -64,6 +69,7 @@ class ImageActivities:
         calls: ProviderCalls,
         pictures: PictureWork,
         refresher: RowRefresher,
+        workers: LocalWorkers,
         *,
         settles_here: bool,
     ) -> None:
@@ -74,6 +80,7 @@ class ImageActivities:
         self._shared = SharedCalls()
         self._pictures = pictures
         self._refresher = refresher
+        self._workers = workers
         self._settles_here = settles_here
         """Whether this process also uploads and settles what it generates."""
         self._unsettled: dict[str, None] = {}
@@ -118,7 +125,9 @@ class ImageActivities:
     @activity.defn
     @at_the_edge
     async def find_staged(self, asked: FindStagedInput) -> FindStagedResult:
-        """Images of a stage that wait in staging, at most a page of them."""
+        """Images of a stage that wait in staging, at most a page of them; after the calls in progress, if so asked."""
+        if asked.calls_end_within_seconds is not None:
+            await finish_despite_cancel(asyncio.create_task(self._until_calls_end(asked)))
         pairs = await self._records.unsettled_attempts(asked.job_id, asked.stage_index, asked.after, STAGED_PAGE)
         calls = {ordinal: [call_id for _, call_id in of_it] for ordinal, of_it in groupby(pairs, itemgetter(0))}
         images = {
@@ -131,6 +140,27 @@ class ImageActivities:
             found=tuple(StagedImage(ordinal=key.ordinal, call_id=call_id) for key, call_id in found.items()),
             next_after=max(calls) if len(calls) == STAGED_PAGE else None,
         )
+
+    async def _until_calls_end(self, asked: FindStagedInput) -> None:
+        """Wait while a call may still bring a picture: its worker lives, for all that is known, and it has not ended.
+
+        Raises:
+            WorkerStops: before they ended; another worker waits on.
+        """
+        assert asked.calls_end_within_seconds is not None
+        delay = FIRST_LOOK
+        while True:
+            calls = await self._records.open_calls(asked.job_id, asked.stage_index, asked.calls_end_within_seconds)
+            in_progress = {
+                ImageKey(job_id=asked.job_id, stage_index=asked.stage_index, ordinal=call.ordinal).staging(call.call_id)
+                for call in calls
+                if not self._workers.is_dead(call.worker)
+            }
+            if not in_progress or in_progress <= await self._staging.names(asked.job_id):
+                return
+            if await pause(delay):
+                raise WorkerStops("this worker stops; another one waits for the calls in progress")
+            delay = min(2 * delay, LONGEST_LOOK)
 
     @activity.defn
     @at_the_edge

@@ -106,7 +106,7 @@ class Staging:
         Raises:
             StorageRefused, StorageUnavailable: storage shows nothing, or not now.
         """
-        there = set(await self._storage.keys(staging_prefix(job_id)))
+        there = await self.names(job_id)
         for name in (await self._all_kept(staging_prefix(job_id))) - there:
             try:
                 if await self._stage_kept(name):
@@ -121,6 +121,14 @@ class Staging:
             if left is not None:
                 found[key] = left
         return found
+
+    async def names(self, job_id: UUID) -> set[str]:
+        """All that is staged of a job.
+
+        Raises:
+            StorageRefused, StorageUnavailable: storage shows nothing, or not now.
+        """
+        return set(await self._storage.keys(staging_prefix(job_id)))
 
     async def drop(self, key: ImageKey, call_ids: Sequence[UUID | None]) -> None:
         """Remove what these calls of an image left."""

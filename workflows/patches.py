@@ -7,6 +7,10 @@ after the last job of the version before it has ended.
 APPLIED_FIRST = "applied-first"
 """0.2: what follows from a cancel waits until the job's row says it."""
 
+SALVAGE_LAST = "salvage-last"
+"""0.2: every stage that ends short looks for what is paid for and staged; before, the batches did, and after a cancel
+only."""
+
 OWN_TIMER = "own-timer"
 """0.2: the timer of a quota's pause is cancelled by us. `wait_condition` cancels its own at another point in Python
 3.12 and newer than in 3.11, so a job that was paused under one could not be resumed under the other."""

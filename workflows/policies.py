@@ -78,6 +78,15 @@ SALVAGE = ActivityPolicy(
     retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=15)),
 )
 
+
+def salvage(calls_end: timedelta | None) -> ActivityPolicy:
+    """A look into staging that first waits for the calls in progress, if it does, at most so long."""
+    policy = SALVAGE.copy()
+    if calls_end is not None:
+        policy["start_to_close_timeout"] = SALVAGE["start_to_close_timeout"] + calls_end
+    return policy
+
+
 # As RECORD_WRITE, but it moves money: retried sooner at first, because a user waits to see the picture counted.
 SETTLEMENT = ActivityPolicy(
     start_to_close_timeout=timedelta(seconds=12),

@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.jobs import Control
     from darkroom.domain.names import TaskQueue, activity_label
     from workflows.events import log
+    from workflows.patches import SALVAGE_LAST
     from workflows.policies import RECORD_WRITE, SALVAGE, SETTLEMENT, STORAGE_WRITE, provider_call
 
 REPORT_EVERY = timedelta(seconds=1)
@@ -84,7 +85,8 @@ class StageBatchWorkflow:
         while self._queue and not self._draining:
             lanes = min(len(self._queue), 2 * self._batch.concurrency)
             await asyncio.gather(*(self._lane() for _ in range(lanes)))
-        if self._control.cancel_requested or self._tally.ends_the_stage:
+        ends = self._control.cancel_requested or self._tally.ends_the_stage
+        if self._batch.salvages or (ends and not workflow.patched(SALVAGE_LAST)):
             await self._salvage()
 
     async def _lane(self) -> None:
@@ -98,11 +100,7 @@ class StageBatchWorkflow:
                 await self._conclude(ordinal, made)
 
     async def _salvage(self) -> None:
-        """Deliver what a worker that died had staged already: nobody will ask for these images again.
-
-        The server drops a call whose worker is dead like one that never began. After a pause no salvage is
-        needed, because the next attempt looks in staging first.
-        """
+        """Deliver what is paid for and staged: nobody will ask for these images again."""
         after: int | None = -1
         while after is not None:
             page = await workflow.execute_activity_method(

@@ -28,11 +28,15 @@ with workflow.unsafe.imports_passed_through():
     from workflows.batches import Batches
     from workflows.controls import until_applied
     from workflows.events import log
-    from workflows.policies import RECORD_WRITE, SALVAGE
+    from workflows.patches import SALVAGE_LAST
+    from workflows.policies import RECORD_WRITE, salvage
     from workflows.runs import records_run_id
 
 SALVAGE_BATCH = 1_000_000
 """The number of the batch that begins no image; above that of any other."""
+CALLS_END_AFTER = timedelta(seconds=30)
+"""After the provider's own limit."""
+
 CHILD_IN_THE_WAY = timedelta(seconds=1)
 
 
@@ -71,7 +75,7 @@ class StageDelivery:
                 break
             await self._deliver_round(round_)
         await until_applied(control)
-        if control.requested.cancel_requested and state.missing > 0 and not self._salvaged:
+        if state.missing > 0:
             await self._salvage()
         state.end(cancelled=control.requested.cancel_requested or state.cancelled, failure=control.failure)
         control.end_stage(state.plan.stage_index)
@@ -178,24 +182,44 @@ class StageDelivery:
         return self._over() or self._control.on_hold
 
     async def _salvage(self) -> None:
-        """Deliver what is paid for and waits in staging, when the cancel found no batch that could do so."""
-        stage_index = self._state.plan.stage_index
+        """Deliver what is paid for and waits in staging, whatever ended the stage (spec §2).
+
+        Calls may still be in progress whose batch was lost, or whose worker stood still too long.
+        """
+        control, stage_index = self._control, self._state.plan.stage_index
+        calls_end: timedelta | None = None
+        if workflow.patched(SALVAGE_LAST):
+            # The pictures of a job that ends failed wait for a restart.
+            if control.failure is not None or control.superseded is not None:
+                return
+            calls_end = timedelta(seconds=self._run.provider_timeout_seconds) + CALLS_END_AFTER
+        elif self._salvaged or not control.requested.cancel_requested:
+            return
         waiting = await workflow.execute_activity_method(
             ImageActivities.find_staged,
-            FindStagedInput(job_id=self._job_id, stage_index=stage_index, after=-1),
+            FindStagedInput(
+                job_id=self._job_id,
+                stage_index=stage_index,
+                after=-1,
+                calls_end_within_seconds=None if calls_end is None else calls_end.total_seconds(),
+            ),
             summary=f"{self._state.plan.label} · staged",
-            **SALVAGE,
+            **salvage(calls_end),
         )
         if waiting.found:
             try:
-                result = await self._run_child(self._run.providers[0], self._state.round, SALVAGE_BATCH, ())
+                result = await self._run_child(
+                    self._run.providers[0], self._state.round, SALVAGE_BATCH, (), salvages=calls_end is not None
+                )
             except exceptions.ChildWorkflowError as error:
                 self._note_lost_child(error)
             else:
                 self._state.merge(result.report)
             await self._read_records()
 
-    async def _run_child(self, provider: str, round_: int, batch: int, ordinals: tuple[int, ...]) -> BatchResult:
+    async def _run_child(
+        self, provider: str, round_: int, batch: int, ordinals: tuple[int, ...], *, salvages: bool = False
+    ) -> BatchResult:
         state = self._state
         child = BatchInput(
             job_id=self._job_id,
@@ -206,6 +230,7 @@ class StageDelivery:
             round=round_,
             provider=provider,
             has_fallback=state.turns.has_other(provider),
+            salvages=salvages,
             ordinals=ordinals,
             control=self._control.applied,
             delivered_before=state.delivered,

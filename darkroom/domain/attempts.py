@@ -19,6 +19,16 @@ class Attempt(Value):
     """Which of the provider's models draws; None where it has no choice of them."""
     attempt: int = 1
     """Which of Temporal's tries this call belongs to, from 1."""
+    worker: str | None = None
+    """The id of the worker that makes it (`darkroom.workers`); None where it has none."""
+
+
+class OpenCall(Value):
+    """A call without an outcome: it is in progress, or its picture is staged, or its worker died."""
+
+    ordinal: int
+    call_id: UUID
+    worker: str | None = None
 
 
 MOST_UNKNOWN_CALLS = 3

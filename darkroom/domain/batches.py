@@ -30,6 +30,8 @@ class BatchInput(Value):
     report_step: int
     with_ids: bool
     provider_timeout_seconds: float
+    salvages: bool = False
+    """Whether it delivers what the stage left in staging, and begins nothing."""
     has_fallback: bool = False
     """Whether another provider is left: then a batch ends when this one turns out to be down."""
 

@@ -61,6 +61,10 @@ class PictureNotExamined(Retryable):
     """A paid picture that is staged could not be examined this time."""
 
 
+class WorkerStops(Retryable):
+    """A worker stops before what it waited for came; another one waits on."""
+
+
 class FileMissing(DarkroomError):
     """The file of a delivered image is no longer in the storage."""
 

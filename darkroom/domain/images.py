@@ -136,6 +136,8 @@ class FindStagedInput(Value):
     job_id: UUID
     stage_index: int
     after: int
+    calls_end_within_seconds: float | None = None
+    """Wait first for the calls of the stage that are in progress, each at most until so long after its start."""
 
 
 class StagedImage(Value):

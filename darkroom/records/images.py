@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
+from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt, OpenCall
 from darkroom.domain.images import AttachInput, AttachResult
 from darkroom.domain.orders import ReferenceOwner
 from darkroom.domain.rounds import StageCounts
@@ -46,6 +46,10 @@ class ImageRecords(Protocol):
 
         All such calls of at most `limit` ordinals above `after`: ordinals ascending, of each the newest call first.
         """
+        ...
+
+    async def open_calls(self, job_id: UUID, stage_index: int, within_seconds: float) -> Sequence[OpenCall]:
+        """Calls without an outcome, of images that are not delivered, that started at most so long ago."""
         ...
 
     async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:

@@ -126,6 +126,8 @@ create table public.quel_generation_attempts (
   provider text not null,
   -- Which of its models the provider drew with.
   model text,
+  -- Which worker process made the call.
+  worker text,
   outcome text,
   reason text,
   final boolean not null default false,

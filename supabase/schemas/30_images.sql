@@ -34,7 +34,7 @@ $$;
 create or replace function public.darkroom_begin_attempt(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_call_id uuid,
   p_round integer, p_provider text, p_attempt integer, p_looked boolean,
-  p_model text default null, p_calls boolean default false
+  p_model text default null, p_calls boolean default false, p_worker text default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -97,9 +97,9 @@ begin
     return jsonb_build_object('begin', 'decided', 'outcome', 'missed', 'reason', v_reason, 'final', false);
   end if;
   insert into public.quel_generation_attempts (
-    call_id, job_id, stage_index, ordinal, run_id, round, provider, model, attempt, started_at)
+    call_id, job_id, stage_index, ordinal, run_id, round, provider, model, attempt, worker, started_at)
   values (
-    p_call_id, p_job_id, p_stage_index, p_ordinal, p_run_id, p_round, p_provider, p_model, p_attempt,
+    p_call_id, p_job_id, p_stage_index, p_ordinal, p_run_id, p_round, p_provider, p_model, p_attempt, p_worker,
     clock_timestamp())
   on conflict (call_id) do nothing;
   return jsonb_build_object('begin', 'begun', 'call_id', p_call_id);
@@ -131,6 +131,22 @@ language sql stable security definer set search_path = '' as $$
       select 1 from public.quel_generation_attempts as newer
       where newer.job_id = call.job_id and newer.stage_index = call.stage_index and newer.ordinal = call.ordinal
         and newer.attempt_id > call.attempt_id and (newer.outcome is null or newer.outcome = 'generated')))
+$$;
+
+-- Calls without an outcome, of images that are not delivered, that started at most so long ago.
+create or replace function public.darkroom_open_calls(
+  p_job_id uuid, p_stage_index integer, p_within_seconds double precision
+) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'ordinal', attempt.ordinal, 'call_id', attempt.call_id, 'worker', attempt.worker)), '[]')
+  from public.quel_generation_attempts as attempt
+  where attempt.job_id = p_job_id and attempt.stage_index = p_stage_index and attempt.outcome is null
+    and attempt.started_at > clock_timestamp() - make_interval(secs => p_within_seconds)
+    and not exists (
+      select 1 from public.quel_attach as image
+      where image.job_id = attempt.job_id and image.stage_index = attempt.stage_index
+        and image.ordinal = attempt.ordinal and image.delivered_at is not null)
 $$;
 
 -- Write how a call ended, once.

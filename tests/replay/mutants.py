@@ -117,7 +117,14 @@ MUTANTS = (
     ),
     Mutant("ids are read of jobs that carry none", STAGE, "while self._state.lacks_ids:", "while True:"),
     Mutant("nothing is salvaged", STAGE, "            await self._salvage()\n", "            pass\n"),
-    Mutant("what a batch salvaged is salvaged again", STAGE, "and not self._salvaged:", ":"),
+    Mutant("what a batch salvaged is salvaged again", STAGE, "self._salvaged or not control", "not control"),
+    Mutant("stages that end as ever are salvaged", STAGE, "if workflow.patched(SALVAGE_LAST):", "if True:"),
+    Mutant(
+        "a job that ends failed is salvaged",
+        STAGE,
+        "if control.failure is not None or control.superseded is not None:",
+        "if control.superseded is not None:",
+    ),
     Mutant("the records are not read after a salvage", STAGE, "            await self._read_records()\n\n", "\n"),
     Mutant(
         "the records are read before a batch",

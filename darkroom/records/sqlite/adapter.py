@@ -5,7 +5,7 @@ from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
 
-from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
+from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt, OpenCall
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
 from darkroom.domain.keys import ApiKey, NewApiKey
@@ -113,6 +113,9 @@ class SqliteRecords:
         self, job_id: UUID, stage_index: int, after: int, limit: int
     ) -> Sequence[tuple[int, UUID]]:
         return await self._db.read(images.unsettled_attempts, job_id, stage_index, after, limit)
+
+    async def open_calls(self, job_id: UUID, stage_index: int, within_seconds: float) -> Sequence[OpenCall]:
+        return await self._db.read(images.open_calls, job_id, stage_index, within_seconds)
 
     async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
         await self._db.write(images.finish_attempt, call_id, end)

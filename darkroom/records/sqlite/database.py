@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
 _ADDED = {
     "quel_production_jobs": {"book_id": "text", "webhook_url": "text"},
-    "quel_generation_attempts": {"model": "text"},
+    "quel_generation_attempts": {"model": "text", "worker": "text"},
 }
 """By table, columns that files of older versions lack."""
 

@@ -1,11 +1,19 @@
 """One image's way through the records: attempt, attachment, settlement."""
 
 import sqlite3
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from darkroom.domain import rounds
-from darkroom.domain.attempts import MOST_UNKNOWN_CALLS, WORKERS_DIED, Attempt, AttemptEnd, Begin, BegunAttempt
+from darkroom.domain.attempts import (
+    MOST_UNKNOWN_CALLS,
+    WORKERS_DIED,
+    Attempt,
+    AttemptEnd,
+    Begin,
+    BegunAttempt,
+    OpenCall,
+)
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Outcome, Settlement
 from darkroom.domain.money import SettledImage, Transaction
 from darkroom.records.sqlite import rows
@@ -58,7 +66,7 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
         return known
     db.execute(
         "insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, "
-        "model, attempt, started_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
+        "model, attempt, worker, started_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
         (
             str(attempt.call_id),
             *key,
@@ -67,6 +75,7 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
             attempt.provider,
             attempt.model,
             attempt.attempt,
+            attempt.worker,
             now(),
         ),
     )
@@ -116,6 +125,20 @@ def unsettled_attempts(
             {"job": str(job_id), "stage": stage_index, "after": after, "limit": limit},
         )
     ]
+
+
+def open_calls(db: sqlite3.Connection, job_id: UUID, stage_index: int, within_seconds: float) -> list[OpenCall]:
+    """Calls without an outcome, of images that are not delivered, that started at most so long ago."""
+    since = stamp(datetime.now(UTC) - timedelta(seconds=within_seconds))
+    found = db.execute(
+        "select ordinal, call_id, worker from quel_generation_attempts as attempt "
+        "where job_id = ? and stage_index = ? and outcome is null and started_at > ? "
+        "and not exists (select 1 from quel_attach as image where image.job_id = attempt.job_id "
+        "and image.stage_index = attempt.stage_index and image.ordinal = attempt.ordinal "
+        "and delivered_at is not null)",
+        (str(job_id), stage_index, since),
+    )
+    return [OpenCall(**row) for row in found]
 
 
 def finish_attempt(db: sqlite3.Connection, call_id: UUID, end: AttemptEnd) -> None:

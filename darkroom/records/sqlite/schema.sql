@@ -156,6 +156,7 @@ create table if not exists quel_generation_attempts (
   attempt integer not null default 1,
   provider text not null,
   model text,
+  worker text,
   outcome text,
   reason text,
   final integer not null default 0,

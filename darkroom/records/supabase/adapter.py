@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from darkroom.domain import rounds
-from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
+from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt, OpenCall
 from darkroom.domain.errors import JobNotFound
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
@@ -143,6 +143,12 @@ class SupabaseRecords(SupabaseWatching):
             "unsettled_attempts", job_id=str(job_id), stage_index=stage_index, after=after, limit=limit, calls=True
         )
         return [(ordinal, UUID(call_id)) for ordinal, call_id in pairs]
+
+    async def open_calls(self, job_id: UUID, stage_index: int, within_seconds: float) -> Sequence[OpenCall]:
+        calls = await self._call(
+            "open_calls", job_id=str(job_id), stage_index=stage_index, within_seconds=within_seconds
+        )
+        return [OpenCall.model_validate(call) for call in calls]
 
     async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
         ended = end.model_dump(mode="json") | {"reason": keepable(end.reason)}

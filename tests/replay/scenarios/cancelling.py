@@ -150,6 +150,30 @@ async def salvaged_by_a_batch(server: Server) -> None:
         await stack.client.result(await stack.order(4))
 
 
+async def salvaged_at_the_end(server: Server) -> None:
+    """The batch of the last round is terminated: the stage waits for its calls and delivers what they staged."""
+    async with server.stack(max_top_ups=0) as stack:
+        stack.provider.gate.clear()
+        job_id = await stack.order(3)
+        await stack.provider.until_calls(2)
+        await stack.temporal.get_workflow_handle(batch_workflow_id(job_id, 0, 0, 0)).terminate()
+        await until_batches_ended(stack, job_id)
+        stack.provider.gate.set()
+        await stack.client.result(job_id)
+
+
+async def failed_and_short(server: Server) -> None:
+    """A permanent fault: what its stages lack waits in staging for a restart."""
+    async with server.stack(ScriptedProvider({(0, 1): [Act.STOP]}), stage_concurrency=1) as stack:
+        await stack.client.result(await stack.order(3, 2))
+
+
+async def short_with_nothing_staged(server: Server) -> None:
+    """All rounds are spent and a picture is missing: nothing waits in staging."""
+    async with server.stack(ScriptedProvider({(0, 0): [Act.MISS], (0, 1): [Act.MISS]}), max_top_ups=0) as stack:
+        await stack.client.result(await stack.order(3))
+
+
 async def _left_in_staging(server: Server, *, lose_the_salvage: bool) -> None:
     generating, uploading = Between("generate"), Between("upload")
     async with server.stack(interceptors=[generating, uploading], stage_concurrency=1) as stack:

@@ -1,0 +1,116 @@
+"""A picture that is paid for and staged is delivered before its stage is called short (spec §2)."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.client import Client as TemporalClient
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from darkroom.domain.images import UploadInput
+from darkroom.domain.names import batch_workflow_id
+from darkroom.domain.progress import JobStatus
+from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.watching import Between, end_of, heard, until_heard
+from tests.support.stacks.workflow import WorkflowStack, running_stack
+from tests.support.until import until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
+
+
+class StandingStill(Interceptor):
+    """A worker that stood still for longer than its heartbeats may be missed: the server hears nothing of the calls
+    that it makes, and drops them at a cancel, though they go on and their bytes are staged."""
+
+    def __init__(self) -> None:
+        self.calls: list[asyncio.Task[Any]] = []
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        return _Silent(next, self)
+
+
+class _Silent(ActivityInboundInterceptor):
+    def __init__(self, next: ActivityInboundInterceptor, still: StandingStill) -> None:  # noqa: A002
+        super().__init__(next)
+        self._still = still
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        work = asyncio.ensure_future(self.next.execute_activity(input))
+        if activity.info().activity_type != "generate":
+            return await work
+        self._still.calls.append(work)
+        return await asyncio.shield(work)  # ends at the cancel, and the call does not
+
+
+async def test_calls_of_a_batch_that_was_terminated_in_the_last_round_are_delivered(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    async with running_stack(skipping_client, home, max_top_ups=0) as stack:
+        job_id = await stack.held(3, calls=3)
+        await stack.temporal.get_workflow_handle(batch_workflow_id(job_id, 0, 0, 0)).terminate()
+        await until_heard(stack, job_id, "record_progress", 1)
+        receipt = await end_of(stack, job_id)
+        assert (receipt.status, receipt.delivered, stack.provider.total_calls) == (JobStatus.COMPLETED, 3, 3)
+        await stack.check_invariants()
+
+
+async def test_what_a_terminated_batch_of_the_last_round_had_staged_is_delivered(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    uploading = Between("upload")
+    async with running_stack(skipping_client, home, interceptors=[uploading], max_top_ups=0) as stack:
+
+        async def terminate(image: UploadInput) -> None:
+            await stack.temporal.get_workflow_handle(batch_workflow_id(image.key.job_id, 0, 0, 0)).terminate()
+
+        uploading.before = terminate
+        receipt = await end_of(stack, await stack.order(4))
+        assert (receipt.status, receipt.delivered, stack.provider.total_calls) == (JobStatus.COMPLETED, 4, 4)
+        await stack.check_invariants()
+
+
+async def test_calls_that_end_after_the_server_gave_up_their_worker_are_delivered_at_a_cancel(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    still = StandingStill()
+    async with running_stack(skipping_client, home, interceptors=[still]) as stack:
+        job_id = await stack.held(3, calls=3)
+        await stack.client.cancel(job_id)
+        await stack.until_cancelling(job_id)
+        await _until_the_batch_has_ended(stack, job_id)
+        receipt = await end_of(stack, job_id)
+        await asyncio.gather(*still.calls, return_exceptions=True)
+        assert (receipt.status, receipt.delivered, stack.provider.total_calls) == (JobStatus.CANCELLED, 3, 3)
+        await stack.check_invariants()
+
+
+async def test_a_job_that_fails_leaves_its_pictures_in_staging_for_a_restart(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    provider = ScriptedProvider({(0, 1): [Act.STOP]})
+    uploading = Between("upload")
+    async with running_stack(skipping_client, home, provider, interceptors=[uploading], stage_concurrency=1) as stack:
+
+        async def terminate(image: UploadInput) -> None:
+            await provider.until_calls(2)
+            await stack.temporal.get_workflow_handle(batch_workflow_id(image.key.job_id, 1, 0, 0)).terminate()
+
+        uploading.before = terminate
+        job_id = await stack.order(3, 3)
+        receipt = await end_of(stack, job_id)
+        assert receipt.status is JobStatus.FAILED
+        assert await heard(stack, job_id, "find_staged") == 0
+        await stack.client.restart(job_id)
+        receipt = await end_of(stack, job_id)
+        # The call that was stopped brought nothing.
+        assert (receipt.status, receipt.delivered, provider.total_calls) == (JobStatus.COMPLETED, 6, 7)
+        await stack.check_invariants()
+
+
+async def _until_the_batch_has_ended(stack: WorkflowStack, job_id: Any) -> None:
+    async def ended() -> bool:
+        return await heard(stack, job_id, "record_progress") >= 1
+
+    await until(ended, "the batch to end though its calls go on")
