@@ -23,26 +23,23 @@ from temporalio.client import Client as TemporalClient
 from temporalio.worker import Interceptor, Worker
 
 from activities.calls import ProviderCalls
+from activities.composition import job_activities, webhook_activities
 from activities.housekeeping import HousekeepingActivities
 from activities.images import ImageActivities
-from activities.jobs import JobActivities, Pace
 from activities.outages import OutageLines
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
 from activities.storybook import BookActivities
 from activities.waiting import WaitingActivities
-from activities.webhooks import WebhookActivities
 from darkroom import logs
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.connection import connect, ensure_search_attributes
 from darkroom.client.schedules import ensure_schedules
 from darkroom.client.waiting_jobs import WaitingJobs
 from darkroom.domain.errors import DarkroomError, ServerNotReachable, SettingRejected
-from darkroom.domain.money import Terms
 from darkroom.domain.names import TaskQueue
 from darkroom.housekeeping.housekeeper import Housekeeper
 from darkroom.settings import Settings, read_settings
-from darkroom.signing import deployment_secret, webhook_key
 from darkroom.workers import LocalWorkers
 from workflows.housekeeping import HousekeepingWorkflow
 from workflows.pipeline_job import PipelineJobWorkflow
@@ -117,16 +114,6 @@ def image_activities(
     )
 
 
-def _webhooks(parts: Parts) -> WebhookActivities:
-    # The client costs a tenth of a second; processes that send nothing do not import it.
-    from darkroom.webhooks.sending import HttpSender  # noqa: PLC0415
-
-    secret = deployment_secret(parts.settings)
-    return WebhookActivities(
-        parts.records, parts.egress_policy, HttpSender(), lambda user_id: webhook_key(secret, user_id)
-    )
-
-
 @asynccontextmanager
 async def running_workers(
     parts: Parts,
@@ -153,18 +140,7 @@ async def _serving(
     serves_all = Role.ALL in roles or set(roles) == set(Role) - {Role.ALL}
     staging = Staging(parts.storage, parts.beside)
     images = image_activities(parts, refresher, staging, settles_here=serves_all, worker=worker_id)
-    terms = Terms(
-        unit_price=settings.image_credit_price,
-        max_top_ups=settings.max_top_ups,
-        storybook_max_top_ups=settings.storybook_max_top_ups,
-        providers=settings.providers,
-    )
-    pace = Pace(
-        top_up_delay_seconds=settings.top_up_delay,
-        stage_concurrency=settings.stage_concurrency,
-        provider_timeout_seconds=settings.provider_timeout.total_seconds(),
-    )
-    jobs = JobActivities(parts.records, parts.storage, parts.intake, terms, pace)
+    jobs = job_activities(parts)
     books = BookActivities(parts.records, parts.storage, parts.pictures)
     housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, temporal).tidy)
     waiting = WaitingActivities(WaitingJobs(parts.client(temporal)).start)
@@ -209,7 +185,7 @@ async def _serving(
             Worker(
                 temporal,
                 task_queue=TaskQueue.WEBHOOKS,
-                activities=[_webhooks(parts).send_webhook],
+                activities=[webhook_activities(parts).send_webhook],
                 max_concurrent_activities=WEBHOOKS_AT_ONCE,
                 **shared,
             )

@@ -19,7 +19,14 @@ OURS = (*PACKAGES, *PROGRAMS)
 
 DOMAIN = ("darkroom.domain",)
 PORTS = ("darkroom.orders", "darkroom.providers", "darkroom.records", "darkroom.storage", "darkroom.webhooks")
-EDGES = ("darkroom._version", "darkroom.settings", "darkroom.logs", "darkroom.pictures", "darkroom.signing")
+EDGES = (
+    "darkroom._version",
+    "darkroom.settings",
+    "darkroom.logs",
+    "darkroom.pictures",
+    "darkroom.signing",
+    "darkroom.workers",
+)
 """What belongs to no port, and knows the domain alone."""
 BELOW_CLIENT = ("darkroom.contract", *DOMAIN, *PORTS, *EDGES)
 CLIENT = ("darkroom.client", "darkroom.housekeeping", "darkroom.embedded", "darkroom.doctor", "darkroom.bootstrap")
@@ -36,6 +43,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.pictures": (*DOMAIN, "darkroom.decoding"),
     "darkroom.signing": (*DOMAIN, "darkroom.settings"),
     "darkroom.supabase": (),
+    "darkroom.workers": (),
     "darkroom.webhooks": (*DOMAIN, "darkroom._version", "darkroom.webhooks"),
     "darkroom.records": (*DOMAIN, "darkroom.records", "darkroom.supabase"),
     "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase"),
@@ -50,6 +58,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.bootstrap": (*BELOW_CLIENT, *CLIENT, "darkroom.supabase"),
     "darkroom.api": (*BELOW_CLIENT, *CLIENT, "darkroom.api"),
     "activities": (*DOMAIN, *PORTS, *EDGES, "darkroom.housekeeping.leftovers", "activities"),
+    "activities.composition": (*BELOW_CLIENT, *CLIENT, "activities"),
     "workflows": (*DOMAIN, "darkroom.contract", "activities", "workflows"),
     "cli": (*BELOW_CLIENT, *CLIENT, "worker", "cli"),
     "cli.deployment": ("darkroom.api.server", "worker", "cli"),
