@@ -67,9 +67,12 @@ class JobActivities:
 
     @activity.defn
     @at_the_edge
-    async def set_control(self, asked: SetControlInput) -> None:
-        """Write pause, resume or cancel on the job's row: from then on it holds for every attempt."""
-        await self._records.set_control(asked.job_id, asked.run_id, asked.control)
+    async def set_control(self, asked: SetControlInput) -> int | None:
+        """Write pause, resume or cancel on the job's row: from then on it holds for every attempt.
+
+        Gives the version that the row has then; None when another run has the job.
+        """
+        return await self._records.set_control(asked.job_id, asked.run_id, asked.control)
 
     @activity.defn
     @at_the_edge

@@ -10,7 +10,7 @@ from temporalio import exceptions, workflow
 
 from darkroom.domain.batches import BatchReport
 from darkroom.domain.housekeeping import Tidied
-from darkroom.domain.jobs import CancelRequest, JobInput, PauseRequest
+from darkroom.domain.jobs import CancelRequest, JobInput, PauseRequest, ResumeRequest
 from darkroom.domain.progress import Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.webhooks import WebhookDelivered, WebhookInput
@@ -37,7 +37,7 @@ class PipelineJob(ABC):
 
     @workflow.signal
     @abstractmethod
-    def resume(self) -> None:
+    def resume(self, request: ResumeRequest | None = None) -> None:
         """Lift a pause, whether a user or a spent quota caused it."""
 
     @workflow.signal

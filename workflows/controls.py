@@ -39,12 +39,15 @@ class ControlRelay:
         while True:
             await workflow.wait_condition(lambda: not control.in_sync)
             requested = control.requested
-            await workflow.execute_activity_method(
+            found = await workflow.execute_activity_method(
                 JobActivities.set_control,
                 SetControlInput(job_id=self._job_id, run_id=records_run_id(), control=requested),
                 summary="control",
                 **RECORD_WRITE,
             )
+            if found is not None and found > requested.version:
+                control.overtake(found)
+                continue
             control.apply(requested)
             await self._batches.broadcast(requested)
             self._on_change()

@@ -11,6 +11,9 @@ SALVAGE_LAST = "salvage-last"
 """0.2: every stage that ends short looks for what is paid for and staged; before, the batches did, and after a cancel
 only."""
 
+HELD_ENDS = "held-ends"
+"""0.2: a batch whose calls are held by the job's row, while nobody told it of a pause, ends and says so."""
+
 OWN_TIMER = "own-timer"
 """0.2: the timer of a quota's pause is cancelled by us. `wait_condition` cancels its own at another point in Python
 3.12 and newer than in 3.11, so a job that was paused under one could not be resumed under the other."""

@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
         JobInput,
         OpenedRun,
         PauseRequest,
+        ResumeRequest,
         StartRun,
     )
     from darkroom.domain.names import SearchAttribute
@@ -77,15 +78,17 @@ class PipelineJobWorkflow(PipelineJob):
 
     @workflow.signal
     def cancel(self, request: CancelRequest | None = None) -> None:
-        self._control.request_cancel(request.reason if request else None)
+        request = request or CancelRequest()
+        self._control.request_cancel(request.reason, request.number)
 
     @workflow.signal
     def pause(self, request: PauseRequest | None = None) -> None:
-        self._control.request_pause(request.reason if request else None)
+        request = request or PauseRequest()
+        self._control.request_pause(request.reason, request.number)
 
     @workflow.signal
-    def resume(self) -> None:
-        self._control.request_resume()
+    def resume(self, request: ResumeRequest | None = None) -> None:
+        self._control.request_resume(request.number if request else None)
 
     @workflow.signal
     def report(self, report: BatchReport) -> None:

@@ -1,9 +1,8 @@
 """One batch: up to 500 images of one round of one stage, each through its four activities."""
 
 import asyncio
-import contextlib
 from collections import deque
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from temporalio import exceptions, workflow
@@ -11,7 +10,6 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.images import ImageActivities
-    from darkroom.contract import PipelineJob
     from darkroom.domain.batch_tally import BatchTally
     from darkroom.domain.batches import BatchInput, BatchResult
     from darkroom.domain.images import (
@@ -28,11 +26,13 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.jobs import Control
     from darkroom.domain.names import TaskQueue, activity_label
     from workflows.events import log
-    from workflows.patches import SALVAGE_LAST
+    from workflows.patches import HELD_ENDS, SALVAGE_LAST
     from workflows.policies import RECORD_WRITE, SALVAGE, SETTLEMENT, STORAGE_WRITE, provider_call
+    from workflows.reporting import report_as_it_goes
 
-REPORT_EVERY = timedelta(seconds=1)
 HELD_PAUSE = timedelta(seconds=1)
+HELD_FOR_LONG = timedelta(seconds=5)
+"""What holds a call on the job's row is told to its batch within that, but for a run that was reset."""
 
 
 @workflow.defn
@@ -50,12 +50,13 @@ class StageBatchWorkflow:
         self._calls: dict[int, workflow.ActivityHandle[GenerateResult]] = {}
         self._generating = asyncio.Semaphore(batch.concurrency)
         self._tally = BatchTally(batch)
+        self._held_since: datetime | None = None
         self._ended = False
 
     @workflow.run
     async def run(self, _batch: BatchInput) -> BatchResult:
         delivering = asyncio.create_task(self._deliver())
-        reporting = asyncio.create_task(self._report_as_it_goes())
+        reporting = asyncio.create_task(report_as_it_goes(self._tally, self._calls, lambda: self._ended))
         try:
             await asyncio.shield(delivering)
         except asyncio.CancelledError:
@@ -125,14 +126,22 @@ class StageBatchWorkflow:
                 return None
             return GenerateResult(outcome=Outcome.LOST, reason=str(error.cause or error)[:200])
         if result.outcome is not Outcome.HELD:
+            self._held_since = None
             return result
         if result.final:
             self._tally.supersede(result.reason)
         elif not self._draining:
-            # The row says paused or cancelled before the signal is here, or the resume after it was
-            # quicker than this answer.
-            await workflow.sleep(HELD_PAUSE)
+            await self._wait_while_held()
         return None
+
+    async def _wait_while_held(self) -> None:
+        """The row says paused or cancelled before the signal is here, or the resume after it was quicker."""
+        self._held_since = self._held_since or workflow.now()
+        if workflow.now() - self._held_since >= HELD_FOR_LONG and workflow.patched(HELD_ENDS):
+            self._tally.note_held()
+            self._drop_what_waits()
+        else:
+            await workflow.sleep(HELD_PAUSE)
 
     async def _start_generate(self, ordinal: int) -> GenerateResult:
         handle: workflow.ActivityHandle[GenerateResult] = workflow.start_activity_method(
@@ -260,25 +269,6 @@ class StageBatchWorkflow:
         # call under way finishes and its result comes all the same.
         for handle in list(self._calls.values()):
             handle.cancel()
-
-    async def _report_as_it_goes(self) -> None:
-        info = workflow.info()
-        if info.parent is None:
-            return
-        parent: workflow.ExternalWorkflowHandle[PipelineJob] = workflow.get_external_workflow_handle_for(
-            PipelineJob.run, info.parent.workflow_id, run_id=info.parent.run_id
-        )
-        while True:
-            await workflow.wait_condition(lambda: self._ended or self._tally.worth_a_report)
-            if self._ended:
-                return  # the result carries the rest
-            try:
-                await parent.signal(PipelineJob.report, self._tally.take_news(in_flight=len(self._calls)))
-            except exceptions.ApplicationError as error:
-                # The parent reads the records when this batch ends; nothing depends on a report.
-                workflow.logger.warning("report not delivered: %s", error)
-            with contextlib.suppress(TimeoutError):
-                await workflow.wait_condition(lambda: self._ended or self._tally.urgent, timeout=REPORT_EVERY)
 
     def _key(self, ordinal: int) -> ImageKey:
         return ImageKey(job_id=self._batch.job_id, stage_index=self._batch.stage_index, ordinal=ordinal)

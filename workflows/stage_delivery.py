@@ -151,10 +151,14 @@ class StageDelivery:
                 state.cancelled = state.stopped = True
             self._on_report(result.report)
             self._control.supersede(result.superseded)
+            if result.held:
+                self._control.reassert()
         await self._read_records()
         self._on_change()
         if result is None:
             return None
+        if result.held:
+            await workflow.wait_condition(lambda: self._control.in_sync)
         # Nothing decided, nothing asked of us and the same provider again: the round would never end.
         stuck = result.decided == 0 and self._control.requested.version == asked and not result.quota_spent
         return None if stuck else result.decided

@@ -12,7 +12,7 @@ from darkroom.client.results import ControlResult
 from darkroom.client.webhooks import announce
 from darkroom.contract import PipelineJob
 from darkroom.domain.errors import NotPossibleNow
-from darkroom.domain.jobs import CancelRequest, JobRow, PauseRequest
+from darkroom.domain.jobs import CancelRequest, JobRow, NumberedRequest, PauseRequest, Request, ResumeRequest
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus
 from darkroom.orders.intake import Intake
@@ -41,32 +41,23 @@ class Steering:
         if row.status is JobStatus.PENDING and await self._records.cancel_pending(job_id, reason):
             await self._announce_unopened(job_id)
             return _result(await self._reading.job(job_id), success=True, message="Job cancelled successfully")
-        row = await self._reading.job(job_id)
-        if row.status.ended:
-            return _result(row, success=False, message=f"Job is already {row.status}")
-        if (await self._reading.progress(job_id)).progress.cancel_requested:
-            return _result(row, success=False, message="Job is already being cancelled")
-        if not await self._signal(row, PipelineJob.cancel, CancelRequest(reason=reason)):
-            return _result(await self._reading.job(job_id), success=False, message="Job has just ended")
-        return _result(row, success=True, message="Job cancelled successfully")
+        taken = await self._records.take_request(job_id, Request.CANCEL, reason)
+        payload = CancelRequest(reason=reason, number=taken.number)
+        return await self._pass_on(
+            job_id, taken, PipelineJob.cancel, payload, "Job cancelled successfully", "Job is already being cancelled"
+        )
 
     async def pause(self, job_id: UUID, reason: str | None) -> ControlResult:
-        row = await self._reading.job(job_id)
-        if row.status.ended:
-            return _result(row, success=False, message=f"Job is already {row.status}")
-        if (await self._reading.progress(job_id)).progress.paused:
-            return _result(row, success=False, message="Job is already paused")
-        sent = await self._signal(row, PipelineJob.pause, PauseRequest(reason=reason))
-        return _result(row, success=sent, message="Job paused" if sent else "Job has just ended")
+        taken = await self._records.take_request(job_id, Request.PAUSE, reason)
+        payload = PauseRequest(reason=reason, number=taken.number)
+        return await self._pass_on(job_id, taken, PipelineJob.pause, payload, "Job paused", "Job is already paused")
 
     async def resume(self, job_id: UUID) -> ControlResult:
-        row = await self._reading.job(job_id)
-        if row.status.ended:
-            return _result(row, success=False, message=f"Job is {row.status}; restart it instead")
-        if not (await self._reading.progress(job_id)).progress.paused:
-            return _result(row, success=False, message="Job is not paused; nothing to resume")
-        sent = await self._signal(row, PipelineJob.resume)
-        return _result(row, success=sent, message="Job resumed" if sent else "Job has just ended")
+        taken = await self._records.take_request(job_id, Request.RESUME, None)
+        payload = ResumeRequest(number=taken.number)
+        return await self._pass_on(
+            job_id, taken, PipelineJob.resume, payload, "Job resumed", "Job is not paused; nothing to resume"
+        )
 
     async def restart(self, job_id: UUID) -> ControlResult:
         deadline = monotonic() + RESTART_PATIENCE
@@ -84,6 +75,23 @@ class Steering:
                 raise NotPossibleNow(f"job {job_id} is still {row.status}; cancel it first, or wait until it ends")
             await asyncio.sleep(0.1)
 
+    async def _pass_on(  # noqa: PLR0917 - a request, its signal and what is said of it
+        self,
+        job_id: UUID,
+        taken: NumberedRequest,
+        signal: Callable[..., None],
+        payload: Value,
+        done: str,
+        nothing_new: str,
+    ) -> ControlResult:
+        """Send a request whatever the records say of the job: they may trail behind the workflow."""
+        row = await self._reading.job(job_id)
+        if taken.number is None:
+            return _result(row, success=False, message=_ended(row, signal))
+        if not await self._signal(row, taken.number, signal, payload):
+            return _result(await self._reading.job(job_id), success=False, message="Job has just ended")
+        return _result(row, success=taken.changed, message=done if taken.changed else _nothing_new(row, nothing_new))
+
     async def _announce_unopened(self, job_id: UUID) -> None:
         """Start the webhook of a job that no workflow closes.
 
@@ -96,20 +104,31 @@ class Steering:
         if self._executions.temporal is not None:
             await announce(self._records, self._executions.temporal, job_id, None)
 
-    async def _signal(self, job: JobRow, signal: Callable[..., None], *payload: Value) -> bool:
-        """Send a signal; False when the run has ended meanwhile.
+    async def _signal(self, job: JobRow, number: int, signal: Callable[..., None], payload: Value) -> bool:
+        """Send a request; False when the run has ended meanwhile.
 
         Raises:
             NotPossibleNow: the records say that it runs, and Temporal does not know it.
         """
-        if await self._executions.signal(job, signal, *payload):
+        if await self._executions.signal(job, signal, payload):
             return True
+        await self._records.withdraw_request(job.job_id, number)
         if (await self._reading.job(job.job_id)).status.ended:
             return False
         raise NotPossibleNow(
             f"job {job.job_id} is {job.status}, but this Temporal server has no running workflow of it; "
             f"`darkroom up` starts such jobs again, `darkroom restart {job.job_id}` one that was terminated"
         )
+
+
+def _ended(row: JobRow, signal: Callable[..., None]) -> str:
+    if signal is PipelineJob.resume:
+        return f"Job is {row.status}; restart it instead"
+    return f"Job is already {row.status}"
+
+
+def _nothing_new(row: JobRow, otherwise: str) -> str:
+    return "Job is already being cancelled" if row.cancel_requested else otherwise
 
 
 def _result(row: JobRow, *, success: bool, message: str) -> ControlResult:

@@ -24,7 +24,7 @@ class BatchTally:
     def over(self) -> bool:
         """Whether something that happened ends this batch."""
         result = self._result
-        return bool(self._halted or result.refused or result.superseded or result.cancelled)
+        return bool(self._halted or result.refused or result.superseded or result.cancelled or result.held)
 
     @property
     def ends_the_stage(self) -> bool:
@@ -79,6 +79,10 @@ class BatchTally:
     def supersede(self, reason: str | None) -> None:
         """The run may do nothing more."""
         self._update(superseded=reason or "another run has taken over")
+
+    def note_held(self) -> None:
+        """The job's row holds the calls, and nobody told this batch of a pause."""
+        self._update(held=True)
 
     def note_salvaged(self) -> None:
         """What waited in staging after a cancel is delivered."""

@@ -74,6 +74,8 @@ class BatchResult(Value):
     quota_spent: bool = False
     superseded: str | None = Field(default=None, alias="turned_away")
     """The run may do nothing more: the job has ended, or another run has it."""
+    held: bool = False
+    """Whether the job's row held its calls though nothing was asked of it: that of a run which was reset since."""
     salvaged: bool = False
     """Whether it looked, at its end, for pictures that a dead worker had staged."""
     cancelled: bool = False

@@ -77,7 +77,12 @@ class JobControl:
         """
         # A run that was reset finds its row at a later version; the row refuses one that is not newer.
         self._applied = self._applied.model_copy(update={"version": found.version})
-        self._requested = self._requested.model_copy(update={"version": self._requested.version + found.version})
+        self._requested = self._requested.model_copy(
+            update={
+                "version": self._requested.version + found.version,
+                "request": max(self._requested.request, found.request),
+            }
+        )
         self._quotas = Quotas(providers)
         self._failure = failure
         if found.holds:
@@ -95,19 +100,28 @@ class JobControl:
         """Another run has the job; the first reason stays."""
         self._superseded = self._superseded or reason
 
-    def request_cancel(self, reason: str | None) -> None:
-        """Begin nothing more; asked twice, the first reason stays."""
+    def request_cancel(self, reason: str | None, number: int | None = None) -> None:
+        """Begin nothing more; asked twice, the first reason stays.
+
+        Args:
+            reason: shown with the job.
+            number: of the request, where a client numbered it. A cancel holds whatever was asked after it.
+        """
+        self._take(number)
         if not self._requested.cancel_requested:
             self._request(cancel_requested=True, reason=reason)
 
-    def request_pause(self, reason: str | None) -> None:
-        """Begin nothing more until `request_resume`; nothing changes while paused by the user, or at the end."""
-        if not self._requested.paused and not self._requested.ending:
+    def request_pause(self, reason: str | None, number: int | None = None) -> None:
+        """Begin nothing more until `request_resume`; nothing changes while paused by the user, or at the end.
+
+        A request that was overtaken by one with a higher number changes nothing.
+        """
+        if self._take(number) and not self._requested.paused and not self._requested.ending:
             self._request(paused=True, reason=reason or "paused by the user")
 
-    def request_resume(self) -> None:
+    def request_resume(self, number: int | None = None) -> None:
         """Lift a pause, whether the user or a spent quota caused it; nothing changes without one, or at the end."""
-        if self._requested.on_hold and not self._requested.ending:
+        if self._take(number) and self._requested.on_hold and not self._requested.ending:
             self._quotas.forget()
             self._request(paused=False, quota_until=None, reason=None)
 
@@ -143,6 +157,15 @@ class JobControl:
         if control.version > self._applied.version:
             self._applied = control
 
+    def overtake(self, version: int) -> None:
+        """The job's row is at a later version than what was to be written: this run was reset, and its word holds."""
+        self._requested = self._requested.model_copy(update={"version": version + 1})
+
+    def reassert(self) -> None:
+        """The job's row holds calls that nothing here holds: write it anew."""
+        if not self.on_hold and not self.over:
+            self._request()
+
     def begin_stages(self, stages: Iterable[int]) -> None:
         """These are still to be delivered."""
         self._undecided = set(stages)
@@ -172,6 +195,15 @@ class JobControl:
         if self._requested.quota_until is None and not self._requested.ending:
             users = self._requested.reason if self._requested.paused else None
             self._request(quota_until=until, reason=users or reason)
+
+    def _take(self, number: int | None) -> bool:
+        """Whether a request is the newest so far; the row is to say that it was heard, whatever comes of it."""
+        if number is None:
+            return True
+        if number <= self._requested.request:
+            return False
+        self._request(request=number)
+        return True
 
     def _request(self, **changes: object) -> None:
         self._requested = self._requested.model_copy(update={**changes, "version": self._requested.version + 1})

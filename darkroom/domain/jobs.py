@@ -74,6 +74,8 @@ class Control(Value):
     cancel_requested: bool = False
     failing: bool = False
     """A permanent fault was met: nothing new is begun, what is in progress finishes."""
+    request: int = 0
+    """The highest number of a client's request that is contained in this."""
 
     @property
     def on_hold(self) -> bool:
@@ -152,16 +154,42 @@ class FinishBook(Value):
     end: End
 
 
+class Request(StrEnum):
+    """What clients ask of a job."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+
+
+class NumberedRequest(Value):
+    """A request as the records took it down."""
+
+    number: int | None
+    """Its place among the job's requests; None when the job has ended, and the request is not sent."""
+    changed: bool
+    """Whether it asks for anything that was not asked for before."""
+
+
 class CancelRequest(Value):
     """The `cancel` signal; may be sent without."""
 
     reason: str | None = None
+    number: int | None = None
+    """Which of the job's requests this is, where the records numbered it."""
 
 
 class PauseRequest(Value):
     """The `pause` signal; may be sent without."""
 
     reason: str | None = None
+    number: int | None = None
+
+
+class ResumeRequest(Value):
+    """The `resume` signal; may be sent without."""
+
+    number: int | None = None
 
 
 Document = dict[str, Any]

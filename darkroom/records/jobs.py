@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
+from darkroom.domain.jobs import (
+    CloseRun,
+    Control,
+    JobRow,
+    NewJob,
+    NumberedRequest,
+    OpenedRun,
+    Request,
+    StartRun,
+)
 from darkroom.domain.money import Terms
 from darkroom.domain.orders import Order
 from darkroom.domain.receipts import Receipt
@@ -43,10 +52,25 @@ class JobRecords(Protocol):
         """
         ...
 
-    async def set_control(self, job_id: UUID, run_id: str, control: Control) -> bool:
+    async def take_request(self, job_id: UUID, request: Request, reason: str | None) -> NumberedRequest:
+        """Take down and number what a client asks of a job; nothing of it is carried out yet.
+
+        Whether it asks for anything new is judged by the requests before it, whether they are carried out or not.
+
+        Raises:
+            JobNotFound: no such row.
+        """
+        ...
+
+    async def withdraw_request(self, job_id: UUID, number: int) -> None:
+        """Forget a request that could not be sent, unless it was carried out."""
+        ...
+
+    async def set_control(self, job_id: UUID, run_id: str, control: Control) -> int | None:
         """Write what was asked of a running job; from then on no attempt begins if it holds.
 
-        An older version than the one stored, or another run's, changes nothing and gives False.
+        A version that is not newer than the one stored changes nothing. Gives the version that is stored then; None
+        when another run has the job.
         """
         ...
 

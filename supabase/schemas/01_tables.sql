@@ -113,6 +113,17 @@ create table public.quel_job_runs (
 );
 create index quel_job_runs_job on public.quel_job_runs (job_id, started_at);
 
+-- What clients asked of a job, in order; applied once the job's row says it.
+create table public.quel_job_requests (
+  job_id uuid not null references public.quel_production_jobs (job_id) on delete cascade,
+  number integer not null,
+  request text not null check (request in ('cancel', 'pause', 'resume')),
+  reason text,
+  requested_at timestamptz not null,
+  applied_at timestamptz,
+  primary key (job_id, number)
+);
+
 -- Every call of a provider, written before the call; without an outcome, how it ended is not known.
 create table public.quel_generation_attempts (
   attempt_id bigint generated always as identity,

@@ -7,6 +7,7 @@ alter table public.quel_production_photo enable row level security;
 alter table public.quel_production_jobs enable row level security;
 alter table public.quel_job_stages enable row level security;
 alter table public.quel_job_runs enable row level security;
+alter table public.quel_job_requests enable row level security;
 alter table public.quel_generation_attempts enable row level security;
 alter table public.quel_attach enable row level security;
 alter table public.quel_credits enable row level security;
@@ -18,12 +19,14 @@ alter table public.quel_api_keys enable row level security;
 -- none, not even to the service role.
 revoke all on
   public.quel_schema_versions, public.quel_member, public.quel_production_photo, public.quel_production_jobs,
-  public.quel_job_stages, public.quel_job_runs, public.quel_generation_attempts, public.quel_attach,
+  public.quel_job_stages, public.quel_job_runs, public.quel_job_requests, public.quel_generation_attempts,
+  public.quel_attach,
   public.quel_credits, public.quel_credit_holds, public.quel_books, public.quel_api_keys
 from public, anon, authenticated;
 grant all on
   public.quel_schema_versions, public.quel_member, public.quel_production_photo, public.quel_production_jobs,
-  public.quel_job_stages, public.quel_job_runs, public.quel_generation_attempts, public.quel_attach,
+  public.quel_job_stages, public.quel_job_runs, public.quel_job_requests, public.quel_generation_attempts,
+  public.quel_attach,
   public.quel_credits, public.quel_credit_holds, public.quel_books, public.quel_api_keys
 to service_role;
 

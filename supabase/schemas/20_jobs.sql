@@ -103,6 +103,7 @@ begin
     set paused = false, paused_by_user = false, pause_reason = null, quota_until = null,
       cancel_requested = false, cancel_reason = null
     where job_id = p_job_id;
+    update public.quel_job_requests set applied_at = v_now where job_id = p_job_id and applied_at is null;
   end if;
 end
 $$;
@@ -117,7 +118,9 @@ language sql stable set search_path = '' as $$
     'control', jsonb_build_object(
       'version', job.control_version, 'paused', job.paused_by_user, 'quota_until', job.quota_until,
       'reason', case when job.cancel_requested then job.cancel_reason else job.pause_reason end,
-      'cancel_requested', job.cancel_requested, 'failing', job.failing),
+      'cancel_requested', job.cancel_requested, 'failing', job.failing, 'request', coalesce((
+        select max(number) from public.quel_job_requests
+        where job_id = p_job_id and applied_at is not null), 0)),
     'stages', coalesce((
       select jsonb_agg(jsonb_build_object(
         'stage_index', stage.stage_index, 'label', stage.label, 'quantity', stage.quantity,
@@ -178,9 +181,50 @@ begin
 end
 $$;
 
--- Write what was asked; an older version never replaces a newer one.
-create or replace function public.darkroom_set_control(p_job_id uuid, p_run_id text, p_control jsonb)
-returns boolean
+-- Number what a client asks of a job. It is new when it changes what the row and the requests before it ask for.
+create or replace function public.darkroom_take_request(p_job_id uuid, p_request text, p_reason text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_job record;
+  v_last text;
+  v_cancelled boolean;
+  v_changed boolean;
+  v_number integer;
+begin
+  select job_status, cancel_requested, paused, paused_by_user into v_job
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
+  if not found then
+    perform public.darkroom_not_found(p_job_id);
+  end if;
+  if v_job.job_status not in ('pending', 'processing') then
+    return jsonb_build_object('number', null, 'changed', false);
+  end if;
+  select request into v_last from public.quel_job_requests
+  where job_id = p_job_id and applied_at is null and request <> 'cancel' order by number desc limit 1;
+  v_cancelled := v_job.cancel_requested or exists (
+    select 1 from public.quel_job_requests where job_id = p_job_id and applied_at is null and request = 'cancel');
+  v_changed := not v_cancelled and case p_request
+    when 'cancel' then true
+    when 'pause' then not coalesce(v_last = 'pause', v_job.paused_by_user)
+    else coalesce(v_last = 'pause', v_job.paused) end;
+  insert into public.quel_job_requests (job_id, number, request, reason, requested_at)
+  select p_job_id, coalesce(max(number), 0) + 1, p_request, p_reason, clock_timestamp()
+  from public.quel_job_requests where job_id = p_job_id
+  returning number into v_number;
+  return jsonb_build_object('number', v_number, 'changed', v_changed);
+end
+$$;
+
+-- Forget a request that could not be sent.
+create or replace function public.darkroom_withdraw_request(p_job_id uuid, p_number integer) returns void
+language sql security definer set search_path = '' as $$
+  delete from public.quel_job_requests where job_id = p_job_id and number = p_number and applied_at is null
+$$;
+
+-- Write what was asked; an older version never replaces a newer one. Answers the version that is there then, or null
+-- when another run has the job.
+create or replace function public.darkroom_apply_control(p_job_id uuid, p_run_id text, p_control jsonb)
+returns integer
 language plpgsql security definer set search_path = '' as $$
 declare
   v_job record;
@@ -194,9 +238,11 @@ begin
   if not found then
     perform public.darkroom_not_found(p_job_id);
   end if;
-  if public.darkroom_refuse_run(v_job.job_status, v_job.current_run_id, p_run_id) is not null
-    or (p_control->>'version')::integer <= v_job.control_version then
-    return false;
+  if public.darkroom_refuse_run(v_job.job_status, v_job.current_run_id, p_run_id) is not null then
+    return null;
+  end if;
+  if (p_control->>'version')::integer <= v_job.control_version then
+    return v_job.control_version;
   end if;
   update public.quel_production_jobs
   set paused = v_paused, paused_by_user = v_user_paused, quota_until = v_quota_until,
@@ -205,9 +251,20 @@ begin
     failing = (p_control->>'failing')::boolean, control_version = (p_control->>'version')::integer,
     updated_at = clock_timestamp()
   where job_id = p_job_id;
+  -- An earlier worker's control tells no request.
+  update public.quel_job_requests set applied_at = clock_timestamp()
+  where job_id = p_job_id and number <= (p_control->>'request')::integer and applied_at is null;
   perform public.darkroom_refresh_row(p_job_id);
-  return true;
+  return (p_control->>'version')::integer;
 end
+$$;
+
+-- The same for earlier workers, which hear only whether it is written.
+create or replace function public.darkroom_set_control(p_job_id uuid, p_run_id text, p_control jsonb)
+returns boolean
+language sql security definer set search_path = '' as $$
+  select coalesce(
+    public.darkroom_apply_control(p_job_id, p_run_id, p_control) = (p_control->>'version')::integer, false)
 $$;
 
 -- End a job that no run has opened; the run that may come late is turned away.

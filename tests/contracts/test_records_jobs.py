@@ -99,13 +99,13 @@ async def test_a_job_under_a_run_is_not_cancelled_as_a_pending_one(fixture: Reco
 
 async def test_an_older_control_never_replaces_a_newer_one(fixture: RecordsFixture) -> None:
     job = await fixture.opened(await fixture.member())
-    assert await job.control(2, paused=True, reason="lunch")
+    assert await job.control(2, paused=True, reason="lunch") == 2
     before = await fixture.dump()
-    assert not await job.control(1, paused=False)
+    assert await job.control(1, paused=False) == 2
     assert await fixture.dump() == before
     row = await job.row()
     assert (row.paused, row.pause_reason, row.status) == (True, "lunch", JobStatus.PROCESSING)
-    assert await job.control(3)
+    assert await job.control(3) == 3
     row = await job.row()
     assert (row.paused, row.pause_reason) == (False, None)
 
@@ -113,11 +113,11 @@ async def test_an_older_control_never_replaces_a_newer_one(fixture: RecordsFixtu
 async def test_a_control_of_another_or_a_closed_run_changes_nothing(fixture: RecordsFixture) -> None:
     job = await fixture.opened(await fixture.member())
     before = await fixture.dump()
-    assert not await job.control(9, run=job.named(2), cancel_requested=True)
+    assert await job.control(9, run=job.named(2), cancel_requested=True) is None
     assert await fixture.dump() == before
     await job.close(End.CANCELLED)
     before = await fixture.dump()
-    assert not await job.control(9, paused=True)
+    assert await job.control(9, paused=True) is None
     assert await fixture.dump() == before
 
 
@@ -236,7 +236,7 @@ async def test_controls_of_a_new_run_start_anew(fixture: RecordsFixture) -> None
     await job.control(7, cancel_requested=True)
     await job.close(End.CANCELLED)
     await job.open(job.named(2), restart=True)
-    assert await job.control(1, paused=True)
+    assert await job.control(1, paused=True) == 1
     assert (await job.row()).paused
 
 

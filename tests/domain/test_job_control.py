@@ -247,3 +247,46 @@ def test_a_run_that_was_reset_asks_for_more_than_its_row_says_already() -> None:
     control.request_cancel(None)
     assert control.requested.version > 4
     assert not control.in_sync
+
+
+def test_a_request_that_was_overtaken_changes_nothing_and_a_cancel_always_holds() -> None:
+    control = opened()
+    control.request_resume(2)
+    control.request_pause("late", 1)
+    assert not control.requested.paused
+    control.request_pause("lunch", 4)
+    control.request_cancel("enough", 3)
+    assert control.requested.paused
+    assert control.requested.cancel_requested
+    assert control.requested.request == 4
+
+
+def test_what_was_heard_is_to_be_written_whatever_comes_of_it() -> None:
+    control = opened()
+    control.request_resume(1)
+    assert not control.in_sync
+    control.apply(control.requested)
+    assert control.applied.request == 1
+    control.request_resume(1)
+    assert control.in_sync
+
+
+def test_a_run_that_was_reset_writes_above_the_version_of_its_row() -> None:
+    control = opened()
+    control.reassert()
+    control.overtake(7)
+    assert control.requested.version == 8
+    assert not control.in_sync
+    control.apply(control.requested)
+    control.request_pause("lunch")
+    version = control.requested.version
+    control.reassert()  # what is held is held by this run itself
+    assert control.requested.version == version
+
+
+def test_a_run_continues_with_the_numbers_of_its_row() -> None:
+    control = opened(Control(version=3, paused=True, request=5))
+    control.request_resume(5)
+    assert control.requested.paused
+    control.request_resume(6)
+    assert not control.requested.paused

@@ -20,7 +20,7 @@ class Mutant:
 
 
 JOB, STAGE, BATCH, BATCHES = "pipeline_job.py", "stage_delivery.py", "stage_batch.py", "batches.py"
-CONTROLS = "controls.py"
+CONTROLS, REPORTING = "controls.py", "reporting.py"
 ADD_TIMER = "await workflow.sleep(1)"
 
 MUTANTS = (
@@ -230,16 +230,15 @@ MUTANTS = (
     ),
     Mutant(
         "no report before the batch ends",
-        BATCH,
-        "self._ended or self._tally.worth_a_report)",
-        "self._ended)",
+        REPORTING,
+        "ended() or tally.worth_a_report)",
+        "ended())",
     ),
     Mutant(
         "a report is not delayed after the last one",
-        BATCH,
-        "                await workflow.wait_condition("
-        "lambda: self._ended or self._tally.urgent, timeout=REPORT_EVERY)\n",
-        "                pass\n",
+        REPORTING,
+        "            await workflow.wait_condition(lambda: ended() or tally.urgent, timeout=REPORT_EVERY)\n",
+        "            pass\n",
     ),
     Mutant("a batch is cancelled with its cancel", BATCH, "            self._tally.cancel()\n", "            raise\n"),
     # The others.

@@ -7,7 +7,16 @@ from uuid import UUID
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt, OpenCall
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
-from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
+from darkroom.domain.jobs import (
+    CloseRun,
+    Control,
+    JobRow,
+    NewJob,
+    NumberedRequest,
+    OpenedRun,
+    Request,
+    StartRun,
+)
 from darkroom.domain.keys import ApiKey, NewApiKey
 from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
 from darkroom.domain.orders import Order, ReferenceOwner, Stage
@@ -19,7 +28,19 @@ from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 from darkroom.domain.storybook import Book, BookResult, Page
 from darkroom.domain.webhooks import Ending
-from darkroom.records.sqlite import auditing, books, closing, images, keys, members, opening, reading, rows, watching
+from darkroom.records.sqlite import (
+    auditing,
+    books,
+    closing,
+    images,
+    keys,
+    members,
+    opening,
+    reading,
+    rows,
+    steering,
+    watching,
+)
 from darkroom.records.sqlite.database import Database
 from darkroom.records.sqlite.refreshing import refresh
 from darkroom.records.sqlite.statistics import statistics
@@ -97,11 +118,17 @@ class SqliteRecords:
     async def stages(self, job_id: UUID) -> Sequence[Stage]:
         return await self._db.read(reading.stages, job_id)
 
-    async def set_control(self, job_id: UUID, run_id: str, control: Control) -> bool:
-        return await self._db.write(opening.set_control, job_id, run_id, control)
+    async def take_request(self, job_id: UUID, request: Request, reason: str | None) -> NumberedRequest:
+        return await self._db.write(steering.take_request, job_id, request, reason)
+
+    async def withdraw_request(self, job_id: UUID, number: int) -> None:
+        await self._db.write(steering.withdraw_request, job_id, number)
+
+    async def set_control(self, job_id: UUID, run_id: str, control: Control) -> int | None:
+        return await self._db.write(steering.set_control, job_id, run_id, control)
 
     async def cancel_pending(self, job_id: UUID, reason: str | None) -> bool:
-        return await self._db.write(opening.cancel_pending, job_id, reason)
+        return await self._db.write(steering.cancel_pending, job_id, reason)
 
     async def next_ordinals(self, job_id: UUID, stage_index: int, limit: int) -> Sequence[int]:
         return await self._db.read(images.next_ordinals, job_id, stage_index, limit)

@@ -1,11 +1,11 @@
-"""How jobs start: stored as pending, opened by a run, paused or cancelled."""
+"""How jobs start: stored as pending, opened by a run."""
 
 import json
 import sqlite3
 from uuid import UUID
 
 from darkroom.domain import rounds
-from darkroom.domain.jobs import Control, NewJob, OpenedRun, StartRun
+from darkroom.domain.jobs import NewJob, OpenedRun, StartRun
 from darkroom.domain.money import Terms, insufficient
 from darkroom.domain.orders import Order
 from darkroom.domain.progress import JobStatus
@@ -177,6 +177,9 @@ def _take_over(db: sqlite3.Connection, start: StartRun, failure: str | None) -> 
             "quota_until = null, cancel_requested = 0, cancel_reason = null where job_id = ?",
             (job_id,),
         )
+        db.execute(
+            "update quel_job_requests set applied_at = ? where job_id = ? and applied_at is null", (moment, job_id)
+        )
 
 
 def _plan(db: sqlite3.Connection, job_id: UUID, failure: str | None, terms: Terms) -> OpenedRun:
@@ -199,7 +202,7 @@ def _plan(db: sqlite3.Connection, job_id: UUID, failure: str | None, terms: Term
         max_top_ups=job["max_top_ups"] or 0,
         # The providers the order names, for good; else those that are configured when the run opens.
         providers=tuple(job["provider"].split(",")) if job["provider"] else terms.providers,
-        control=rows.to_control(job),
+        control=rows.to_control(db, job),
         started_at=job["started_at"],
         webhook=job["webhook_url"] is not None,
     )
@@ -212,48 +215,3 @@ def keep_webhook(db: sqlite3.Connection, job_id: UUID, url: str) -> None:
         "and not exists (select 1 from quel_job_stages as stage where stage.job_id = quel_production_jobs.job_id)",
         (url, str(job_id)),
     )
-
-
-def set_control(db: sqlite3.Connection, job_id: UUID, run_id: str, control: Control) -> bool:
-    """Write what was asked; an older version never replaces a newer one."""
-    job = rows.job_row(db, job_id)
-    if rows.refuse_run(db, job, run_id) is not None or control.version <= job["control_version"]:
-        return False
-    paused = control.paused or control.quota_until is not None
-    db.execute(
-        "update quel_production_jobs set paused = ?, paused_by_user = ?, pause_reason = ?, quota_until = ?, "
-        "cancel_requested = ?, cancel_reason = ?, failing = ?, control_version = ?, updated_at = ? where job_id = ?",
-        (
-            int(paused),
-            int(control.paused),
-            control.reason if paused else None,
-            stamp(control.quota_until) if control.quota_until else None,
-            int(control.cancel_requested),
-            control.reason if control.cancel_requested else None,
-            int(control.failing),
-            control.version,
-            now(),
-            str(job_id),
-        ),
-    )
-    refresh(db, job_id)
-    return True
-
-
-def cancel_pending(db: sqlite3.Connection, job_id: UUID, reason: str | None) -> bool:
-    """End a job that no run has opened; a run that comes late is superseded."""
-    job = rows.job_row(db, job_id)
-    if job["job_status"] != JobStatus.PENDING:
-        return False
-    moment = now()
-    db.execute(
-        "update quel_production_jobs set job_status = 'cancelled', cancel_requested = 1, cancel_reason = ?, "
-        "completed_at = ?, updated_at = ? where job_id = ?",
-        (reason, moment, moment, str(job_id)),
-    )
-    if job["production_id"]:
-        db.execute(
-            "update quel_production_photo set production_status = 'cancelled', updated_at = ? where production_id = ?",
-            (moment, job["production_id"]),
-        )
-    return True

@@ -91,7 +91,7 @@ def to_job(row: sqlite3.Row) -> JobRow:
     )
 
 
-def to_control(row: sqlite3.Row) -> Control:
+def to_control(db: sqlite3.Connection, row: sqlite3.Row) -> Control:
     """What was asked of a job, from its row."""
     return Control(
         version=row["control_version"],
@@ -100,7 +100,16 @@ def to_control(row: sqlite3.Row) -> Control:
         reason=row["cancel_reason"] if row["cancel_requested"] else row["pause_reason"],
         cancel_requested=bool(row["cancel_requested"]),
         failing=bool(row["failing"]),
+        request=applied_request(db, row["job_id"]),
     )
+
+
+def applied_request(db: sqlite3.Connection, job_id: str) -> int:
+    """The highest number of a request that is contained in what the row says."""
+    found = db.execute(
+        "select coalesce(max(number), 0) from quel_job_requests where job_id = ? and applied_at is not null", (job_id,)
+    ).fetchone()
+    return int(found[0])
 
 
 def to_stage(row: sqlite3.Row) -> Stage:

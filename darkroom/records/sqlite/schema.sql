@@ -146,6 +146,17 @@ create table if not exists quel_job_runs (
 );
 create index if not exists quel_job_runs_job on quel_job_runs (job_id, started_at);
 
+-- What clients asked of a job, in order; applied once the job's row says it.
+create table if not exists quel_job_requests (
+  job_id text not null references quel_production_jobs (job_id),
+  number integer not null,
+  request text not null check (request in ('cancel', 'pause', 'resume')),
+  reason text,
+  requested_at text not null,
+  applied_at text,
+  primary key (job_id, number)
+);
+
 create table if not exists quel_generation_attempts (
   call_id text primary key,
   job_id text not null,

@@ -9,7 +9,16 @@ from darkroom.domain import rounds
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt, OpenCall
 from darkroom.domain.errors import JobNotFound
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
-from darkroom.domain.jobs import CloseRun, Control, JobRow, NewJob, OpenedRun, StartRun
+from darkroom.domain.jobs import (
+    CloseRun,
+    Control,
+    JobRow,
+    NewJob,
+    NumberedRequest,
+    OpenedRun,
+    Request,
+    StartRun,
+)
 from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
 from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
@@ -114,9 +123,17 @@ class SupabaseRecords(SupabaseWatching):
     async def stages(self, job_id: UUID) -> Sequence[Stage]:
         return [Stage.model_validate(stage) for stage in await self._call("stages", job_id=str(job_id))]
 
-    async def set_control(self, job_id: UUID, run_id: str, control: Control) -> bool:
+    async def take_request(self, job_id: UUID, request: Request, reason: str | None) -> NumberedRequest:
+        taken = await self._call("take_request", job_id=str(job_id), request=request, reason=keepable(reason))
+        return NumberedRequest.model_validate(taken)
+
+    async def withdraw_request(self, job_id: UUID, number: int) -> None:
+        await self._call("withdraw_request", job_id=str(job_id), number=number)
+
+    async def set_control(self, job_id: UUID, run_id: str, control: Control) -> int | None:
         asked = control.model_dump(mode="json") | {"reason": keepable(control.reason)}
-        return bool(await self._call("set_control", job_id=str(job_id), run_id=run_id, control=asked))
+        version: int | None = await self._call("apply_control", job_id=str(job_id), run_id=run_id, control=asked)
+        return version
 
     async def cancel_pending(self, job_id: UUID, reason: str | None) -> bool:
         return bool(await self._call("cancel_pending", job_id=str(job_id), reason=keepable(reason)))

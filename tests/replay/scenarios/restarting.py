@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
@@ -20,6 +20,7 @@ from tests.replay.application import (
     job_workflow_id,
     plant,
     until,
+    until_batches_ended,
     until_completed,
     until_heard,
     until_paused,
@@ -76,7 +77,8 @@ async def restarted_failed(server: Server) -> None:
         await stack.client.result(job_id)
 
 
-async def _reset(stack: WorkflowStack, job_id: UUID, event_id: int) -> None:
+async def _reset(stack: WorkflowStack, job_id: UUID, event_id: int, *, without_signals: bool = False) -> None:
+    excluded = [ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL] if without_signals else []
     run = await stack.handle(job_id).describe()
     await stack.temporal.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
@@ -85,6 +87,7 @@ async def _reset(stack: WorkflowStack, job_id: UUID, event_id: int) -> None:
             reason="another try",
             request_id=str(uuid4()),
             workflow_task_finish_event_id=event_id,
+            reset_reapply_exclude_types=excluded,
         )
     )
 
@@ -119,6 +122,21 @@ async def reset_to_its_last_task(server: Server) -> None:
         [*_, last] = await _task_events(stack, job_id)
         await _reset(stack, job_id, last)
         stack.provider.gate.set()
+        await stack.client.result(job_id)
+
+
+async def reset_without_its_signals(server: Server) -> None:
+    """Reset to before a pause, which is left out: the job's row, which holds the calls, is written anew."""
+    async with server.stack(stage_concurrency=1) as stack:
+        stack.provider.gate.clear()
+        job_id = await stack.order(3)
+        await stack.provider.until_calls(1)
+        before_the_pause = await _task_events(stack, job_id)
+        await stack.client.pause(job_id, "lunch")
+        await until_heard(stack, job_id, "set_control", 1)
+        stack.provider.gate.set()
+        await until_batches_ended(stack, job_id)
+        await _reset(stack, job_id, before_the_pause[-1], without_signals=True)
         await stack.client.result(job_id)
 
 

@@ -151,7 +151,7 @@ class Job:
             await self.settle(ordinal, stage)
         return ids
 
-    async def control(self, version: int, run: str | None = None, **asked: object) -> bool:
+    async def control(self, version: int, run: str | None = None, **asked: object) -> int | None:
         control = Control.model_validate({"version": version, **asked})
         return await self.records.set_control(self.job_id, run or self.run, control)
 

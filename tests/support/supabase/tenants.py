@@ -40,6 +40,8 @@ insert into quel_production_jobs (job_id, job_type, job_status, quel_member_id, 
 insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images)
   values (%(user)s, 0, 'a label', %(m)s, 3, 3, '1:1', '[]');
 insert into quel_job_runs (run_id, job_id, started_at, opened_at) values (%(m)s, %(user)s, now(), now());
+insert into quel_job_requests (job_id, number, request, reason, requested_at)
+  values (%(user)s, 1, 'pause', %(m)s, now());
 insert into quel_credit_holds (job_id, quel_member_id, amount) values (%(user)s, %(user)s, 40);
 insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, reason,
   started_at) values (%(user)s, %(user)s, 0, 1, %(m)s, 0, 'offline', %(m)s, now());
