@@ -18,6 +18,11 @@ class Batches:
         self._control = control
         self._running: dict[str, BatchHandle] = {}
 
+    @property
+    def any_runs(self) -> bool:
+        """Whether a batch is running."""
+        return bool(self._running)
+
     async def broadcast(self, control: Control) -> None:
         """Send a control to every running batch; one that has just ended needs it no more."""
         for handle in list(self._running.values()):

@@ -15,7 +15,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.events import log
     from workflows.patches import APPLIED_FIRST, OWN_TIMER
     from workflows.policies import RECORD_WRITE
-    from workflows.runs import records_run_id
 
 
 async def until_applied(control: JobControl) -> None:
@@ -24,11 +23,19 @@ async def until_applied(control: JobControl) -> None:
         await workflow.wait_condition(lambda: control.in_sync)
 
 
+def quota_spread() -> timedelta:
+    """How much later than others this job asks again when a daily quota is back: minutes, another number each time."""
+    return timedelta(minutes=workflow.random().uniform(1, 5))
+
+
 class ControlRelay:
     """Two tasks beside the delivery; they end only when they are cancelled."""
 
-    def __init__(self, job_id: UUID, control: JobControl, batches: Batches, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, job_id: UUID, run_id: str, control: JobControl, batches: Batches, on_change: Callable[[], None]
+    ) -> None:
         self._job_id = job_id
+        self._run_id = run_id
         self._control = control
         self._batches = batches
         self._on_change = on_change
@@ -41,7 +48,7 @@ class ControlRelay:
             requested = control.requested
             found = await workflow.execute_activity_method(
                 JobActivities.set_control,
-                SetControlInput(job_id=self._job_id, run_id=records_run_id(), control=requested),
+                SetControlInput(job_id=self._job_id, run_id=self._run_id, control=requested),
                 summary="control",
                 **RECORD_WRITE,
             )

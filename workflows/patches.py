@@ -14,6 +14,12 @@ only."""
 HELD_ENDS = "held-ends"
 """0.2: a batch whose calls are held by the job's row, while nobody told it of a pause, ends and says so."""
 
+CONTINUES = "continues"
+"""0.2: a job whose history has become long continues as new at a quiet moment."""
+
+QUOTAS_GROW = "quotas-grow"
+"""0.2: pauses for a quota that is never back grow longer, and long ones end some minutes after the hour."""
+
 OWN_TIMER = "own-timer"
 """0.2: the timer of a quota's pause is cancelled by us. `wait_condition` cancels its own at another point in Python
 3.12 and newer than in 3.11, so a job that was paused under one could not be resumed under the other."""

@@ -1,6 +1,7 @@
 """A job: open it, deliver every stage at once, close it with a receipt."""
 
 import asyncio
+from typing import NoReturn
 
 from temporalio import exceptions, workflow
 from temporalio.common import SearchAttributeKey
@@ -30,9 +31,11 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.receipts import Receipt
     from darkroom.domain.webhooks import WebhookInput
     from workflows.batches import Batches
-    from workflows.controls import ControlRelay, until_applied
+    from workflows.controls import ControlRelay, quota_spread, until_applied
     from workflows.events import log
+    from workflows.patches import QUOTAS_GROW
     from workflows.policies import BOOK_WRITE, CLEANING, RECORD_WRITE, SETTLEMENT
+    from workflows.quiet_moment import QuietMoment
     from workflows.runs import records_run_id
     from workflows.stage_delivery import StageDelivery
     from workflows.webhook import start_webhook
@@ -49,9 +52,11 @@ class PipelineJobWorkflow(PipelineJob):
     @workflow.init
     def __init__(self, job: JobInput) -> None:
         self._job = job
+        self._run_id = records_run_id(job)
         self._state = JobState(job.job_id, workflow.now())
-        self._control = JobControl()
+        self._control = JobControl(continues=job.continued is not None)
         self._batches = Batches(self._control)
+        self._quiet = QuietMoment(self._state, self._control, self._batches)
         self._receipt: Receipt | None = None
 
     @workflow.run
@@ -101,21 +106,28 @@ class PipelineJobWorkflow(PipelineJob):
         message = self._receipt.error_message if self._receipt else self._control.failure
         return self._state.progress(self._control, workflow.now(), message)
 
+    @property
+    def _run_ref(self) -> RunRef:
+        return RunRef(job_id=self._job.job_id, run_id=self._run_id, user_id=self._state.run.user_id)
+
     async def _open(self) -> None:
         start = StartRun(
             job_id=self._job.job_id,
-            run_id=records_run_id(),
+            run_id=self._run_id,
             started_at=workflow.info().start_time,
             restart=self._job.restart,
         )
         run: OpenedRun = await workflow.execute_activity_method(
             JobActivities.open_job, start, summary="open", **RECORD_WRITE
         )
-        self._state.open(run, workflow.now())
+        continued = self._job.continued
+        self._state.open(run, workflow.now(), continued)
+        if continued is not None:
+            log("history continued", job_id=str(self._job.job_id))
         if run.superseded is not None:
             self._control.supersede(run.superseded)
             return
-        self._control.open(run.providers, run.control, run.failure)
+        self._control.open(run.providers, run.control, run.failure, continued.quotas if continued else ())
         attributes = [JOB_STATUS.value_set(self._state.status), JOB_TYPE.value_set(run.job_type)]
         if run.user_id is not None:
             attributes.append(USER_ID.value_set(str(run.user_id)))
@@ -125,14 +137,25 @@ class PipelineJobWorkflow(PipelineJob):
     async def _deliver_while_serving(self) -> None:
         """Deliver, while controls are relayed and spent quotas come back."""
         delivering = asyncio.create_task(self._deliver())
-        relay = ControlRelay(self._job.job_id, self._control, self._batches, self._show)
-        serving = [asyncio.create_task(relay.relay()), asyncio.create_task(relay.lift_spent_quotas())]
+        relay = ControlRelay(self._job.job_id, self._run_id, self._control, self._batches, self._show)
+        continuing = asyncio.create_task(self._quiet.until_time_to_continue())
+        serving = [asyncio.create_task(relay.relay()), asyncio.create_task(relay.lift_spent_quotas()), continuing]
         await workflow.wait([delivering, *serving], return_when=asyncio.FIRST_COMPLETED)
         for task in serving:
             if task.done():
-                task.result()  # they never end by themselves; raises what ended it
+                task.result()  # but for the last, they never end by themselves; raises what ended it
             task.cancel()
+        if not delivering.done():
+            self._continue_as_new()
         await delivering
+
+    def _continue_as_new(self) -> NoReturn:
+        kept = self._state.keep(self._run_id, self._control)
+        workflow.continue_as_new(
+            JobInput(job_id=self._job.job_id, restart=self._job.restart, continued=kept),
+            # Where workers are versioned: a job that is paused for a week goes on with the current version.
+            initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
+        )
 
     async def _deliver(self) -> None:
         control = self._control
@@ -140,19 +163,21 @@ class PipelineJobWorkflow(PipelineJob):
             return
         # A request that came before the job was open holds from the first image on.
         await workflow.wait_condition(lambda: control.in_sync)
-        control.begin_stages(stage.plan.stage_index for stage in self._state.stages)
+        stages = [stage for stage in self._state.stages if not stage.ended]
+        control.begin_stages(stage.plan.stage_index for stage in stages)
         await asyncio.gather(
             *(
                 StageDelivery(
                     stage,
                     self._state.run,
-                    self._job.job_id,
+                    self._run_ref,
                     control,
                     self._batches,
+                    quiet=self._quiet,
                     on_report=self._on_batch_report,
                     on_change=self._show,
                 ).deliver()
-                for stage in self._state.stages
+                for stage in stages
             )
         )
         await until_applied(control)
@@ -163,7 +188,8 @@ class PipelineJobWorkflow(PipelineJob):
             self._control.fail(report.stopped)
         elif report.quota_until is not None and report.provider is not None:
             provider, reason = report.provider, report.quota_reason
-            other = self._control.spend_quota(provider, report.quota_until, reason, workflow.now())
+            spread = quota_spread() if workflow.patched(QUOTAS_GROW) else None
+            other = self._control.spend_quota(provider, report.quota_until, reason, workflow.now(), spread)
             if other is not None:
                 log("quota spent", job_id=str(self._job.job_id), provider=provider, goes_on_with=other, reason=reason)
 
@@ -176,7 +202,7 @@ class PipelineJobWorkflow(PipelineJob):
         await self._finish_book(end)
         close = CloseRun(
             job_id=self._job.job_id,
-            run_id=records_run_id(),
+            run_id=self._run_id,
             end=end,
             error_message=self._control.failure,
             stages=stages,
@@ -193,7 +219,7 @@ class PipelineJobWorkflow(PipelineJob):
     async def _finish_book(self, end: End) -> None:
         if self._state.run.job_type != JobType.STORYBOOK:
             return
-        book = FinishBook(job_id=self._job.job_id, run_id=records_run_id(), end=end)
+        book = FinishBook(job_id=self._job.job_id, run_id=self._run_id, end=end)
         try:
             await workflow.execute_activity_method(BookActivities.finish_book, book, summary="book", **BOOK_WRITE)
         except exceptions.ActivityError as error:
@@ -202,13 +228,14 @@ class PipelineJobWorkflow(PipelineJob):
 
     async def _announce(self) -> None:
         if self._state.run.webhook:
-            event = WebhookInput(job_id=self._job.job_id, run_id=records_run_id())
+            event = WebhookInput(job_id=self._job.job_id, run_id=self._run_id)
             await start_webhook(event, f"webhook · {self._state.status}")
 
     async def _clean_up(self) -> None:
-        run = RunRef(job_id=self._job.job_id, run_id=records_run_id(), user_id=self._state.run.user_id)
         try:
-            await workflow.execute_activity_method(JobActivities.remove_leftovers, run, summary="clean up", **CLEANING)
+            await workflow.execute_activity_method(
+                JobActivities.remove_leftovers, self._run_ref, summary="clean up", **CLEANING
+            )
         except exceptions.ActivityError as error:
             log("leftovers stay", job_id=str(self._job.job_id), reason=str(error.cause or error))
 

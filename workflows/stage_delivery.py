@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import UUID
 
 from temporalio import exceptions, workflow
 
@@ -14,9 +13,8 @@ with workflow.unsafe.imports_passed_through():
         BatchInput,
         BatchReport,
         BatchResult,
-        DeliveredPageInput,
         NextOrdinalsInput,
-        StageRef,
+        RunRef,
     )
     from darkroom.domain.images import FindStagedInput
     from darkroom.domain.job_control import JobControl
@@ -30,7 +28,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.events import log
     from workflows.patches import SALVAGE_LAST
     from workflows.policies import RECORD_WRITE, salvage
-    from workflows.runs import records_run_id
+    from workflows.quiet_moment import QuietMoment
+    from workflows.stage_records import learn_ids, read_records
 
 SALVAGE_BATCH = 1_000_000
 """The number of the batch that begins no image; above that of any other."""
@@ -47,32 +46,38 @@ class StageDelivery:
         self,
         state: StageState,
         run: OpenedRun,
-        job_id: UUID,
+        job: RunRef,
         control: JobControl,
         batches: Batches,
         *,
+        quiet: QuietMoment,
         on_report: Callable[[BatchReport], None],
         on_change: Callable[[], None],
     ) -> None:
         self._state = state
         self._run = run
-        self._job_id = job_id
+        self._job_id, self._run_id = job.job_id, job.run_id
         self._control = control
         self._batches = batches
+        self._quiet = quiet
         self._on_report = on_report
         self._on_change = on_change
         self._with_ids = run.total_images <= MAX_IMAGES_WITH_IDS
         self._salvaged = False
         """Whether the last batch looked for what waits in staging after the cancel."""
+        self._delivered_before, self._requested = state.delivered, state.missing
 
     async def deliver(self) -> None:
         """Round 0, then top-ups, until nothing is missing or no round is left."""
         state, control = self._state, self._control
-        self._log("stage started", quantity=state.plan.quantity)
-        await self._learn_ids()
-        for round_ in range(self._run.max_top_ups + 1):
-            if state.missing == 0 or self._over() or not await self._wait_for_top_up(round_):
-                break
+        if state.left is None:
+            self._log("stage started", quantity=state.plan.quantity)
+        await learn_ids(self._job_id, self._state)
+        for round_ in range(state.round, self._run.max_top_ups + 1):
+            if state.left is None:
+                if state.missing == 0 or self._over() or not await self._wait_for_top_up(round_):
+                    break
+                self._begin_round(round_)
             await self._deliver_round(round_)
         await until_applied(control)
         if state.missing > 0:
@@ -97,25 +102,27 @@ class StageDelivery:
                 return True
         return not self._over()
 
+    def _begin_round(self, round_: int) -> None:
+        self._state.begin_round(round_)
+        self._delivered_before, self._requested = self._state.delivered, self._state.missing
+        if round_:
+            self._log("top-up started", round=round_, missing=self._requested)
+
     async def _deliver_round(self, round_: int) -> None:
         state = self._state
-        budget = requested = state.missing
-        before = state.delivered
-        state.begin_round(round_)
-        if round_:
-            self._log("top-up started", round=round_, missing=requested)
-        batch = 0
-        while budget > 0 and not self._over():
-            await workflow.wait_condition(lambda: self._over() or not self._control.on_hold)
+        while state.left and not self._over():
+            await self._quiet.until_may_begin(state.plan.stage_index)
             if self._over():
                 break
-            decided = await self._deliver_batch(round_, batch, budget)
+            decided = await self._deliver_batch(round_, state.batch, state.left)
             if decided is None:
                 break
-            budget -= decided
-            batch += 1
+            state.left -= decided
+            state.batch += 1
+        state.left = None
         if round_:
-            self._log("top-up finished", round=round_, recovered=state.delivered - before, missing=requested)
+            recovered = state.delivered - self._delivered_before
+            self._log("top-up finished", round=round_, recovered=recovered, missing=self._requested)
 
     async def _deliver_batch(self, round_: int, batch: int, budget: int) -> int | None:
         """Make up to 500 images; how many were decided, or None when the round cannot go on."""
@@ -136,25 +143,17 @@ class StageDelivery:
         state.in_flight = min(len(ordinals), self._run.stage_concurrency)
         self._on_change()
         result: BatchResult | None = None
-        self._salvaged = False
+        delivered, self._salvaged = state.delivered, False
         try:
             result = await self._run_child(provider, round_, batch, tuple(ordinals))
         except exceptions.ChildWorkflowError as error:
             self._note_lost_child(error)
         else:
-            state.merge(result.report)
-            state.note_refusals(provider, result.refusals, result.refused, final=result.refused_final)
-            if result.provider_down:
-                state.turns.note_down(provider)
-            self._salvaged = result.salvaged
-            if result.cancelled:
-                state.cancelled = state.stopped = True
-            self._on_report(result.report)
-            self._control.supersede(result.superseded)
-            if result.held:
-                self._control.reassert()
-        await self._read_records()
+            self._take_in(result, provider)
+        await read_records(self._job_id, self._state)
         self._on_change()
+        if state.delivered > delivered:
+            self._control.quotas.note_delivered(provider)
         if result is None:
             return None
         if result.held:
@@ -162,6 +161,20 @@ class StageDelivery:
         # Nothing decided, nothing asked of us and the same provider again: the round would never end.
         stuck = result.decided == 0 and self._control.requested.version == asked and not result.quota_spent
         return None if stuck else result.decided
+
+    def _take_in(self, result: BatchResult, provider: str) -> None:
+        state = self._state
+        state.merge(result.report)
+        state.note_refusals(provider, result.refusals, result.refused, final=result.refused_final)
+        if result.provider_down:
+            state.turns.note_down(provider)
+        self._salvaged = result.salvaged
+        if result.cancelled:
+            state.cancelled = state.stopped = True
+        self._on_report(result.report)
+        self._control.supersede(result.superseded)
+        if result.held:
+            self._control.reassert()
 
     async def _provider(self) -> str | None:
         """Who makes the next pictures; waits for a quota when nobody else is left. None when it is all over."""
@@ -219,7 +232,7 @@ class StageDelivery:
                 self._note_lost_child(error)
             else:
                 self._state.merge(result.report)
-            await self._read_records()
+            await read_records(self._job_id, self._state)
 
     async def _run_child(
         self, provider: str, round_: int, batch: int, ordinals: tuple[int, ...], *, salvages: bool = False
@@ -227,7 +240,7 @@ class StageDelivery:
         state = self._state
         child = BatchInput(
             job_id=self._job_id,
-            run_id=records_run_id(),
+            run_id=self._run_id,
             user_id=self._run.user_id,
             stage_index=state.plan.stage_index,
             quantity=state.plan.quantity,
@@ -259,33 +272,6 @@ class StageDelivery:
             self._state.cancelled = self._state.stopped = True
         self._state.reason = shorten(f"a batch was lost: {error.cause or error}")
         self._log("batch lost", reason=str(error.cause or error))
-
-    async def _read_records(self) -> None:
-        """No batch is running: what the records say replaces what was reported."""
-        state = self._state
-        counts = await workflow.execute_activity_method(
-            JobActivities.record_progress,
-            StageRef(job_id=self._job_id, stage_index=state.plan.stage_index),
-            summary=f"{state.plan.label} · progress",
-            **RECORD_WRITE,
-        )
-        state.correct(counts)
-        await self._learn_ids()
-
-    async def _learn_ids(self) -> None:
-        """Read the ids nobody told us: of an earlier run, or of a child that died."""
-        after = -1
-        while self._state.lacks_ids:
-            page = await workflow.execute_activity_method(
-                JobActivities.delivered_page,
-                DeliveredPageInput(job_id=self._job_id, stage_index=self._state.plan.stage_index, after=after),
-                summary=f"{self._state.plan.label} · ids",
-                **RECORD_WRITE,
-            )
-            if not page:
-                return
-            self._state.learn(tuple(page))
-            after = page[-1][0]
 
     def _log(self, event: str, **fields: object) -> None:
         log(event, job_id=str(self._job_id), stage=self._state.plan.stage_index, **fields)

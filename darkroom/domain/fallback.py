@@ -1,8 +1,16 @@
 """Which of an order's providers makes the next pictures (spec §5): pure, asked by the job's workflow."""
 
 from collections import Counter
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+
+from darkroom.domain.continuing import QuotaKept, TurnsKept
+
+SHORTEST_QUOTA_PAUSE = timedelta(seconds=60)
+"""A quota that claims to be back at once must not become a busy loop of refused calls."""
+
+LONGEST_QUOTA_PAUSE = timedelta(hours=1)
+"""Of those that are longer than the provider asks for."""
 
 
 class Quotas:
@@ -12,6 +20,40 @@ class Quotas:
         self.providers = providers
         self._until: dict[str, datetime] = {}
         self._reasons: dict[str, str | None] = {}
+        self._pauses: Counter[str] = Counter()
+
+    def shortest_pause(self, provider: str, now: datetime) -> timedelta:
+        """How long a provider that says that its quota is spent is left alone at least, whatever it says of its return.
+
+        Twice as long as the last time, until a picture of it has come. Several calls that are refused together count
+        once.
+        """
+        if provider not in self._until or self._until[provider] <= now:
+            self._pauses[provider] += 1
+        doublings = min(self._pauses[provider] - 1, 10)
+        pause: timedelta = SHORTEST_QUOTA_PAUSE * 2**doublings
+        return min(pause, LONGEST_QUOTA_PAUSE)
+
+    def note_delivered(self, provider: str) -> None:
+        """A picture of this provider has come: its next pause is a short one again."""
+        del self._pauses[provider]
+
+    def keep(self) -> tuple[QuotaKept, ...]:
+        """What another execution of the job has to know."""
+        return tuple(
+            QuotaKept(
+                provider=name, until=self._until.get(name), reason=self._reasons.get(name), pauses=self._pauses[name]
+            )
+            for name in self.providers
+            if name in self._until or self._pauses[name]
+        )
+
+    def restore(self, kept: Iterable[QuotaKept]) -> None:
+        """Go on where another execution left off."""
+        for quota in kept:
+            if quota.until is not None:
+                self.spend(quota.provider, quota.until, quota.reason)
+            self._pauses[quota.provider] = quota.pauses
 
     def spend(self, provider: str, until: datetime, reason: str | None = None) -> None:
         """A provider's quota is spent; a later return replaces an earlier one."""
@@ -21,6 +63,7 @@ class Quotas:
     def forget(self) -> None:
         """Somebody says that they are back."""
         self._until.clear()
+        self._pauses.clear()
 
     def free(self, now: datetime) -> tuple[str, ...]:
         """Those that may be asked, in their order."""
@@ -53,6 +96,20 @@ class Turns:
         self._refused_last: str | None = None
         self._refusing: set[str] = set()
         self._refusals: Counter[str] = Counter()
+
+    def keep(self) -> TurnsKept:
+        """What another execution of the job has to know."""
+        return TurnsKept(
+            next=self._next,
+            refused_last=self._refused_last,
+            refusing=tuple(sorted(self._refusing)),
+            refusals=tuple(sorted(self._refusals.items())),
+        )
+
+    def restore(self, kept: TurnsKept) -> None:
+        """Go on where another execution left off."""
+        self._next, self._refused_last = kept.next, kept.refused_last
+        self._refusing, self._refusals = set(kept.refusing), Counter(dict(kept.refusals))
 
     def choose(self, free: Collection[str]) -> str | None:
         """The provider of the next pictures; None while all that are left have spent their quota."""

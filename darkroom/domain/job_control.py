@@ -8,17 +8,23 @@ a salvage that began on the request alone ran under the old control, and lost a 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from darkroom.domain.fallback import Quotas
+from darkroom.domain.continuing import QuotaKept
+from darkroom.domain.fallback import SHORTEST_QUOTA_PAUSE, Quotas
 from darkroom.domain.jobs import Control
 
-SHORTEST_QUOTA_PAUSE = timedelta(seconds=60)
-"""A quota that claims to be back at once must not become a busy loop of refused calls."""
+LONG_PAUSE = timedelta(minutes=10)
+"""A pause above that ends at an hour that many jobs share, such as midnight."""
 
 
 class JobControl:
     """The one state machine of a run's controls. Its methods are the only way to change it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, continues: bool = False) -> None:
+        self._continues = continues
+        """Whether the run was opened by another execution: then what is requested before this one knows it counts."""
+        self._open = False
+        self._resumed = False
+        """Whether a pause that the row may hold was lifted before the row was read."""
         self._requested = Control()
         self._applied = Control()
         self._failure: str | None = None
@@ -67,13 +73,20 @@ class JobControl:
         """Whether a batch that is begun now would have to wait."""
         return self._requested.holds or self._applied.holds
 
-    def open(self, providers: tuple[str, ...], found: Control, failure: str | None) -> None:
+    def open(
+        self,
+        providers: tuple[str, ...],
+        found: Control,
+        failure: str | None,
+        quotas: Iterable[QuotaKept] = (),
+    ) -> None:
         """The run is open; a pause or a cancel that the job's row holds already joins what was requested meanwhile.
 
         Args:
             providers: those of the order, in their order.
             found: what the row says; a run that takes over after a crash finds it there.
             failure: why the run can only fail.
+            quotas: of the execution that this one continues.
         """
         # A run that was reset finds its row at a later version; the row refuses one that is not newer.
         self._applied = self._applied.model_copy(update={"version": found.version})
@@ -84,12 +97,15 @@ class JobControl:
             }
         )
         self._quotas = Quotas(providers)
+        self._quotas.restore(quotas)
         self._failure = failure
+        self._open = True
         if found.holds:
+            on_hold = not self._resumed
             self._request(
-                paused=self._requested.paused or found.paused,
-                quota_until=found.quota_until,
-                reason=self._requested.reason or found.reason,
+                paused=self._requested.paused or (found.paused and on_hold),
+                quota_until=found.quota_until if on_hold else None,
+                reason=self._requested.reason or (found.reason if on_hold or found.cancel_requested else None),
                 cancel_requested=self._requested.cancel_requested or found.cancel_requested,
             )
         elif self._requested.holds:
@@ -117,11 +133,16 @@ class JobControl:
         A request that was overtaken by one with a higher number changes nothing.
         """
         if self._take(number) and not self._requested.paused and not self._requested.ending:
+            self._resumed = False
             self._request(paused=True, reason=reason or "paused by the user")
 
     def request_resume(self, number: int | None = None) -> None:
         """Lift a pause, whether the user or a spent quota caused it; nothing changes without one, or at the end."""
-        if self._take(number) and self._requested.on_hold and not self._requested.ending:
+        if not self._take(number):
+            return
+        # Requests without a number are those of jobs that began before there were any, too.
+        self._resumed = not self._open and (number is not None or self._continues)
+        if self._requested.on_hold and not self._requested.ending:
             self._quotas.forget()
             self._request(paused=False, quota_until=None, reason=None)
 
@@ -131,13 +152,29 @@ class JobControl:
             self._failure = reason
             self._request(failing=True)
 
-    def spend_quota(self, provider: str, until: datetime, reason: str | None, now: datetime) -> str | None:
+    def spend_quota(
+        self, provider: str, until: datetime, reason: str | None, now: datetime, spread: timedelta | None = None
+    ) -> str | None:
         """A provider's daily quota is spent; the job pauses when all have spent theirs.
+
+        Args:
+            provider: whose quota.
+            until: when it returns, as the provider says.
+            reason: in its words.
+            now: the time.
+            spread: how much longer a long pause is, so that not all jobs call at midnight; None for the rules of jobs
+                that began before there was one: they ask again after a minute, however often.
 
         Returns:
             The provider that takes over; None when the job pauses.
         """
-        self._quotas.spend(provider, max(until, now + SHORTEST_QUOTA_PAUSE), reason)
+        if spread is None:
+            until = max(until, now + SHORTEST_QUOTA_PAUSE)
+        else:
+            until = max(
+                until + spread if until - now > LONG_PAUSE else until, now + self._quotas.shortest_pause(provider, now)
+            )
+        self._quotas.spend(provider, until, reason)
         others = self._quotas.free(now)
         if others:
             return others[0]

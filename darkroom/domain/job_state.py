@@ -6,6 +6,7 @@ from uuid import UUID
 
 from darkroom.domain import progress
 from darkroom.domain.batches import BatchReport
+from darkroom.domain.continuing import Continued, Reasons
 from darkroom.domain.job_control import JobControl
 from darkroom.domain.jobs import End, OpenedRun
 from darkroom.domain.progress import JobStatus, Progress
@@ -30,13 +31,30 @@ class JobState:
         """The stages in their order."""
         return self._stages.values()
 
-    def open(self, run: OpenedRun, now: datetime) -> None:
+    def open(self, run: OpenedRun, now: datetime, continued: Continued | None = None) -> None:
         """The records have opened the run; one that is superseded knows nothing of the job."""
-        self.run, self._began = run, now
+        self.run, self._began = run, continued.began if continued else now
         if run.superseded is None:
             self.status = JobStatus.PROCESSING
             with_ids = run.total_images <= MAX_IMAGES_WITH_IDS
             self._stages = {plan.stage_index: StageState(plan, run.providers, with_ids=with_ids) for plan in run.stages}
+            if continued is not None:
+                kept = {stage.stage_index: stage for stage in continued.stages}
+                reasons = Reasons(continued.reasons)
+                for index, stage in self._stages.items():
+                    stage.restore(kept.get(index), reasons)
+
+    def keep(self, run_id: str, control: JobControl) -> Continued:
+        """What another execution of the job has to know; asked at a quiet moment, when no batch runs."""
+        reasons = Reasons()
+        stages = tuple(kept for stage in self._stages.values() if (kept := stage.keep(reasons)) is not None)
+        return Continued(
+            run_id=run_id,
+            began=self._began,
+            stages=stages,
+            reasons=tuple(reasons.kept),
+            quotas=control.quotas.keep(),
+        )
 
     def merge(self, report: BatchReport) -> None:
         """Take in what a batch reports."""

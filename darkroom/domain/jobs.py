@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue
 
+from darkroom.domain.continuing import Continued
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import StageEnd
@@ -59,6 +60,8 @@ class JobInput(Value):
 
     job_id: UUID
     restart: bool = False
+    continued: Continued | None = None
+    """What an execution that became too long left to this one."""
 
 
 class Control(Value):

@@ -1,6 +1,7 @@
 """What a job's workflow knows of one stage while it is being delivered."""
 
 from darkroom.domain.batches import BatchReport
+from darkroom.domain.continuing import Reasons, StageKept
 from darkroom.domain.fallback import Turns
 from darkroom.domain.progress import StageProgress
 from darkroom.domain.receipts import StageEnd, shorten
@@ -21,6 +22,10 @@ class StageState:
         """Whether this stage makes no more rounds."""
         self.cancelled = False
         """Whether this stage alone was cancelled, by cancelling its batch through Temporal."""
+        self.left: int | None = None
+        """What the round in progress still has to make; None between two rounds."""
+        self.batch = 0
+        """The number of the round's next batch."""
         self._with_ids = with_ids
         self._counts = plan.counts
         self._delivered_at_start = plan.counts.delivered
@@ -46,11 +51,46 @@ class StageState:
         """Whether images are delivered whose ids were never told (a restart, a child that died)."""
         return self._with_ids and len(self._ids) < self._counts.delivered
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is made of it."""
+        return self.status in (StageStatus.COMPLETE, StageStatus.SHORT, StageStatus.CANCELLED)
+
     def begin_round(self, round_: int) -> None:
         """A new pass over what is missing."""
         self.turns.begin_round()
-        self.round = round_
+        self.round, self.left, self.batch = round_, self.missing, 0
         self.status = StageStatus.TOPPING_UP if round_ else StageStatus.DELIVERING
+
+    def keep(self, reasons: Reasons) -> StageKept | None:
+        """What another execution of the job has to know; None when the records say it all."""
+        if self.status is StageStatus.COMPLETE or (self.status is StageStatus.WAITING and not self.stopped):
+            return None
+        return StageKept(
+            stage_index=self.plan.stage_index,
+            round=self.round,
+            left=self.left,
+            batch=self.batch,
+            delivered_at_start=self._delivered_at_start,
+            stopped=self.stopped,
+            cancelled=self.cancelled,
+            ended=self.status if self.ended else None,
+            reason=reasons.number(self.reason),
+            turns=self.turns.keep(),
+        )
+
+    def restore(self, kept: StageKept | None, reasons: Reasons) -> None:
+        """Go on where another execution left off."""
+        if kept is None:
+            if self.delivered >= self.plan.quantity:
+                self.status = StageStatus.COMPLETE
+            return
+        self.round, self.left, self.batch = kept.round, kept.left, kept.batch
+        self._delivered_at_start = kept.delivered_at_start
+        self.stopped, self.cancelled = kept.stopped, kept.cancelled
+        self.status = kept.ended or (StageStatus.TOPPING_UP if kept.round else StageStatus.DELIVERING)
+        self.reason = reasons.of(kept.reason)
+        self.turns.restore(kept.turns)
 
     def merge(self, report: BatchReport) -> None:
         """Take in what a child reports."""
@@ -93,7 +133,7 @@ class StageState:
     def end(self, *, cancelled: bool, failure: str | None) -> None:
         """The stage makes no more rounds; says why it is short, if it is."""
         self.in_flight = 0
-        if self.status in (StageStatus.COMPLETE, StageStatus.SHORT, StageStatus.CANCELLED):
+        if self.ended:
             return
         if self.delivered >= self.plan.quantity:
             self.status, self.reason = StageStatus.COMPLETE, None

@@ -20,7 +20,7 @@ class Mutant:
 
 
 JOB, STAGE, BATCH, BATCHES = "pipeline_job.py", "stage_delivery.py", "stage_batch.py", "batches.py"
-CONTROLS, REPORTING = "controls.py", "reporting.py"
+CONTROLS, REPORTING, STAGE_RECORDS = "controls.py", "reporting.py", "stage_records.py"
 ADD_TIMER = "await workflow.sleep(1)"
 
 MUTANTS = (
@@ -106,16 +106,16 @@ MUTANTS = (
     Mutant(
         "ids of earlier runs are not read",
         STAGE,
-        '        self._log("stage started", quantity=state.plan.quantity)\n        await self._learn_ids()\n',
-        '        self._log("stage started", quantity=state.plan.quantity)\n',
+        "        await learn_ids(self._job_id, self._state)\n        for round_ in",
+        "        for round_ in",
     ),
     Mutant(
         "ids of a lost batch are not read",
-        STAGE,
-        "        state.correct(counts)\n        await self._learn_ids()\n",
-        "        state.correct(counts)\n",
+        STAGE_RECORDS,
+        "    state.correct(counts)\n    await learn_ids(job_id, state)\n",
+        "    state.correct(counts)\n",
     ),
-    Mutant("ids are read of jobs that carry none", STAGE, "while self._state.lacks_ids:", "while True:"),
+    Mutant("ids are read of jobs that carry none", STAGE_RECORDS, "while state.lacks_ids:", "while True:"),
     Mutant("nothing is salvaged", STAGE, "            await self._salvage()\n", "            pass\n"),
     Mutant("what a batch salvaged is salvaged again", STAGE, "self._salvaged or not control", "not control"),
     Mutant("stages that end as ever are salvaged", STAGE, "if workflow.patched(SALVAGE_LAST):", "if True:"),
@@ -125,12 +125,17 @@ MUTANTS = (
         "if control.failure is not None or control.superseded is not None:",
         "if control.superseded is not None:",
     ),
-    Mutant("the records are not read after a salvage", STAGE, "            await self._read_records()\n\n", "\n"),
+    Mutant(
+        "the records are not read after a salvage",
+        STAGE,
+        "            await read_records(self._job_id, self._state)\n\n",
+        "\n",
+    ),
     Mutant(
         "the records are read before a batch",
         STAGE,
         "            result = await self._run_child(provider, round_, batch, tuple(ordinals))\n",
-        "            await self._read_records()\n"
+        "            await read_records(self._job_id, self._state)\n"
         "            result = await self._run_child(provider, round_, batch, tuple(ordinals))\n",
     ),
     Mutant("a top-up does not wait", STAGE, "        if delay:\n", "        if delay and not round_:\n"),
@@ -241,6 +246,8 @@ MUTANTS = (
         "            pass\n",
     ),
     Mutant("a batch is cancelled with its cancel", BATCH, "            self._tally.cancel()\n", "            raise\n"),
+    Mutant("a long job goes on without end", "quiet_moment.py", "workflow.patched(CONTINUES)", "False"),
+    Mutant("quotas of before grow", JOB, "quota_spread() if workflow.patched(QUOTAS_GROW) else None", "quota_spread()"),
     # The others.
     Mutant(
         "a webhook that was given up is delivered", "webhook.py", "            raise\n", "            return None\n"

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import re
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.replay.application import (
     workflow_classes,
 )
 from tests.support.payloads import payloads
-from tests.support.stacks.temporal_server import running_skipping_temporal
+from tests.support.stacks.temporal_server import running_skipping_temporal, suggesting_to_continue_after
 
 IDENTITY = "recorder"
 LONGEST = 3_000
@@ -49,20 +49,23 @@ class Server:
         return running_stack(self.skipping if skipping else self.client, self.home, provider, **chosen)
 
 
+SERVER_OPTIONS = {"continued_as_new": suggesting_to_continue_after(60)}
+"""Of the scenarios that need a server of another kind."""
+
 Scenario = Callable[[Server], Awaitable[None]]
 
 
 @asynccontextmanager
-async def fresh_server() -> AsyncIterator[Server]:
+async def fresh_server(options: Sequence[str] = ()) -> AsyncIterator[Server]:
     """A server that nothing has run on yet."""
     with tempfile.TemporaryDirectory() as home:
-        async with running_skipping_temporal(IDENTITY) as skipping:
+        async with running_skipping_temporal(*options, identity=IDENTITY) as skipping:
             yield Server(skipping, without_time_skipping(skipping), Path(home))
 
 
 async def record(scenario: Scenario, target: Path) -> int:
     """Play a scenario and write the histories it left; how many."""
-    async with fresh_server() as server:
+    async with fresh_server(SERVER_OPTIONS.get(scenario.__name__, ())) as server:
         await scenario(server)
         histories = [history for history in await _histories(server.client) if len(history.events) <= LONGEST]
         names: dict[str, int] = {}

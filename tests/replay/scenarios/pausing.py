@@ -8,6 +8,7 @@ from tests.replay.application import (
     ScriptedProvider,
     StartRun,
     plant,
+    until,
     until_batches_ended,
     until_completed,
     until_heard,
@@ -104,3 +105,30 @@ async def held(server: Server) -> None:
 
         generating.before, generating.after = pause_on_the_row, lift_it
         await stack.client.result(await stack.order(2))
+
+
+async def continued_as_new(server: Server) -> None:
+    """Paused again and again, until the history is long: it goes on in another one, under the same run."""
+    provider = ScriptedProvider({(0, 0): [Act.MISS], (1, 0): [Act.REFUSE] * 9, (1, 1): [Act.REFUSE] * 9})
+    async with server.stack(provider, stage_concurrency=1) as stack:
+        stack.provider.gate.clear()
+        job_id = await stack.order(4, 2, 3)
+        first = (await stack.handle(job_id).describe()).run_id
+        while (await stack.handle(job_id).describe()).run_id == first:
+            calls = stack.provider.total_calls
+            await stack.client.pause(job_id, "lunch")
+            await until_paused(stack, job_id)
+            stack.provider.gate.set()
+            await stack.provider.until_idle()
+            stack.provider.gate.clear()
+
+            async def continued_or_quiet() -> bool:
+                running = f"WorkflowId STARTS_WITH 'job-{job_id}/' AND ExecutionStatus = 'Running'"
+                quiet = (await stack.temporal.count_workflows(running)).count == 0
+                return quiet or (await stack.handle(job_id).describe()).run_id != first
+
+            await until(continued_or_quiet, "the batches to end")
+            await stack.client.resume(job_id)
+            await stack.provider.until_calls(calls + 1)
+        stack.provider.gate.set()
+        await stack.client.result(job_id)

@@ -37,6 +37,13 @@ async def quota_back_already(server: Server) -> None:
         await stack.client.result(await stack.order(1))
 
 
+async def quota_pauses_grow(server: Server) -> None:
+    """A quota that is back late, and then claims to be back three times: each pause is longer than the last one."""
+    provider = _back_in(5, ScriptedProvider({(0, 0): [Act.QUOTA] * 4}))
+    async with server.stack(provider, skipping=True, stage_concurrency=1) as stack:
+        await stack.client.result(await stack.order(2))
+
+
 async def quota_pauses_other_stages(server: Server) -> None:
     """One stage meets the spent quota, the other pauses too; somebody resumes both."""
     provider = _back_in(5, ScriptedProvider({(0, 0): [Act.QUOTA]}))

@@ -84,11 +84,18 @@ class ScriptedProvider:
             return self._answer(acts[position] if position < len(acts) else Act.DRAW)
         finally:
             self.under_way -= 1
+            async with self._moved:
+                self._moved.notify_all()
 
     async def until_calls(self, number: int) -> None:
         """Wait until so many calls have begun."""
         async with self._moved:
             await self._moved.wait_for(lambda: self.total_calls >= number)
+
+    async def until_idle(self) -> None:
+        """Wait until no call is in progress."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self.under_way == 0)
 
     async def close(self) -> None:
         """Nothing is open."""

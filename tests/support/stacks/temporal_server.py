@@ -18,6 +18,12 @@ from tests.support.ports import HOST, free_port
 from tests.support.programs import temporal_binary
 from tests.support.until import until
 
+
+def suggesting_to_continue_after(events: int) -> tuple[str, str]:
+    """An option of the server: it suggests that a workflow continues as new after so many events (4,096)."""
+    return "--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={events}"
+
+
 PATIENCE = 60.0
 """Seconds: it is up in 0.2, but four at once on a busy machine took more than the 5 that the SDK waits."""
 
@@ -38,14 +44,14 @@ async def running_temporal(*arguments: str, identity: str | None = None) -> Asyn
 
 
 @asynccontextmanager
-async def running_skipping_temporal(identity: str | None = None) -> AsyncIterator[Client]:
+async def running_skipping_temporal(*arguments: str, identity: str | None = None) -> AsyncIterator[Client]:
     """The same, with time skipping: timers of what is started with this client pass at once while nothing runs.
 
     The older test server (Java) was tried: its long polls end in virtual time, and a job of twenty images
     with retries took a minute.
     """
     option = ("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true")
-    async with running_temporal(*option, identity=identity) as client:
+    async with running_temporal(*option, *arguments, identity=identity) as client:
         yield TimeSkipper(client).client
 
 

@@ -1,0 +1,99 @@
+"""What a job's workflow takes along when it continues as new: numbers, and the few reasons that its stages have.
+
+It is the input of the next execution, so it stays small: what a stage has as it began, or is complete, is not in it.
+What is delivered, asked and paused is read from the records, as when a run opens.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from darkroom.domain.model import Value
+from darkroom.domain.rounds import StageStatus
+
+MOST_REASONS = 20
+"""Different reasons that are kept, of 300 characters each; stages whose reason is another one say none."""
+
+LONG_HISTORY = 20_000
+"""Events after which a job makes a quiet moment to continue as new; the server ends a workflow at 51,200."""
+
+
+class Compact(Value):
+    """A value that is written without what it has by default."""
+
+    @model_serializer(mode="wrap")
+    def _compactly(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        return {name: value for name, value in written.items() if getattr(self, name) != fields[name].default}
+
+
+class TurnsKept(Compact):
+    """Whose turn it is in a stage."""
+
+    next: int = 0
+    refused_last: str | None = None
+    refusing: tuple[str, ...] = ()
+    refusals: tuple[tuple[str, int], ...] = ()
+
+
+class StageKept(Compact):
+    """A stage that has begun."""
+
+    stage_index: int
+    round: int = 0
+    left: int | None = None
+    """What its round still has to make; None once it has ended."""
+    batch: int = 0
+    """The number of the round's next batch."""
+    delivered_at_start: int = 0
+    stopped: bool = False
+    cancelled: bool = False
+    ended: StageStatus | None = None
+    reason: int | None = None
+    """Which of the reasons it says."""
+    turns: TurnsKept = TurnsKept()
+
+
+class QuotaKept(Compact):
+    """A provider whose daily quota is spent, or was."""
+
+    provider: str
+    until: datetime | None = None
+    reason: str | None = None
+    pauses: int = 0
+
+
+class Continued(Compact):
+    """Where the execution before left off."""
+
+    run_id: str
+    """The run that the records know."""
+    began: datetime
+    """When the run opened, for the time that is left."""
+    stages: tuple[StageKept, ...] = ()
+    reasons: tuple[str, ...] = ()
+    quotas: tuple[QuotaKept, ...] = ()
+
+
+class Reasons:
+    """The different reasons of the stages, each kept once."""
+
+    def __init__(self, kept: Iterable[str] = ()) -> None:
+        self.kept = list(kept)
+
+    def number(self, reason: str | None) -> int | None:
+        """Where a reason is kept; None for none, and for one too many."""
+        if reason is None:
+            return None
+        if reason not in self.kept:
+            if len(self.kept) == MOST_REASONS:
+                return None
+            self.kept.append(reason)
+        return self.kept.index(reason)
+
+    def of(self, number: int | None) -> str | None:
+        """The reason that was kept there."""
+        return None if number is None else self.kept[number]

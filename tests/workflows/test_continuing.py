@@ -1,0 +1,143 @@
+"""Repeated pauses end no workflow: what became long goes on in a new execution, under the same run of the records."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+from temporalio.client import Client as TemporalClient
+from temporalio.client import WorkflowExecutionStatus
+
+from darkroom.domain.names import job_workflow_id
+from darkroom.domain.progress import JobStatus
+from tests.support.fakes.scripted import Act, Always, ScriptedProvider
+from tests.support.payloads import payloads
+from tests.support.stacks.temporal_server import running_skipping_temporal, suggesting_to_continue_after
+from tests.support.stacks.watching import end_of
+from tests.support.stacks.workflow import PRICE, WorkflowStack, running_stack
+from tests.support.until import until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module")]
+
+SERVER_ENDS_A_WORKFLOW = 51_200
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def impatient_client() -> AsyncIterator[TemporalClient]:
+    """A client of a server that suggests early that workflows continue as new."""
+    async with running_skipping_temporal(*suggesting_to_continue_after(50)) as client:
+        yield client
+
+
+async def _executions(stack: WorkflowStack, job_id: UUID) -> list[int]:
+    """The lengths of the histories of a job's executions."""
+    query = f"WorkflowId = '{job_workflow_id(job_id)}'"
+    return [one.history_length or 0 async for one in stack.temporal.list_workflows(query)]
+
+
+async def _pause_and_resume(stack: WorkflowStack, job_id: UUID) -> None:
+    """A pause that is applied, and taken back."""
+    assert (await stack.client.pause(job_id, "lunch")).success
+    await stack.until_paused(job_id)
+    await stack.provider.until_idle()
+    assert (await stack.client.resume(job_id)).success
+    await stack.until_row(job_id, lambda row: not row.paused, "the end of the pause")
+
+
+async def test_pauses_without_end_end_no_job(impatient_client: TemporalClient, home: Path) -> None:
+    script = {(0, 0): [Act.MISS], (1, 1): [Act.REFUSE] * 99, (1, 2): [Act.REFUSE_FINALLY]}
+    async with running_stack(impatient_client, home, ScriptedProvider(script), stage_concurrency=1) as stack:
+        job_id = await stack.held(12, 3, calls=2)
+        stack.provider.gate.set()
+        for _ in range(8):
+            await _pause_and_resume(stack, job_id)
+        receipt = await end_of(stack, job_id)
+        assert (receipt.status, receipt.delivered, receipt.total.misses) == (JobStatus.COMPLETED, 13, 1)
+        assert receipt.total.charged == 13 * PRICE
+        assert [(stage.stage_index, stage.missing) for stage in receipt.missing] == [(1, 2)]
+        assert receipt.missing[0].reason == "this prompt is blocked"
+        await stack.check_invariants()
+
+        async def listed() -> bool:
+            return len(await _executions(stack, job_id)) > 1
+
+        await until(listed, "the executions in the list")
+        running = await stack.handle(job_id).describe()
+        assert running.status is WorkflowExecutionStatus.COMPLETED
+        row = await stack.row(job_id)
+        assert (row.retry_count, row.completed_images) == (0, 13)
+        for lengths in await _executions(stack, job_id):
+            assert lengths < 400
+
+
+async def test_a_cancel_after_it_continued_ends_the_job_and_every_id_is_known(
+    impatient_client: TemporalClient, home: Path
+) -> None:
+    async with running_stack(impatient_client, home, stage_concurrency=2) as stack:
+        job_id = await stack.held(20, calls=2)
+        stack.provider.gate.set()
+        first = (await stack.handle(job_id).describe()).run_id
+        while (await stack.handle(job_id).describe()).run_id == first:
+            await _pause_and_resume(stack, job_id)
+
+        async def ids_known() -> bool:
+            progress = (await stack.client.progress(job_id)).progress
+            return progress.completed_images == len(progress.generated_attach_ids or ()) > 0
+
+        await until(ids_known, "the ids of the execution before")
+        stack.provider.gate.clear()
+        await stack.client.cancel(job_id, "enough")
+        receipt = await end_of(stack, job_id)
+        assert receipt.status in (JobStatus.CANCELLED, JobStatus.COMPLETED)
+        assert receipt.delivered == (await stack.row(job_id)).completed_images == stack.provider.total_calls
+        await stack.check_invariants()
+
+
+async def test_a_quota_that_is_never_back_ends_no_job(impatient_client: TemporalClient, home: Path) -> None:
+    provider = Always(Act.QUOTA)
+    provider.quota_until = provider.quota_until.replace(year=2020)
+    async with running_stack(impatient_client, home, provider, stage_concurrency=1) as stack:
+        job_id = await stack.order(2)
+        first = (await stack.handle(job_id).describe()).run_id
+        await provider.until_calls(5)
+        assert (await stack.handle(job_id).describe()).run_id != first
+        provider.act = Act.DRAW
+        receipt = await end_of(stack, job_id)
+        assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("pauses", "stages"), [(2_000, 1), (200, 100)])
+async def test_thousands_of_pauses_end_no_job(home: Path, pauses: int, stages: int) -> None:
+    async with (
+        running_skipping_temporal() as temporal,
+        running_stack(temporal, home, stage_concurrency=1) as stack,
+    ):
+        job_id = await stack.held(*[3] * stages, calls=stages)
+        lengths: list[int] = []
+        for number in itertools.count(1):
+            assert (await stack.client.pause(job_id, "lunch")).success
+            await stack.until_paused(job_id)
+            if number == 1:
+                stack.provider.gate.set()
+                await stack.provider.until_idle()
+                stack.provider.gate.clear()
+            assert (await stack.client.resume(job_id)).success
+            await stack.until_row(job_id, lambda row: not row.paused, "the end of the pause")
+            if number % 50 == 0:
+                described = await stack.handle(job_id).describe()
+                lengths.append(described.history_length or 0)
+                assert described.status is WorkflowExecutionStatus.RUNNING
+            if number == pauses:
+                break
+        receipt = await asyncio.wait_for(stack.end_of(job_id), 300)
+        assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 3 * stages)
+        assert max(lengths) < SERVER_ENDS_A_WORKFLOW / 2
+        await stack.check_invariants()
+        history = await stack.handle(job_id).fetch_history()
+        assert max(len(payload.data) for event in history.events for payload in payloads(event)) < 16 * 1024
+        print(f"{pauses} pauses, {stages} stages: {await _executions(stack, job_id)}")  # noqa: T201

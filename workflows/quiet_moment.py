@@ -1,0 +1,56 @@
+"""When a job's workflow has become long, and nothing of it is in progress (part of the job's workflow)."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from darkroom.domain import continuing
+    from darkroom.domain.job_control import JobControl
+    from darkroom.domain.job_state import JobState
+    from workflows.batches import Batches
+    from workflows.patches import CONTINUES
+
+
+class QuietMoment:
+    """A moment at which the job can continue as new: every stage waits between two batches.
+
+    A pause is one, and enough once the server suggests it. Where pauses are so short that none becomes quiet, the job
+    makes its own before the server would end it: its stages begin no further batch until it has continued.
+    """
+
+    def __init__(self, state: JobState, control: JobControl, batches: Batches) -> None:
+        self._state = state
+        self._control = control
+        self._batches = batches
+        self._parked: set[int] = set()
+        self._awaited = False
+
+    async def until_may_begin(self, stage_index: int) -> None:
+        """Wait at the only place where a stage waits for long: before its next batch, while that may not begin."""
+        self._parked.add(stage_index)
+        await workflow.wait_condition(lambda: self._control.over or not (self._control.on_hold or self._awaited))
+        self._parked.discard(stage_index)
+
+    async def until_time_to_continue(self) -> None:
+        """Wait for the moment, if it ever comes."""
+        await workflow.wait_condition(lambda: self._is_long or (self._is_quiet and _suggested()))
+        self._awaited = workflow.patched(CONTINUES)
+        await workflow.wait_condition(lambda: self._awaited and self._is_quiet)
+
+    @property
+    def _is_long(self) -> bool:
+        return workflow.info().get_current_history_length() > continuing.LONG_HISTORY
+
+    @property
+    def _is_quiet(self) -> bool:
+        undecided = {stage.plan.stage_index for stage in self._state.stages if not stage.ended}
+        return (
+            self._control.in_sync
+            and not self._control.over
+            and bool(undecided)
+            and undecided <= self._parked
+            and not self._batches.any_runs
+        )
+
+
+def _suggested() -> bool:
+    return workflow.info().is_continue_as_new_suggested()
