@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from benchmarks.figures import Figure, over
 from benchmarks.measurements import Bench
 from benchmarks.work import Pictures, Sample
-from darkroom.pictures import encode_webp
+from darkroom.decoding.codecs import encode_webp
 
 QUALITY, METHOD = 90, 2
 
