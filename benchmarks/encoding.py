@@ -1,12 +1,15 @@
 """How fast pictures become WebP: the one thing that needs a processor."""
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.figures import Figure, over
 from benchmarks.measurements import Bench
 from benchmarks.work import Pictures, Sample
-from darkroom.pictures import encode_webp
+from darkroom.decoding.children import CORES, Children
+from darkroom.decoding.codecs import encode_webp
+from darkroom.pictures import PictureWork
 
 QUALITY, METHOD = 90, 2
 
@@ -18,6 +21,7 @@ async def webp(bench: Bench) -> list[Figure]:
     images = bench.count(80, 6)
     # Nothing else runs in this process meanwhile, so the event loop may wait.
     one, two = (_rate(pictures, images, threads) for threads in (1, 2))
+    children = await _rate_in_children(pictures, images)
     what = "WebP of 1376×768, q 90 m 2"
     return [
         Figure(name="webp-1", what=f"{what}, one thread", unit="/s", value=one),
@@ -29,7 +33,27 @@ async def webp(bench: Bench) -> list[Figure]:
             ratio=over(two, one),
             ratio_to="one thread",
         ),
+        Figure(
+            name="webp-children",
+            what=f"{what}, {CORES} child processes",
+            unit="/s",
+            value=children,
+            ratio=over(children, one),
+            ratio_to="one thread",
+        ),
     ]
+
+
+async def _rate_in_children(pictures: Pictures, images: int) -> float:
+    children = Children()
+    work = PictureWork(QUALITY, METHOD, children)
+    try:
+        await asyncio.gather(*(work.encode(pictures.fresh(n)) for n in range(CORES)))  # they start at their first use
+        began = time.perf_counter()
+        await asyncio.gather(*(work.encode(pictures.fresh(n)) for n in range(images)))
+        return images / (time.perf_counter() - began)
+    finally:
+        await children.close()
 
 
 def _rate(pictures: Pictures, images: int, threads: int) -> float:

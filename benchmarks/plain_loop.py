@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.memory import peak_bytes
 from benchmarks.work import CONCURRENCY, Pictures, Work, seconds
+from darkroom.decoding.children import Children
 from darkroom.domain.model import Value
 from darkroom.pictures import PictureWork
 from darkroom.settings import Settings
@@ -33,7 +34,8 @@ class PlainLoop:
         self._work = work
         self._folder = folder
         self._samples = Pictures(work.sample)
-        self._pictures = PictureWork(quality, method)
+        self._children = Children()
+        self._pictures = PictureWork(quality, method, self._children)
         self._done = 0
         self._began = 0.0
         self._first_call: float | None = None
@@ -45,6 +47,7 @@ class PlainLoop:
         await asyncio.gather(*(self._stage(stage) for stage in range(self._work.stages)))
         taken = time.perf_counter() - self._began
         assert self._done == self._work.total
+        await self._children.close()
         return LoopResult(seconds=taken, first_call=self._first_call or 0.0, peak_bytes=peak_bytes())
 
     async def _stage(self, stage: int) -> None:

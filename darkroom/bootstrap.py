@@ -11,6 +11,7 @@ from temporalio.client import Client as TemporalClient
 
 from darkroom.client import connection
 from darkroom.client.jobs import Client
+from darkroom.decoding.children import Children
 from darkroom.doctor import check_provider, check_temporal, check_writable
 from darkroom.domain.findings import Finding, State
 from darkroom.orders.intake import Intake
@@ -66,7 +67,8 @@ class Parts:
 async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts]:
     """The parts, closed at the end.
 
-    `replaced` swaps a part (`records`, `storage`, `providers`, `resolver`) for another.
+    `replaced` swaps a part (`records`, `storage`, `providers`, `resolver`) for another; `children`, the processes for
+    pictures, may serve several and stay open.
     """
     async with AsyncExitStack() as stack:
         kept = await _keepers(settings)
@@ -79,7 +81,11 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
             stack.push_async_callback(provider.close)
         resolver: Resolver = replaced.get("resolver") or stack.enter_context(closing(SystemResolver()))
         egress_policy = EgressPolicy(resolver, settings.webhook_allowed_networks)
-        pictures = PictureWork(settings.webp_quality, settings.webp_method)
+        children: Children | None = replaced.get("children")
+        if children is None:
+            children = Children()
+            stack.push_async_callback(children.close)
+        pictures = PictureWork(settings.webp_quality, settings.webp_method, children)
         capabilities = {name: provider.capabilities for name, provider in providers.items()}
         yield Parts(
             settings=settings,

@@ -55,7 +55,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.client": (*BELOW_CLIENT, "darkroom.embedded.address", "darkroom.client"),
     "darkroom.housekeeping": (*BELOW_CLIENT, "darkroom.client.webhooks", "darkroom.housekeeping"),
     "darkroom.doctor": (*BELOW_CLIENT, "darkroom.client"),
-    "darkroom.bootstrap": (*BELOW_CLIENT, *CLIENT, "darkroom.supabase"),
+    "darkroom.bootstrap": (*BELOW_CLIENT, *CLIENT, "darkroom.decoding.children", "darkroom.supabase"),
     "darkroom.api": (*BELOW_CLIENT, *CLIENT, "darkroom.api"),
     "activities": (*DOMAIN, *PORTS, *EDGES, "darkroom.housekeeping.leftovers", "activities"),
     "activities.composition": (*BELOW_CLIENT, *CLIENT, "activities"),

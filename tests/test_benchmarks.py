@@ -37,9 +37,18 @@ async def test_throughput_is_measured_beside_the_plain_loop_and_the_bare_workflo
     assert {"system", "python", "cores", "load_before", "load_after"} == content["machine"].keys()
     figures = {figure["name"]: figure for figure in content["figures"]}
     assert set(figures) == {
-        *("throughput-12", "first-call", "history-events", "history-bytes", "throughput-24", "webp-1", "webp-2")
+        *(
+            "throughput-12",
+            "first-call",
+            "history-events",
+            "history-bytes",
+            "throughput-24",
+            "webp-1",
+            "webp-2",
+            "webp-children",
+        )
     }
-    for name in set(figures) - {"webp-1", "webp-2"}:
+    for name in set(figures) - {"webp-1", "webp-2", "webp-children"}:
         assert figures[name]["value"] > 0
         assert figures[name]["bare"] > 0
         assert name in HAS_NO_PLAIN_LOOP or figures[name]["plain"] > 0
@@ -52,7 +61,7 @@ async def test_throughput_is_measured_beside_the_plain_loop_and_the_bare_workflo
 
 async def test_a_quick_measurement_is_printed_and_written(tmp_path: Path) -> None:
     content, printed = await bench(tmp_path, "--only", "webp")
-    assert {figure["name"] for figure in content["figures"]} == {"webp-1", "webp-2"}
+    assert {figure["name"] for figure in content["figures"]} == {"webp-1", "webp-2", "webp-children"}
     assert content["quick"] is True
     assert "quick: small counts" in printed
 

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 import yaml
 
+from darkroom.domain.names import TaskQueue
 from darkroom.settings import Settings
 from tests.support.ports import free_port
 from tests.support.programs import required
@@ -304,3 +305,11 @@ def test_migrations_are_applied_once_and_the_way_the_supabase_cli_remembers(migr
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-runtime.lock", "tests/package-lock.json"])
 def test_a_lock_file_carries_no_addresses(lock: str) -> None:
     assert "://" not in (ROOT / lock).read_text("utf-8")
+
+
+def test_calls_wait_in_one_partition_because_each_is_fair_only_in_itself() -> None:
+    config = yaml.safe_load((ROOT / "deploy/temporal/dynamic-config.yaml").read_text("utf-8"))
+    one = [{"value": 1, "constraints": {"taskQueueName": str(TaskQueue.GENERATE)}}]
+    assert config["matching.enableFairness"] == [{"value": True}]
+    assert config["matching.numTaskqueueReadPartitions"] == one
+    assert config["matching.numTaskqueueWritePartitions"] == one

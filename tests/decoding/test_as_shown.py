@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from PIL import Image, ImageCms
 
+from darkroom.decoding.codecs import NotAPicture, cleaned, encode_png, encode_webp, inspect, thumbnail
 from darkroom.decoding.colours import as_shown
-from darkroom.pictures import NotAPicture, cleaned, encode_png, encode_webp, inspect, thumbnail
 from tests.support.hostile_pictures import animated, chunk, exif, picture
 
 WAYS: dict[str, Callable[[bytes], bytes]] = {

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from darkroom.pictures import NotAPicture, cleaned, encode_webp, inspect
+from darkroom.decoding.codecs import NotAPicture, cleaned, encode_webp, inspect
 from tests.support.hostile_pictures import chunk, picture
 
 WHOLE = picture()

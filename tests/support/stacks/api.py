@@ -24,6 +24,7 @@ from darkroom.domain.keys import NewApiKey, hash_of, new_secret
 from darkroom.domain.names import LOCAL_USER
 from darkroom.embedded.address import ADDRESS_FILE
 from darkroom.settings import Settings
+from tests.support.children import SHARED
 from tests.support.fakes.scripted import ScriptedProvider
 from tests.support.until import until
 from worker import running_workers
@@ -222,7 +223,7 @@ async def running_api(
     (home / ADDRESS_FILE).write_text(json.dumps({"address": address, "ui_url": "http://127.0.0.1:8233", "pid": 1}))
     chosen = Settings(_env_file=None, darkroom_home=home, image_provider="offline", **(settings or {}))
     provider = provider or ScriptedProvider()
-    async with open_parts(chosen, providers={"offline": provider}) as parts:
+    async with open_parts(chosen, providers={"offline": provider}, children=SHARED) as parts:
         await parts.records.ensure_member(LOCAL_USER, OPENING_BALANCE)
         services = put_together(parts)
         async with (

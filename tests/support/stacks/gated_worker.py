@@ -60,7 +60,7 @@ class GatedProvider:
         if self._miss_every and request.ordinal % self._miss_every == self._miss_every - 1:
             return Missed(reason="answered without a picture")
         log.info("call ended", prompt=request.prompt, stage=request.stage_index, ordinal=request.ordinal)
-        return Generated(data=_picture(request.ordinal))
+        return Generated(data=picture_of(request.ordinal))
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -88,7 +88,7 @@ def _ordinal(staged: str) -> int:
     return int(staged.rpartition("/")[2].split("-")[1])
 
 
-def _picture(shade: int) -> bytes:
+def picture_of(shade: int) -> bytes:
     target = io.BytesIO()
     Image.new("RGB", (8, 8), (shade % 256, 80, 60)).save(target, "PNG")
     return target.getvalue()

@@ -23,6 +23,7 @@ from darkroom.domain.keys import NewApiKey, hash_of, new_secret
 from darkroom.domain.names import LOCAL_USER
 from darkroom.embedded.address import ADDRESS_FILE
 from darkroom.settings import Settings
+from tests.support.children import SHARED
 from tests.support.stacks.api import OPENING_BALANCE, Event, lines_of, parsed, serving_app
 from worker import running_workers
 
@@ -192,7 +193,7 @@ async def reached(
     """The API with a worker, reached this way."""
     chosen = settings_in(home, temporal, **(settings or {}))
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(open_parts(chosen))
+        parts = await stack.enter_async_context(open_parts(chosen, children=SHARED))
         await parts.records.ensure_member(LOCAL_USER, OPENING_BALANCE)
         if chosen.api_host != "127.0.0.1":
             await stack.enter_async_context(_a_key(parts))

@@ -23,6 +23,7 @@ from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
 from darkroom.storage import Storage
 from darkroom.webhooks.egress_policy import Resolver
+from tests.support.children import SHARED
 from tests.support.fakes.scripted import ScriptedProvider
 from tests.support.until import until
 from worker import running_workers
@@ -145,7 +146,12 @@ async def running_stack(
     chosen = Settings(_env_file=None, darkroom_home=home, **{"image_provider": "offline", **settings})
     records = SqliteRecords(":memory:")
     async with open_parts(
-        chosen, records=records, storage=storage, providers=providers or {"offline": provider}, resolver=resolver
+        chosen,
+        records=records,
+        storage=storage,
+        providers=providers or {"offline": provider},
+        resolver=resolver,
+        children=SHARED,
     ) as parts:
         await records.ensure_member(LOCAL_USER, opening_balance)
         async with running_workers(parts, temporal, interceptors=interceptors):

@@ -1,0 +1,159 @@
+"""Bytes that are pictures, and pictures that are WebP; all of it runs in child processes."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from darkroom.decoding.colours import as_shown, shown_size
+from darkroom.decoding.foreign_formats import foreign_format
+from darkroom.decoding.png_chunks import plain
+
+LARGEST_PICTURE = 120_000_000
+"""Pixels. More than any provider draws; a file that claims more is an attack or a mistake."""
+
+UPLOADED_PIXELS = 40_000_000
+"""Pixels of a picture that a stranger uploads: 160 MB when it is decoded, and twice that while it is written anew."""
+
+LONGEST_SIDE = 16_383
+"""Pixels; WebP holds no more."""
+
+# Our own limit, checked before a pixel is decoded, replaces Pillow's warning.
+Image.MAX_IMAGE_PIXELS = None
+
+_MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+
+
+class NotAPicture(Exception):
+    """Bytes that cannot be decoded as PNG, JPEG or WebP."""
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """What the bytes turned out to be."""
+
+    media_type: str
+    width: int
+    height: int
+
+
+def inspect(data: bytes) -> PictureFacts:
+    """Decode the whole picture, so that what is cut short is found too.
+
+    Raises:
+        NotAPicture: why it cannot be used.
+    """
+    with _open(data) as image:
+        width, height = shown_size(image)
+        return PictureFacts(media_type=_MEDIA_TYPES[_kind(image)], width=width, height=height)
+
+
+def encode_webp(data: bytes, quality: int, method: int) -> bytes:
+    """The picture as WebP: upright, in sRGB.
+
+    Raises:
+        NotAPicture: why it cannot be used.
+    """
+    shown = _shown(data)
+    target = io.BytesIO()
+    try:
+        shown.save(target, "WEBP", quality=quality, method=method)
+    except (OSError, ValueError) as error:
+        raise NotAPicture(f"{shown.width}x{shown.height} pixels cannot be written as WebP ({error})") from error
+    return target.getvalue()
+
+
+def encode_png(data: bytes) -> bytes:
+    """The picture as PNG: upright, in sRGB.
+
+    Raises:
+        NotAPicture: why it cannot be used.
+    """
+    target = io.BytesIO()
+    _shown(data).save(target, "PNG")
+    return target.getvalue()
+
+
+def thumbnail(data: bytes, height: int, quality: int = 80) -> bytes:
+    """A small WebP of the picture, at most so many pixels high and 8 times as wide.
+
+    Raises:
+        NotAPicture: why it cannot be used.
+    """
+    small = _shown(data)
+    small.thumbnail((8 * height, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    target = io.BytesIO()
+    small.save(target, "WEBP", quality=quality, method=2)
+    return target.getvalue()
+
+
+def cleaned(data: bytes) -> tuple[bytes, PictureFacts]:
+    """The picture written anew in its own format: upright, in sRGB, and nothing but pixels.
+
+    Whatever else a file carries (places, names, a second file behind the first) does not come along.
+
+    Raises:
+        NotAPicture: why it cannot be used.
+    """
+    foreign = foreign_format(data)
+    if foreign:
+        raise NotAPicture(
+            f"this is a picture in {foreign} format, which cannot be a reference; convert it to JPEG or PNG"
+        )
+    with _open(data, UPLOADED_PIXELS) as image:
+        kind = _kind(image)
+        clean = _as_shown(image)
+    del image  # its pixels, before the encoder needs as much again
+    target = io.BytesIO()
+    options: dict[str, Any] = {"quality": 95} if kind != "PNG" else {}
+    if kind == "WEBP":
+        options |= {"lossless": False, "method": 2}
+    clean.save(target, kind, **options)
+    return target.getvalue(), PictureFacts(media_type=_MEDIA_TYPES[kind], width=clean.width, height=clean.height)
+
+
+def _shown(data: bytes) -> Image.Image:
+    with _open(data) as image:
+        return _as_shown(image)
+
+
+def _as_shown(image: Image.Image) -> Image.Image:
+    try:
+        return as_shown(image)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise NotAPicture(f"its colours cannot be read ({error})") from error
+
+
+def _open(data: bytes, most: int = LARGEST_PICTURE) -> Image.Image:
+    try:
+        png = plain(data)
+        image = Image.open(io.BytesIO(png.data), formats=list(_MEDIA_TYPES))
+        _check_size(image, most)
+        image.load()
+        if png.profile:
+            image.info["icc_profile"] = png.profile
+    except (NotAPicture, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise NotAPicture(f"{len(data)} bytes are not a PNG, JPEG or WebP picture") from error
+    except Exception as error:
+        # Pillow's decoders raise nearly anything for broken files: struct.error, IndexError, SyntaxError.
+        raise NotAPicture(f"{len(data)} bytes are not a PNG, JPEG or WebP picture ({error})") from error
+    return image
+
+
+def _kind(image: Image.Image) -> str:
+    """The format of a picture. Phones put more pictures behind a JPEG, which makes it an MPO; the first one counts."""
+    return "JPEG" if image.format == "MPO" else image.format or ""
+
+
+def _check_size(image: Image.Image, most: int) -> None:
+    if image.width * image.height > most:
+        raise NotAPicture(f"{image.width}x{image.height} pixels exceed the maximum of {most:,}")
+    if getattr(image, "n_frames", 1) > 1 and image.format in _MEDIA_TYPES and most < LARGEST_PICTURE:
+        raise NotAPicture("animations cannot be references; give a still picture")
+    if max(image.size) > LONGEST_SIDE:
+        raise NotAPicture(f"{image.width}x{image.height} pixels: a side exceeds the {LONGEST_SIDE:,} that WebP allows")

@@ -1,0 +1,112 @@
+"""Who orders three pictures does not wait for the five hundred of somebody who came earlier."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue as NamedQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from darkroom.domain.images import ImageRequest, ProviderAnswer
+from darkroom.domain.names import TaskQueue
+from darkroom.domain.progress import JobStatus
+from darkroom.embedded import server as embedded
+from tests.support.fakes.scripted import ScriptedProvider
+from tests.support.stacks.temporal_server import TemporalServer
+from tests.support.stacks.workflow import OPENING_BALANCE, running_stack
+from tests.support.until import until
+
+
+class Ordered(ScriptedProvider):
+    """Remembers whose picture each call was for."""
+
+    def __init__(self) -> None:
+        super().__init__(held=True)
+        self.prompts: list[str] = []
+
+    async def generate(self, request: ImageRequest) -> ProviderAnswer:
+        self.prompts.append(request.prompt)
+        return await super().generate(request)
+
+
+# With four partitions, eight pictures are hardly ever spread so that all of them come in turn.
+@pytest.mark.parametrize(("many", "few"), [(60, 8), pytest.param(500, 3, marks=pytest.mark.slow)])
+async def test_pictures_take_turns_with_hundreds_of_another_user_ordered_earlier(
+    many: int, few: int, tmp_path: Path
+) -> None:
+    server = TemporalServer(tmp_path)
+    await server.start()
+    try:
+        temporal = await Client.connect(server.address, data_converter=pydantic_data_converter)
+        provider = Ordered()
+        async with running_stack(temporal, tmp_path, provider, provider_concurrency=1, stage_concurrency=many) as stack:
+            large = await stack.order(many)
+            await _until_waiting(temporal, many - 1)
+            late = uuid4()
+            await stack.parts.records.ensure_member(late, OPENING_BALANCE)
+            document = {"stages": [{"prompt": "late", "quantity": few}]}
+            small = (await stack.client.submit(await stack.client.check(document, late))).job_id
+            await _until_waiting(temporal, many - 1 + few)
+            begun = len(provider.prompts)
+            provider.gate.set()
+
+            async def all_called() -> bool:
+                return provider.prompts.count("late") == few
+
+            await until(all_called, "the calls for the later job", 60)
+            await stack.client.cancel(large)
+            # The first waits for at most one picture of the other user, and each other one for at most one more.
+            order = provider.prompts[begun:]
+            turns = [number for number, prompt in enumerate(order) if prompt == "late"]
+            assert all(turn <= 2 * own + 1 for own, turn in enumerate(turns)), order[: turns[-1] + 1]
+            receipt = await stack.end_of(small)
+            assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, few)
+            await stack.client.result(large)
+    finally:
+        await server.kill()
+
+
+@pytest.mark.slow
+async def test_what_waits_in_four_partitions_is_delivered_after_an_upgrade_to_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, all_at_once = 60, 4
+    server = TemporalServer(tmp_path)
+    with monkeypatch.context() as before:
+        before.setattr(embedded, "FAIR_QUEUES", embedded.FAIR_QUEUES[:1])
+        await server.start()
+    try:
+        temporal = await Client.connect(server.address, data_converter=pydantic_data_converter)
+        provider = Ordered()
+        slots: dict[str, Any] = {"provider_concurrency": all_at_once, "stage_concurrency": calls}
+        async with running_stack(temporal, tmp_path, provider, **slots) as stack:
+            job_id = await stack.order(calls)
+            await _until_waiting(temporal, calls - all_at_once)
+            await server.kill()
+            await server.start()
+            provider.gate.set()
+            receipt = await asyncio.wait_for(stack.client.result(job_id), 60)
+            assert (receipt.delivered, receipt.total.provider_calls) == (calls, calls)
+    finally:
+        await server.kill()
+
+
+async def _until_waiting(temporal: Client, number: int) -> None:
+    """Wait until so many calls wait in the queue."""
+    request = DescribeTaskQueueRequest(
+        namespace=temporal.namespace,
+        task_queue=NamedQueue(name=TaskQueue.GENERATE),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+        report_stats=True,
+    )
+
+    async def waiting() -> bool:
+        queue = await temporal.workflow_service.describe_task_queue(request)
+        return queue.stats.approximate_backlog_count >= number
+
+    await until(waiting, f"{number} calls in the queue", 60)
