@@ -27,8 +27,10 @@ from activities.housekeeping import HousekeepingActivities
 from activities.images import ImageActivities
 from activities.jobs import JobActivities, Pace
 from activities.outages import OutageLines
+from activities.provider_health import ProviderHealth
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
+from activities.stalls import StallLines
 from activities.storybook import BookActivities
 from activities.waiting import WaitingActivities
 from activities.webhooks import WebhookActivities
@@ -87,6 +89,7 @@ def image_activities(
         staging,
         parts.providers,
         parts.pictures,
+        ProviderHealth(),
         last_attempt=PROVIDER_ATTEMPTS,
         longest=parts.settings.provider_timeout + CALL_GRACE,
     )
@@ -133,8 +136,9 @@ async def running_workers(
     books = BookActivities(parts.records, parts.storage, parts.pictures)
     housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, temporal).tidy)
     waiting = WaitingActivities(WaitingJobs(parts.client(temporal)).start)
+    stalls = StallLines(parts.records, timedelta(seconds=settings.stalled_after))
     shared: dict[str, Any] = {
-        "interceptors": [OutageLines(), OddSignalsDropped(), *interceptors],
+        "interceptors": [OutageLines(), stalls, OddSignalsDropped(), *interceptors],
         "graceful_shutdown_timeout": settings.provider_timeout + GRACE_ABOVE_PROVIDER,
         "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
@@ -203,6 +207,7 @@ async def running_workers(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(refresher.close)
         stack.push_async_callback(_end, asyncio.create_task(staging.keep_staging()))
+        stack.push_async_callback(_end, asyncio.create_task(stalls.keep_looking()))
         # They stop in reverse: no new calls first, then what these calls made is delivered, then the rest.
         for worker in workers:
             await stack.enter_async_context(worker)

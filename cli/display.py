@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.invocation import as_started
-from cli.output import plural, seconds_left
-from darkroom.domain.progress import JobStatus, Progress, StageProgress
+from cli.output import clock_time, plural, seconds_left
+from darkroom.domain.progress import JobStatus, Progress, StageProgress, reason_of
 from darkroom.domain.rounds import StageStatus
-from darkroom.domain.sentences import how_it_stands
+from darkroom.domain.sentences import failing, how_it_stands, without_worker
 
 WINDOW = 8.0
 """Seconds over which the pace is measured."""
@@ -115,6 +115,8 @@ class Watched:
         progress = self.progress
         if progress is None or progress.status.ended:
             return []
+        if progress.keeps_still:
+            return []
         rate = self._pace.per_second
         left = progress.eta_seconds
         if left is None and rate:
@@ -142,7 +144,7 @@ def _headline(progress: Progress, source: str) -> Text:
     alive = progress.status is JobStatus.PROCESSING and not progress.paused
     head.append("  ")
     head.append(
-        as_started(how_it_stands(progress)),
+        as_started(how_it_stands(progress, clock_time)),
         style="accent" if alive or progress.status is JobStatus.FAILED else "strong",
     )
     if source == "records" and not progress.status.ended:
@@ -151,13 +153,14 @@ def _headline(progress: Progress, source: str) -> Text:
 
 
 def _state(stage: StageProgress) -> Text:
+    retries = f" · {reason_of(stage, clock_time)}" if stage.retrying else ""
     match stage.status:
         case StageStatus.TOPPING_UP:
-            return Text(f"top-up {stage.round}", style="accent")
+            return Text(f"top-up {stage.round}{retries}", style="accent")
         case StageStatus.SHORT:
             return Text(f"short: {stage.reason or 'no top-up rounds left'}", style="accent")
         case StageStatus.DELIVERING:
-            return Text("delivering")
+            return Text(f"delivering{retries}", style="accent" if retries else "")
         case _:
             return Text(str(stage.status), style="quiet")
 
@@ -200,9 +203,28 @@ def _news(before: Progress | None, now: Progress) -> Iterable[str]:
             yield f"{stage.label}: complete after {plural(previous.round, 'top-up')}"
         if stage.status is StageStatus.SHORT:
             yield f"{stage.label}: short by {missing:,}: {stage.reason or 'no top-up rounds left'}"
+    yield from _trouble(before, now)
     if before and now.paused and not before.paused:
         yield f"paused: {now.pause_reason or 'until resumed'}"
     if before and before.paused and not now.paused and not now.status.ended:
         yield "resumed"
     if before and now.cancel_requested and not before.cancel_requested:
         yield "cancel requested: waiting for calls in progress"
+
+
+def _trouble(before: Progress | None, now: Progress) -> Iterable[str]:
+    """What keeps a job still, when that begins and when it is over."""
+    known = before or now.model_copy(update={"failing": (), "without_worker": (), "stalled": False})
+    failed_before, failing_now = ({one.provider for one in reading.failing} for reading in (known, now))
+    yield from (failing(one, clock_time) for one in now.failing if one.provider not in failed_before)
+    yield from (f"{provider} answers again" for provider in sorted(failed_before - failing_now) if _runs(now))
+    if now.without_worker and now.without_worker != known.without_worker:
+        yield as_started(without_worker(now.without_worker))
+    if known.without_worker and not now.without_worker and _runs(now):
+        yield "a worker is running"
+    if now.stalled and not (known.stalled or now.failing or now.without_worker):
+        yield "stalled: no picture was delivered or missed lately"
+
+
+def _runs(progress: Progress) -> bool:
+    return progress.status is JobStatus.PROCESSING and not progress.paused and not progress.cancel_requested

@@ -10,9 +10,13 @@ from pydantic import SecretStr
 from temporalio.client import Client as TemporalClient
 
 from darkroom.client import connection
+from darkroom.client.connection import TemporalLink, configured_server
 from darkroom.client.jobs import Client
+from darkroom.client.workers import WorkerWatch
 from darkroom.doctor import check_provider, check_temporal, check_writable
+from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.findings import Finding, State
+from darkroom.embedded.address import embedded_address
 from darkroom.orders.intake import Intake
 from darkroom.orders.references import Uploads
 from darkroom.pictures import PictureWork
@@ -43,8 +47,10 @@ class Parts:
     uploads: Uploads
     egress_policy: EgressPolicy
 
-    def client(self, temporal: TemporalClient | None) -> Client:
+    def client(self, temporal: TemporalClient | None, workers: WorkerWatch | None = None) -> Client:
         """A client over these parts; without Temporal it only checks and reads."""
+        if workers is None and temporal is None:
+            workers = self.worker_watch()
         return Client(
             self.records,
             self.storage,
@@ -53,7 +59,20 @@ class Parts:
             temporal,
             local_user=self.settings.local_user,
             pick_up_pending=self.settings.pick_up_pending,
+            stalled_after=timedelta(seconds=self.settings.stalled_after),
+            workers=workers,
         )
+
+    def worker_watch(self, link: TemporalLink | None = None) -> WorkerWatch:
+        """What is known of the workers, through a link to Temporal or without a server."""
+
+        async def nobody() -> TemporalClient:
+            raise ServerNotReachable("no Temporal server")
+
+        def server_is_ours() -> bool:
+            return configured_server() is None and embedded_address(self.settings) is None
+
+        return WorkerWatch(nobody if link is None else link.client, server_is_ours=server_is_ours)
 
     def describe(self) -> str:
         """Which parts are used, for the first line of every command that does work."""

@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     max_top_ups: Annotated[int, Field(ge=0, le=100)] = 5
     storybook_max_top_ups: Annotated[int, Field(ge=0, le=100)] = 2
     top_up_delay: Annotated[float, Field(ge=0, le=60)] = 2.0
+    stalled_after: Annotated[float, Field(ge=10, le=86_400)] = 120.0
     image_credit_price: Annotated[int, Field(ge=0, le=1_000_000)] = 20
 
     max_stages: Annotated[int, Field(ge=1, le=100)] = 100

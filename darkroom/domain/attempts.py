@@ -21,6 +21,9 @@ class Attempt(Value):
     """Which of Temporal's tries this call belongs to, from 1."""
 
 
+MOST_ATTEMPTS = 20
+"""Tries of one provider call; the last one ends in a miss (spec §5)."""
+
 MOST_UNKNOWN_CALLS = 3
 """Calls of one image that ended without an outcome, because their worker died; the image is then a miss."""
 

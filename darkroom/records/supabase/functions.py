@@ -16,7 +16,7 @@ from darkroom.domain.errors import (
 )
 from darkroom.supabase import Supabase, described
 
-SCHEMA_VERSION = "20261126090000"
+SCHEMA_VERSION = "20261127100000"
 """The migration that this code needs: the newest in `supabase/migrations`."""
 
 WRONG_KEY = re.compile(r"PGRST30\d|42501|401|403")

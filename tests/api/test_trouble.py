@@ -1,0 +1,67 @@
+"""A provider that fails and a worker that does not run are seen by those who look at a job."""
+
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client
+
+from tests.support.fakes.scripted import Act, Always
+from tests.support.stacks.api import is_a_problem, running_api
+from tests.support.until import until
+from worker import running_workers
+
+
+async def test_a_provider_that_fails_is_seen_in_the_job_and_its_stages_until_it_answers(
+    temporal: Client, tmp_path: Path
+) -> None:
+    provider = Always(Act.FAULT)
+    async with running_api(temporal, tmp_path, provider=provider) as api:
+        job_id = await api.order(5)
+        shown: dict[str, Any] = {}
+
+        async def failing() -> bool:
+            shown.update(await api.job(job_id))
+            return bool(shown["failing"]) and shown["failing"][0]["retrying"] == 5
+
+        await until(failing, "five pictures that are retried")
+        [fault] = shown["failing"]
+        assert (fault["provider"], fault["reason"]) == ("offline", "503 from the provider")
+        [stage] = shown["stages"]
+        assert (stage["retrying"], stage["fault"]) == (5, "503 from the provider")
+        assert stage["since"] == fault["since"]
+        assert (shown["eta_seconds"], shown["stalled"], shown["without_worker"]) == (None, False, [])
+        page = (await api.http.get(f"/jobs/{job_id}", headers={"Accept": "text/html"})).text
+        assert "Offline is failing (503 from the provider) since " in page
+        assert "503 from the provider, attempt " in page
+        seen = False
+        async for event in api.events(job_id):
+            if event.name == "stage" and event.data["retrying"] == 5:
+                seen = True
+                provider.act = Act.DRAW
+                assert {frame["reason"] for frame in event.data["frames"]} == {"503 from the provider"}
+                assert all(frame["attempt"] >= 1 for frame in event.data["frames"])
+            if event.name == "end":
+                assert (event.data["failing"], event.data["status"]) == ([], "completed")
+        assert seen
+
+
+async def test_no_worker_is_said_by_the_job_its_page_and_readyz_until_one_runs(
+    temporal_of_its_own: Client, tmp_path: Path
+) -> None:
+    async with running_api(temporal_of_its_own, tmp_path, workers=False) as quiet:
+        job_id = await quiet.order(1)
+        every = ["darkroom", "darkroom-generate", "darkroom-publish"]
+        answer = await quiet.http.get("/readyz")
+        is_a_problem(answer)
+        assert answer.status_code == 503
+        assert answer.json()["detail"].startswith("no worker is running; start one with `darkroom up`")
+        assert (await quiet.job(job_id))["without_worker"] == every
+        page = (await quiet.http.get(f"/jobs/{job_id}", headers={"Accept": "text/html"})).text
+        assert "Waiting to start: no worker is running<" in page.replace("\n", "")
+        async with running_workers(quiet.parts, quiet.temporal):
+
+            async def ready() -> bool:
+                return (await quiet.http.get("/readyz")).status_code == 200
+
+            await until(ready, "a worker that is seen", 20)
+            assert (await quiet.ended(job_id))["without_worker"] == []
