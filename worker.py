@@ -34,6 +34,7 @@ from activities.stalls import StallLines
 from activities.storybook import BookActivities
 from activities.waiting import WaitingActivities
 from activities.webhooks import WebhookActivities
+from activities.worker_reports import WorkerReportActivities
 from darkroom import logs
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.connection import connect, ensure_search_attributes
@@ -52,6 +53,7 @@ from workflows.signals import OddSignalsDropped
 from workflows.stage_batch import StageBatchWorkflow
 from workflows.waiting_jobs import StartWaitingJobsWorkflow
 from workflows.webhook import WebhookWorkflow
+from workflows.worker_reports import WorkerReportsWorkflow
 
 log = structlog.get_logger("darkroom.worker")
 
@@ -134,6 +136,7 @@ async def running_workers(
     )
     jobs = JobActivities(parts.records, parts.storage, parts.intake, terms, pace)
     books = BookActivities(parts.records, parts.storage, parts.pictures)
+    report = WorkerReportActivities(parts.report).report_worker
     housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, temporal).tidy)
     waiting = WaitingActivities(WaitingJobs(parts.client(temporal)).start)
     stalls = StallLines(parts.records, timedelta(seconds=settings.stalled_after))
@@ -155,6 +158,7 @@ async def running_workers(
                     WebhookWorkflow,
                     StartWaitingJobsWorkflow,
                     HousekeepingWorkflow,
+                    WorkerReportsWorkflow,
                 ],
                 activities=[
                     jobs.open_job,
@@ -170,6 +174,7 @@ async def running_workers(
                     images.find_staged,
                     images.attach,
                     images.credit,
+                    report,
                 ],
                 **shared,
             )
@@ -188,7 +193,7 @@ async def running_workers(
             Worker(
                 temporal,
                 task_queue=TaskQueue.PUBLISH,
-                activities=[images.upload],
+                activities=[images.upload, report],
                 max_concurrent_activities=PUBLISH_SLOTS_A_CORE * (os.cpu_count() or 1),
                 **shared,
             )
@@ -198,7 +203,7 @@ async def running_workers(
             Worker(
                 temporal,
                 task_queue=TaskQueue.GENERATE,
-                activities=[images.generate],
+                activities=[images.generate, report],
                 max_concurrent_activities=settings.provider_slots,
                 max_task_queue_activities_per_second=settings.provider_max_per_second,
                 **shared,

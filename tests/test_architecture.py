@@ -19,7 +19,14 @@ OURS = (*PACKAGES, *PROGRAMS)
 
 DOMAIN = ("darkroom.domain",)
 PORTS = ("darkroom.orders", "darkroom.providers", "darkroom.records", "darkroom.storage", "darkroom.webhooks")
-EDGES = ("darkroom._version", "darkroom.settings", "darkroom.logs", "darkroom.pictures", "darkroom.signing")
+EDGES = (
+    "darkroom._version",
+    "darkroom.settings",
+    "darkroom.logs",
+    "darkroom.pictures",
+    "darkroom.signing",
+    "darkroom.disk",
+)
 """What belongs to no port, and knows the domain alone."""
 BELOW_CLIENT = ("darkroom.contract", *DOMAIN, *PORTS, *EDGES)
 CLIENT = ("darkroom.client", "darkroom.housekeeping", "darkroom.embedded", "darkroom.doctor", "darkroom.bootstrap")
@@ -37,8 +44,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.signing": (*DOMAIN, "darkroom.settings"),
     "darkroom.supabase": (),
     "darkroom.webhooks": (*DOMAIN, "darkroom._version", "darkroom.webhooks"),
-    "darkroom.records": (*DOMAIN, "darkroom.records", "darkroom.supabase"),
-    "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase"),
+    "darkroom.disk": (),
+    "darkroom.records": (*DOMAIN, "darkroom.records", "darkroom.supabase", "darkroom.disk"),
+    "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase", "darkroom.disk"),
     "darkroom.providers": (*DOMAIN, "darkroom.providers"),
     "darkroom.orders": (*DOMAIN, "darkroom.orders"),
     "darkroom.orders.intake": (*DOMAIN, "darkroom.orders", "darkroom.records", "darkroom.webhooks"),

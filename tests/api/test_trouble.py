@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from temporalio.client import Client
 
+from darkroom.doctor import ask_workers
+from darkroom.domain.findings import State
 from tests.support.fakes.scripted import Act, Always
-from tests.support.stacks.api import is_a_problem, running_api
+from tests.support.stacks.api import ApiStack, is_a_problem, running_api
 from tests.support.until import until
 from worker import running_workers
 
@@ -43,6 +46,28 @@ async def test_a_provider_that_fails_is_seen_in_the_job_and_its_stages_until_it_
             if event.name == "end":
                 assert (event.data["failing"], event.data["status"]) == ([], "completed")
         assert seen
+
+
+async def test_a_full_disk_is_said_by_readyz_and_by_the_workers_that_doctor_asks(
+    api: ApiStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await api.http.get("/readyz")).status_code == 200
+    live = await ask_workers(api.parts.settings)
+    assert [finding.what for finding in live] == [
+        "worker darkroom", "worker darkroom-generate", "worker darkroom-publish",
+    ]  # fmt: skip
+    assert {finding.state for finding in live} == {State.GOOD}
+    assert "can call offline; free disk " in live[0].told
+    assert "; STALLED_AFTER=120.0" in live[0].told
+    monkeypatch.setattr("darkroom.disk.ROOM_NEEDED", 2**62)
+    answer = await api.http.get("/readyz")
+    is_a_problem(answer)
+    assert answer.status_code == 503
+    assert answer.json()["detail"].startswith(f"The disk that holds {api.parts.settings.darkroom_home} is full: ")
+    assert answer.json()["detail"].endswith("; make room on it, and work continues by itself")
+    told = await ask_workers(api.parts.settings)
+    assert {finding.state for finding in told} == {State.WRONG}
+    assert all("The disk that holds " in finding.told for finding in told)
 
 
 async def test_no_worker_is_said_by_the_job_its_page_and_readyz_until_one_runs(

@@ -96,6 +96,9 @@ async def healthz() -> Health:
 @router.get("/readyz", responses={503: documented()[503]})
 async def readyz(use: Use) -> Readiness:
     """Check that jobs can be ordered and delivered: records and Temporal respond, and workers serve all task queues."""
+    full = use.parts.full_disk()
+    if full is not None:
+        raise unavailable(full)
     try:
         await use.parts.records.api_key("")
         client = await use.temporal.client()
