@@ -134,12 +134,13 @@ async def running_workers(
         stage_concurrency=settings.stage_concurrency,
         provider_timeout_seconds=settings.provider_timeout.total_seconds(),
     )
-    jobs = JobActivities(parts.records, parts.storage, parts.intake, terms, pace)
+    stalled_after = timedelta(seconds=settings.stalled_after)
+    jobs = JobActivities(parts.records, parts.storage, parts.intake, terms, pace, stalled_after)
     books = BookActivities(parts.records, parts.storage, parts.pictures)
     report = WorkerReportActivities(parts.report).report_worker
     housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, temporal).tidy)
     waiting = WaitingActivities(WaitingJobs(parts.client(temporal)).start)
-    stalls = StallLines(parts.records, timedelta(seconds=settings.stalled_after))
+    stalls = StallLines(parts.records, stalled_after)
     shared: dict[str, Any] = {
         "interceptors": [OutageLines(), stalls, OddSignalsDropped(), *interceptors],
         "graceful_shutdown_timeout": settings.provider_timeout + GRACE_ABOVE_PROVIDER,
@@ -165,6 +166,7 @@ async def running_workers(
                     jobs.set_control,
                     jobs.next_ordinals,
                     jobs.record_progress,
+                    jobs.record_faults,
                     jobs.delivered_page,
                     jobs.close_job,
                     jobs.remove_leftovers,

@@ -18,7 +18,7 @@ from darkroom.client.steering import Steering, SteeringRecords
 from darkroom.client.workers import WorkerWatch
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.movement import STALLED_AFTER
-from darkroom.domain.progress import JobStatus
+from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.stored import DeliveredImage
 from darkroom.orders.intake import Intake
@@ -156,6 +156,14 @@ class Client:
             JobNotFound: no such job.
         """
         return await self._reading.progress(job_id)
+
+    async def recorded(self, job_id: UUID) -> Progress:
+        """A job's progress from the records alone, without asking Temporal.
+
+        Raises:
+            JobNotFound: no such job.
+        """
+        return await self._reading.recorded(job_id)
 
     async def follow(
         self, job_id: UUID, *, every: float = following.EVERY, unchanged: bool = False

@@ -58,15 +58,23 @@ class Reading:
             return ProgressReading(progress=await self._of_now(recorded), source="records")
         return ProgressReading(progress=await self._of_now(told), source="workflow")
 
-    async def _of_now(self, progress: Progress) -> Progress:
+    async def recorded(self, job_id: UUID) -> Progress:
+        """A job's progress from the records alone."""
+        recorded = await self._records.progress(job_id)
+        if recorded is None:
+            raise not_found(job_id)
+        return await self._of_now(recorded, look=False)
+
+    async def _of_now(self, progress: Progress, *, look: bool = True) -> Progress:
         """With what only the attempts' rows, the clock and the task queues tell."""
         if progress.status.ended:
             return progress
+        lacking = await self._workers.look() if look else ()
         now = datetime.now(UTC)
         movement = await self._records.movement(progress.job_id, now - PACE_OVER)
         if movement is None:
             return progress
-        return with_movement(progress, movement, now, self._stalled_after, await self._workers.look())
+        return with_movement(progress, movement, now, self._stalled_after, lacking)
 
     async def opens_again(self, job_id: UUID) -> bool:
         """Whether a restart has started an execution that has not opened the ended job yet."""

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from darkroom.domain.model import Value
 from darkroom.domain.progress import FailingProvider, JobStatus, Progress, StageProgress, eta_seconds
+from darkroom.domain.rounds import StageStatus
 
 FAULTS_OF_A_FAILING_PROVIDER = 3
 """Faults in a row, without any other answer to the job in between. One or two happen with every provider."""
@@ -63,6 +64,41 @@ class Movement(Value):
                     FailingProvider(provider=provider, reason=_newest(calls), since=since, retrying=len(calls))
                 )
         return tuple(found)
+
+
+class StageFaults(Value):
+    """What a stage's workflow does not see of it."""
+
+    stage_index: int
+    retrying: int
+    fault: str
+    since: datetime
+
+
+class Faults(Value):
+    """What a job's workflow does not see of it, at one moment; only stages that have any."""
+
+    stages: tuple[StageFaults, ...] = ()
+    stalled: bool = False
+    failing: tuple[FailingProvider, ...] = ()
+
+
+def faults_of(progress: Progress) -> Faults:
+    """What was merged into progress, apart from it."""
+    stages = tuple(
+        StageFaults(stage_index=stage.stage_index, retrying=stage.retrying, fault=stage.fault or "", since=stage.since)
+        for stage in progress.stages
+        if stage.retrying and stage.since is not None
+    )
+    return Faults(stages=stages, stalled=progress.stalled, failing=progress.failing)
+
+
+def with_faults(progress: Progress, faults: Faults) -> Progress:
+    """A workflow's own progress with what it was told last; for its page in the Temporal Web UI."""
+    told = {one.stage_index: one.model_dump(exclude={"stage_index"}) for one in faults.stages}
+    stages = tuple(stage.model_copy(update=told.get(stage.stage_index, {})) for stage in progress.stages)
+    merged = progress.model_copy(update={"stages": stages, "stalled": faults.stalled, "failing": faults.failing})
+    return merged.model_copy(update={"eta_seconds": None}) if merged.keeps_still else merged
 
 
 class RecentCalls(Value):
@@ -120,8 +156,13 @@ def _stage(stage: StageProgress, movement: Movement) -> StageProgress:
     calls = [one for one in movement.retried if one.stage_index == stage.stage_index]
     if not calls:
         return stage
+    status = stage.status
+    if status is StageStatus.WAITING:
+        # The records tell a stage whose calls are all in back-off from one that has not begun by nothing else.
+        status = StageStatus.TOPPING_UP if stage.round else StageStatus.DELIVERING
     since = min(one.since for one in calls)
-    return stage.model_copy(update={"retrying": len(calls), "fault": _newest(calls), "since": since})
+    told = {"retrying": len(calls), "fault": _newest(calls), "since": since, "status": status}
+    return stage.model_copy(update=told)
 
 
 def _newest(calls: Iterable[Retried]) -> str:

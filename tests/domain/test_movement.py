@@ -5,8 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from darkroom.domain.movement import Movement, Retried, with_movement
+from darkroom.domain.movement import Movement, Retried, faults_of, with_faults, with_movement
 from darkroom.domain.progress import JobStatus, Progress, StageProgress
+from darkroom.domain.rounds import StageStatus
 from darkroom.domain.sentences import how_it_stands
 
 NOW = datetime(2026, 11, 26, 10, 45, tzinfo=UTC)
@@ -45,6 +46,24 @@ def test_a_stage_tells_its_calls_in_back_off_their_newest_reason_and_since_when(
     first, second = merged(progress(), movement(older, retried(2))).stages
     assert (first.retrying, first.fault, first.since) == (2, "HTTP 503", older.since)
     assert (second.retrying, second.fault, second.since) == (0, None, None)
+
+
+@pytest.mark.parametrize(("round_", "status"), [(0, StageStatus.DELIVERING), (2, StageStatus.TOPPING_UP)])
+def test_a_stage_whose_calls_are_all_in_back_off_does_not_wait(round_: int, status: StageStatus) -> None:
+    stage = StageProgress(stage_index=0, label="stage 0", quantity=5, round=round_)
+    assert merged(progress(stages=(stage,)), movement(retried(1))).stages[0].status is status
+
+
+def test_what_a_workflow_is_told_it_shows_in_its_own_progress() -> None:
+    seen = merged(progress(), movement(*map(retried, range(5))), NOW + LIMIT)
+    own = progress(completed_images=5)
+    shown = with_faults(own, faults_of(seen))
+    assert [(stage.retrying, stage.fault, stage.since) for stage in shown.stages] == [
+        (5, "HTTP 503", SINCE),
+        (0, None, None),
+    ]
+    assert (shown.completed_images, shown.stalled, shown.failing, shown.eta_seconds) == (5, True, seen.failing, None)
+    assert with_faults(shown, faults_of(merged(own, movement()))).stalled is False
 
 
 def test_a_failing_provider_is_named_with_its_reason_its_time_and_its_pictures() -> None:
