@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import NamedTuple
 
-from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.enums.v1 import TaskQueueType, WorkerStatus
 from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, ListWorkersRequest
 from temporalio.client import Client as TemporalClient
 from temporalio.service import RPCError
 
@@ -19,9 +19,15 @@ from darkroom.domain.names import TaskQueue as Queue
 SEEN_WITHIN = timedelta(seconds=70)
 """A poll lasts at most 60 s. A worker that was killed stays listed for minutes."""
 
+HEARD_WITHIN = timedelta(seconds=70)
+"""Workers send a heartbeat every 60 s, however busy they are."""
+
 DEADLINE = timedelta(seconds=2)
 LOOK_EVERY = 5.0
-"""Seconds for which an answer is good enough for those who watch."""
+"""Seconds for which it is good enough that all queues are served."""
+
+LOOK_AGAIN_AFTER = 1.0
+"""Seconds for which one that is not served is believed: a message goes when its cause has gone."""
 
 
 class _Poller(NamedTuple):
@@ -32,8 +38,8 @@ class _Poller(NamedTuple):
 async def queues_without_worker(temporal: TemporalClient, queues: Collection[Queue] = JOB_QUEUES) -> tuple[Queue, ...]:
     """Those of the queues that no worker has polled lately.
 
-    A worker whose places are all taken does not poll for more. One process serves several queues under one name, so
-    it counts for each queue that lists it as soon as any of them has seen it lately.
+    A worker whose places are all taken does not poll for more, so two others count as well: one whose process, which
+    may serve several queues under one name, has polled another of them, and one whose heartbeat came lately.
 
     Raises:
         RPCError: the server does not answer, or does not tell.
@@ -41,7 +47,24 @@ async def queues_without_worker(temporal: TemporalClient, queues: Collection[Que
     found = dict(zip(queues, await asyncio.gather(*(_pollers(temporal, queue) for queue in queues)), strict=True))
     limit = datetime.now(UTC) - SEEN_WITHIN
     alive = {one.identity for pollers in found.values() for one in pollers if one.seen >= limit}
-    return tuple(queue for queue in queues if alive.isdisjoint(one.identity for one in found[queue]))
+    lacking = [queue for queue in queues if alive.isdisjoint(one.identity for one in found[queue])]
+    beating = await asyncio.gather(*(_beats(temporal, queue) for queue in lacking))
+    return tuple(queue for queue, beats in zip(lacking, beating, strict=True) if not beats)
+
+
+async def _beats(temporal: TemporalClient, queue: Queue) -> bool:
+    """Whether a worker of a queue has sent a heartbeat lately."""
+    request = ListWorkersRequest(namespace=temporal.namespace, query=f'TaskQueue="{queue}"', page_size=100)
+    try:
+        answer = await temporal.workflow_service.list_workers(request, timeout=DEADLINE)
+    except RPCError:
+        return False  # a server that keeps no heartbeats
+    limit = datetime.now(UTC) - HEARD_WITHIN
+    return any(
+        one.worker_heartbeat.status is WorkerStatus.WORKER_STATUS_RUNNING
+        and one.worker_heartbeat.heartbeat_time.ToDatetime(tzinfo=UTC) >= limit
+        for one in answer.workers_info
+    )
 
 
 async def _pollers(temporal: TemporalClient, queue: Queue) -> list[_Poller]:
@@ -78,15 +101,20 @@ class WorkerWatch:
 
     def latest(self) -> tuple[str, ...]:
         """The queues without a worker as they are known; what is old is looked up behind the caller's back."""
-        if self._looked_at is None or monotonic() - self._looked_at >= LOOK_EVERY:
+        if self._is_old:
             self._begin()
         return self._known
 
     async def look(self) -> tuple[str, ...]:
         """The queues without a worker, at most a few seconds old; none where the server does not tell."""
-        if self._looked_at is None or monotonic() - self._looked_at >= LOOK_EVERY:
+        if self._is_old:
             return await asyncio.shield(self._begin())
         return self._known
+
+    @property
+    def _is_old(self) -> bool:
+        limit = LOOK_AGAIN_AFTER if self._known else LOOK_EVERY
+        return self._looked_at is None or monotonic() - self._looked_at >= limit
 
     async def close(self) -> None:
         """Look no more."""

@@ -1,13 +1,18 @@
 """A provider that fails and a worker that does not run are seen by those who look at a job."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.runtime import Runtime, TelemetryConfig
 
+from darkroom.client.workers import queues_without_worker
 from darkroom.doctor import ask_workers
 from darkroom.domain.findings import State
+from darkroom.domain.names import JOB_QUEUES
 from tests.support.fakes.scripted import Act, Always
 from tests.support.stacks.api import ApiStack, is_a_problem, running_api
 from tests.support.until import until
@@ -90,3 +95,21 @@ async def test_no_worker_is_said_by_the_job_its_page_and_readyz_until_one_runs(
 
             await until(ready, "a worker that is seen", 20)
             assert (await quiet.ended(job_id))["without_worker"] == []
+
+
+async def test_a_worker_that_is_too_busy_to_poll_is_known_by_its_heartbeat(
+    temporal_of_its_own: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = temporal_of_its_own.service_client.config.target_host
+    often = Runtime(telemetry=TelemetryConfig(), worker_heartbeat_interval=timedelta(seconds=1))
+    client = await Client.connect(server, data_converter=pydantic_data_converter, runtime=often)
+    async with running_api(client, tmp_path):
+        # As if nothing had been polled for long.
+        monkeypatch.setattr("darkroom.client.workers.SEEN_WITHIN", timedelta(0))
+
+        async def heard() -> bool:
+            return not await queues_without_worker(client)
+
+        await until(heard, "heartbeats of the workers")
+    monkeypatch.setattr("darkroom.client.workers.HEARD_WITHIN", timedelta(0))
+    assert await queues_without_worker(client) == JOB_QUEUES
