@@ -2,14 +2,23 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
 
 import pytest
 from structlog.testing import capture_logs
+from temporalio.testing import ActivityEnvironment
 
+from activities.jobs import JobActivities, Pace
 from activities.stalls import StallLines
+from darkroom.domain.batches import RunRef
 from darkroom.domain.images import Outcome
 from darkroom.domain.jobs import End
+from darkroom.domain.money import Terms
+from darkroom.domain.movement import Faults
+from darkroom.orders.intake import Intake
 from darkroom.records.sqlite import SqliteRecords
+from darkroom.storage.files import FileStorage
 from tests.support.records.fixture import Job, RecordsFixture
 from tests.support.records.tables import SqliteTables
 
@@ -57,3 +66,18 @@ async def test_a_job_that_is_paused_does_not_stall_and_one_that_ended_is_forgott
     await job.close(End.CANCELLED)
     assert await told(lines, 9 * LIMIT) == []
     assert not lines._look_at
+
+
+async def test_a_workflow_can_be_told_what_it_does_not_see(job: Job) -> None:
+    activities = JobActivities(
+        job.records, FileStorage(Path("nowhere")), cast("Intake", None), cast("Terms", None), cast("Pace", None), LIMIT
+    )
+    run = RunRef(job_id=job.job_id, run_id=job.run, user_id=None)
+    environment = ActivityEnvironment()
+    assert await environment.run(activities.record_faults, run) == Faults()
+    for ordinal in range(3):
+        await job.tried(ordinal, Outcome.FAULT, reason="HTTP 503")
+    faults = await environment.run(activities.record_faults, run)
+    assert [(one.stage_index, one.retrying, one.fault) for one in faults.stages] == [(0, 3, "HTTP 503")]
+    assert [(one.provider, one.retrying) for one in faults.failing] == [("offline", 3)]
+    assert not faults.stalled

@@ -43,14 +43,16 @@ def test_a_provider_that_failed_lately_is_named(run: Run, home: Path) -> None:
     async def fail() -> None:
         records = SqliteRecords(home / "records.db")
         fixture = RecordsFixture(records, SqliteTables(records))
-        job = await fixture.opened(await fixture.member(), (3,))
+        job = await fixture.opened(await fixture.member(), (4,))
         for ordinal in range(3):
             await job.tried(ordinal, Outcome.FAULT, provider="gemini", reason="HTTP 503")
-        await job.tried(0, Outcome.FAULT, provider="offline", reason="HTTP 500")
+        await job.tried(3, Outcome.FAULT, provider="offline", reason="HTTP 500")
         await records.close()
 
     asyncio.run(fail())
     findings = found(run("doctor", "--json"))
+    [listed] = [line for line in run("list").out.splitlines() if " 0 of 4 " in line]
+    assert "Gemini is failing" in listed
     told = findings["provider gemini"]["told"]
     assert told.startswith("its last 3 calls failed since ")
     assert told.endswith(" UTC: HTTP 503")

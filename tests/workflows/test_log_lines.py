@@ -179,3 +179,19 @@ async def test_a_spent_quota_pauses_the_job_with_its_reason(skipping_client: Tem
     lines = Lines(captured, job_id)
     assert lines.of("job paused") == [{"reason": "the daily quota is spent"}]
     assert lines.of("job finished") == [{**WHOLE, "completed": 1, "total": 1}]
+
+
+async def test_a_provider_that_fails_and_is_back_is_told_beside_the_jobs(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    provider = ScriptedProvider({(0, ordinal): [Act.FAULT, Act.FAULT] for ordinal in range(3)})
+    async with running_stack(skipping_client, home, provider) as stack:
+        with capture_logs() as captured:
+            job_id = await stack.order(3)
+            await stack.end_of(job_id)
+    told = [line for line in captured if line["event"].startswith("provider ")]
+    assert [(line["event"], line["log_level"], line["provider"]) for line in told] == [
+        ("provider failing", "warning", "offline"),
+        ("provider back", "info", "offline"),
+    ]
+    assert (told[0]["reason"], told[0]["calls"]) == ("503 from the provider", 3)
