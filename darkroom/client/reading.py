@@ -1,5 +1,7 @@
 """Reading jobs: how they stand, and what came of them."""
 
+import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -52,24 +54,23 @@ class Reading:
             raise not_found(job_id)
         if recorded.status.ended:
             return ProgressReading(progress=recorded, source="records")
-        told = await self._executions.progress(job_id)
+        told, lacking = await asyncio.gather(self._executions.progress(job_id), self._workers.look())
         if told is None or told.status is JobStatus.PENDING:
             # The records know what is settled.
-            return ProgressReading(progress=await self._of_now(recorded), source="records")
-        return ProgressReading(progress=await self._of_now(told), source="workflow")
+            return ProgressReading(progress=await self._of_now(recorded, lacking), source="records")
+        return ProgressReading(progress=await self._of_now(told, lacking), source="workflow")
 
     async def recorded(self, job_id: UUID) -> Progress:
         """A job's progress from the records alone."""
         recorded = await self._records.progress(job_id)
         if recorded is None:
             raise not_found(job_id)
-        return await self._of_now(recorded, look=False)
+        return await self._of_now(recorded, ())
 
-    async def _of_now(self, progress: Progress, *, look: bool = True) -> Progress:
+    async def _of_now(self, progress: Progress, lacking: Collection[str]) -> Progress:
         """With what only the attempts' rows, the clock and the task queues tell."""
         if progress.status.ended:
             return progress
-        lacking = await self._workers.look() if look else ()
         now = datetime.now(UTC)
         movement = await self._records.movement(progress.job_id, now - PACE_OVER)
         if movement is None:

@@ -129,7 +129,7 @@ class WorkerWatch:
 
     async def _look(self) -> tuple[str, ...]:
         try:
-            async with asyncio.timeout(2 * DEADLINE.total_seconds()):
+            async with asyncio.timeout(DEADLINE.total_seconds()):
                 self._known = tuple(await queues_without_worker(await self._temporal()))
         except ServerNotReachable:
             self._known = tuple(JOB_QUEUES) if self._server_is_ours() else ()

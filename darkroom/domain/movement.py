@@ -22,6 +22,10 @@ STALLED_AFTER = timedelta(seconds=120)
 """How long nothing may be delivered or missed, unless a setting says otherwise."""
 
 
+JUST_NOW = timedelta(seconds=2)
+"""What happened so lately shows that somebody works, or was asked too lately for that: a worker may be starting."""
+
+
 class Retried(Value):
     """An image whose call failed and is retried: it is in back-off, or in its next attempt."""
 
@@ -144,7 +148,7 @@ def with_movement(
             "stages": tuple(_stage(stage, movement) for stage in progress.stages),
             "stalled": now - movement.news_at >= stalled_after,
             "failing": movement.failing(),
-            "without_worker": tuple(without_worker),
+            "without_worker": tuple(without_worker) if now - movement.news_at >= JUST_NOW else (),
         }
     )
     began = now - PACE_OVER if movement.opened_at is None else max(movement.opened_at, now - PACE_OVER)

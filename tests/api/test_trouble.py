@@ -85,7 +85,11 @@ async def test_no_worker_is_said_by_the_job_its_page_and_readyz_until_one_runs(
         is_a_problem(answer)
         assert answer.status_code == 503
         assert answer.json()["detail"].startswith("no worker is running; start one with `darkroom up`")
-        assert (await quiet.job(job_id))["without_worker"] == every
+
+        async def seen() -> bool:
+            return bool((await quiet.job(job_id))["without_worker"] == every)
+
+        await until(seen, "a job that says that no worker runs")
         page = (await quiet.http.get(f"/jobs/{job_id}", headers={"Accept": "text/html"})).text
         assert "Waiting to start: no worker is running<" in page.replace("\n", "")
         async with running_workers(quiet.parts, quiet.temporal):

@@ -125,6 +125,11 @@ def test_a_job_that_wants_nothing_does_not_stall_and_has_no_time_left(held: dict
     assert (now.stalled, now.failing, now.without_worker, now.eta_seconds) == (False, (), (), None)
 
 
+def test_a_job_that_moved_just_now_lacks_no_worker() -> None:
+    lately = movement(news_at=NOW - timedelta(seconds=1))
+    assert merged(progress(), lately, queues=("darkroom",)).without_worker == ()
+
+
 def test_no_worker_is_said_first_and_a_missing_role_by_its_queue() -> None:
     calls = movement(*map(retried, range(5)))
     nobody = merged(progress(), calls, queues=("darkroom", "darkroom-generate", "darkroom-publish"))
