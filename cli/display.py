@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cli.invocation import as_started
 from cli.output import clock_time, plural, seconds_left
-from darkroom.domain.progress import JobStatus, Progress, StageProgress, reason_of
+from darkroom.domain.progress import JobStatus, Progress, StageProgress
 from darkroom.domain.rounds import StageStatus
 from darkroom.domain.sentences import failing, how_it_stands, without_worker
 
@@ -80,8 +80,9 @@ class Watched:
         if not progress.status.ended:
             words = " · ".join(self._pace_words())
             parts += [Text(""), Text(words)] if words else []
-            if self.events:
-                parts += [Text(""), *(Text(event, style="quiet", no_wrap=True) for event in self.events)]
+            events = [event for event in self.events if event != as_started(how_it_stands(progress, clock_time))]
+            if events:
+                parts += [Text(""), *(Text(event, style="quiet", no_wrap=True) for event in events)]
         if self._page is not None:
             parts += [Text(""), Text(self._page, style="quiet", overflow="fold")]
         return Group(*parts)
@@ -104,7 +105,9 @@ class Watched:
             table.add_column(no_wrap=True, style="quiet", width=prompt, overflow="ellipsis")
         table.add_column(no_wrap=True, width=bar)
         table.add_column(no_wrap=True, width=counted, justify="right")
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        # Whatever a reason says, the numbers beside it stay whole.
+        taken = named + bar + counted + 6 + (prompt + 2 if prompt >= 12 else 0)
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(10, width - taken))
         for label, text, stages, state in lines:
             done, ordered = sum(stage.completed for stage in stages), sum(stage.quantity for stage in stages)
             prompts = [text] if prompt >= 12 else []
@@ -140,7 +143,9 @@ def chosen_stages(stages: Sequence[StageProgress], room: int) -> tuple[list[Stag
 
 
 def _headline(progress: Progress, source: str) -> Text:
-    head = Text(f"job {progress.job_id}", no_wrap=True, overflow="ellipsis")
+    # What keeps a job still is told whole, with what to do about it.
+    troubled = progress.keeps_still and not progress.status.ended
+    head = Text(f"job {progress.job_id}", no_wrap=not troubled, overflow="fold" if troubled else "ellipsis")
     alive = progress.status is JobStatus.PROCESSING and not progress.paused
     head.append("  ")
     head.append(
@@ -153,14 +158,15 @@ def _headline(progress: Progress, source: str) -> Text:
 
 
 def _state(stage: StageProgress) -> Text:
-    retries = f" · {reason_of(stage, clock_time)}" if stage.retrying else ""
+    if stage.retrying:
+        return Text(f"retrying {stage.retrying:,}: {stage.fault}", style="accent")
     match stage.status:
         case StageStatus.TOPPING_UP:
-            return Text(f"top-up {stage.round}{retries}", style="accent")
+            return Text(f"top-up {stage.round}", style="accent")
         case StageStatus.SHORT:
             return Text(f"short: {stage.reason or 'no top-up rounds left'}", style="accent")
         case StageStatus.DELIVERING:
-            return Text(f"delivering{retries}", style="accent" if retries else "")
+            return Text("delivering")
         case _:
             return Text(str(stage.status), style="quiet")
 

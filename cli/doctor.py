@@ -33,7 +33,7 @@ def doctor(live: _LIVE = False, as_json: arguments.AsJson = False) -> None:
     for finding in findings:
         sign, style = _SIGNS[finding.state]
         remedy = "" if finding.remedy is None else f": {finding.remedy}"
-        output.say(f"{sign:<7}{finding.what:<19}{finding.told}{remedy}", style=style)
+        output.say(f"{sign:<7}{finding.what:<18} {finding.told}{remedy}", style=style)
     output.result({"findings": listed})
     wrong = any(finding.state is State.WRONG for finding in findings)
     raise typer.Exit(Status.NOT_ALL if wrong else Status.DONE)

@@ -73,7 +73,9 @@ def job_table(jobs: Sequence[JobRow], trouble: Mapping[UUID, str] | None = None)
     table.add_column("job", no_wrap=True, header_style="quiet", min_width=36)
     table.add_column("created", no_wrap=True, style="quiet", header_style="quiet")
     table.add_column("delivered", justify="right", no_wrap=True, header_style="quiet", min_width=9)
-    table.add_column("status", header_style="quiet", no_wrap=True, overflow="ellipsis", min_width=10)
+    # It alone gives way, or a long reason would push numbers out.
+    table.expand = True
+    table.add_column("status", header_style="quiet", no_wrap=True, overflow="ellipsis", min_width=10, ratio=1)
     for job in jobs:
         count = f"{job.completed_images:,} of {job.total_images:,}"
         table.add_row(

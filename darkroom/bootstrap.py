@@ -19,7 +19,6 @@ from darkroom.doctor import ask_workers, check_disk, check_provider, check_tempo
 from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.findings import Finding, State
 from darkroom.domain.worker_reports import WorkerReport
-from darkroom.embedded.address import embedded_address
 from darkroom.orders.intake import Intake
 from darkroom.orders.references import Uploads
 from darkroom.pictures import PictureWork
@@ -111,7 +110,7 @@ class Parts:
             raise ServerNotReachable("no Temporal server")
 
         def server_is_ours() -> bool:
-            return configured_server() is None and embedded_address(self.settings) is None
+            return configured_server() is None
 
         return WorkerWatch(nobody if link is None else link.client, server_is_ours=server_is_ours)
 

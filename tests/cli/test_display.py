@@ -123,9 +123,21 @@ def test_a_failing_provider_is_shown_and_no_time_left() -> None:
     assert news == ["Gemini is failing (HTTP 503) since 10:42; 5 pictures are being retried"]
     text = "\n".join(shown(watched, width=160))
     assert "Gemini is failing (HTTP 503) since 10:42; 5 pictures are being retried" in text
-    assert "delivering · retrying 5 since 10:42: HTTP 503" in text
+    assert " retrying 5: HTTP 503" in text
     assert "left" not in text
     assert watched.update(progress(stage(0, 5)), "workflow") == ["gemini answers again"]
+
+
+@pytest.mark.parametrize("width", [80, 110, 160])
+def test_a_long_reason_leaves_the_numbers_whole(width: int) -> None:
+    watched = Watched()
+    fault = "HTTP 503: " + "the model is overloaded; " * 8
+    watched.prompts = {0: "a lemon on a table, morning light through a linen curtain"}
+    watched.update(progress(stage(0, 4, status=StageStatus.DELIVERING, retrying=5, fault=fault)), "workflow")
+    lines = shown(watched, width=width)
+    assert sum(" 4 of 16" in line for line in lines) == 2
+    assert sum(" retrying 5: " in line for line in lines) == 1
+    assert max(map(len, lines)) <= width
 
 
 def test_no_worker_is_shown_when_it_begins_and_when_it_is_over() -> None:
