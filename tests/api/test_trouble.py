@@ -9,8 +9,9 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import Runtime, TelemetryConfig
 
-from darkroom.client.workers import queues_without_worker
+from darkroom.client.workers import WorkerWatch, queues_without_worker
 from darkroom.doctor import ask_workers
+from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.findings import State
 from darkroom.domain.names import JOB_QUEUES
 from tests.support.fakes.scripted import Act, Always
@@ -117,3 +118,21 @@ async def test_a_worker_that_is_too_busy_to_poll_is_known_by_its_heartbeat(
         await until(heard, "heartbeats of the workers")
     monkeypatch.setattr("darkroom.client.workers.HEARD_WITHIN", timedelta(0))
     assert await queues_without_worker(client) == JOB_QUEUES
+
+
+@pytest.mark.parametrize(("ours", "lacking"), [(True, JOB_QUEUES), (False, ())])
+async def test_without_a_server_of_ours_no_worker_runs_and_of_another_ones_nothing_is_known(
+    ours: bool, lacking: tuple[str, ...]
+) -> None:
+    asked = 0
+
+    async def nobody() -> Client:
+        nonlocal asked
+        asked += 1
+        raise ServerNotReachable("no Temporal server")
+
+    watch = WorkerWatch(nobody, server_is_ours=lambda: ours)
+    assert watch.latest() == ()
+    assert {await watch.look() for _ in range(20)} == {lacking}
+    assert (watch.latest(), asked) == (lacking, 1)
+    await watch.close()
