@@ -20,27 +20,28 @@ from typing import Any
 
 import structlog
 from temporalio.client import Client as TemporalClient
-from temporalio.worker import Interceptor, Worker
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import Interceptor, Worker, WorkerDeploymentConfig
 
-from activities.calls import ProviderCalls
-from activities.composition import job_activities, webhook_activities
+from activities.composition import image_activities, job_activities, local_workers, webhook_activities
 from activities.housekeeping import HousekeepingActivities
-from activities.images import ImageActivities
 from activities.outages import OutageLines
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
+from activities.stalls import StallLines
 from activities.storybook import BookActivities
 from activities.waiting import WaitingActivities
+from activities.worker_reports import WorkerReportActivities
 from darkroom import logs
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.connection import connect, ensure_search_attributes
 from darkroom.client.schedules import ensure_schedules
+from darkroom.client.versions import warn_without_current_version
 from darkroom.client.waiting_jobs import WaitingJobs
 from darkroom.domain.errors import DarkroomError, ServerNotReachable, SettingRejected
 from darkroom.domain.names import TaskQueue
 from darkroom.housekeeping.housekeeper import Housekeeper
 from darkroom.settings import Settings, read_settings
-from darkroom.workers import LocalWorkers
 from workflows.housekeeping import HousekeepingWorkflow
 from workflows.pipeline_job import PipelineJobWorkflow
 from workflows.policies import PROVIDER_ATTEMPTS
@@ -48,23 +49,18 @@ from workflows.signals import OddSignalsDropped
 from workflows.stage_batch import StageBatchWorkflow
 from workflows.waiting_jobs import StartWaitingJobsWorkflow
 from workflows.webhook import WebhookWorkflow
+from workflows.worker_reports import WorkerReportsWorkflow
 
 log = structlog.get_logger("darkroom.worker")
 
 AT_ONCE = 130
 GRACE_ABOVE_PROVIDER = timedelta(seconds=60)
-CALL_GRACE = timedelta(seconds=30)
-"""Above the limit that a provider keeps itself."""
-
 HEARTBEAT_THROTTLE = timedelta(seconds=3)
 DELIVER_PATIENCE = 10.0
 """Seconds that a worker which stops waits for the pictures it made to be settled; they are staged anyway."""
 PUBLISH_SLOTS_A_CORE = 8
 WEBHOOKS_AT_ONCE = 50
 """Each waits at most 30 s for its receiver and uses one connection."""
-
-
-WORKERS_FOLDER = "workers"
 
 
 class Role(StrEnum):
@@ -76,44 +72,6 @@ class Role(StrEnum):
     PUBLISH = "publish"
 
 
-def local_workers(settings: Settings) -> LocalWorkers:
-    """The workers that share this one's folder."""
-    return LocalWorkers(settings.darkroom_home / WORKERS_FOLDER)
-
-
-def image_activities(
-    parts: Parts,
-    refresher: RowRefresher,
-    staging: Staging | None = None,
-    *,
-    settles_here: bool = True,
-    worker: str | None = None,
-) -> ImageActivities:
-    """The activities of an image over these parts; `worker` is who makes the calls."""
-    if staging is None:
-        staging = Staging(parts.storage, parts.beside)
-    calls = ProviderCalls(
-        parts.records,
-        parts.storage,
-        staging,
-        parts.providers,
-        parts.pictures,
-        last_attempt=PROVIDER_ATTEMPTS,
-        longest=parts.settings.provider_timeout + CALL_GRACE,
-        worker=worker,
-    )
-    return ImageActivities(
-        parts.records,
-        parts.storage,
-        staging,
-        calls,
-        parts.pictures,
-        refresher,
-        local_workers(parts.settings),
-        settles_here=settles_here,
-    )
-
-
 @asynccontextmanager
 async def running_workers(
     parts: Parts,
@@ -122,7 +80,7 @@ async def running_workers(
     interceptors: Sequence[Interceptor] = (),
 ) -> AsyncIterator[list[Worker]]:
     """Workers for the roles; leaving the context waits until what is in progress is finished."""
-    with local_workers(parts.settings).joined() as worker_id:
+    with local_workers(parts).joined() as worker_id:
         async with _serving(parts, temporal, roles, interceptors, worker_id) as workers:
             yield workers
 
@@ -139,16 +97,22 @@ async def _serving(
     refresher = RowRefresher(parts.records)
     serves_all = Role.ALL in roles or set(roles) == set(Role) - {Role.ALL}
     staging = Staging(parts.storage, parts.beside)
-    images = image_activities(parts, refresher, staging, settles_here=serves_all, worker=worker_id)
+    images = image_activities(
+        parts, refresher, staging, last_attempt=PROVIDER_ATTEMPTS, settles_here=serves_all, worker=worker_id
+    )
     jobs = job_activities(parts)
+    stalled_after = timedelta(seconds=settings.stalled_after)
     books = BookActivities(parts.records, parts.storage, parts.pictures)
+    report = WorkerReportActivities(parts.report).report_worker
     housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, temporal).tidy)
     waiting = WaitingActivities(WaitingJobs(parts.client(temporal)).start)
+    stalls = StallLines(parts.records, stalled_after)
     shared: dict[str, Any] = {
-        "interceptors": [OutageLines(), OddSignalsDropped(), *interceptors],
+        "interceptors": [OutageLines(), stalls, OddSignalsDropped(), *interceptors],
         "graceful_shutdown_timeout": settings.provider_timeout + GRACE_ABOVE_PROVIDER,
         "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
+        "deployment_config": _deployment(settings),
     }
     workers: list[Worker] = []
     if {Role.ALL, Role.ORCHESTRATE} & set(roles):
@@ -162,12 +126,14 @@ async def _serving(
                     WebhookWorkflow,
                     StartWaitingJobsWorkflow,
                     HousekeepingWorkflow,
+                    WorkerReportsWorkflow,
                 ],
                 activities=[
                     jobs.open_job,
                     jobs.set_control,
                     jobs.next_ordinals,
                     jobs.record_progress,
+                    jobs.record_faults,
                     jobs.delivered_page,
                     jobs.close_job,
                     jobs.remove_leftovers,
@@ -177,6 +143,7 @@ async def _serving(
                     images.find_staged,
                     images.attach,
                     images.credit,
+                    report,
                 ],
                 **shared,
             )
@@ -195,7 +162,7 @@ async def _serving(
             Worker(
                 temporal,
                 task_queue=TaskQueue.PUBLISH,
-                activities=[images.upload],
+                activities=[images.upload, report],
                 max_concurrent_activities=PUBLISH_SLOTS_A_CORE * (os.cpu_count() or 1),
                 **shared,
             )
@@ -205,7 +172,7 @@ async def _serving(
             Worker(
                 temporal,
                 task_queue=TaskQueue.GENERATE,
-                activities=[images.generate],
+                activities=[images.generate, report],
                 max_concurrent_activities=settings.provider_slots,
                 max_task_queue_activities_per_second=settings.provider_max_per_second,
                 **shared,
@@ -214,12 +181,24 @@ async def _serving(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(refresher.close)
         stack.push_async_callback(_end, asyncio.create_task(staging.keep_staging()))
+        stack.push_async_callback(_end, asyncio.create_task(stalls.keep_looking()))
         # They stop in reverse: no new calls first, then what these calls made is delivered, then the rest.
         for worker in workers:
             await stack.enter_async_context(worker)
             if worker.task_queue == TaskQueue.PUBLISH and serves_all:
                 stack.push_async_callback(images.until_settled, DELIVER_PATIENCE)
         yield workers
+
+
+def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
+    """Jobs stay with the build that began them, where builds are named; without, patches carry them over an upgrade."""
+    if settings.deployment_name is None or settings.build_id is None:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(settings.deployment_name, settings.build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.PINNED,
+    )
 
 
 async def _end(task: "asyncio.Task[None]") -> None:
@@ -255,6 +234,7 @@ async def serve(settings: Settings, roles: list[Role]) -> None:
         await ensure_schedules(client, waiting_every=pick_up, housekeeping_every=housekeeping)
     async with open_parts(settings) as parts, running_workers(parts, client, roles):
         log.info("worker started", roles=[str(role) for role in roles], uses=parts.describe())
+        await warn_without_current_version(client, settings)
         await stop.wait()
         log.info("worker stopping", note="finishing what is in progress; a second signal exits immediately")
     log.info("worker stopped")

@@ -12,6 +12,7 @@ from temporalio import activity
 
 from activities.liveness import pause
 from activities.materials import Material, MaterialRecords, Materials
+from activities.provider_health import ProviderHealth
 from activities.staging import FIRST_RETRY, LONGEST_RETRY, Staging
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
 from darkroom.domain.errors import (
@@ -42,6 +43,15 @@ from darkroom.storage import Storage
 log = structlog.get_logger(__name__)
 
 
+_OUTCOMES: dict[type[ProviderAnswer], Outcome] = {
+    Generated: Outcome.GENERATED,
+    Missed: Outcome.MISSED,
+    Refused: Outcome.REFUSED,
+    QuotaSpent: Outcome.QUOTA_SPENT,
+    Stopped: Outcome.STOPPED,
+}
+
+
 class CallRecords(ImageRecords, MaterialRecords, Protocol):
     """Calls, and what they are made from."""
 
@@ -49,13 +59,14 @@ class CallRecords(ImageRecords, MaterialRecords, Protocol):
 class ProviderCalls:
     """Makes one picture: looks at what is there first, calls the provider at most once."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what they work with, put together in one place
         self,
         records: CallRecords,
         storage: Storage,
         staging: Staging,
         providers: Mapping[str, ImageProvider],
         pictures: PictureWork,
+        health: ProviderHealth,
         *,
         last_attempt: int,
         longest: timedelta,
@@ -65,6 +76,7 @@ class ProviderCalls:
         self._staging = staging
         self._providers = providers
         self._pictures = pictures
+        self._health = health
         self._materials = Materials(records, storage)
         self.last_attempt = last_attempt
         """The attempt after which Temporal does not try again."""
@@ -125,8 +137,10 @@ class ProviderCalls:
         except ProviderUnavailable as error:
             seconds = time.monotonic() - started
             if attempt < self.last_attempt:
+                self._health.failed(image.provider, str(image.key), error.reason)
                 await self._finish(call_id, AttemptEnd(outcome=Outcome.FAULT, reason=error.reason, seconds=seconds))
                 raise
+            self._health.gave_up(image.provider, str(image.key), error.reason)
             answer = Missed(reason=f"gave up after {attempt} attempts: {error.reason}")
             given_up = await self._conclude(image, call_id, answer, seconds)
             return given_up.model_copy(update={"gave_up": True})
@@ -136,6 +150,8 @@ class ProviderCalls:
             # The call may have been billed, and another one would end the same way.
             log.exception("provider's answer lost", job_id=str(image.key.job_id), key=str(image.key))
             answer = Missed(reason=f"the provider's answer could not be read: {type(error).__name__}")
+        if provider is not None and material.lost is None:
+            self._health.answered(image.provider, str(image.key), _OUTCOMES[type(answer)])
         return await self._conclude(image, call_id, answer, time.monotonic() - started)
 
     async def _ask(self, provider: ImageProvider, request: ImageRequest) -> ProviderAnswer:

@@ -1,10 +1,72 @@
 """Activities put together from the parts of this process."""
 
+from datetime import timedelta
+
+from activities.calls import ProviderCalls
+from activities.images import ImageActivities
 from activities.jobs import JobActivities, Pace
+from activities.provider_health import ProviderHealth
+from activities.refreshing import RowRefresher
+from activities.staging import Staging
 from activities.webhooks import WebhookActivities
 from darkroom.bootstrap import Parts
 from darkroom.domain.money import Terms
 from darkroom.signing import deployment_secret, webhook_key
+from darkroom.workers import LocalWorkers
+
+CALL_GRACE = timedelta(seconds=30)
+"""Above the limit that a provider keeps itself."""
+
+WORKERS_FOLDER = "workers"
+
+
+def local_workers(parts: Parts) -> LocalWorkers:
+    """The workers that share this one's folder."""
+    return LocalWorkers(parts.settings.darkroom_home / WORKERS_FOLDER)
+
+
+def image_activities(
+    parts: Parts,
+    refresher: RowRefresher,
+    staging: Staging | None = None,
+    *,
+    last_attempt: int,
+    settles_here: bool = True,
+    worker: str | None = None,
+) -> ImageActivities:
+    """The activities of an image.
+
+    Args:
+        parts: what they work with.
+        refresher: of the jobs' rows.
+        staging: that of the worker, where it has one.
+        last_attempt: of a provider call; Temporal does not try again after it.
+        settles_here: whether this process also uploads and settles what it generates.
+        worker: who makes the calls.
+    """
+    if staging is None:
+        staging = Staging(parts.storage, parts.beside)
+    calls = ProviderCalls(
+        parts.records,
+        parts.storage,
+        staging,
+        parts.providers,
+        parts.pictures,
+        ProviderHealth(),
+        last_attempt=last_attempt,
+        longest=parts.settings.provider_timeout + CALL_GRACE,
+        worker=worker,
+    )
+    return ImageActivities(
+        parts.records,
+        parts.storage,
+        staging,
+        calls,
+        parts.pictures,
+        refresher,
+        local_workers(parts),
+        settles_here=settles_here,
+    )
 
 
 def job_activities(parts: Parts) -> JobActivities:
@@ -21,7 +83,8 @@ def job_activities(parts: Parts) -> JobActivities:
         stage_concurrency=settings.stage_concurrency,
         provider_timeout_seconds=settings.provider_timeout.total_seconds(),
     )
-    return JobActivities(parts.records, parts.storage, parts.intake, terms, pace)
+    stalled_after = timedelta(seconds=settings.stalled_after)
+    return JobActivities(parts.records, parts.storage, parts.intake, terms, pace, stalled_after)
 
 
 def webhook_activities(parts: Parts) -> WebhookActivities:

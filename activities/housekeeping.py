@@ -23,7 +23,8 @@ class HousekeepingActivities:
         """Once through everything; what was found."""
         found = await finish_despite_cancel(asyncio.create_task(self._tidy()))
         meter = activity.metric_meter()
-        for name, number in found.model_dump(exclude={"findings"}).items():
+        for name, number in found.model_dump(exclude={"findings", "stuck_workflows"}).items():
             meter.create_counter(f"darkroom_housekeeping_{name}", "repaired by housekeeping").add(number)
         meter.create_gauge("darkroom_audit_findings", "broken invariants at the last audit").set(found.findings)
+        meter.create_gauge("darkroom_stuck_workflows", "workflows whose task keeps failing").set(found.stuck_workflows)
         return found

@@ -1,7 +1,9 @@
 """The activities of a whole job: open, control, ordinals, counts, close."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
 from temporalio import activity
 
@@ -12,7 +14,9 @@ from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import CloseRun, OpenedRun, StartRun
 from darkroom.domain.model import Value
 from darkroom.domain.money import Terms
+from darkroom.domain.movement import STALLED_AFTER, Faults, Movement, faults_of, with_movement
 from darkroom.domain.orders import Order
+from darkroom.domain.progress import Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import PAGE, StageCounts
 from darkroom.housekeeping.leftovers import LeftoverRecords, remove_leftovers
@@ -33,16 +37,33 @@ class Pace(Value):
 class RunRecords(JobRecords, WebhookRecords, LeftoverRecords, Protocol):
     """A run of a job from its opening to its last leftover."""
 
+    async def progress(self, job_id: UUID) -> Progress | None:
+        """Progress as the records know it."""
+        ...
+
+    async def movement(self, job_id: UUID, since: datetime) -> Movement | None:
+        """Whether a job moves."""
+        ...
+
 
 class JobActivities:
     """What a job's workflow asks of the records and the storage."""
 
-    def __init__(self, records: RunRecords, storage: Storage, intake: Intake, terms: Terms, pace: Pace) -> None:
+    def __init__(  # noqa: PLR0917 - what they work with, put together in one place
+        self,
+        records: RunRecords,
+        storage: Storage,
+        intake: Intake,
+        terms: Terms,
+        pace: Pace,
+        stalled_after: timedelta = STALLED_AFTER,
+    ) -> None:
         self._records = records
         self._storage = storage
         self._intake = intake
         self._terms = terms
         self._pace = pace
+        self._stalled_after = stalled_after
 
     @activity.defn
     @at_the_edge
@@ -86,6 +107,17 @@ class JobActivities:
         """Refresh the job's row and say what the records know of a stage."""
         await self._records.refresh(stage.job_id)
         return await self._records.stage_counts(stage.job_id, stage.stage_index)
+
+    @activity.defn
+    @at_the_edge
+    async def record_faults(self, run: RunRef) -> Faults:
+        """Say what the attempts' rows and the clock tell of a job: retries, failing providers, whether it stalls."""
+        now = datetime.now(UTC)
+        progress = await self._records.progress(run.job_id)
+        movement = await self._records.movement(run.job_id, now)
+        if progress is None or movement is None:
+            return Faults()
+        return faults_of(with_movement(progress, movement, now, self._stalled_after))
 
     @activity.defn
     @at_the_edge

@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.invocation import as_started
-from cli.output import plural, seconds_left
+from cli.output import clock_time, plural, seconds_left
 from darkroom.domain.progress import JobStatus, Progress, StageProgress
 from darkroom.domain.rounds import StageStatus
-from darkroom.domain.sentences import how_it_stands
+from darkroom.domain.sentences import failing, how_it_stands, without_worker
 
 WINDOW = 8.0
 """Seconds over which the pace is measured."""
@@ -80,8 +80,9 @@ class Watched:
         if not progress.status.ended:
             words = " · ".join(self._pace_words())
             parts += [Text(""), Text(words)] if words else []
-            if self.events:
-                parts += [Text(""), *(Text(event, style="quiet", no_wrap=True) for event in self.events)]
+            events = [event for event in self.events if event != as_started(how_it_stands(progress, clock_time))]
+            if events:
+                parts += [Text(""), *(Text(event, style="quiet", no_wrap=True) for event in events)]
         if self._page is not None:
             parts += [Text(""), Text(self._page, style="quiet", overflow="fold")]
         return Group(*parts)
@@ -104,7 +105,9 @@ class Watched:
             table.add_column(no_wrap=True, style="quiet", width=prompt, overflow="ellipsis")
         table.add_column(no_wrap=True, width=bar)
         table.add_column(no_wrap=True, width=counted, justify="right")
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        # Whatever a reason says, the numbers beside it stay whole.
+        taken = named + bar + counted + 6 + (prompt + 2 if prompt >= 12 else 0)
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(10, width - taken))
         for label, text, stages, state in lines:
             done, ordered = sum(stage.completed for stage in stages), sum(stage.quantity for stage in stages)
             prompts = [text] if prompt >= 12 else []
@@ -114,6 +117,8 @@ class Watched:
     def _pace_words(self) -> list[str]:
         progress = self.progress
         if progress is None or progress.status.ended:
+            return []
+        if progress.keeps_still:
             return []
         rate = self._pace.per_second
         left = progress.eta_seconds
@@ -138,11 +143,13 @@ def chosen_stages(stages: Sequence[StageProgress], room: int) -> tuple[list[Stag
 
 
 def _headline(progress: Progress, source: str) -> Text:
-    head = Text(f"job {progress.job_id}", no_wrap=True, overflow="ellipsis")
+    # What keeps a job still is told whole, with what to do about it.
+    troubled = progress.keeps_still and not progress.status.ended
+    head = Text(f"job {progress.job_id}", no_wrap=not troubled, overflow="fold" if troubled else "ellipsis")
     alive = progress.status is JobStatus.PROCESSING and not progress.paused
     head.append("  ")
     head.append(
-        as_started(how_it_stands(progress)),
+        as_started(how_it_stands(progress, clock_time)),
         style="accent" if alive or progress.status is JobStatus.FAILED else "strong",
     )
     if source == "records" and not progress.status.ended:
@@ -151,6 +158,8 @@ def _headline(progress: Progress, source: str) -> Text:
 
 
 def _state(stage: StageProgress) -> Text:
+    if stage.retrying:
+        return Text(f"retrying {stage.retrying:,}: {stage.fault}", style="accent")
     match stage.status:
         case StageStatus.TOPPING_UP:
             return Text(f"top-up {stage.round}", style="accent")
@@ -200,9 +209,28 @@ def _news(before: Progress | None, now: Progress) -> Iterable[str]:
             yield f"{stage.label}: complete after {plural(previous.round, 'top-up')}"
         if stage.status is StageStatus.SHORT:
             yield f"{stage.label}: short by {missing:,}: {stage.reason or 'no top-up rounds left'}"
+    yield from _trouble(before, now)
     if before and now.paused and not before.paused:
         yield f"paused: {now.pause_reason or 'until resumed'}"
     if before and before.paused and not now.paused and not now.status.ended:
         yield "resumed"
     if before and now.cancel_requested and not before.cancel_requested:
         yield "cancel requested: waiting for calls in progress"
+
+
+def _trouble(before: Progress | None, now: Progress) -> Iterable[str]:
+    """What keeps a job still, when that begins and when it is over."""
+    known = before or now.model_copy(update={"failing": (), "without_worker": (), "stalled": False})
+    failed_before, failing_now = ({one.provider for one in reading.failing} for reading in (known, now))
+    yield from (failing(one, clock_time) for one in now.failing if one.provider not in failed_before)
+    yield from (f"{provider} answers again" for provider in sorted(failed_before - failing_now) if _runs(now))
+    if now.without_worker and now.without_worker != known.without_worker:
+        yield as_started(without_worker(now.without_worker))
+    if known.without_worker and not now.without_worker and _runs(now):
+        yield "a worker is running"
+    if now.stalled and not (known.stalled or now.failing or now.without_worker):
+        yield "stalled: no picture was delivered or missed lately"
+
+
+def _runs(progress: Progress) -> bool:
+    return progress.status is JobStatus.PROCESSING and not progress.paused and not progress.cancel_requested

@@ -1,6 +1,6 @@
 """Commands for jobs that exist: watch, status, list, cancel, pause, resume, restart."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from temporalio.client import Client as TemporalClient
 from cli import arguments
 from cli.display import Watched
 from cli.following import follow, prompts_of
-from cli.output import Output, as_value
+from cli.output import Output, as_value, clock_time
 from cli.session import (
     client_for,
     connect_if_at_hand,
@@ -29,7 +29,11 @@ from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult, ProgressReading
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.progress import JobStatus, Progress
+from darkroom.domain.sentences import how_it_stands
 from darkroom.settings import Settings
+
+_LOOKED_AT = 20
+"""Running jobs of a list that are looked at closely."""
 
 _STATUS = Annotated[JobStatus | None, typer.Option("--status", help="Only jobs with this status.", show_default=False)]
 _LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many jobs.")]
@@ -84,11 +88,24 @@ def list_jobs(status: _STATUS = None, limit: _LIMIT = 20, as_json: arguments.AsJ
             return
         async with open_parts(settings) as parts:
             rows = await parts.records.jobs(status, limit)
+            trouble = await trouble_of(parts, rows)
         if not rows:
             output.say("no jobs" if status is None else f"no {status} jobs")
-        output.result([as_value(row) for row in rows], job_table(rows) if rows else None)
+        output.result([as_value(row) for row in rows], job_table(rows, trouble) if rows else None)
 
     run(work(opened_settings()))
+
+
+async def trouble_of(parts: Parts, rows: Sequence[JobRow]) -> dict[UUID, str]:
+    """What keeps running jobs still, in a few words."""
+    running = [row for row in rows if row.status is JobStatus.PROCESSING][:_LOOKED_AT]
+    client = parts.client(None)
+    told = {}
+    for row in running:
+        progress = await client.recorded(row.job_id)
+        if progress.failing or progress.stalled:
+            told[row.job_id] = how_it_stands(progress, clock_time)
+    return told
 
 
 def cancel(job: arguments.Job, reason: arguments.Reason = None, as_json: arguments.AsJson = False) -> None:

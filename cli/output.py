@@ -93,6 +93,11 @@ def local_time(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def clock_time(moment: datetime) -> str:
+    """The time of day of a moment, as a person at this computer reads it."""
+    return moment.astimezone().strftime("%H:%M")
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """`1 picture`, `2 pictures`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -1,6 +1,7 @@
 """Receipts, jobs and money as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -65,24 +66,30 @@ def _lines(columns: Sequence[Tally], receipt: Receipt) -> list[tuple[str, list[s
     return [line for line in lines if line[0] not in rare or set(line[1]) != {"0"}]
 
 
-def job_table(jobs: Sequence[JobRow]) -> Table:
-    """Jobs, one per line."""
+def job_table(jobs: Sequence[JobRow], trouble: Mapping[UUID, str] | None = None) -> Table:
+    """Jobs, one per line; `trouble` says what keeps a running one still."""
     table = plain_table()
     # A terminal of 80 columns must leave whole what is copied and what is counted.
     table.add_column("job", no_wrap=True, header_style="quiet", min_width=36)
     table.add_column("created", no_wrap=True, style="quiet", header_style="quiet")
     table.add_column("delivered", justify="right", no_wrap=True, header_style="quiet", min_width=9)
-    table.add_column("status", header_style="quiet", no_wrap=True, overflow="ellipsis", min_width=10)
+    # It alone gives way, or a long reason would push numbers out.
+    table.expand = True
+    table.add_column("status", header_style="quiet", no_wrap=True, overflow="ellipsis", min_width=10, ratio=1)
     for job in jobs:
         count = f"{job.completed_images:,} of {job.total_images:,}"
-        table.add_row(str(job.job_id), local_time(job.created_at)[:16], count, _status(job))
+        table.add_row(
+            str(job.job_id), local_time(job.created_at)[:16], count, _status(job, (trouble or {}).get(job.job_id))
+        )
     return table
 
 
-def _status(job: JobRow) -> Text:
+def _status(job: JobRow, trouble: str | None) -> Text:
     if job.status is JobStatus.PROCESSING:
         if job.cancel_requested:
             return Text("cancelling", style="accent")
+        if trouble is not None and not job.paused:
+            return Text(trouble, style="accent")
         return Text(f"paused: {job.pause_reason}" if job.paused else "processing", style="" if job.paused else "accent")
     if job.status is JobStatus.FAILED:
         return Text(f"failed: {as_started(job.error_message or '')}".rstrip(": "), style="accent")

@@ -9,16 +9,23 @@ from typing import Any
 from pydantic import SecretStr
 from temporalio.client import Client as TemporalClient
 
+from darkroom._version import __version__
 from darkroom.client import connection
+from darkroom.client.connection import TemporalLink, configured_server
 from darkroom.client.jobs import Client
+from darkroom.client.workers import WorkerWatch
 from darkroom.decoding.children import Children
-from darkroom.doctor import check_provider, check_temporal, check_writable
+from darkroom.disk import free_bytes, lack_of_room
+from darkroom.doctor import ask_workers, check_disk, check_provider, check_temporal, check_writable, providers_of_late
+from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.findings import Finding, State
+from darkroom.domain.worker_reports import WorkerReport
 from darkroom.orders.intake import Intake
 from darkroom.orders.references import Uploads
 from darkroom.pictures import PictureWork
 from darkroom.providers import ImageProvider
 from darkroom.records import Records
+from darkroom.records.sqlite import SCHEMA_VERSION as SQLITE_SCHEMA_VERSION
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings, check_together, make_home, read_settings
 from darkroom.storage import Storage
@@ -27,6 +34,18 @@ from darkroom.webhooks.egress_policy import EgressPolicy, Resolver, SystemResolv
 
 RECORDS_FILE = "records.db"
 UNSTAGED_FOLDER = "unstaged"
+
+
+REPORTED = (
+    "gemini_model",
+    "runware_model",
+    "stage_concurrency",
+    "max_top_ups",
+    "top_up_delay",
+    "stalled_after",
+    "image_credit_price",
+)
+"""Settings that a worker tells of itself: what differs between workers shows there. None is a secret."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +63,10 @@ class Parts:
     uploads: Uploads
     egress_policy: EgressPolicy
 
-    def client(self, temporal: TemporalClient | None) -> Client:
+    def client(self, temporal: TemporalClient | None, workers: WorkerWatch | None = None) -> Client:
         """A client over these parts; without Temporal it only checks and reads."""
+        if workers is None and temporal is None:
+            workers = self.worker_watch()
         return Client(
             self.records,
             self.storage,
@@ -54,7 +75,45 @@ class Parts:
             temporal,
             local_user=self.settings.local_user,
             pick_up_pending=self.settings.pick_up_pending,
+            stalled_after=timedelta(seconds=self.settings.stalled_after),
+            workers=workers,
         )
+
+    def report(self) -> WorkerReport:
+        """What a worker over these parts has; which queue and process it is, the activity says."""
+        settings = self.settings
+        try:
+            free = free_bytes(settings.darkroom_home)
+        except OSError:
+            free = None
+        return WorkerReport(
+            task_queue="",
+            identity="",
+            version=__version__,
+            providers=tuple(self.providers),
+            keeps=self.describe(),
+            schema_version=_schema_version(settings),
+            settings={name.upper(): str(getattr(settings, name)) for name in REPORTED}
+            | {"DARKROOM_HOME": str(settings.darkroom_home.absolute())}
+            | {"PROVIDER_CONCURRENCY": str(settings.provider_slots)},
+            free_bytes=free,
+            full_disk=lack_of_room(settings.darkroom_home),
+        )
+
+    def full_disk(self) -> str | None:
+        """That the disk of this deployment's folder is full, in one sentence; on Supabase it keeps no records."""
+        return None if self.settings.on_supabase else lack_of_room(self.settings.darkroom_home)
+
+    def worker_watch(self, link: TemporalLink | None = None) -> WorkerWatch:
+        """What is known of the workers, through a link to Temporal or without a server."""
+
+        async def nobody() -> TemporalClient:
+            raise ServerNotReachable("no Temporal server")
+
+        def server_is_ours() -> bool:
+            return configured_server() is None
+
+        return WorkerWatch(nobody if link is None else link.client, server_is_ours=server_is_ours)
 
     def describe(self) -> str:
         """Which parts are used, for the first line of every command that does work."""
@@ -140,6 +199,19 @@ async def _keepers(settings: Settings) -> _Keepers:
     return _Keepers(SupabaseRecords(supabase), SupabaseStorage(supabase, settings.supabase_bucket))
 
 
+def _schema_version(settings: Settings) -> str:
+    if settings.on_supabase:
+        from darkroom.records.supabase import SCHEMA_VERSION  # noqa: PLC0415 - as above
+
+        return SCHEMA_VERSION
+    return str(SQLITE_SCHEMA_VERSION)
+
+
+async def examine_workers(settings: Settings) -> list[Finding]:
+    """What `doctor --live` says: Temporal, and what running workers have; nothing of this process's environment."""
+    return [*await check_temporal(settings), *await ask_workers(settings)]
+
+
 async def examine(settings: Settings) -> list[Finding]:
     """What `doctor` says: Temporal, the records and pictures, the configured providers."""
     found = await check_temporal(settings)
@@ -149,8 +221,11 @@ async def examine(settings: Settings) -> list[Finding]:
             found.append(await check_writable(parts.storage, "folder", str(settings.darkroom_home)))
         else:
             found += await _examine_supabase(settings.supabase_url, settings.supabase_service_role_key, settings)
+        found.append(check_disk(settings.darkroom_home))
+        lately = await providers_of_late(parts.records) if has_records(settings) else {}
         for name, provider in parts.providers.items():
-            found.append(await check_provider(name, provider))
+            found.append(lately.get(name) or await check_provider(name, provider))
+        found += [finding for name, finding in lately.items() if name not in parts.providers]
     return found
 
 

@@ -14,6 +14,7 @@ from darkroom.domain.jobs import CancelRequest, JobInput, PauseRequest, ResumeRe
 from darkroom.domain.progress import Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.webhooks import WebhookDelivered, WebhookInput
+from darkroom.domain.worker_reports import AskWorkers, WorkerReports
 
 
 @workflow.defn(name="PipelineJobWorkflow")
@@ -79,6 +80,16 @@ class Housekeeping(ABC):
     @abstractmethod
     async def run(self) -> Tidied:
         """Repair what crashes and terminated workflows left behind; what was found."""
+
+
+@workflow.defn(name="WorkerReportsWorkflow")
+class AskingWorkers(ABC):
+    """A question to running workers."""
+
+    @workflow.run
+    @abstractmethod
+    async def run(self, asked: AskWorkers) -> WorkerReports:
+        """Ask one worker of each task queue what it has; answers within 10 s."""
 
 
 def innermost(error: BaseException) -> BaseException:

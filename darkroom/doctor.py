@@ -1,28 +1,48 @@
 """Whether a deployment is ready: one finding for each thing that jobs need."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.client.connection import connect
-from darkroom.domain.errors import ProviderUnavailable, ServerNotReachable, StorageRefused, StorageUnavailable
+from darkroom.client.stuck_workflows import check_stuck
+from darkroom.client.versions import check_versions
+from darkroom.client.workers import queues_without_worker
+from darkroom.contract import AskingWorkers
+from darkroom.disk import free_bytes, lack_of_room
+from darkroom.domain.errors import (
+    DarkroomError,
+    ProviderUnavailable,
+    ServerNotReachable,
+    StorageRefused,
+    StorageUnavailable,
+)
 from darkroom.domain.findings import Finding
-from darkroom.domain.names import SearchAttribute
+from darkroom.domain.movement import RecentCalls
+from darkroom.domain.names import JOB_QUEUES, SearchAttribute, TaskQueue
+from darkroom.domain.sentences import without_worker
+from darkroom.domain.worker_reports import AskWorkers, WorkerReport
 from darkroom.providers import ImageProvider, KeyedProvider
+from darkroom.records.watching import WatchRecords
 from darkroom.settings import Settings
 from darkroom.storage import Storage
 
-SERVER, NAMESPACE, ATTRIBUTES = "Temporal", "namespace", "search attributes"
+ANSWER_PATIENCE = timedelta(seconds=15)
+LIVE = "worker"
+SERVER, NAMESPACE, ATTRIBUTES, WORKERS, DISK = "Temporal", "namespace", "search attributes", "workers", "disk"
+LATELY = timedelta(minutes=15)
+"""How far back calls are looked at; retries of one are at most about a minute apart."""
 PATIENCE = timedelta(seconds=5)
 
 
 async def check_temporal(settings: Settings) -> list[Finding]:
-    """A finding for the server, its namespace and the search attributes.
+    """A finding for the server, its namespace, the search attributes and the workers.
 
     Raises:
         SettingRejected: the server's address is invalid.
@@ -31,10 +51,17 @@ async def check_temporal(settings: Settings) -> list[Finding]:
         client = await connect(settings, PATIENCE)
     except ServerNotReachable as error:
         reason, _, remedy = str(error).partition(": ")
-        unchecked = (Finding.unknown(what, "no Temporal server") for what in (NAMESPACE, ATTRIBUTES))
+        unchecked = (Finding.unknown(what, "no Temporal server") for what in (NAMESPACE, ATTRIBUTES, WORKERS))
         return [Finding.wrong(SERVER, reason, remedy), *unchecked]
     address = client.service_client.config.target_host
-    return [Finding.good(SERVER, f"{address} answers"), await _namespace(client), await _search_attributes(client)]
+    return [
+        Finding.good(SERVER, f"{address} answers"),
+        await _namespace(client),
+        await _search_attributes(client),
+        await check_workers(client),
+        *await check_versions(client),
+        *await check_stuck(client),
+    ]
 
 
 async def _namespace(client: Client) -> Finding:
@@ -81,6 +108,88 @@ async def check_writable(storage: Storage, what: str, place: str) -> Finding:
     if found != data:
         return Finding.wrong(what, f"{place} returned other bytes than were written", "check what proxies or caches it")
     return Finding.good(what, f"{place} can be written, read and deleted from")
+
+
+def check_disk(folder: Path) -> Finding:
+    """A finding for the disk that holds DARKROOM_HOME."""
+    try:
+        free = free_bytes(folder)
+    except OSError as error:
+        return Finding.unknown(DISK, f"{folder}: {error.strerror or error}")
+    full = lack_of_room(folder)
+    if full is not None:
+        told, _, remedy = full.partition("; ")
+        return Finding.wrong(DISK, told, remedy)
+    return Finding.good(DISK, f"{free / 1_000_000:,.0f} MB are free for {folder}")
+
+
+async def providers_of_late(records: WatchRecords) -> dict[str, Finding]:
+    """A finding for each provider that has answered jobs with nothing but faults lately."""
+    try:
+        calls = await records.recent_calls(datetime.now(UTC) - LATELY)
+    except DarkroomError:
+        return {}  # other findings say what is wrong with the records
+    return {one.provider: _failing(one) for one in calls if one.failing}
+
+
+def _failing(calls: RecentCalls) -> Finding:
+    since = "" if calls.since is None else f" since {calls.since.astimezone(UTC):%H:%M} UTC"
+    return Finding.wrong(
+        f"provider {calls.provider}",
+        f"its last {calls.faults:,} calls failed{since}: {calls.reason}",
+        "check its status page and your account there; running jobs retry by themselves",
+    )
+
+
+async def check_workers(client: Client) -> Finding:
+    """A finding for the workers: whether each task queue is served."""
+    try:
+        lacking = await queues_without_worker(client, tuple(TaskQueue))
+    except RPCError as error:
+        return Finding.unknown(WORKERS, error.message)
+    if lacking:
+        told, _, remedy = without_worker(lacking).partition("; ")
+        return Finding.wrong(WORKERS, told, remedy)
+    return Finding.good(WORKERS, "serve all task queues")
+
+
+async def ask_workers(settings: Settings) -> list[Finding]:
+    """A finding for one worker of each task queue that pictures need: what it has, by its own account."""
+    try:
+        client = await connect(settings, PATIENCE)
+        if TaskQueue.ORCHESTRATE in await queues_without_worker(client):
+            return [Finding.unknown(LIVE, f"no worker serves the task queue {TaskQueue.ORCHESTRATE}")]
+        answer = await client.execute_workflow(
+            AskingWorkers.run,
+            AskWorkers(queues=tuple(JOB_QUEUES)),
+            id=f"doctor-{uuid4()}",
+            task_queue=TaskQueue.ORCHESTRATE,
+            execution_timeout=ANSWER_PATIENCE,
+        )
+    except (ServerNotReachable, RPCError, WorkflowFailureError) as error:
+        return [Finding.unknown(LIVE, f"workers do not answer: {error}")]
+    silent = [
+        Finding.wrong(f"{LIVE} {queue}", "no worker has answered in 8 s", "check that one runs and has a free place")
+        for queue in answer.silent
+    ]
+    return [*map(_live, answer.reports), *silent]
+
+
+def _live(report: WorkerReport) -> Finding:
+    what = f"{LIVE} {report.task_queue}"
+    if report.full_disk is not None:
+        told, _, remedy = report.full_disk.partition("; ")
+        return Finding.wrong(what, f"{report.identity}: {told}", remedy)
+    free = "unknown" if report.free_bytes is None else f"{report.free_bytes / 1_000_000:,.0f} MB"
+    parts = [
+        f"{report.identity}, version {report.version}",
+        report.keeps,
+        f"can call {', '.join(report.providers)}",
+        f"free disk {free}",
+        f"schema {report.schema_version}",
+        *(f"{name}={value}" for name, value in report.settings.items()),
+    ]
+    return Finding.good(what, "; ".join(parts))
 
 
 async def check_provider(name: str, provider: ImageProvider) -> Finding:

@@ -31,6 +31,10 @@ _KEY = re.compile(r"[!-~]+")
 _SECRETS = ("gemini_api_key", "runware_api_key", "supabase_service_role_key", "supabase_jwt_secret", "api_secret")
 
 
+_VERSION_PART = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$"
+"""Of a deployment or a build; Temporal joins the two with a colon."""
+
+
 class Settings(BaseSettings):
     """All settings; the names in the environment are these names in capitals."""
 
@@ -70,7 +74,11 @@ class Settings(BaseSettings):
     max_top_ups: Annotated[int, Field(ge=0, le=100)] = 5
     storybook_max_top_ups: Annotated[int, Field(ge=0, le=100)] = 2
     top_up_delay: Annotated[float, Field(ge=0, le=60)] = 2.0
+    stalled_after: Annotated[float, Field(ge=10, le=86_400)] = 120.0
     image_credit_price: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+
+    deployment_name: Annotated[str, Field(pattern=_VERSION_PART)] | None = None
+    build_id: Annotated[str, Field(pattern=_VERSION_PART)] | None = None
 
     max_stages: Annotated[int, Field(ge=1, le=100)] = 100
     max_stage_images: Annotated[int, Field(ge=1, le=10_000)] = 10_000
@@ -265,6 +273,9 @@ def check_together(settings: Settings) -> None:
         if name in settings.providers and key is None:
             required = f"{name.upper()}_API_KEY"
             raise SettingRejected(f"IMAGE_PROVIDER={name}: requires {required}; set it, or use IMAGE_PROVIDER=offline")
+    if (settings.deployment_name is None) is not (settings.build_id is None):
+        there, other = ("DEPLOYMENT_NAME", "BUILD_ID") if settings.deployment_name else ("BUILD_ID", "DEPLOYMENT_NAME")
+        raise SettingRejected(f"{there} is set without {other}; set both, or neither")
     if settings.supabase_url is not None and settings.supabase_service_role_key is None:
         raise SettingRejected(
             f"SUPABASE_URL={settings.supabase_url}: requires SUPABASE_SERVICE_ROLE_KEY; set both, or neither"

@@ -26,6 +26,7 @@ EDGES = (
     "darkroom.pictures",
     "darkroom.signing",
     "darkroom.workers",
+    "darkroom.disk",
 )
 """What belongs to no port, and knows the domain alone."""
 BELOW_CLIENT = ("darkroom.contract", *DOMAIN, *PORTS, *EDGES)
@@ -45,15 +46,21 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.supabase": (),
     "darkroom.workers": (),
     "darkroom.webhooks": (*DOMAIN, "darkroom._version", "darkroom.webhooks"),
-    "darkroom.records": (*DOMAIN, "darkroom.records", "darkroom.supabase"),
-    "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase"),
+    "darkroom.disk": (),
+    "darkroom.records": (*DOMAIN, "darkroom.records", "darkroom.supabase", "darkroom.disk"),
+    "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase", "darkroom.disk"),
     "darkroom.providers": (*DOMAIN, "darkroom.providers"),
     "darkroom.orders": (*DOMAIN, "darkroom.orders"),
     "darkroom.orders.intake": (*DOMAIN, "darkroom.orders", "darkroom.records", "darkroom.webhooks"),
     "darkroom.orders.references": (*DOMAIN, "darkroom.orders", "darkroom.records", "darkroom.storage", *EDGES),
     "darkroom.embedded": (*DOMAIN, *EDGES, "darkroom.embedded"),
     "darkroom.client": (*BELOW_CLIENT, "darkroom.embedded.address", "darkroom.client"),
-    "darkroom.housekeeping": (*BELOW_CLIENT, "darkroom.client.webhooks", "darkroom.housekeeping"),
+    "darkroom.housekeeping": (
+        *BELOW_CLIENT,
+        "darkroom.client.webhooks",
+        "darkroom.client.stuck_workflows",
+        "darkroom.housekeeping",
+    ),
     "darkroom.doctor": (*BELOW_CLIENT, "darkroom.client"),
     "darkroom.bootstrap": (*BELOW_CLIENT, *CLIENT, "darkroom.decoding.children", "darkroom.supabase"),
     "darkroom.api": (*BELOW_CLIENT, *CLIENT, "darkroom.api"),

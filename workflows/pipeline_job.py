@@ -242,6 +242,7 @@ class PipelineJobWorkflow(PipelineJob):
     def _log_end(self, receipt: Receipt) -> None:
         log(
             "job cancelled" if receipt.status is JobStatus.CANCELLED else "job finished",
+            receipt.severity,
             job_id=str(self._job.job_id),
             status=str(receipt.status),
             completed=receipt.delivered,

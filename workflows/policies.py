@@ -128,3 +128,9 @@ WEBHOOK = ActivityPolicy(
         initial_interval=timedelta(seconds=5), backoff_coefficient=2.0, maximum_interval=timedelta(hours=2)
     ),
 )
+
+# Somebody waits for the answer: a worker that does not take it at once is as good as none.
+WORKER_REPORT = ActivityPolicy(
+    schedule_to_close_timeout=timedelta(seconds=8),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)

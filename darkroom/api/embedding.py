@@ -87,4 +87,4 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         try:
             yield services
         finally:
-            await services.feeds.close()
+            await services.close()

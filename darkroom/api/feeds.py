@@ -1,16 +1,15 @@
 """The feeds of this process: one a job that is followed, however many follow it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 from uuid import UUID
 
 import structlog
 
-from darkroom.api.job_feed import EVERY, JobFeed
+from darkroom.api.job_feed import EVERY, JobFeed, Surroundings
 from darkroom.domain.errors import Retryable
-from darkroom.records.watching import WatchRecords
 
 log = structlog.get_logger(__name__)
 
@@ -22,9 +21,8 @@ LINGER = 5.0
 class Feeds:
     """The feeds of this process: one a job that is followed."""
 
-    def __init__(self, records: WatchRecords, temporal_ui: Callable[[UUID], str | None]) -> None:
-        self._records = records
-        self._temporal_ui = temporal_ui
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
         self._feeds: dict[UUID, JobFeed] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -39,7 +37,7 @@ class Feeds:
         """
         feed = self._feeds.get(job_id)
         if feed is None:
-            feed = self._feeds[job_id] = JobFeed(job_id, self._records, self._temporal_ui)
+            feed = self._feeds[job_id] = JobFeed(job_id, self._around)
         feed.followers += 1
         try:
             if feed.version == 0:

@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -13,8 +15,18 @@ from darkroom.api.public_urls import PublicUrls
 from darkroom.api.shapes import ImageView, JobView, StageView
 from darkroom.api.views import image_view, job_view
 from darkroom.domain.errors import JobNotFound
-from darkroom.domain.progress import StageProgress, eta_seconds
-from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, Frame, JobSnapshot, Picture, Undelivered, place
+from darkroom.domain.movement import PACE_OVER, Movement, Retried, with_movement
+from darkroom.domain.progress import Progress, StageProgress, eta_seconds
+from darkroom.domain.snapshots import (
+    MOST_FRAMES,
+    DeliveryMark,
+    Frame,
+    FrameState,
+    JobSnapshot,
+    Picture,
+    Undelivered,
+    place,
+)
 from darkroom.records.watching import WatchRecords
 
 log = structlog.get_logger(__name__)
@@ -26,16 +38,28 @@ SHARE = 0.2
 PAGE = 500
 END = ".end"
 """Follows the number in the id of the last event, so that a client that has it is told apart from one that has not."""
-PACE_OVER = timedelta(seconds=60)
+SAY_TIME_LEFT_EVERY = 5.0
+"""Seconds: the time left grows while nothing arrives."""
+
+
+class Surroundings(NamedTuple):
+    """What every feed of a process works with."""
+
+    records: WatchRecords
+    temporal_ui: Callable[[UUID], str | None]
+    """The page of a job in the Temporal Web UI."""
+    without_worker: Callable[[], tuple[str, ...]]
+    """The task queues that no worker serves, as far as it is known; answers at once."""
+    stalled_after: timedelta
 
 
 class JobFeed:
     """One job, for all its followers."""
 
-    def __init__(self, job_id: UUID, records: WatchRecords, temporal_ui: Callable[[UUID], str | None]) -> None:
+    def __init__(self, job_id: UUID, around: Surroundings) -> None:
         self._job_id = job_id
-        self._records = records
-        self._temporal_ui = temporal_ui
+        self._records = around.records
+        self._around = around
         self._pictures: list[Picture] = []
         self._positions: list[int | None] = []
         self._mark: DeliveryMark | None = None
@@ -44,6 +68,9 @@ class JobFeed:
         """By prefix of the URLs and by index; followers mostly come through one prefix."""
         self._epoch: int | None = None
         self._snapshot: JobSnapshot | None = None
+        self._progress: Progress | None = None
+        """The snapshot's, with what the attempts' rows, the clock and the task queues tell."""
+        self._trouble: tuple[object, ...] = ()
         self._stages: dict[int, tuple[int, StageView, bytes]] = {}
         """By stage: the version at which it last changed, the stage, and its event without the id."""
         self._news = asyncio.Condition()
@@ -100,15 +127,20 @@ class JobFeed:
                     self._mark = DeliveryMark(delivered_at=last.delivered_at, attach_id=last.attach_id)
                 if len(snapshot.pictures) < PAGE:
                     break
-            self._take(snapshot, arrived)
+            now = datetime.now(UTC)
+            unfinished = not snapshot.progress.status.ended
+            # After the snapshot: what is delivered meanwhile is not retried any more, and not the other way round.
+            movement = await self._records.movement(self._job_id, now - PACE_OVER) if unfinished else None
+            self._take(snapshot, arrived, movement, now)
         async with self._news:
             self._news.notify_all()
 
     def job(self, urls: PublicUrls) -> JobView:
         """The job as it was last read, without ids."""
         assert self._snapshot is not None, "refresh() comes first"
+        assert self._progress is not None
         self._forget_long_ago()
-        progress = self._snapshot.progress
+        progress = self._progress
         shown = progress.model_copy(
             update={
                 # The row may trail by a second; a picture that was sent is never taken back.
@@ -116,7 +148,7 @@ class JobFeed:
                 "eta_seconds": self._eta(),
             }
         )
-        of_job = urls.job(self._job_id, self._temporal_ui(self._job_id))
+        of_job = urls.job(self._job_id, self._around.temporal_ui(self._job_id))
         return job_view(shown, self._snapshot, "records", of_job, self._per_minute())
 
     def stages(self) -> list[StageView]:
@@ -171,15 +203,22 @@ class JobFeed:
         """How long to wait before the next reading, after one that took so many seconds."""
         return max(EVERY, took * (1 - SHARE) / SHARE)
 
-    def _take(self, snapshot: JobSnapshot, arrived: list[Picture]) -> None:
+    def _take(self, snapshot: JobSnapshot, arrived: list[Picture], movement: Movement | None, now: datetime) -> None:
         before, self._snapshot = self._snapshot, snapshot.model_copy(update={"pictures": ()})
-        if before == self._snapshot and not arrived:
+        self._progress = snapshot.progress
+        if movement is not None:
+            lacking = self._around.without_worker()
+            self._progress = with_movement(snapshot.progress, movement, now, self._around.stalled_after, lacking)
+        retried = {(one.stage_index, one.ordinal): one for one in (movement.retried if movement else ())}
+        trouble = self._clock_tells(retried)
+        if before == self._snapshot and not arrived and trouble == self._trouble:
             return
+        self._trouble = trouble
         for picture in arrived:
             self._delivered.setdefault(picture.stage_index, []).append(picture.ordinal)
         self._recent.extend(picture.delivered_at for picture in arrived)
         came_in = {picture.stage_index for picture in arrived}
-        for stage in snapshot.progress.stages:
+        for stage in self._progress.stages:
             index = stage.stage_index
             if stage.quantity > MOST_FRAMES:
                 self._note_stage(stage, None)
@@ -188,10 +227,20 @@ class JobFeed:
             if index not in self._placements or index in came_in or before is None or tried != _of_stage(before, index):
                 found = place(stage.quantity, self._delivered.get(index, ()), tried)
                 self._placements[index] = found.positions, found.frames
-            self._note_stage(stage, self._placements[index][1])
+            self._note_stage(stage, tuple(_with_retry(index, frame, retried) for frame in self._placements[index][1]))
         self._pictures += arrived
         self._positions += [self._position(picture) for picture in arrived]
         self.version += 1
+
+    def _clock_tells(self, retried: Mapping[tuple[int, int], Retried]) -> tuple[object, ...]:
+        """What followers have to be told although the job's rows are the same."""
+        assert self._progress is not None
+        self._forget_long_ago()
+        left = self._eta()
+        every = None if left is None else int(monotonic() / SAY_TIME_LEFT_EVERY)
+        kept = self._progress.model_copy(update={"eta_seconds": None})
+        calls = tuple((key, one.attempt, one.reason) for key, one in retried.items())
+        return kept.stalled, kept.failing, kept.without_worker, calls, every, bool(self._recent)
 
     def _position(self, picture: Picture) -> int | None:
         placed = self._placements.get(picture.stage_index)
@@ -228,12 +277,21 @@ class JobFeed:
         return round(len(self._recent) * 60 / over, 1)
 
     def _eta(self) -> float | None:
-        assert self._snapshot is not None
-        progress = self._snapshot.progress
+        assert self._progress is not None
+        progress = self._progress
         if progress.status.ended or progress.paused or progress.cancel_requested or not self._recent:
+            return None
+        if progress.keeps_still:
             return None
         elapsed = (datetime.now(UTC) - self._recent[0]).total_seconds()
         return eta_seconds(len(self._recent), progress.total_images - self.known, elapsed)
+
+
+def _with_retry(stage_index: int, frame: Frame, retried: Mapping[tuple[int, int], Retried]) -> Frame:
+    one = retried.get((stage_index, frame.ordinal))
+    if one is None or frame.state is not FrameState.MAKING:
+        return frame
+    return frame.model_copy(update={"reason": one.reason, "attempt": one.attempt})
 
 
 def _of_stage(snapshot: JobSnapshot, stage_index: int) -> list[Undelivered]:

@@ -40,7 +40,7 @@ class _Server(uvicorn.Server):
 
     def _leave(self) -> None:
         self.force_exit = self._leaving is not None
-        self._leaving = self._leaving or asyncio.get_running_loop().create_task(self._services.feeds.close())
+        self._leaving = self._leaving or asyncio.get_running_loop().create_task(self._services.close())
         self.should_exit = True
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from time import time
 from typing import Annotated
 from uuid import UUID
@@ -13,6 +14,7 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from darkroom.api.feeds import Feeds
+from darkroom.api.job_feed import Surroundings
 from darkroom.api.problems import Problem
 from darkroom.api.public_urls import PublicUrls
 from darkroom.api.root_path import prefix_of
@@ -22,6 +24,7 @@ from darkroom.api.thumbnails import Thumbnails
 from darkroom.bootstrap import Parts
 from darkroom.client.connection import TemporalLink, configured_server
 from darkroom.client.jobs import Client
+from darkroom.client.workers import WorkerWatch
 from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.progress import Progress
 from darkroom.domain.snapshots import JobSnapshot
@@ -62,6 +65,7 @@ class Services:
     temporal: TemporalLink
     sign_in: SignIn
     addresses: Addresses
+    workers: WorkerWatch
     feeds: Feeds
     thumbnails: Thumbnails
     allowance: Allowance
@@ -72,14 +76,14 @@ class Services:
         Raises:
             ServerNotReachable: no Temporal server answers.
         """
-        return self.parts.client(await self.temporal.client())
+        return self.parts.client(await self.temporal.client(), self.workers)
 
     async def reading_client(self) -> Client:
         """A client, with a Temporal server if one answers."""
         try:
             return await self.client()
         except ServerNotReachable:
-            return self.parts.client(None)
+            return self.parts.client(None, self.workers)
 
     async def snapshot(self, job_id: UUID, caller: Caller) -> JobSnapshot:
         """A job without its pictures, if the caller may see it.
@@ -97,6 +101,11 @@ class Services:
         reading = await (await self.reading_client()).progress(job_id)
         return reading.progress, reading.source
 
+    async def close(self) -> None:
+        """End every stream and every look: the server stops."""
+        await self.feeds.close()
+        await self.workers.close()
+
     def temporal_ui(self, job_id: UUID) -> str | None:
         """The job's page in the Temporal Web UI, where one is known."""
         return _temporal_ui(self.parts)(job_id)
@@ -106,12 +115,16 @@ def put_together(parts: Parts) -> Services:
     """The services over the parts."""
     settings = parts.settings
     addresses = Addresses(derived(deployment_secret(settings), "addresses"))
+    temporal = TemporalLink(settings)
+    workers = parts.worker_watch(temporal)
+    stalled_after = timedelta(seconds=settings.stalled_after)
     return Services(
         parts=parts,
-        temporal=TemporalLink(settings),
+        temporal=temporal,
         sign_in=SignIn(settings, parts.records),
         addresses=addresses,
-        feeds=Feeds(parts.records, _temporal_ui(parts)),
+        workers=workers,
+        feeds=Feeds(Surroundings(parts.records, _temporal_ui(parts), workers.latest, stalled_after)),
         thumbnails=Thumbnails(parts.storage, parts.pictures),
         allowance=Allowance(settings.api_changes_per_minute),
     )

@@ -34,6 +34,7 @@ class FrameView(Value):
     state: Shown
     round: int = 0
     reason: str | None = None
+    attempt: int | None = None
     image: ImageView | None = None
 
 
@@ -106,6 +107,7 @@ def _all_frames(stage: StageView, images: list[ImageView], ended: bool) -> tuple
             state=Shown(frame.state.value),
             round=frame.round,
             reason=frame.reason,
+            attempt=frame.attempt,
         )
     for image in images:
         if image.position is not None:

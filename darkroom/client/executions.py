@@ -18,7 +18,9 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from darkroom.client.workers import WorkerWatch
 from darkroom.contract import PipelineJob
+from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.jobs import JobInput, JobRow, NewJob
 from darkroom.domain.model import Value
 from darkroom.domain.names import SearchAttribute, TaskQueue, job_workflow_id
@@ -86,6 +88,16 @@ class JobExecutions:
                 return await self.handle(job_id).query(PipelineJob.progress, rpc_timeout=QUERY_DEADLINE)
         except (RPCError, TimeoutError):
             return None  # no worker, no such workflow, or no server
+
+    def worker_watch(self) -> WorkerWatch:
+        """What this server knows of the workers; nothing without a server."""
+
+        async def temporal() -> TemporalClient:
+            if self.temporal is None:
+                raise ServerNotReachable("this client was made without a Temporal server")
+            return self.temporal
+
+        return WorkerWatch(temporal, server_is_ours=lambda: False)
 
     async def running(self, job_id: UUID) -> tuple[str, ...]:
         """The ids of the running execution, its first one too after a reset; empty when none runs, or none answers."""

@@ -1,6 +1,7 @@
 """The client: everything that can be done with jobs, for programs, the command line and the API."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -14,8 +15,10 @@ from darkroom.client.ordering import Ordering, OrderingRecords
 from darkroom.client.reading import Reading, ReadingRecords
 from darkroom.client.results import CheckedOrder, ControlResult, ProgressReading, Submitted
 from darkroom.client.steering import Steering, SteeringRecords
+from darkroom.client.workers import WorkerWatch
 from darkroom.domain.jobs import JobRow
-from darkroom.domain.progress import JobStatus
+from darkroom.domain.movement import STALLED_AFTER
+from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.stored import DeliveredImage
 from darkroom.orders.intake import Intake
@@ -40,6 +43,8 @@ class Client:
         local_user: the one user of the embedded default; None where users are made elsewhere.
         pick_up_pending: whether pending jobs are ours to start; not so while another worker takes them from the
             same tables.
+        stalled_after: how long nothing may be delivered or missed before a job is said to stall.
+        workers: what is known of the workers, where a process keeps it; else each client looks itself.
     """
 
     def __init__(
@@ -52,6 +57,8 @@ class Client:
         *,
         local_user: UUID | None = None,
         pick_up_pending: bool = True,
+        stalled_after: timedelta = STALLED_AFTER,
+        workers: WorkerWatch | None = None,
     ) -> None:
         self.local_user = local_user
         """The one user of the embedded default, who pays for what a script orders; None on Supabase."""
@@ -59,7 +66,9 @@ class Client:
         self._uploads = uploads
         self._executions = JobExecutions(temporal)
         self._ordering = Ordering(records, intake, uploads, self._executions, local_user)
-        self._reading = Reading(records, storage, self._executions)
+        self._reading = Reading(
+            records, storage, self._executions, workers or self._executions.worker_watch(), stalled_after
+        )
         self._steering = Steering(records, intake, self._executions, self._reading)
         self._pick_up_pending = pick_up_pending
 
@@ -147,6 +156,14 @@ class Client:
             JobNotFound: no such job.
         """
         return await self._reading.progress(job_id)
+
+    async def recorded(self, job_id: UUID) -> Progress:
+        """A job's progress from the records alone, without asking Temporal.
+
+        Raises:
+            JobNotFound: no such job.
+        """
+        return await self._reading.recorded(job_id)
 
     async def follow(
         self, job_id: UUID, *, every: float = following.EVERY, unchanged: bool = False

@@ -1,13 +1,18 @@
 """Reading jobs: how they stand, and what came of them."""
 
+import asyncio
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
 from darkroom.client.executions import JobExecutions
 from darkroom.client.results import ProgressReading
+from darkroom.client.workers import WorkerWatch
 from darkroom.domain.errors import FileMissing, JobNotFound, NotPossibleNow
 from darkroom.domain.jobs import JobRow
-from darkroom.domain.progress import JobStatus
+from darkroom.domain.movement import PACE_OVER, with_movement
+from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.stored import DeliveredImage
 from darkroom.records.jobs import JobRecords
@@ -23,10 +28,19 @@ class ReadingRecords(JobRecords, WatchRecords, Protocol):
 class Reading:
     """Answers from the records and the storage, and from the workflow where one answers."""
 
-    def __init__(self, records: ReadingRecords, storage: Storage, executions: JobExecutions) -> None:
+    def __init__(
+        self,
+        records: ReadingRecords,
+        storage: Storage,
+        executions: JobExecutions,
+        workers: WorkerWatch,
+        stalled_after: timedelta,
+    ) -> None:
         self._records = records
         self._storage = storage
         self._executions = executions
+        self._workers = workers
+        self._stalled_after = stalled_after
 
     async def job(self, job_id: UUID) -> JobRow:
         row = await self._records.job(job_id)
@@ -38,11 +52,30 @@ class Reading:
         recorded = await self._records.progress(job_id)
         if recorded is None:
             raise not_found(job_id)
-        told = None if recorded.status.ended else await self._executions.progress(job_id)
+        if recorded.status.ended:
+            return ProgressReading(progress=recorded, source="records")
+        told, lacking = await asyncio.gather(self._executions.progress(job_id), self._workers.look())
         if told is None or told.status is JobStatus.PENDING:
             # The records know what is settled.
-            return ProgressReading(progress=recorded, source="records")
-        return ProgressReading(progress=told, source="workflow")
+            return ProgressReading(progress=await self._of_now(recorded, lacking), source="records")
+        return ProgressReading(progress=await self._of_now(told, lacking), source="workflow")
+
+    async def recorded(self, job_id: UUID) -> Progress:
+        """A job's progress from the records alone."""
+        recorded = await self._records.progress(job_id)
+        if recorded is None:
+            raise not_found(job_id)
+        return await self._of_now(recorded, ())
+
+    async def _of_now(self, progress: Progress, lacking: Collection[str]) -> Progress:
+        """With what only the attempts' rows, the clock and the task queues tell."""
+        if progress.status.ended:
+            return progress
+        now = datetime.now(UTC)
+        movement = await self._records.movement(progress.job_id, now - PACE_OVER)
+        if movement is None:
+            return progress
+        return with_movement(progress, movement, now, self._stalled_after, lacking)
 
     async def opens_again(self, job_id: UUID) -> bool:
         """Whether a restart has started an execution that has not opened the ended job yet."""

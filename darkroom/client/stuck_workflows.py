@@ -9,10 +9,12 @@ from temporalio.client import Client as TemporalClient
 from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.client.executions import QUERY_DEADLINE
-from darkroom.domain.names import job_of_workflow
+from darkroom.domain.findings import Finding
+from darkroom.domain.names import parse_job_workflow_id
 from darkroom.domain.receipts import shorten
 
 _PROBLEM = "ExecutionStatus = 'Running' AND TemporalReportedProblems IS NOT NULL"
+WORKFLOWS = "workflows"
 MOST_NAMED = 20
 LAST_EVENTS = 5
 
@@ -27,8 +29,8 @@ class StuckWorkflow(NamedTuple):
     def remedy(self) -> str:
         """What an operator can do; nothing that is delivered or paid for is lost by it."""
         end = f"`temporal workflow terminate --workflow-id {self.workflow_id}`"
-        job_id = job_of_workflow(self.workflow_id)
-        if "/" not in self.workflow_id and job_id is not None:
+        job_id = parse_job_workflow_id(self.workflow_id)
+        if job_id is not None:
             end += f", then `darkroom restart {job_id}`"
         return f"run a worker of the version that started it, or end it with {end}; only what is missing is made again"
 
@@ -39,15 +41,26 @@ async def stuck_workflows(temporal: TemporalClient) -> list[StuckWorkflow] | Non
     Raises:
         RPCError: the server does not answer.
     """
-    found = []
     try:
-        async for one in temporal.list_workflows(_PROBLEM, limit=MOST_NAMED, rpc_timeout=QUERY_DEADLINE):
-            found.append(StuckWorkflow(one.id, await _reason(temporal, one.id, one.run_id)))
+        listed = [one async for one in temporal.list_workflows(_PROBLEM, limit=MOST_NAMED, rpc_timeout=QUERY_DEADLINE)]
     except RPCError as error:
         if error.status is RPCStatusCode.INVALID_ARGUMENT:  # servers before 1.30 do not report it
             return None
         raise
-    return found
+    return [StuckWorkflow(one.id, await _reason(temporal, one.id, one.run_id)) for one in listed]
+
+
+async def check_stuck(temporal: TemporalClient) -> list[Finding]:
+    """A finding for each of them, or one that there is none."""
+    try:
+        stuck = await stuck_workflows(temporal)
+    except RPCError as error:
+        return [Finding.unknown(WORKFLOWS, f"the server does not tell: {error.status.name}")]
+    if stuck is None:
+        return [Finding.unknown(WORKFLOWS, "this Temporal server does not report tasks that keep failing")]
+    if not stuck:
+        return [Finding.good(WORKFLOWS, "none is stuck")]
+    return [Finding.wrong(WORKFLOWS, f"{one.workflow_id} cannot continue: {one.reason}", one.remedy) for one in stuck]
 
 
 async def _reason(temporal: TemporalClient, workflow_id: str, run_id: str) -> str:

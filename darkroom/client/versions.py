@@ -1,9 +1,10 @@
-"""Versions of workers, where a deployment has a name: which one new jobs go to, and jobs whose version no worker has."""
+"""Versions of workers: which one new jobs go to, and jobs whose version no worker has."""
 
 import asyncio
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import structlog
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
@@ -16,9 +17,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.client.executions import QUERY_DEADLINE
 from darkroom.client.workers import SEEN_WITHIN
+from darkroom.domain.findings import Finding
 from darkroom.domain.names import TaskQueue as Queue
+from darkroom.settings import Settings
+
+log = structlog.get_logger("darkroom.client.versions")
 
 _OURS = "ExecutionStatus = 'Running' AND WorkflowType IN ('PipelineJobWorkflow', 'StageBatchWorkflow')"
+VERSIONS = "versions"
 FIRST_POLL = 30.0
 """Seconds within which the server knows a deployment whose worker has just started."""
 
@@ -49,6 +55,25 @@ async def has_current_version(temporal: TemporalClient, deployment: str, patienc
             await asyncio.sleep(LOOK_EVERY)
         else:
             return bool(found.worker_deployment_info.routing_config.current_deployment_version.build_id)
+
+
+async def warn_without_current_version(temporal: TemporalClient, settings: Settings) -> None:
+    """Say in the log that a worker gets no new jobs, because its deployment has no current version."""
+    if settings.deployment_name is None or settings.build_id is None:
+        return
+    version = Version(settings.deployment_name, settings.build_id)
+    try:
+        if await has_current_version(temporal, version.deployment):
+            return
+    except RPCError as error:
+        log.warning("versions unknown", deployment=version.deployment, reason=str(error.status.name))
+        return
+    log.warning(
+        "no current version",
+        deployment=version.deployment,
+        build=version.build,
+        note=f"no worker of this deployment gets new jobs; make it current: {to_make_current(version)}",
+    )
 
 
 def to_make_current(version: Version) -> str:
@@ -83,6 +108,23 @@ async def versions_without_worker(temporal: TemporalClient) -> dict[Version, int
     return lacking
 
 
+async def check_versions(temporal: TemporalClient) -> list[Finding]:
+    """A finding for each version whose jobs wait for a worker; none where workers have no versions."""
+    try:
+        lacking = await versions_without_worker(temporal)
+    except RPCError as error:
+        return [Finding.unknown(VERSIONS, f"the server does not tell: {error.status.name}")]
+    return [
+        Finding.wrong(
+            VERSIONS,
+            f"{count} running workflows need build {version.build} of {version.deployment}, which no worker has",
+            f"start a worker with BUILD_ID={version.build}, or let them continue with the current build: "
+            f"`{to_move(version)}`",
+        )
+        for version, count in lacking.items()
+    ]
+
+
 async def _known(temporal: TemporalClient) -> list[Version]:
     found = []
     listing = ListWorkerDeploymentsRequest(namespace=temporal.namespace)
@@ -110,5 +152,3 @@ async def _served(temporal: TemporalClient) -> set[Version]:
         for one in answer.pollers
         if one.last_access_time.ToDatetime(tzinfo=UTC) >= since
     }
-
-

@@ -31,6 +31,9 @@ class OpenCall(Value):
     worker: str | None = None
 
 
+MOST_ATTEMPTS = 20
+"""Tries of one provider call; the last one ends in a miss (spec §5)."""
+
 MOST_UNKNOWN_CALLS = 3
 """Calls of one image that ended without an outcome, because their worker died; the image is then a miss."""
 

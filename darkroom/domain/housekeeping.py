@@ -11,3 +11,5 @@ class Tidied(Value):
     released_holds: int = 0
     removed_objects: int = 0
     findings: int = 0
+    stuck_workflows: int = 0
+    """Workflows whose task keeps failing; housekeeping names them, and leaves them alone."""

@@ -19,6 +19,10 @@ class TaskQueue(StrEnum):
     """Served with `ORCHESTRATE`, but apart: receivers that hang must not take the places of settlements."""
 
 
+JOB_QUEUES = (TaskQueue.ORCHESTRATE, TaskQueue.GENERATE, TaskQueue.PUBLISH)
+"""What has to be served for pictures to be delivered."""
+
+
 class SearchAttribute(StrEnum):
     """Search attributes by which jobs are found in Temporal, all of type Keyword."""
 
@@ -56,6 +60,11 @@ def parse_job_workflow_id(workflow_id: str) -> UUID | None:
     """The job a workflow id belongs to, or None for another kind of workflow."""
     match = _JOB_WORKFLOW.fullmatch(workflow_id)
     return UUID(match[1]) if match else None
+
+
+def job_of_workflow(workflow_id: str) -> UUID | None:
+    """The job for which a workflow works: its own, or one of its children; None for another kind of workflow."""
+    return parse_job_workflow_id(workflow_id.partition("/")[0])
 
 
 def batch_workflow_id(job_id: UUID, stage_index: int, round_: int, batch: int) -> str:

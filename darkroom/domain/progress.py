@@ -1,6 +1,7 @@
 """Progress as clients read it (spec §6)."""
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -37,6 +38,23 @@ class StageProgress(Value):
     missed: int = 0
     refused: int = 0
     attach_ids: tuple[int, ...] | None = ()
+    retrying: int = 0
+    """Calls that failed and are retried: in back-off, or in their next attempt."""
+    fault: str | None = None
+    """Why the newest of them failed."""
+    since: datetime | None = None
+    """When the first of them failed."""
+
+
+class FailingProvider(Value):
+    """A provider that has answered a job with nothing but faults for a while."""
+
+    provider: str
+    reason: str
+    """Of the newest fault."""
+    since: datetime
+    retrying: int
+    """The job's calls to it that are being retried."""
 
 
 class Progress(Value):
@@ -56,6 +74,18 @@ class Progress(Value):
     started_at: datetime | None = None
     eta_seconds: float | None = None
     error_message: str | None = None
+    stalled: bool = False
+    """Whether nothing was delivered or missed for a while (STALLED_AFTER), although something is wanted."""
+    failing: tuple[FailingProvider, ...] = ()
+    without_worker: tuple[str, ...] = ()
+    """Task queues that the job needs and no worker serves; empty where nobody looked."""
+
+    @property
+    def keeps_still(self) -> bool:
+        """Whether nothing moves, so that no pace and no time left would be true."""
+        missing = self.total_images - self.completed_images
+        only_retries = 0 < missing <= sum(stage.retrying for stage in self.stages)
+        return self.stalled or only_retries or bool(self.failing or self.without_worker)
 
 
 def eta_seconds(delivered_in_run: int, missing: int, elapsed: float) -> float | None:
@@ -73,8 +103,8 @@ def markdown(progress: Progress) -> str:
     lines = [
         f"**{progress.completed_images} of {progress.total_images}** · {state}",
         "",
-        _row("stage", "delivered", "in flight", "round", "status", "missed", "refused"),
-        "|---|---|---|---|---|---|---|",
+        _row("stage", "delivered", "in flight", "round", "status", "missed", "refused", "reason"),
+        "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         _row(
@@ -82,15 +112,29 @@ def markdown(progress: Progress) -> str:
             f"{stage.completed} of {stage.quantity}",
             stage.in_flight,
             stage.round,
-            f"{stage.status}: {stage.reason}" if stage.reason else stage.status,
+            stage.status,
             stage.missed,
             stage.refused,
+            reason_of(stage),
         )
         for stage in progress.stages
     ]
     if progress.pause_reason:
         lines += ["", progress.pause_reason]
     return "\n".join(lines)
+
+
+def utc(moment: datetime) -> str:
+    """The time of day, for readers whose time zone is not known."""
+    return f"{moment.astimezone(UTC):%H:%M} UTC"
+
+
+def reason_of(stage: StageProgress, clock: Callable[[datetime], str] = utc) -> str:
+    """Why a stage is short, or waits: its retries before what was said earlier. Empty without a reason."""
+    if stage.retrying:
+        since = "" if stage.since is None else f" since {clock(stage.since)}"
+        return f"retrying {stage.retrying:,}{since}: {stage.fault}"
+    return stage.reason or ""
 
 
 def _row(*cells: object) -> str:

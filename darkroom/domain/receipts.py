@@ -1,5 +1,6 @@
 """The receipt of an ended job (spec §4)."""
 
+from typing import Literal
 from uuid import UUID
 
 from darkroom.domain.model import Value
@@ -67,6 +68,13 @@ class Receipt(Value):
     error_message: str | None = None
     total: Tally = Tally()
     last_run: Tally = Tally()
+
+    @property
+    def severity(self) -> Literal["info", "warning", "error"]:
+        """How loudly the end of the job is logged: short of what was ordered, or failed."""
+        if self.status is JobStatus.FAILED:
+            return "error"
+        return "warning" if self.status is JobStatus.COMPLETED and self.delivered < self.ordered else "info"
 
     @classmethod
     def nothing(cls, job_id: UUID, reason: str) -> "Receipt":

@@ -1,16 +1,24 @@
 """How a job stands, in words; the command line and the page say the same."""
 
-from darkroom.domain.progress import JobStatus, Progress
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from darkroom.domain.names import JOB_QUEUES
+from darkroom.domain.progress import FailingProvider, JobStatus, Progress, utc
+
+Clock = Callable[[datetime], str]
+"""How a moment of today is written."""
 
 
-def how_it_stands(progress: Progress) -> str:
-    """How the job stands or ended, in a few words."""
+def how_it_stands(progress: Progress, clock: Clock = utc) -> str:
+    """How the job stands or ended, in a few words; what keeps it from moving comes first."""
     missing = progress.total_images - progress.completed_images
     match progress.status:
         case JobStatus.PENDING:
-            return "waiting to start"
+            lacking = without_worker(progress.without_worker)
+            return f"waiting to start: {lacking}" if lacking else "waiting to start"
         case JobStatus.PROCESSING:
-            return _running(progress)
+            return _running(progress, clock)
         case JobStatus.COMPLETED if missing:
             return f"completed, {missing:,} missing"
         case JobStatus.FAILED:
@@ -19,7 +27,30 @@ def how_it_stands(progress: Progress) -> str:
             return str(progress.status)
 
 
-def _running(progress: Progress) -> str:
+def _running(progress: Progress, clock: Clock) -> str:
     if progress.cancel_requested:
         return "cancelling: waiting for calls in progress"
-    return f"paused: {progress.pause_reason or 'until resumed'}" if progress.paused else "running"
+    if progress.paused:
+        return f"paused: {progress.pause_reason or 'until resumed'}"
+    if progress.without_worker:
+        return without_worker(progress.without_worker)
+    if progress.failing:
+        return "; ".join(failing(one, clock) for one in progress.failing)
+    return "stalled: no picture was delivered or missed lately" if progress.stalled else "running"
+
+
+def without_worker(queues: Collection[str]) -> str:
+    """That nobody does the work, and what to do; empty when somebody does."""
+    if not queues:
+        return ""
+    if set(queues) >= set(JOB_QUEUES):
+        return "no worker is running; start one with `darkroom up` or `darkroom worker`"
+    served = "the task queue" if len(queues) == 1 else "the task queues"
+    return f"no worker serves {served} {', '.join(queues)}; start one with `darkroom worker`"
+
+
+def failing(one: FailingProvider, clock: Clock = utc) -> str:
+    """Which provider fails a job, why and since when."""
+    pictures = "1 picture is" if one.retrying == 1 else f"{one.retrying:,} pictures are"
+    name = one.provider[:1].upper() + one.provider[1:]
+    return f"{name} is failing ({one.reason}) since {clock(one.since)}; {pictures} being retried"

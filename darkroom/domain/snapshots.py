@@ -120,6 +120,8 @@ class Frame(Value):
     state: FrameState
     round: int
     reason: str | None = None
+    attempt: int | None = None
+    """Of a picture whose call is retried: of its newest call, from 1. `reason` is that of its newest fault."""
 
 
 class Placement(Value):

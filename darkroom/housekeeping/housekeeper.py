@@ -9,6 +9,7 @@ import structlog
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from darkroom.client.stuck_workflows import stuck_workflows
 from darkroom.client.webhooks import announce
 from darkroom.domain.errors import RunRefused
 from darkroom.domain.housekeeping import Tidied
@@ -62,7 +63,16 @@ class Housekeeper:
         findings = await self._records.audit()
         for finding in findings:
             log.error("audit finding", finding=finding)
-        return Tidied(failed_jobs=failed, released_holds=len(holds), removed_objects=removed, findings=len(findings))
+        stuck = await stuck_workflows(self._client) or []
+        for one in stuck:
+            log.error("workflow stuck", workflow_id=one.workflow_id, reason=one.reason, remedy=one.remedy)
+        return Tidied(
+            failed_jobs=failed,
+            released_holds=len(holds),
+            removed_objects=removed,
+            findings=len(findings),
+            stuck_workflows=len(stuck),
+        )
 
     async def _fail_abandoned_jobs(self) -> int:
         """Rows whose workflow was ended from outside, so that nobody would ever close them."""

@@ -1,11 +1,12 @@
 """The records as they are read."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
 from darkroom.domain.jobs import JobRow
+from darkroom.domain.movement import Movement, RecentCalls
 from darkroom.domain.orders import Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
@@ -54,6 +55,14 @@ class WatchRecords(Protocol):
 
     async def snapshot(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> JobSnapshot | None:
         """A job as those see it who watch it; with at most `limit` pictures behind the mark. None without a row."""
+        ...
+
+    async def movement(self, job_id: UUID, since: datetime) -> Movement | None:
+        """Whether a job moves, with the number of images delivered since a moment. None without a row."""
+        ...
+
+    async def recent_calls(self, since: datetime) -> Sequence[RecentCalls]:
+        """How the calls of all jobs ended that began since a moment, by provider."""
         ...
 
     async def delivered_images(self, job_id: UUID | None, after: int, limit: int) -> Sequence[DeliveredImage]:

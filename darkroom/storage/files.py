@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from darkroom.disk import FULL, full_disk
 from darkroom.domain.errors import StorageRefused, StorageUnavailable
 from darkroom.storage.keys import checked_key
 
@@ -70,6 +71,8 @@ class FileStorage:
         try:
             return await asyncio.to_thread(work, *args)
         except OSError as error:
+            if error.errno in FULL:
+                raise StorageUnavailable(full_disk(self._root)) from error
             message = f"file of {key!r} in {self._root}: {error.strerror or error}"
             if error.errno in _FINAL:
                 raise StorageRefused(f"{message}; check the folder's permissions") from error

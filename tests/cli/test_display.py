@@ -1,6 +1,7 @@
 """How a running job is shown."""
 
 import io
+from datetime import datetime
 from uuid import uuid4
 
 import pytest
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from cli.display import Pace, Watched, chosen_stages
 from cli.output import THEME, one_line, seconds_left
-from darkroom.domain.progress import JobStatus, Progress, StageProgress
+from darkroom.domain.progress import FailingProvider, JobStatus, Progress, StageProgress
 from darkroom.domain.rounds import StageStatus
 
 
@@ -106,3 +107,52 @@ def test_durations_are_told_in_their_size(seconds: float, words: str) -> None:
 
 def test_a_line_cannot_steer_the_terminal() -> None:
     assert one_line("a\x1b[2J\nb\tc") == "a?[2J b c"
+
+
+FAILING = FailingProvider(
+    provider="gemini", reason="HTTP 503", since=datetime(2026, 11, 26, 10, 42).astimezone(), retrying=5
+)
+
+
+def test_a_failing_provider_is_shown_and_no_time_left() -> None:
+    watched = Watched()
+    watched.update(progress(stage(0, 4, status=StageStatus.DELIVERING), eta_seconds=1.0), "workflow")
+    assert "about 1 s left" in watched.line()
+    trouble = stage(0, 4, status=StageStatus.DELIVERING, retrying=5, fault="HTTP 503", since=FAILING.since)
+    news = watched.update(progress(trouble, failing=(FAILING,)), "workflow")
+    assert news == ["Gemini is failing (HTTP 503) since 10:42; 5 pictures are being retried"]
+    text = "\n".join(shown(watched, width=160))
+    assert "Gemini is failing (HTTP 503) since 10:42; 5 pictures are being retried" in text
+    assert " retrying 5: HTTP 503" in text
+    assert "left" not in text
+    assert watched.update(progress(stage(0, 5)), "workflow") == ["gemini answers again"]
+
+
+@pytest.mark.parametrize("width", [80, 110, 160])
+def test_a_long_reason_leaves_the_numbers_whole(width: int) -> None:
+    watched = Watched()
+    fault = "HTTP 503: " + "the model is overloaded; " * 8
+    watched.prompts = {0: "a lemon on a table, morning light through a linen curtain"}
+    watched.update(progress(stage(0, 4, status=StageStatus.DELIVERING, retrying=5, fault=fault)), "workflow")
+    lines = shown(watched, width=width)
+    assert sum(" 4 of 16" in line for line in lines) == 2
+    assert sum(" retrying 5: " in line for line in lines) == 1
+    assert max(map(len, lines)) <= width
+
+
+def test_no_worker_is_shown_when_it_begins_and_when_it_is_over() -> None:
+    watched = Watched()
+    lacking = ("darkroom", "darkroom-generate", "darkroom-publish")
+    [told] = watched.update(progress(stage(0, 4), without_worker=lacking), "records")
+    assert told.startswith("no worker is running; start one with `")
+    assert any("no worker is running" in line for line in shown(watched, width=160))
+    assert watched.update(progress(stage(0, 4), without_worker=lacking), "records") == []
+    assert watched.update(progress(stage(0, 4)), "workflow") == ["a worker is running"]
+
+
+def test_a_stalled_job_is_said_to_stall_once() -> None:
+    watched = Watched()
+    assert watched.update(progress(stage(0, 4), stalled=True), "workflow") == [
+        "stalled: no picture was delivered or missed lately"
+    ]
+    assert watched.update(progress(stage(0, 4), stalled=True), "workflow") == []

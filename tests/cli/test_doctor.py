@@ -10,8 +10,10 @@ from uuid import uuid4
 
 import jwt
 import pytest
+from temporalio.client import Client
 
 from darkroom.bootstrap import open_parts
+from darkroom.domain.names import TaskQueue
 from darkroom.records.supabase import SCHEMA_VERSION
 from darkroom.settings import read_settings
 from tests.cli.conftest import Ended, Run
@@ -19,6 +21,7 @@ from tests.support.fakes.gemini import FakeGemini
 from tests.support.fakes.runware import FakeRunware
 from tests.support.records.fixture import RecordsFixture
 from tests.support.records.tables import PostgresTables
+from tests.support.stacks.pollers import poll_once
 from tests.support.supabase.local import LocalSupabase
 
 
@@ -28,6 +31,16 @@ def on_supabase(connected: Path, supabase: LocalSupabase, monkeypatch: pytest.Mo
     for name, value in supabase.environment.items():
         monkeypatch.setenv(name, value)
     return supabase
+
+
+@pytest.fixture(autouse=True, scope="module")
+def served(server: str) -> None:
+    """Every task queue has a worker, as far as the server knows."""
+
+    async def poll() -> None:
+        await poll_once(await Client.connect(server), *TaskQueue)
+
+    asyncio.run(poll())
 
 
 def found(ended: Ended) -> dict[str, Any]:
@@ -55,7 +68,9 @@ def test_a_whole_deployment_has_nothing_wrong(run: Run, on_supabase: LocalSupaba
 def test_the_embedded_default_needs_no_project(run: Run, connected: Path) -> None:
     ended = run("doctor", "--json")
     assert ended.status == 0
-    assert set(found(ended)) == {"Temporal", "namespace", "search attributes", "folder", "provider offline"}
+    assert set(found(ended)) == {
+        "Temporal", "namespace", "search attributes", "workers", "folder", "disk", "provider offline",
+    }  # fmt: skip
 
 
 def test_a_server_that_is_not_there_hides_no_other_finding(run: Run, home: Path) -> None:

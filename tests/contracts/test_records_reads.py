@@ -9,7 +9,7 @@ import pytest
 
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import DeliveryMark, JobCursor
-from darkroom.records.sqlite import keys, reading, watching
+from darkroom.records.sqlite import keys, movement, reading, watching
 from darkroom.records.sqlite.database import Database, stamp
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
@@ -97,6 +97,7 @@ CALLS: dict[str, Callable[[sqlite3.Connection], object]] = {
     "the first look": lambda db: watching.snapshot(db, WATCHED, None, 500),
     "a look in the middle": lambda db: watching.snapshot(db, WATCHED, MIDDLE, 500),
     "a look when nothing is new": lambda db: watching.snapshot(db, WATCHED, END, 500),
+    "whether a job moves": lambda db: movement.movement(db, WATCHED, NOW + timedelta(days=1)),
     "a page": lambda db: watching.job_page(db, 50, None, None, None),
     "a page far back": lambda db: watching.job_page(db, 50, None, None, OLD),
     "a page of a status": lambda db: watching.job_page(db, 50, CANCELLED, None, None),

@@ -1,5 +1,6 @@
 """Progress as people read it: time left, and the page in the Temporal Web UI."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -39,11 +40,11 @@ def test_progress_has_the_fields_that_clients_read() -> None:
     fields = set(progress().model_dump())
     assert fields >= {
         "job_id", "job_type", "status", "paused", "pause_reason", "cancel_requested", "total_images",
-        "completed_images", "failed_images", "generated_attach_ids", "stages", "started_at", "eta_seconds",
+        "completed_images", "failed_images", "generated_attach_ids", "stages", "started_at", "eta_seconds", "stalled",
     }  # fmt: skip
     assert set(progress().stages[0].model_dump()) == {
         "stage_index", "label", "quantity", "completed", "in_flight", "round", "status", "reason",
-        "missed", "refused", "attach_ids",
+        "missed", "refused", "attach_ids", "retrying", "fault", "since",
     }  # fmt: skip
 
 
@@ -67,7 +68,7 @@ def test_the_page_shows_totals_state_and_a_row_a_stage() -> None:
     assert "processing" in page
     row = next(line for line in page.splitlines() if line.startswith("| stage 0"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert [cell.strip() for cell in cells] == ["stage 0", "48 of 50", "2", "1", "topping_up", "2", "0"]
+    assert [cell.strip() for cell in cells] == ["stage 0", "48 of 50", "2", "1", "topping_up", "2", "0", ""]
 
 
 def test_the_page_tells_paused_from_cancelling() -> None:
@@ -78,12 +79,32 @@ def test_the_page_tells_paused_from_cancelling() -> None:
     assert "cancelling" not in markdown(progress(cancel_requested=True, status=JobStatus.CANCELLED))
 
 
+def test_the_page_has_a_column_for_reasons_which_tells_retries_first() -> None:
+    since = datetime(2026, 11, 26, 10, 42, tzinfo=UTC)
+    stage = StageProgress(
+        stage_index=0, label="s", quantity=5, reason="missed", retrying=5, fault="HTTP 503", since=since
+    )
+    table = [line for line in markdown(progress(stages=(stage,))).splitlines() if line.startswith("|")]
+    assert [row.strip("|\u2003").split("|")[-1].strip() for row in (table[0], table[2])] == [
+        "reason",
+        "retrying 5 since 10:42 UTC: HTTP 503",
+    ]
+
+
+def test_an_answer_of_an_earlier_worker_is_read_without_what_it_does_not_know() -> None:
+    older = progress().model_dump(mode="json", exclude={"stalled", "failing", "without_worker"})
+    for stage in older["stages"]:
+        for name in ("retrying", "fault", "since"):
+            del stage[name]
+    assert Progress.model_validate(older) == progress()
+
+
 @given(st.text(max_size=60))
-def test_every_row_of_the_page_has_seven_cells_whatever_the_reason_says(reason: str) -> None:
+def test_every_row_of_the_page_has_eight_cells_whatever_the_reason_says(reason: str) -> None:
     stage = StageProgress(stage_index=0, label="a|b", quantity=1, status=StageStatus.SHORT, reason=reason)
     rows = [line for line in markdown(progress(stages=(stage,))).splitlines() if line.startswith("|")]
     assert len(rows) == 3
-    assert {row.count("|") for row in rows} == {8}
+    assert {row.count("|") for row in rows} == {9}
 
 
 def test_only_three_statuses_are_ends() -> None:

@@ -46,7 +46,7 @@ async def api_process(darkroom: ProcessStack, port: int) -> AsyncIterator[asynci
 async def answers(port: int) -> bool:
     try:
         async with httpx.AsyncClient(trust_env=False) as http:
-            return (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
+            return (await http.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -10,6 +10,7 @@ import pytest
 from temporalio.client import Client as TemporalClient
 from temporalio.testing import ActivityEnvironment
 
+from activities.composition import image_activities
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
 from darkroom.domain.attempts import Attempt
@@ -30,7 +31,6 @@ from tests.support.fakes.scripted import PICTURE, tiny_picture
 from tests.support.fakes.storage import RefusingSome
 from tests.support.stacks.watching import Between, BrokenFolder
 from tests.support.stacks.workflow import WorkflowStack, running_stack
-from worker import image_activities
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -165,7 +165,7 @@ async def test_a_worker_that_comes_back_late_overwrites_no_delivered_picture(
         key, zombie = ImageKey(job_id=job_id, stage_index=0, ordinal=0), uuid4()
         run_id = (await stack.row(job_id)).run_id
         assert run_id is not None
-        images = image_activities(stack.parts, RowRefresher(stack.parts.records))
+        images = image_activities(stack.parts, RowRefresher(stack.parts.records), last_attempt=20)
         await Staging(stack.parts.storage, stack.parts.beside).put(key, zombie, tiny_picture(9))
         late = UploadInput(key=key, user_id=stack.user_id, call_id=zombie)
         uploaded = await _in_activity(images.upload, late)
@@ -197,7 +197,7 @@ async def test_a_late_upload_removes_the_file_that_nobody_will_name(
         await stack.end_of(job_id)
         before = await stack.parts.storage.keys("generated-images/")
         assert len(before) == 2, "a picture in time was taken for a late one"
-        images = image_activities(stack.parts, RowRefresher(stack.parts.records))
+        images = image_activities(stack.parts, RowRefresher(stack.parts.records), last_attempt=20)
         for ordinal in (0, 7):
             key, zombie = ImageKey(job_id=job_id, stage_index=0, ordinal=ordinal), uuid4()
             await Staging(stack.parts.storage, stack.parts.beside).put(key, zombie, tiny_picture(9))
@@ -215,7 +215,7 @@ async def test_a_call_for_a_stage_that_filled_meanwhile_is_not_made(
         async def deliver_it_elsewhere(image: Any) -> None:
             call_id, run_id = uuid4(), image.run_id
             key = image.key.model_copy(update={"ordinal": 40})
-            images = image_activities(stack.parts, RowRefresher(stack.parts.records))
+            images = image_activities(stack.parts, RowRefresher(stack.parts.records), last_attempt=20)
             await Staging(stack.parts.storage, stack.parts.beside).put(key, call_id, PICTURE)
             up = await _in_activity(images.upload, UploadInput(key=key, user_id=stack.user_id, call_id=call_id))
             attach = AttachInput(key=key, run_id=run_id, call_id=None, path=up.path, size=up.size, sha256=up.sha256)

@@ -127,3 +127,27 @@ test("facts that are not known are left out", () => {
   assert.equal(more["top-up"], "2");
   assert.equal(more.size, "1376 × 768, 41 KB");
 });
+
+const failing = { provider: "gemini", reason: "HTTP 503", since: "2026-11-26T10:42:00Z", retrying: 5 };
+
+test("a failing provider is named with its reason, since when, and how many pictures are retried", () => {
+  const now = new Date().toISOString().slice(0, 11);
+  assert.equal(
+    standsNow(job({ failing: [{ ...failing, since: `${now}10:42:00Z` }] })),
+    "Gemini is failing (HTTP 503) since 10:42; 5 pictures are being retried",
+  );
+  assert.match(spoken(job({ failing: [failing] })), /^Gemini is failing .*\. 48 of 150 pictures\.$/);
+});
+
+test("nobody who works is said before what fails, and a stalled job stalls", () => {
+  const nobody = { without_worker: ["darkroom", "darkroom-generate", "darkroom-publish"], failing: [failing], stalled: true };
+  assert.equal(standsNow(job(nobody)), "No worker is running");
+  assert.equal(standsNow(job({ stalled: true })), "Stalled: no picture was delivered or missed lately");
+  assert.equal(standsNow(job({ ...nobody, paused: true })), "Paused: until resumed");
+});
+
+test("a frame that is retried says why, and which attempt it is in", () => {
+  const frame = { position: 2, ordinal: 3, state: "making", reason: "HTTP 503", attempt: 6 };
+  assert.equal(frameWords(frame), "Picture 3: HTTP 503, attempt 6 of 20");
+  assert.equal(frameWords({ ...frame, attempt: null }), null);
+});

@@ -11,6 +11,7 @@ from darkroom.domain.errors import StorageRefused
 from darkroom.domain.images import AttachInput, CreditInput, GenerateInput, ImageRequest, ProviderAnswer, UploadInput
 from darkroom.domain.jobs import Control, JobInput, NewJob, StartRun
 from darkroom.domain.names import (
+    JOB_QUEUES,
     LOCAL_USER,
     SearchAttribute,
     TaskQueue,
@@ -22,6 +23,7 @@ from darkroom.domain.names import (
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.storybook import Book
 from darkroom.domain.webhooks import WebhookInput
+from darkroom.domain.worker_reports import AskWorkers
 from darkroom.records.sqlite import SqliteRecords
 from tests.support.fakes.scripted import Act, Always, ScriptedProvider
 from tests.support.programs import temporal_binary
@@ -39,9 +41,11 @@ from tests.support.until import until
 from tests.support.webhooks.receiver import Receiver
 
 __all__ = [
+    "JOB_QUEUES",
     "LOCAL_USER",
     "Act",
     "Always",
+    "AskWorkers",
     "AttachInput",
     "BatchInput",
     "Between",

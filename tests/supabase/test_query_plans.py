@@ -137,6 +137,8 @@ CALLS = [
     f"darkroom_look({WATCHED}, null, null, 500, 500)",
     f"darkroom_look({WATCHED}, now() + interval '5 s', 1, 500, 500)",
     f"darkroom_look({WATCHED}, now() + interval '1 day', 1, 500, 500)",
+    f"darkroom_movement({WATCHED}, now() + interval '1 day')",
+    "darkroom_recent_calls(now() + interval '1 day')",
     f"darkroom_jobs_beginning(left({JOB}::text, 8), 2)",
     f"darkroom_jobs_beginning({JOB}::text, 2)",
     "darkroom_unfinished_jobs(true, null, null, 200)",

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from temporalio.client import Client as TemporalClient
 
+from activities.composition import image_activities
 from activities.refreshing import RowRefresher
 from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.images import ImageRequest, ProviderAnswer
@@ -28,7 +29,6 @@ from tests.support.fakes.chaos import Chaos
 from tests.support.fakes.scripted import Act, Script, ScriptedProvider
 from tests.support.stacks.workflow import PRICE, WorkflowStack, running_stack
 from tests.support.until import until
-from worker import image_activities
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
@@ -113,7 +113,7 @@ async def _live_together(temporal: TemporalClient, home: Path, drawn: Sequence[H
         stage_concurrency=4,
     ) as stack:
         refresher = RowRefresher(stack.parts.records)
-        chaos.twin = image_activities(stack.parts, refresher)
+        chaos.twin = image_activities(stack.parts, refresher, last_attempt=20)
         async with asyncio.TaskGroup() as group:
             for number, history in enumerate(drawn):
                 group.create_task(_live(stack, crowds, f"job{number}", history))

@@ -16,6 +16,7 @@ from tests.support.stacks.workflow import WorkflowStack, running_stack
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Line = dict[str, Any]
+WHOLE: Line = {"log_level": "info", "status": "completed"}
 
 
 class Lines:
@@ -25,7 +26,8 @@ class Lines:
         self._lines: list[Line] = [{**line} for line in captured]
         for line in self._lines:
             assert line.pop("job_id") == str(job_id), line
-            assert line.pop("log_level") == "info", line
+            if line["event"] != "job finished":
+                assert line.pop("log_level") == "info", line
 
     def of(self, event: str) -> list[Line]:
         """The fields of each line of this event, in order."""
@@ -74,7 +76,7 @@ async def test_a_job_with_top_ups_tells_its_whole_story(skipping_client: Tempora
         {"stage": 0, "round": 2, "recovered": 1, "missing": 1},
     ]
     assert lines.of("stage finished") == [{"stage": 0, "completed": 3, "quantity": 3}]
-    assert lines.of("job finished") == [{"status": "completed", "completed": 3, "total": 3}]
+    assert lines.of("job finished") == [{**WHOLE, "completed": 3, "total": 3}]
     assert len(lines.events) == 1 + 3 + 3 + 2 + 2 + 1 + 1, lines.events
     assert lines.events[0] == "stage started"
     assert lines.events[-2:] == ["stage finished", "job finished"]
@@ -94,7 +96,7 @@ async def test_each_stage_counts_its_own_images(skipping_client: TemporalClient,
     assert tuple(line["attach_id"] for line in in_order) == attach_ids
     started = sorted(lines.of("stage started"), key=lambda line: line["stage"])
     assert started == [{"stage": 0, "quantity": 2}, {"stage": 1, "quantity": 3}]
-    assert lines.of("job finished") == [{"status": "completed", "completed": 5, "total": 5}]
+    assert lines.of("job finished") == [{**WHOLE, "completed": 5, "total": 5}]
 
 
 async def test_a_restart_counts_on_from_what_is_delivered(skipping_client: TemporalClient, home: Path) -> None:
@@ -128,7 +130,7 @@ async def test_a_short_stage_says_what_was_expected_and_why_it_is_not_there(
         {"stage": 0, "expected": 5, "got": 1, "missing": 4, "reason": "this prompt is blocked"}
     ]
     assert lines.of("stage finished") == [{"stage": 0, "completed": 1, "quantity": 5}]
-    assert lines.of("job finished") == [{"status": "completed", "completed": 1, "total": 5}]
+    assert lines.of("job finished") == [{**WHOLE, "log_level": "warning", "completed": 1, "total": 5}]
     assert lines.events[-3:] == ["stage short", "stage finished", "job finished"]
 
 
@@ -140,7 +142,9 @@ async def test_a_failed_job_says_why(skipping_client: TemporalClient, home: Path
             await stack.end_of(job_id)
     reason = "the key is not valid; set GEMINI_API_KEY"
     lines = Lines(captured, job_id)
-    assert lines.of("job finished") == [{"status": "failed", "completed": 0, "total": 1, "reason": reason}]
+    assert lines.of("job finished") == [
+        {"log_level": "error", "status": "failed", "completed": 0, "total": 1, "reason": reason}
+    ]
     assert lines.of("stage short") == [{"stage": 0, "expected": 1, "got": 0, "missing": 1, "reason": reason}]
 
 
@@ -174,4 +178,20 @@ async def test_a_spent_quota_pauses_the_job_with_its_reason(skipping_client: Tem
             await stack.end_of(job_id)
     lines = Lines(captured, job_id)
     assert lines.of("job paused") == [{"reason": "the daily quota is spent"}]
-    assert lines.of("job finished") == [{"status": "completed", "completed": 1, "total": 1}]
+    assert lines.of("job finished") == [{**WHOLE, "completed": 1, "total": 1}]
+
+
+async def test_a_provider_that_fails_and_is_back_is_told_beside_the_jobs(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    provider = ScriptedProvider({(0, ordinal): [Act.FAULT, Act.FAULT] for ordinal in range(3)})
+    async with running_stack(skipping_client, home, provider) as stack:
+        with capture_logs() as captured:
+            job_id = await stack.order(3)
+            await stack.end_of(job_id)
+    told = [line for line in captured if line["event"].startswith("provider ")]
+    assert [(line["event"], line["log_level"], line["provider"]) for line in told] == [
+        ("provider failing", "warning", "offline"),
+        ("provider back", "info", "offline"),
+    ]
+    assert (told[0]["reason"], told[0]["calls"]) == ("503 from the provider", 3)

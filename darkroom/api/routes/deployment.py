@@ -13,6 +13,7 @@ from darkroom.api.sign_in import Caller
 from darkroom.domain.errors import DarkroomError
 from darkroom.domain.model import Value
 from darkroom.domain.money import Account
+from darkroom.domain.sentences import without_worker
 from darkroom.domain.statistics import Statistics
 
 router = APIRouter(tags=["deployment"])
@@ -30,6 +31,7 @@ class Readiness(Value):
     status: Literal["ready"] = "ready"
     records: Literal["ok"] = "ok"
     temporal: Literal["ok"] = "ok"
+    workers: Literal["ok"] = "ok"
 
 
 @router.get("/api/account", responses=documented())
@@ -93,11 +95,17 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses={503: documented()[503]})
 async def readyz(use: Use) -> Readiness:
-    """Check that the process can serve requests: the records and the Temporal server are reachable."""
+    """Check that jobs can be ordered and delivered: records and Temporal respond, and workers serve all task queues."""
+    full = use.parts.full_disk()
+    if full is not None:
+        raise unavailable(full)
     try:
         await use.parts.records.api_key("")
         client = await use.temporal.client()
         await client.service_client.check_health(timeout=timedelta(seconds=2))
     except (DarkroomError, RPCError) as error:
         raise unavailable(" ".join(str(error).split())[:300]) from error
+    lacking = without_worker(await use.workers.look())
+    if lacking:
+        raise unavailable(lacking)
     return Readiness()

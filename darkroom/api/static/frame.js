@@ -6,7 +6,10 @@ import { frameWords } from "./words.js";
 import { renewed } from "./pictures.js";
 
 /** What a frame's looks depend on: equal marks look the same. @param {import("./model.js").Frame} frame */
-export const mark = (frame) => `${frame.state} ${frame.ordinal} ${frame.round} ${frame.again} ${frame.picture?.attach_id}`;
+export const mark = (frame) => `${frame.state} ${frame.ordinal} ${frame.round} ${frame.again} ${frame.picture?.attach_id} ${retry(frame)}`;
+
+/** Whether its call has failed and is retried, and how often so far. */
+const retry = (frame) => (frame.state === "making" && frame.attempt ? `${frame.attempt} ${frame.reason}` : "");
 
 /** @param {string} shape its class @param {number} position */
 export function newFrame(shape, position) {
@@ -23,6 +26,7 @@ export function drawFrame(element, frame, arrives) {
   element.dataset.state = frame.state;
   element.dataset.position = String(frame.position);
   element.dataset.mark = mark(frame);
+  element.toggleAttribute("data-retried", Boolean(retry(frame)));
   if (frame.picture) element.replaceChildren(link(element, frame.picture, arrives));
   else element.replaceChildren(...said(frame));
 }
@@ -69,7 +73,7 @@ function healing(image, picture) {
 function said(frame) {
   if (frame.state === "dropped") return [];
   if (frame.state === "waiting") return [el("span", { class: "says", "aria-hidden": "true" }, String(frame.position))];
-  if (frame.state === "making") {
+  if (frame.state === "making" && !retry(frame)) {
     const words = `Picture ${frame.ordinal ?? frame.position} is being made`;
     return [el("span", { class: "says" }, el("span", { class: "visually-hidden" }, words))];
   }

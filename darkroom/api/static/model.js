@@ -5,7 +5,7 @@
  *   url: string, thumbnail_url: string, size: number, delivered_at: string, round: number, provider: string|null,
  *   model: string|null, seconds: number|null, credits: number}} Picture
  * @typedef {{position: number, ordinal: number|null, state: string, round: number, reason: string|null,
- *   again: boolean, picture: Picture|null}} Frame
+ *   attempt: number|null, again: boolean, picture: Picture|null}} Frame
  */
 
 import { isEnded } from "./words.js";
@@ -84,8 +84,8 @@ export class Stage {
     if (!shown || (shown.state === "making" && over)) {
       return { position, ordinal: null, state: ended ? "dropped" : "waiting", round: 0, reason: null, again: false, picture: null };
     }
-    const { ordinal, state, round, reason } = shown;
-    return { position, ordinal, state, round, reason, again: state === "missed" && !ended, picture: null };
+    const { ordinal, state, round, reason, attempt = null } = shown;
+    return { position, ordinal, state, round, reason, attempt, again: state === "missed" && !ended, picture: null };
   }
 
   /** How many of its pictures came before this one. @param {Picture} picture */

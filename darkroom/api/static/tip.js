@@ -1,4 +1,4 @@
-/** The reason of a missed or refused frame, where it is pointed at or focused. */
+/** The reason of a missed, refused or retried frame, where it is pointed at or focused. */
 
 import { el } from "./dom.js";
 

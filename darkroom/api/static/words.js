@@ -41,13 +41,41 @@ export function standing(job) {
   return job.status === "completed" && missing ? `${number(missing)} missing` : job.status;
 }
 
-/** How a job stands or ended, as the server says it (`darkroom/domain/sentences.py`). */
-export function sentence(job) {
+/** Tries of one provider call (`darkroom/domain/attempts.py`). */
+export const MOST_ATTEMPTS = 20;
+
+/** What has to be served for pictures to be delivered (`darkroom/domain/names.py`). */
+export const JOB_QUEUES = ["darkroom", "darkroom-generate", "darkroom-publish"];
+
+const utc = (iso) => `${new Date(iso).toISOString().slice(11, 16)} UTC`;
+
+/** That nobody does the work; empty when somebody does. @param {string[]|undefined} queues without a worker */
+function withoutWorker(queues) {
+  if (!queues?.length) return "";
+  if (JOB_QUEUES.every((queue) => queues.includes(queue))) return "no worker is running";
+  return `no worker serves ${queues.length === 1 ? "the task queue" : "the task queues"} ${queues.join(", ")}`;
+}
+
+/** Which provider fails a job, why and since when. @param {(iso: string) => string} clock how a moment is written */
+function failing(one, clock) {
+  const pictures = count(one.retrying, "picture is", "pictures are");
+  return `${capital(one.provider)} is failing (${one.reason}) since ${clock(one.since)}; ${pictures} being retried`;
+}
+
+/** Whether something keeps the job from moving. */
+const isTroubled = (job) => Boolean(job.stalled || job.failing?.length || job.without_worker?.length);
+
+/** How a job stands or ended, as the server says it (`darkroom/domain/sentences.py`), without what to do. */
+export function sentence(job, clock = utc) {
   const missing = job.total_images - job.completed_images;
-  if (job.status === "pending") return "waiting to start";
+  const lacking = withoutWorker(job.without_worker);
+  if (job.status === "pending") return lacking ? `waiting to start: ${lacking}` : "waiting to start";
   if (job.status === "processing") {
     if (job.cancel_requested) return "cancelling: waiting for calls in progress";
-    return job.paused ? `paused: ${job.pause_reason || "until resumed"}` : "running";
+    if (job.paused) return `paused: ${job.pause_reason || "until resumed"}`;
+    if (lacking) return lacking;
+    if (job.failing?.length) return job.failing.map((one) => failing(one, clock)).join("; ");
+    return job.stalled ? "stalled: no picture was delivered or missed lately" : "running";
   }
   if (job.status === "completed" && missing) return `completed, ${number(missing)} missing`;
   if (job.status === "failed") return `failed: ${job.error_message || "nothing was delivered"}`;
@@ -55,13 +83,13 @@ export function sentence(job) {
 }
 
 /** The same, with what the page has room for: how an ended job ended, in one sentence. */
-export function standsNow(job) {
+export function standsNow(job, clock = moment) {
   const missing = job.total_images - job.completed_images;
   const { pause_reason: why } = job;
   if (job.status === "processing" && job.paused && !job.cancel_requested && why?.startsWith("paused")) return capital(why);
   if (job.status === "completed" && !missing) return `Completed: all ${count(job.total_images, "picture", "pictures")} delivered`;
   if (job.status === "cancelled") return `Cancelled: ${count(missing, "picture was", "pictures were")} not made`;
-  return capital(sentence(job));
+  return capital(sentence(job, clock));
 }
 
 /** @param {string} text */
@@ -77,6 +105,7 @@ export function stageStanding(stage) {
 
 /** What a stage's text says beside its numbers: why it is short, and what was refused. */
 export function stageReason(stage) {
+  if (stage.retrying) return `retrying ${count(stage.retrying, "picture", "pictures")}: ${stage.fault}`;
   if (stage.reason && stage.reason !== stage.status) return stage.reason;
   const reasons = (stage.frames ?? []).filter((frame) => frame.state === "refused").map((frame) => frame.reason);
   const said = [...new Set(reasons.filter(Boolean))].slice(0, 2);
@@ -97,7 +126,7 @@ export function cancelSentence(job, inProgress) {
 /** What a screen reader announces now and then while pictures arrive. */
 export function spoken(job) {
   const arrived = `${number(job.completed_images)} of ${number(job.total_images)} pictures`;
-  return job.status === "processing" && !job.paused && !job.cancel_requested
+  return job.status === "processing" && !job.paused && !job.cancel_requested && !isTroubled(job)
     ? arrived
     : `${standsNow(job)}. ${arrived}.`;
 }
@@ -111,6 +140,9 @@ export function frameWords(frame) {
   const reason = frame.reason || "no picture was returned";
   if (frame.state === "missed") {
     return frame.again ? `${named} was missed: ${reason}. It will be retried in top-up ${frame.round + 1}.` : `${named} was missed: ${reason}.`;
+  }
+  if (frame.state === "making" && frame.attempt) {
+    return `${named}: ${frame.reason}, attempt ${frame.attempt} of ${MOST_ATTEMPTS}`;
   }
   if (frame.state === "refused") return `${named} was refused: ${frame.reason || "no reason given"}.`;
   return null;

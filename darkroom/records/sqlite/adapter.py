@@ -19,6 +19,7 @@ from darkroom.domain.jobs import (
 )
 from darkroom.domain.keys import ApiKey, NewApiKey
 from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
+from darkroom.domain.movement import Movement, RecentCalls
 from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
@@ -35,6 +36,7 @@ from darkroom.records.sqlite import (
     images,
     keys,
     members,
+    movement,
     opening,
     reading,
     rows,
@@ -187,6 +189,12 @@ class SqliteRecords:
 
     async def snapshot(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> JobSnapshot | None:
         return await self._db.read(watching.snapshot, job_id, after, limit)
+
+    async def movement(self, job_id: UUID, since: datetime) -> Movement | None:
+        return await self._db.read(movement.movement, job_id, since)
+
+    async def recent_calls(self, since: datetime) -> Sequence[RecentCalls]:
+        return await self._db.read(movement.recent_calls, since)
 
     async def delivered_images(self, job_id: UUID | None, after: int, limit: int) -> Sequence[DeliveredImage]:
         return await self._db.read(reading.delivered_images, job_id, after, limit)

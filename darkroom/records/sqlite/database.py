@@ -9,12 +9,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from darkroom.disk import FULL, full_disk, lack_of_room
 from darkroom.domain.errors import RecordsUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
+
+_PRIMARY = 0xFF
+"""Of SQLite's error codes, what kind of error it is; the rest says more."""
 
 SCHEMA_VERSION = 5
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
@@ -104,9 +108,17 @@ class Database:
             mistake = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
             if mistake or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
                 raise  # a statement of ours is wrong; trying again would hide it
+            if self._disk_is_full(error):
+                raise RecordsUnavailable(full_disk(self._path)) from error
             raise RecordsUnavailable(
                 f"records {self._path}: {error}; check the disk's space and the file's permissions"
             ) from error
+
+    def _disk_is_full(self, error: sqlite3.DatabaseError) -> bool:
+        code = getattr(error, "sqlite_errorcode", None) or 0
+        # Of a write to the log beside the file, SQLite says only that it failed.
+        failed_write = code & _PRIMARY == sqlite3.SQLITE_IOERR and self._path != ":memory:"
+        return code == sqlite3.SQLITE_FULL or (failed_write and lack_of_room(Path(self._path).parent) is not None)
 
     def _writer_connection(self) -> sqlite3.Connection:
         if self._writer is None:
@@ -131,6 +143,8 @@ class Database:
             try:
                 Path(self._path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
+                if error.errno in FULL:
+                    raise RecordsUnavailable(full_disk(self._path)) from None
                 raise RecordsUnavailable(
                     f"records {self._path}: {error.strerror or error}; check DARKROOM_HOME"
                 ) from None

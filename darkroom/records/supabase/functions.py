@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 from postgrest import APIError
 
+from darkroom.disk import full_disk
 from darkroom.domain.errors import (
     DarkroomError,
     JobNotFound,
@@ -16,7 +17,7 @@ from darkroom.domain.errors import (
 )
 from darkroom.supabase import Supabase, described
 
-SCHEMA_VERSION = "20261127090000"
+SCHEMA_VERSION = "20261127100000"
 """The migration that this code needs: the newest in `supabase/migrations`."""
 
 WRONG_KEY = re.compile(r"PGRST30\d|42501|401|403")
@@ -76,6 +77,8 @@ class Functions:
         if not code and not message:
             # What PostgREST answers when PostgreSQL is killed during the call: it has heard no word of it.
             code, message = "LOST", "the connection to the database was lost"
+        if code == "53100":
+            return RecordsUnavailable(full_disk(f"the database of {self._supabase.url}"))
         message = message.replace("`starter.py ", "`darkroom ")  # the command's first name, in applied migrations
         if code == "PT404":
             return JobNotFound(message)

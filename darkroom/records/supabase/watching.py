@@ -1,9 +1,11 @@
 """The port's methods for those who watch, and for the keys they come with."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from darkroom.domain.keys import ApiKey, NewApiKey
+from darkroom.domain.movement import Movement, RecentCalls
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, JobCursor, JobSnapshot, JobSummary
 from darkroom.records.supabase.functions import Functions
@@ -44,6 +46,13 @@ class SupabaseWatching:
             most_frames=MOST_FRAMES,
         )
         return None if snapshot is None else JobSnapshot.model_validate(snapshot)
+
+    async def movement(self, job_id: UUID, since: datetime) -> Movement | None:
+        movement = await self._call("movement", job_id=str(job_id), since=since.isoformat())
+        return None if movement is None else Movement.model_validate(movement)
+
+    async def recent_calls(self, since: datetime) -> Sequence[RecentCalls]:
+        return [RecentCalls.model_validate(one) for one in await self._call("recent_calls", since=since.isoformat())]
 
     async def add_api_key(self, key: NewApiKey) -> None:
         await self._call("add_api_key", **key.model_dump(mode="json"))

@@ -1,6 +1,6 @@
-"""What Temporal Schedules start."""
+"""What Temporal Schedules and `doctor` start."""
 
-from tests.replay.application import TaskQueue, plant
+from tests.replay.application import JOB_QUEUES, AskWorkers, TaskQueue, plant
 from tests.replay.server import Server
 
 
@@ -18,3 +18,14 @@ async def waiting_jobs(server: Server) -> None:
         job_id = await stack.stored({"stages": [{"prompt": "x", "quantity": 2}]})
         await stack.temporal.execute_workflow("StartWaitingJobsWorkflow", id="look", task_queue=TaskQueue.ORCHESTRATE)
         await stack.client.result(job_id)
+
+
+async def worker_reports(server: Server) -> None:
+    """A worker says what it has; a queue that nobody serves is silent."""
+    async with server.stack() as stack:
+        await stack.temporal.execute_workflow(
+            "WorkerReportsWorkflow",
+            AskWorkers(queues=(*JOB_QUEUES, "nobody")),
+            id="doctor",
+            task_queue=TaskQueue.ORCHESTRATE,
+        )

@@ -86,6 +86,7 @@ class Job:
         round_: int = 0,
         provider: str = "offline",
         model: str | None = None,
+        attempt: int = 1,
     ) -> BegunAttempt:
         return await self.records.begin_attempt(
             Attempt(
@@ -95,6 +96,7 @@ class Job:
                 round=round_,
                 provider=provider,
                 model=model,
+                attempt=attempt,
             ),
             looked=looked,
         )
@@ -103,12 +105,21 @@ class Job:
         await self.records.finish_attempt(call, AttemptEnd(outcome=outcome, reason=reason, final=final, seconds=1.5))
 
     async def tried(
-        self, ordinal: int, outcome: Outcome, stage: int = 0, *, final: bool = False, round_: int = 0
+        self,
+        ordinal: int,
+        outcome: Outcome,
+        stage: int = 0,
+        *,
+        final: bool = False,
+        round_: int = 0,
+        attempt: int = 1,
+        provider: str = "offline",
+        reason: str | None = None,
     ) -> UUID:
         """One call that ended otherwise than with a picture."""
         call = uuid4()
-        await self.begin(ordinal, stage, call=call, round_=round_)
-        await self.end(call, outcome, f"the provider said {outcome}", final=final)
+        await self.begin(ordinal, stage, call=call, round_=round_, attempt=attempt, provider=provider)
+        await self.end(call, outcome, reason or f"the provider said {outcome}", final=final)
         return call
 
     async def attach(

@@ -183,7 +183,7 @@ async def serving(services: Services) -> AsyncIterator[str]:
         try:
             yield url
         finally:
-            await services.feeds.close()
+            await services.close()
 
 
 @asynccontextmanager
