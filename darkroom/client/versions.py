@@ -117,7 +117,8 @@ async def check_versions(temporal: TemporalClient) -> list[Finding]:
     return [
         Finding.wrong(
             VERSIONS,
-            f"{count} running workflows need build {version.build} of {version.deployment}, which no worker has",
+            f"{count} running {'workflow needs' if count == 1 else 'workflows need'} build {version.build} of "
+            f"{version.deployment}, which no worker has",
             f"start a worker with BUILD_ID={version.build}, or let them continue with the current build: "
             f"`{to_move(version)}`",
         )

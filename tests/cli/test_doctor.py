@@ -69,7 +69,7 @@ def test_the_embedded_default_needs_no_project(run: Run, connected: Path) -> Non
     ended = run("doctor", "--json")
     assert ended.status == 0
     assert set(found(ended)) == {
-        "Temporal", "namespace", "search attributes", "workers", "folder", "disk", "provider offline",
+        "Temporal", "namespace", "search attributes", "workers", "workflows", "folder", "disk", "provider offline",
     }  # fmt: skip
 
 

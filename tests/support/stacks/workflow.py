@@ -135,6 +135,7 @@ async def running_stack(
     opening_balance: int = OPENING_BALANCE,
     resolver: Resolver | None = None,
     storage: Storage | None = None,
+    without_workers: bool = False,
     **settings: Any,
 ) -> AsyncIterator[WorkflowStack]:
     """Records in memory, files in `home`, workers of all roles.
@@ -154,5 +155,9 @@ async def running_stack(
         children=SHARED,
     ) as parts:
         await records.ensure_member(LOCAL_USER, opening_balance)
+        stack = WorkflowStack(parts=parts, provider=provider, temporal=temporal, client=parts.client(temporal))
+        if without_workers:
+            yield stack
+            return
         async with running_workers(parts, temporal, interceptors=interceptors):
-            yield WorkflowStack(parts=parts, provider=provider, temporal=temporal, client=parts.client(temporal))
+            yield stack
