@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
+from pydantic import field_validator
+
 from darkroom.domain.model import Value
 from darkroom.domain.rounds import StageStatus
 
@@ -79,6 +81,12 @@ class Progress(Value):
     failing: tuple[FailingProvider, ...] = ()
     without_worker: tuple[str, ...] = ()
     """Task queues that the job needs and no worker serves; empty where nobody looked."""
+
+    @field_validator("failing", "without_worker", mode="before")
+    @classmethod
+    def _empty_lists_may_be_null(cls, value: object) -> object:
+        """The `temporal` program shows them so."""
+        return () if value is None else value
 
     @property
     def keeps_still(self) -> bool:
