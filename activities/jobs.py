@@ -5,7 +5,7 @@ from typing import Protocol
 
 from temporalio import activity
 
-from activities.errors import at_the_edge
+from activities.errors import at_the_edge, until_the_records_take_it
 from activities.liveness import finish_despite_cancel
 from darkroom.domain.batches import DeliveredPageInput, NextOrdinalsInput, RunRef, SetControlInput, StageRef
 from darkroom.domain.errors import OrderRejected
@@ -91,7 +91,7 @@ class JobActivities:
         return list(await self._records.delivered_pairs(asked.job_id, asked.stage_index, asked.after, PAGE))
 
     @activity.defn
-    @at_the_edge
+    @until_the_records_take_it
     async def close_job(self, close: CloseRun) -> Receipt:
         """End the job: one transaction."""
         return await self._records.close_run(close)

@@ -20,6 +20,7 @@ from darkroom.domain.errors import (
     DarkroomError,
     JobNotFound,
     OrderRejected,
+    RecordsRefused,
     Retryable,
     ServerNotReachable,
     StorageUnavailable,
@@ -44,6 +45,8 @@ templates = Jinja2Templates(Path(__file__).parent / "templates", context_process
 
 RETRY_AFTER = 5
 """Seconds after which a client may retry what an outage prevented."""
+
+_INTERNAL = "internal error; the server's log has the details under this request_id"
 
 _CODES = {
     400: "bad_request",
@@ -133,7 +136,7 @@ def problem_of(error: Exception) -> Problem:
         return Problem(error.status_code, str(error.detail), headers=error.headers)
     if isinstance(error, DarkroomError):
         return _of_darkroom(error)
-    return Problem(500, "internal error; the server's log has the details under this request_id", code="internal")
+    return Problem(500, _INTERNAL, code="internal")
 
 
 def _of_darkroom(error: DarkroomError) -> Problem:
@@ -149,6 +152,9 @@ def _of_darkroom(error: DarkroomError) -> Problem:
             log.warning("records or storage unavailable", reason=str(error)[:300])
             what = "the storage is" if isinstance(error, StorageUnavailable) else "the records are"
             return unavailable(f"{what} temporarily unavailable; try again in a few seconds")
+        case RecordsRefused():
+            log.error("records refused", reason=str(error))
+            return Problem(500, _INTERNAL, code="internal")
         case _:
             return Problem(409, str(error))
 

@@ -53,6 +53,10 @@ class RecordsUnavailable(Retryable):
     """The records could not be read or written this time; nothing of the change was kept."""
 
 
+class RecordsRefused(DarkroomError):
+    """The records cannot take or give this as it is: a constraint, a permission, or a row that cannot be read."""
+
+
 class StorageUnavailable(Retryable):
     """The storage could not be read or written this time."""
 

@@ -9,7 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from darkroom.domain.errors import RecordsUnavailable
+from darkroom.domain.errors import RecordsRefused, RecordsUnavailable
+from darkroom.records.faults import GIVE_UP, passes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class Database:
 
         Raises:
             RecordsUnavailable: the file is locked, full or unreadable.
+            RecordsRefused: anything else that SQLite says; retrying cannot help.
         """
 
         def transaction() -> T:
@@ -76,6 +78,7 @@ class Database:
 
         Raises:
             RecordsUnavailable: the file is locked or unreadable.
+            RecordsRefused: anything else that SQLite says; retrying cannot help.
         """
 
         def view() -> T:
@@ -100,13 +103,12 @@ class Database:
     async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(executor, work)
-        except sqlite3.DatabaseError as error:
-            mistake = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
-            if mistake or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-                raise  # a statement of ours is wrong; trying again would hide it
-            raise RecordsUnavailable(
-                f"records {self._path}: {error}; check the disk's space and the file's permissions"
-            ) from error
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+            if passes(error):
+                raise RecordsUnavailable(
+                    f"records {self._path}: {error}; check the disk's space and the file's permissions"
+                ) from error
+            raise RecordsRefused(f"records {self._path}: {error}; {GIVE_UP}") from error
 
     def _writer_connection(self) -> sqlite3.Connection:
         if self._writer is None:
