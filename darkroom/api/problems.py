@@ -149,7 +149,7 @@ def _of_darkroom(error: DarkroomError) -> Problem:
             return unavailable(str(error))
         case Retryable():
             # Where they are kept is for the log only: clients need not know.
-            log.warning("records or storage unavailable", reason=str(error)[:300])
+            log.warning("records or storage unavailable", reason=str(error))
             what = "the storage is" if isinstance(error, StorageUnavailable) else "the records are"
             return unavailable(f"{what} temporarily unavailable; try again in a few seconds")
         case RecordsRefused():
@@ -195,7 +195,7 @@ def install(app: FastAPI) -> None:
         problem = problem_of(error)
         if problem.status == 503:
             # A full disk or an outage is the operator's to know, not only the client's.
-            log.warning("request not served", path=request.url.path, reason=problem.detail[:300])
+            log.warning("request not served", path=request.url.path, reason=problem.detail)
         if problem.status == 405:
             problem.headers["Allow"] = ", ".join(sorted(_allowed(app, path_of(request.scope))))
         return answer(problem, request)

@@ -9,6 +9,7 @@ from postgrest import APIError
 from pydantic import BaseModel, TypeAdapter
 
 from darkroom.domain.findings import Finding
+from darkroom.domain.receipts import shorten
 from darkroom.records.faults import Fault, fault_of
 from darkroom.records.supabase.functions import SCHEMA_VERSION
 from darkroom.supabase import Supabase, described
@@ -51,7 +52,7 @@ async def check_project(supabase: Supabase, key: str) -> list[Finding]:
 
 def _refused(url: str, key: str, error: APIError) -> list[Finding]:
     code = str(error.code or "")
-    message = f"{' '.join(str(error.message or error.details or '').split())[:120]} ({code})"
+    message = f"{shorten(' '.join(str(error.message or error.details or '').split()), 120)} ({code})"
     fault = fault_of(code, message)
     answers = Finding.good(PROJECT, f"{url} answers")
     role = _role(key)

@@ -15,10 +15,11 @@ from darkroom.domain.errors import (
     RecordsUnavailable,
     RunRefused,
 )
+from darkroom.domain.receipts import shorten
 from darkroom.records.faults import GIVE_UP, Fault, fault_of
 from darkroom.supabase import Supabase, described
 
-SCHEMA_VERSION = "20261126090000"
+SCHEMA_VERSION = "20261127110000"
 """The migration that this code needs: the newest in `supabase/migrations`."""
 
 _RAISED = {"PT404": JobNotFound, "PT409": RunRefused, "PT422": NotPossibleNow}
@@ -66,7 +67,8 @@ class Functions:
 
     def _known(self, error: APIError) -> DarkroomError:
         """What a user or Temporal can do about the answer."""
-        code, message = str(error.code or ""), " ".join(str(error.message or error.details or "").split())[:200]
+        code = str(error.code or "")
+        message = shorten(" ".join(str(error.message or error.details or "").split()), 200)
         if not code and not message:
             # What PostgREST answers when PostgreSQL is killed during the call: it has heard no word of it.
             return self._unavailable(f"the connection to the database was lost; {_WAIT}")
