@@ -10,7 +10,14 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.client.connection import connect
-from darkroom.domain.errors import ProviderUnavailable, ServerNotReachable, StorageRefused, StorageUnavailable
+from darkroom.client.temporal_faults import explained
+from darkroom.domain.errors import (
+    NamespaceUnknown,
+    ProviderUnavailable,
+    ServerNotReachable,
+    StorageRefused,
+    StorageUnavailable,
+)
 from darkroom.domain.findings import Finding
 from darkroom.domain.names import SearchAttribute
 from darkroom.providers import ImageProvider, KeyedProvider
@@ -29,10 +36,14 @@ async def check_temporal(settings: Settings) -> list[Finding]:
     """
     try:
         client = await connect(settings, PATIENCE)
+    except NamespaceUnknown as error:
+        reason, _, remedy = str(error).partition(": ")
+        unchecked = Finding.unknown(ATTRIBUTES, "no such namespace")
+        return [Finding.good(SERVER, "answers"), Finding.wrong(NAMESPACE, reason, remedy), unchecked]
     except ServerNotReachable as error:
         reason, _, remedy = str(error).partition(": ")
-        unchecked = (Finding.unknown(what, "no Temporal server") for what in (NAMESPACE, ATTRIBUTES))
-        return [Finding.wrong(SERVER, reason, remedy), *unchecked]
+        others = (Finding.unknown(what, "no Temporal server") for what in (NAMESPACE, ATTRIBUTES))
+        return [Finding.wrong(SERVER, reason, remedy), *others]
     address = client.service_client.config.target_host
     return [Finding.good(SERVER, f"{address} answers"), await _namespace(client), await _search_attributes(client)]
 
@@ -43,12 +54,8 @@ async def _namespace(client: Client) -> Finding:
             DescribeNamespaceRequest(namespace=client.namespace), timeout=PATIENCE
         )
     except RPCError as error:
-        reason = f"{client.namespace}: {error.message}"
-        if error.status is RPCStatusCode.PERMISSION_DENIED:
-            return Finding.wrong(NAMESPACE, reason, "check TEMPORAL_NAMESPACE and TEMPORAL_API_KEY")
-        return Finding.wrong(
-            NAMESPACE, reason, "check TEMPORAL_NAMESPACE, or create it with `temporal operator namespace create`"
-        )
+        reason, _, remedy = explained(error).partition("; ")
+        return Finding.wrong(NAMESPACE, f"{client.namespace} could not be read: {reason}", remedy)
     return Finding.good(NAMESPACE, f"{client.namespace} exists")
 
 
@@ -59,7 +66,7 @@ async def _search_attributes(client: Client) -> Finding:
     except RPCError as error:
         if error.status in (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED):
             return Finding.unknown(ATTRIBUTES, "not listed by this server; check its own interface (Temporal Cloud)")
-        return Finding.wrong(ATTRIBUTES, error.message, "check that the namespace exists")
+        return Finding.wrong(ATTRIBUTES, *explained(error).split("; "))
     missing = [str(name) for name in SearchAttribute if name not in there]
     if missing:
         names = " ".join(f"--name {name} --type Keyword" for name in missing)

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.api.root_path import path_of, prefix_of, url_to
+from darkroom.client.temporal_faults import explained
 from darkroom.domain.errors import (
     DarkroomError,
     JobNotFound,
@@ -162,7 +163,7 @@ def _of_darkroom(error: DarkroomError) -> Problem:
 def _of_temporal(error: RPCError) -> Problem:
     if error.status is RPCStatusCode.NOT_FOUND:
         return Problem(409, "the job's workflow was not found: it has just ended, or was deleted")
-    return unavailable(f"the Temporal server returned an error: {error.message or error.status.name}")
+    return unavailable(f"the Temporal server returned an error: {explained(error)}")
 
 
 def of_validation(error: RequestValidationError) -> Problem:

@@ -14,6 +14,7 @@ from darkroom.client.ordering import Ordering, OrderingRecords
 from darkroom.client.reading import Reading, ReadingRecords
 from darkroom.client.results import CheckedOrder, ControlResult, ProgressReading, Submitted
 from darkroom.client.steering import Steering, SteeringRecords
+from darkroom.client.temporal_faults import explained
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
@@ -129,7 +130,7 @@ class Client:
                 started += await self._executions.start(job, restart=False)
             except RPCError as error:
                 # One that cannot be started must not keep the others waiting.
-                log.warning("job not started", job_id=str(job.job_id), reason=str(error)[:200])
+                log.warning("job not started", job_id=str(job.job_id), reason=explained(error))
         return started
 
     async def job(self, job_id: UUID) -> JobRow:

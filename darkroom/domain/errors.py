@@ -35,6 +35,10 @@ class ServerNotReachable(DarkroomError):
     """A server that this command needs does not answer."""
 
 
+class NamespaceUnknown(ServerNotReachable):
+    """The Temporal server has no such namespace."""
+
+
 class Retryable(DarkroomError):
     """A transient error; Temporal retries."""
 
