@@ -10,7 +10,7 @@ from temporalio.service import RPCError
 
 from darkroom.client import following
 from darkroom.client.executions import JobExecutions
-from darkroom.client.ordering import Ordering, OrderingRecords
+from darkroom.client.ordering import Ordering, OrderingRecords, as_ordered
 from darkroom.client.reading import Reading, ReadingRecords
 from darkroom.client.results import CheckedOrder, ControlResult, ProgressReading, Submitted
 from darkroom.client.steering import Steering, SteeringRecords
@@ -127,7 +127,7 @@ class Client:
             if job.status is JobStatus.PENDING and not self._pick_up_pending:
                 continue
             try:
-                started += await self._executions.start(job, restart=False)
+                started += await self._executions.start(await as_ordered(self._records, job), restart=False)
             except RPCError as error:
                 # One that cannot be started must not keep the others waiting.
                 log.warning("job not started", job_id=str(job.job_id), reason=explained(error))
