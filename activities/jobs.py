@@ -93,7 +93,11 @@ class JobActivities:
     @activity.defn
     @until_the_records_take_it
     async def close_job(self, close: CloseRun) -> Receipt:
-        """End the job: one transaction."""
+        """End the job: one transaction; one more where its run could not be opened."""
+        if close.unopened is not None:
+            opened = await self._records.open_run(close.unopened, None, self._terms, close.error_message)
+            if opened.superseded is not None:
+                return await self._records.receipt(close.job_id) or Receipt.nothing(close.job_id, opened.superseded)
         return await self._records.close_run(close)
 
     @activity.defn

@@ -27,8 +27,10 @@ with workflow.unsafe.imports_passed_through():
     )
     from darkroom.domain.jobs import Control
     from darkroom.domain.names import TaskQueue, activity_label
+    from darkroom.domain.receipts import shorten
     from workflows.events import log
     from workflows.policies import RECORD_WRITE, SALVAGE, SETTLEMENT, STORAGE_WRITE, provider_call
+    from workflows.refusals import refusal, unless_refused
 
 REPORT_EVERY = timedelta(seconds=1)
 HELD_PAUSE = timedelta(seconds=1)
@@ -85,7 +87,7 @@ class StageBatchWorkflow:
             lanes = min(len(self._queue), 2 * self._batch.concurrency)
             await asyncio.gather(*(self._lane() for _ in range(lanes)))
         if self._control.cancel_requested or self._tally.ends_the_stage:
-            await self._salvage()
+            await unless_refused(self._salvage(), self._stop)
 
     async def _lane(self) -> None:
         while self._queue and not self._draining:
@@ -98,11 +100,7 @@ class StageBatchWorkflow:
                 await self._conclude(ordinal, made)
 
     async def _salvage(self) -> None:
-        """Deliver what a worker that died had staged already: nobody will ask for these images again.
-
-        The server drops a call whose worker is dead like one that never began. After a pause no salvage is
-        needed, because the next attempt looks in staging first.
-        """
+        """Deliver what a worker that died had staged already: nobody will ask for these images again."""
         after: int | None = -1
         while after is not None:
             page = await workflow.execute_activity_method(
@@ -112,7 +110,8 @@ class StageBatchWorkflow:
                 summary=f"stage {self._batch.stage_index} · staged",
                 **SALVAGE,
             )
-            await asyncio.gather(*(self._publish(found.ordinal, found.call_id, None) for found in page.found))
+            work = (self._publish(found.ordinal, found.call_id, None) for found in page.found)
+            await asyncio.gather(*(unless_refused(one, self._stop) for one in work))
             after = page.next_after
         self._tally.note_salvaged()
 
@@ -123,9 +122,11 @@ class StageBatchWorkflow:
         except asyncio.CancelledError:
             return None
         except ActivityError as error:
+            if (refused := refusal(error)) is not None:
+                return GenerateResult(outcome=Outcome.STOPPED, reason=refused)
             if self._draining or isinstance(error.cause, exceptions.CancelledError):
                 return None
-            return GenerateResult(outcome=Outcome.LOST, reason=str(error.cause or error)[:200])
+            return GenerateResult(outcome=Outcome.LOST, reason=shorten(str(error.cause or error)))
         if result.outcome is not Outcome.HELD:
             return result
         if result.final:
@@ -159,7 +160,7 @@ class StageBatchWorkflow:
     async def _conclude(self, ordinal: int, made: GenerateResult) -> None:
         match made.outcome:
             case Outcome.GENERATED:
-                await self._publish(ordinal, made.call_id, made.seconds)
+                await unless_refused(self._publish(ordinal, made.call_id, made.seconds), self._stop)
             case Outcome.DELIVERED:
                 self._note_delivered(ordinal, made.attach_id)
             case Outcome.REFUSED:

@@ -173,7 +173,7 @@ class SupabaseRecords(SupabaseWatching):
         return [(ordinal, attach_id) for ordinal, attach_id in pairs]
 
     async def close_run(self, close: CloseRun) -> Receipt:
-        ended = close.model_dump(mode="json") | {"error_message": keepable(close.error_message)}
+        ended = close.model_dump(mode="json", exclude={"unopened"}) | {"error_message": keepable(close.error_message)}
         for stage in ended["stages"]:
             stage["reason"] = keepable(stage["reason"])
         return Receipt.model_validate(await self._call("close_run", **ended))
