@@ -35,6 +35,7 @@ from darkroom.domain.images import (
     Refused,
     Stopped,
 )
+from darkroom.domain.receipts import shorten
 from darkroom.pictures import NotAPicture, PictureWork, digest
 from darkroom.providers import ImageProvider
 from darkroom.records.images import ImageRecords
@@ -266,7 +267,7 @@ def _known(begun: BegunAttempt) -> GenerateResult:
 
 
 def _without_picture(call_id: UUID, answer: ProviderAnswer) -> GenerateResult:
-    reason = None if isinstance(answer, Generated) else answer.reason[:500]
+    reason = None if isinstance(answer, Generated) else shorten(answer.reason)
     match answer:
         case Refused():
             return GenerateResult(outcome=Outcome.REFUSED, call_id=call_id, reason=reason, final=answer.final)

@@ -10,7 +10,7 @@ from temporalio import activity
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from darkroom.domain.errors import DarkroomError, ProviderUnavailable, ReceiverUnavailable, Retryable
+from darkroom.domain.errors import DarkroomError, ProviderUnavailable, ReceiverUnavailable, RecordsRefused, Retryable
 
 JITTER = 0.25
 """Delays vary by this share, so that a hundred calls refused together do not come back together."""
@@ -24,21 +24,38 @@ def at_the_edge(
     method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
     """Our errors leave an activity as Temporal's."""
+    return _translating(method, (Retryable,))
 
+
+def until_the_records_take_it(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
+    """As `at_the_edge`, but what the records refuse is retried too: a job whose end is not written holds credits."""
+    return _translating(method, (Retryable, RecordsRefused))
+
+
+def _translating(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]], retried: tuple[type[DarkroomError], ...]
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
     @wraps(method)
     async def translated(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await method(self, *args, **kwargs)
         except DarkroomError as error:
             # An expected retry needs no chain of causes in the history.
-            cause = None if isinstance(error, Retryable) else error
+            cause = None if isinstance(error, retried) else error
             info = activity.info()
-            raise to_application_error(error, info.attempt, info.retry_policy) from cause
+            raise to_application_error(error, info.attempt, info.retry_policy, retried) from cause
 
     return cast("Callable[Concatenate[S, P], Coroutine[Any, Any, R]]", translated)
 
 
-def to_application_error(error: DarkroomError, attempt: int, policy: RetryPolicy | None) -> ApplicationError:
+def to_application_error(
+    error: DarkroomError,
+    attempt: int,
+    policy: RetryPolicy | None,
+    retried: tuple[type[DarkroomError], ...] = (Retryable,),
+) -> ApplicationError:
     """The error as Temporal understands it.
 
     An expected retry is benign: no traceback, no error metric.
@@ -47,8 +64,9 @@ def to_application_error(error: DarkroomError, attempt: int, policy: RetryPolicy
         error: what happened.
         attempt: which attempt failed, from 1.
         policy: the activity's own, from `workflows/policies.py`; without one, Temporal's default applies.
+        retried: the errors that Temporal tries again after.
     """
-    retryable = isinstance(error, Retryable)
+    retryable = isinstance(error, retried)
     return ApplicationError(
         str(error),
         type=type(error).__name__,

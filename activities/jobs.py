@@ -7,7 +7,7 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities.errors import at_the_edge
+from activities.errors import at_the_edge, until_the_records_take_it
 from activities.liveness import finish_despite_cancel
 from darkroom.domain.batches import DeliveredPageInput, NextOrdinalsInput, RunRef, SetControlInput, StageRef
 from darkroom.domain.errors import OrderRejected
@@ -126,9 +126,13 @@ class JobActivities:
         return list(await self._records.delivered_pairs(asked.job_id, asked.stage_index, asked.after, PAGE))
 
     @activity.defn
-    @at_the_edge
+    @until_the_records_take_it
     async def close_job(self, close: CloseRun) -> Receipt:
-        """End the job: one transaction."""
+        """End the job: one transaction; one more where its run could not be opened."""
+        if close.unopened is not None:
+            opened = await self._records.open_run(close.unopened, None, self._terms, close.error_message)
+            if opened.superseded is not None:
+                return await self._records.receipt(close.job_id) or Receipt.nothing(close.job_id, opened.superseded)
         return await self._records.close_run(close)
 
     @activity.defn

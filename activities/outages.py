@@ -8,14 +8,18 @@ import structlog
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from darkroom.domain.errors import RecordsUnavailable, StorageUnavailable
+from darkroom.domain.errors import RecordsRefused, RecordsUnavailable, StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
 SAY_AGAIN_AFTER = 30.0
 """Seconds: in an outage every image of every job fails again and again, and one line is enough."""
 
-_EVENTS = {RecordsUnavailable.__name__: "records unavailable", StorageUnavailable.__name__: "storage unavailable"}
+_EVENTS = {
+    RecordsUnavailable.__name__: "records unavailable",
+    RecordsRefused.__name__: "records refused",
+    StorageUnavailable.__name__: "storage unavailable",
+}
 
 
 class OutageLines(Interceptor):

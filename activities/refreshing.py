@@ -5,7 +5,7 @@ from uuid import UUID
 
 import structlog
 
-from darkroom.domain.errors import RecordsUnavailable
+from darkroom.domain.errors import RecordsRefused, RecordsUnavailable
 from darkroom.records.jobs import JobRecords
 
 log = structlog.get_logger(__name__)
@@ -40,6 +40,9 @@ class RowRefresher:
         except RecordsUnavailable as error:
             log.warning("job row not updated, will retry", job_id=str(job_id), reason=str(error))
             self.due(job_id)
+        except RecordsRefused as error:
+            # The end of the batch writes the row too, and says what is wrong with it.
+            log.warning("job row not updated", job_id=str(job_id), reason=str(error))
 
     async def close(self) -> None:
         """Refresh now whatever still waits."""

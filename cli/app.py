@@ -16,6 +16,7 @@ from cli.invocation import COMMAND, installed, invoked_as
 from cli.output import ACCENT, complain, tolerate_any_character
 from cli.statuses import InputRejected, Status, epilog, paragraphs, status_of
 from darkroom._version import __version__
+from darkroom.client.temporal_faults import explained
 from darkroom.domain.errors import DarkroomError
 
 for _style in ("OPTION", "SWITCH", "NEGATIVE_OPTION", "NEGATIVE_SWITCH", "COMMANDS_TABLE_FIRST_COLUMN"):
@@ -169,8 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RPCError as error:
         unreachable = error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
         status = _NO_SERVER if unreachable else _NOT_NOW
-        reason = error.message or error.status.name
-        return complain(f"the Temporal server returned an error: {reason}", status, as_json=as_json)
+        return complain(f"the Temporal server returned an error: {explained(error)}", status, as_json=as_json)
 
 
 def _run(given: list[str]) -> object:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +19,14 @@ WINDOW = 8.0
 """Seconds over which the pace is measured."""
 
 _BAR, _GROOVE = "━", "─"
+_GAP = 2
+_BAR_AT_LEAST = 10
+_STATE = 18
+"""Cells for what a stage is doing, where there is room for them."""
+
 _EVENTS_SHOWN = 5
+"""Lines: the newest event is shown all the same."""
+
 _NEED_CARE = (StageStatus.DELIVERING, StageStatus.TOPPING_UP)
 
 
@@ -75,43 +83,60 @@ class Watched:
         progress = self.progress
         if progress is None:
             return Text("")
-        parts: list[RenderableType] = [_headline(progress, self.source), Text("")]
-        parts.append(self._table(progress, console.width, console.height))
+        head = _headline(progress, self.source)
+        room = max(3, console.height - 13 - len(head.wrap(console, console.width)))
+        parts: list[RenderableType] = [head, Text(""), self._table(progress, console.width, room)]
         if not progress.status.ended:
             words = " · ".join(self._pace_words())
             parts += [Text(""), Text(words)] if words else []
             events = [event for event in self.events if event != as_started(how_it_stands(progress, clock_time))]
-            if events:
-                parts += [Text(""), *(Text(event, style="quiet", no_wrap=True) for event in events)]
+            latest = self._latest(console, events or _shortfalls(progress))
+            parts += [Text(""), *latest] if latest else []
         if self._page is not None:
             parts += [Text(""), Text(self._page, style="quiet", overflow="fold")]
         return Group(*parts)
 
-    def _table(self, progress: Progress, width: int, height: int) -> Table:
-        rows, left_out = chosen_stages(progress.stages, max(3, height - 14))
+    @staticmethod
+    def _latest(console: Console, events: Sequence[str]) -> list[Text]:
+        """The newest that fit, each in full: what to do stands at its end."""
+        shown: list[Text] = []
+        lines = 0
+        for event in reversed(events):
+            text = Text(event, style="quiet")
+            lines += len(text.wrap(console, console.width))
+            if shown and lines > _EVENTS_SHOWN:
+                break
+            shown.insert(0, text)
+        return shown
+
+    def _table(self, progress: Progress, width: int, room: int) -> Table:
+        rows, left_out = chosen_stages(progress.stages, room)
         lines = [(Text(stage.label), self.prompts.get(stage.stage_index, ""), [stage], _state(stage)) for stage in rows]
         if left_out:
             lines.append((Text(plural(len(left_out), "other stage"), "quiet"), "", left_out, Text("")))
         lines.append((Text("total", "strong"), "", list(progress.stages or (_whole(progress),)), Text("")))
-        # Fixed from the start, so that nothing moves sideways while numbers grow.
+        # Fixed from the start, so that nothing moves sideways while numbers grow, and so that labels and reasons,
+        # however long, leave the numbers whole.
         counted = len(_count(progress.total_images, progress.total_images))
-        named = max(len(label) for label, *_ in lines)
-        free = width - named - counted - 24
-        bar = max(10, min(40, free))
+        gaps = 3 * _GAP
+        named = max(5, min(max(cell_len(label.plain) for label, *_ in lines), width - counted - _BAR_AT_LEAST - gaps))
+        free = width - named - counted - gaps - _STATE
+        bar = max(_BAR_AT_LEAST, min(40, free))
         prompt = min(48, free - bar)
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-        table.add_column(no_wrap=True, width=named)
+        told = max(0, width - named - counted - bar - gaps - (prompt + _GAP if prompt >= 12 else 0))
+        table = Table(box=None, show_header=False, padding=(0, _GAP, 0, 0), pad_edge=False)
+        table.add_column(no_wrap=True, width=named, overflow="ellipsis")
         if prompt >= 12:
             table.add_column(no_wrap=True, style="quiet", width=prompt, overflow="ellipsis")
         table.add_column(no_wrap=True, width=bar)
         table.add_column(no_wrap=True, width=counted, justify="right")
-        # Whatever a reason says, the numbers beside it stay whole.
-        taken = named + bar + counted + 6 + (prompt + 2 if prompt >= 12 else 0)
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(10, width - taken))
+        if told:
+            table.add_column(no_wrap=True, max_width=told, overflow="ellipsis")
         for label, text, stages, state in lines:
             done, ordered = sum(stage.completed for stage in stages), sum(stage.quantity for stage in stages)
             prompts = [text] if prompt >= 12 else []
-            table.add_row(label, *prompts, _bar(stages, ordered, bar), _count(done, ordered), state)
+            states = [state] if told else []
+            table.add_row(label, *prompts, _bar(stages, ordered, bar), _count(done, ordered), *states)
         return table
 
     def _pace_words(self) -> list[str]:
@@ -144,8 +169,7 @@ def chosen_stages(stages: Sequence[StageProgress], room: int) -> tuple[list[Stag
 
 def _headline(progress: Progress, source: str) -> Text:
     # What keeps a job still is told whole, with what to do about it.
-    troubled = progress.keeps_still and not progress.status.ended
-    head = Text(f"job {progress.job_id}", no_wrap=not troubled, overflow="fold" if troubled else "ellipsis")
+    head = Text(f"job {progress.job_id}", overflow="fold")
     alive = progress.status is JobStatus.PROCESSING and not progress.paused
     head.append("  ")
     head.append(
@@ -194,6 +218,11 @@ def _count(done: int, ordered: int) -> str:
 def _whole(progress: Progress) -> StageProgress:
     """A job whose stages are not known yet, as one stage."""
     return StageProgress(stage_index=0, label="", quantity=progress.total_images, completed=progress.completed_images)
+
+
+def _shortfalls(progress: Progress) -> list[str]:
+    """Why stages are short, for whoever did not see them become so."""
+    return [f"{stage.label}: short: {stage.reason}" for stage in progress.stages if stage.status is StageStatus.SHORT]
 
 
 def _news(before: Progress | None, now: Progress) -> Iterable[str]:

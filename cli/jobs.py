@@ -23,7 +23,7 @@ from cli.session import (
     web_page,
 )
 from cli.statuses import Status
-from cli.tables import job_table, receipt_table
+from cli.tables import JobTable, receipt_table
 from darkroom.bootstrap import Parts, has_records, open_parts
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult, ProgressReading
@@ -91,7 +91,7 @@ def list_jobs(status: _STATUS = None, limit: _LIMIT = 20, as_json: arguments.AsJ
             trouble = await trouble_of(parts, rows)
         if not rows:
             output.say("no jobs" if status is None else f"no {status} jobs")
-        output.result([as_value(row) for row in rows], job_table(rows, trouble) if rows else None)
+        output.result([as_value(row) for row in rows], JobTable(rows, trouble) if rows else None)
 
     run(work(opened_settings()))
 

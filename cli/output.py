@@ -21,7 +21,8 @@ ACCENT = "#e35144"
 """The safelight's red: marks what is active or wrong, and nothing else."""
 
 THEME = Theme({"accent": ACCENT, "quiet": "bright_black", "strong": "bold"})
-_WIDTH_OF_A_PIPE = 160
+_WIDTH_OF_A_PIPE = 10_000
+"""Columns: nothing that is piped is cut or wrapped."""
 
 
 class Output:
@@ -53,7 +54,7 @@ class Output:
 
 
 def console(stream: TextIO) -> Console:
-    """A console on a stream; one that is no terminal is wide enough for tables to keep their lines."""
+    """A console on a stream; one that is no terminal is wide enough for every line, unless COLUMNS says how wide."""
     wide = None if stream.isatty() or os.environ.get("COLUMNS") else _WIDTH_OF_A_PIPE
     return Console(file=stream, theme=THEME, highlight=False, markup=False, emoji=False, width=wide)
 

@@ -21,6 +21,7 @@ from cli.stopping import Stop, end_process
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.connection import configured_server, connect, connect_to, ensure_search_attributes
 from darkroom.client.schedules import ensure_schedules
+from darkroom.client.temporal_faults import explained
 from darkroom.client.waiting_jobs import WaitingJobs
 from darkroom.domain.errors import Retryable
 from darkroom.embedded.address import EmbeddedServer
@@ -149,7 +150,9 @@ async def _start_waiting(waiting_jobs: WaitingJobs) -> None:
     try:
         await waiting_jobs.start()
     except (RPCError, Retryable) as error:
-        log.warning("waiting jobs could not be started", reason=str(error)[:200])
+        log.warning(
+            "waiting jobs could not be started", reason=explained(error) if isinstance(error, RPCError) else str(error)
+        )
 
 
 async def _report_unfinished(parts: Parts, output: Output) -> None:

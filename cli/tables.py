@@ -1,14 +1,17 @@
 """Receipts, jobs and money as tables."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from cli.invocation import as_started
-from cli.output import local_time, plural, seconds_left
+from cli.output import local_time, one_line, plural, seconds_left
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.money import Account, JournalRow
 from darkroom.domain.progress import JobStatus
@@ -17,18 +20,7 @@ from darkroom.domain.receipts import Receipt, Tally
 
 def receipt_table(receipt: Receipt) -> RenderableType:
     """What was ordered, delivered and charged; a second column for the last run when there were several."""
-    columns = [receipt.total] if receipt.total == receipt.last_run else [receipt.total, receipt.last_run]
-    table = plain_table()
-    table.add_column("receipt", style="quiet", no_wrap=True, header_style="strong")
-    for title in ("total", "last run")[: len(columns)]:
-        table.add_column(title if len(columns) > 1 else "", justify="right", header_style="quiet", no_wrap=True)
-    table.add_column("", style="quiet")
-    table.add_row("ordered", f"{receipt.ordered:,}", *[""] * (len(columns) - 1))
-    missing = receipt.ordered - receipt.delivered
-    for name, values, remark in _lines(columns, receipt):
-        table.add_row(name, *values, remark)
-        if name == "delivered":
-            table.add_row("missing", Text(f"{missing:,}", "accent" if missing else ""), *[""] * (len(columns) - 1))
+    table = FirstThatFits(_amounts(receipt, remarks=True), _amounts(receipt, remarks=False))
     parts: list[RenderableType] = [table]
     if len(receipt.total.made_by) > 1:
         shares = ", ".join(
@@ -42,6 +34,23 @@ def receipt_table(receipt: Receipt) -> RenderableType:
     if receipt.error_message:
         parts.append(Text(as_started(receipt.error_message), style="accent"))
     return Group(*parts)
+
+
+def _amounts(receipt: Receipt, *, remarks: bool) -> Table:
+    columns = [receipt.total] if receipt.total == receipt.last_run else [receipt.total, receipt.last_run]
+    table = plain_table()
+    table.add_column("receipt", style="quiet", no_wrap=True, header_style="strong")
+    for title in ("total", "last run")[: len(columns)]:
+        table.add_column(title if len(columns) > 1 else "", justify="right", header_style="quiet", no_wrap=True)
+    if remarks:
+        table.add_column("", style="quiet")
+    table.add_row("ordered", f"{receipt.ordered:,}")
+    missing = receipt.ordered - receipt.delivered
+    for name, values, remark in _lines(columns, receipt):
+        table.add_row(name, *values, *[remark] * remarks)
+        if name == "delivered":
+            table.add_row("missing", Text(f"{missing:,}", "accent" if missing else ""))
+    return table
 
 
 def _lines(columns: Sequence[Tally], receipt: Receipt) -> list[tuple[str, list[str], str]]:
@@ -66,64 +75,143 @@ def _lines(columns: Sequence[Tally], receipt: Receipt) -> list[tuple[str, list[s
     return [line for line in lines if line[0] not in rare or set(line[1]) != {"0"}]
 
 
-def job_table(jobs: Sequence[JobRow], trouble: Mapping[UUID, str] | None = None) -> Table:
-    """Jobs, one per line; `trouble` says what keeps a running one still."""
-    table = plain_table()
-    # A terminal of 80 columns must leave whole what is copied and what is counted.
-    table.add_column("job", no_wrap=True, header_style="quiet", min_width=36)
-    table.add_column("created", no_wrap=True, style="quiet", header_style="quiet")
-    table.add_column("delivered", justify="right", no_wrap=True, header_style="quiet", min_width=9)
-    # It alone gives way, or a long reason would push numbers out.
-    table.expand = True
-    table.add_column("status", header_style="quiet", no_wrap=True, overflow="ellipsis", min_width=10, ratio=1)
-    for job in jobs:
-        count = f"{job.completed_images:,} of {job.total_images:,}"
-        table.add_row(
-            str(job.job_id), local_time(job.created_at)[:16], count, _status(job, (trouble or {}).get(job.job_id))
+class FirstThatFits:
+    """The first of several tables that the terminal has room for, else the last."""
+
+    def __init__(self, *tables: Table) -> None:
+        self._tables = tables
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unlimited = options.update(width=10_000)
+        for table in self._tables[:-1]:
+            if Measurement.get(console, unlimited, table).minimum <= options.max_width:
+                yield table
+                return
+        yield self._tables[-1]
+
+
+class JobTable:
+    """Jobs, one per line; where a line has no room for a reason, the reason stands below it, in full.
+
+    What is copied and what is counted is never cut. A narrow terminal loses the times first.
+    """
+
+    def __init__(self, jobs: Sequence[JobRow], trouble: Mapping[UUID, str] | None = None) -> None:
+        """`trouble` says what keeps a running job still."""
+        self._jobs = [_job_cells(job, (trouble or {}).get(job.job_id)) for job in jobs]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        shown = next((cells for cells in _JOB_COLUMNS if self._width(cells) <= width), _JOB_COLUMNS[-1])
+        widths = {cell: self._width((cell,)) for cell in shown}
+        yield Text(_GAP.join(_padded(_JOB_TITLES[cell], widths[cell], cell) for cell in shown).rstrip(), "quiet")
+        for job in self._jobs:
+            line = Text(overflow="fold")
+            for cell in shown:
+                style = job.style if cell == "status" else "quiet" if cell == "created" else ""
+                line.append(_padded(getattr(job, cell), widths[cell], cell), style).append(_GAP)
+            line.rstrip()
+            if job.reason and cell_len(line.plain) + 2 + cell_len(job.reason) <= width:
+                yield line.append(f": {job.reason}", job.style)
+            else:
+                yield line
+                yield from (Text(f"  {part.plain}", job.style) for part in Text(job.reason).wrap(console, width - 2))
+
+    def _width(self, cells: Sequence[str]) -> int:
+        """Of these columns with the gaps between them."""
+        widest = (
+            max(map(cell_len, [_JOB_TITLES[cell], *(getattr(job, cell) for job in self._jobs)])) for cell in cells
         )
-    return table
+        return sum(widest) + len(_GAP) * (len(cells) - 1)
 
 
-def _status(job: JobRow, trouble: str | None) -> Text:
+class _JobCells(NamedTuple):
+    job_id: str
+    created: str
+    delivered: str
+    status: str
+    reason: str
+    style: str
+
+
+_JOB_TITLES = {"job_id": "job", "created": "created", "delivered": "delivered", "status": "status"}
+_JOB_COLUMNS = (tuple(_JOB_TITLES), ("job_id", "delivered", "status"))
+_GAP = " " * 3
+
+
+def _padded(text: str, width: int, column: str) -> str:
+    room = " " * (width - cell_len(text))
+    return room + text if column == "delivered" else text + room
+
+
+def _job_cells(job: JobRow, trouble: str | None) -> _JobCells:
+    status, reason, style = _status(job, trouble)
+    count = f"{job.completed_images:,} of {job.total_images:,}"
+    return _JobCells(
+        str(job.job_id), local_time(job.created_at)[:16], count, status, as_started(one_line(reason or "")), style
+    )
+
+
+def _status(job: JobRow, trouble: str | None) -> tuple[str, str | None, str]:
+    """A word or two, the reason, and the style of both."""
     if job.status is JobStatus.PROCESSING:
         if job.cancel_requested:
-            return Text("cancelling", style="accent")
-        if trouble is not None and not job.paused:
-            return Text(trouble, style="accent")
-        return Text(f"paused: {job.pause_reason}" if job.paused else "processing", style="" if job.paused else "accent")
+            return "cancelling", None, "accent"
+        return ("paused", job.pause_reason, "") if job.paused else ("processing", trouble, "accent")
     if job.status is JobStatus.FAILED:
-        return Text(f"failed: {as_started(job.error_message or '')}".rstrip(": "), style="accent")
+        return "failed", job.error_message, "accent"
     short = f", {job.failed_images:,} missing" if job.failed_images else ""
-    return Text(f"{job.status}{short}", style="quiet" if job.status is JobStatus.CANCELLED else "")
+    return f"{job.status}{short}", None, "quiet" if job.status is JobStatus.CANCELLED else ""
 
 
 def account_table(account: Account, journal: Sequence[JournalRow]) -> RenderableType:
     """A balance, and the changes that led to it."""
-    balance = plain_table(header=False)
-    balance.add_column(style="quiet")
-    balance.add_column(justify="right")
-    balance.add_column(style="quiet")
-    balance.add_row("balance", f"{account.balance:,}", "credits")
-    balance.add_row("held", f"{account.held:,}", "reserved for running jobs")
-    balance.add_row("available", f"{account.available:,}", "for new jobs")
+    amounts = FirstThatFits(_balance(account, remarks=True), _balance(account, remarks=False))
     if not journal:
-        return balance
-    changes = plain_table()
-    changes.add_column("when", style="quiet", header_style="quiet", no_wrap=True)
-    changes.add_column("what", header_style="quiet")
-    changes.add_column("amount", justify="right", header_style="quiet")
-    changes.add_column("balance", justify="right", header_style="quiet")
-    changes.add_column("attachment", justify="right", style="quiet", header_style="quiet")
-    for row in journal:
-        attach_id = "" if row.attach_id is None else str(row.attach_id)
-        changes.add_row(
-            local_time(row.created_at),
-            str(row.transaction_type),
-            f"{row.amount:+,}",
-            f"{row.balance_after:,}",
-            attach_id,
+        return amounts
+    return Group(amounts, Text(""), FirstThatFits(_changes(journal), _changes(journal, "when", "attachment")))
+
+
+def _balance(account: Account, *, remarks: bool) -> Table:
+    table = plain_table(header=False)
+    table.add_column(style="quiet", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    if remarks:
+        table.add_column(style="quiet")
+    for name, amount, remark in (
+        ("balance", account.balance, "credits"),
+        ("held", account.held, "reserved for running jobs"),
+        ("available", account.available, "for new jobs"),
+    ):
+        table.add_row(name, f"{amount:,}", *[remark] * remarks)
+    return table
+
+
+def _changes(journal: Sequence[JournalRow], *left_out: str) -> Table:
+    rows = [
+        {
+            "when": local_time(row.created_at),
+            "what": str(row.transaction_type),
+            "amount": f"{row.amount:+,}",
+            "balance": f"{row.balance_after:,}",
+            "attachment": "" if row.attach_id is None else str(row.attach_id),
+        }
+        for row in journal
+    ]
+    table = plain_table()
+    for name in [name for name in rows[0] if name not in left_out]:
+        quiet = "quiet" if name in ("when", "attachment") else ""
+        table.add_column(
+            name,
+            justify="left" if name in ("when", "what") else "right",
+            style=quiet,
+            header_style="quiet",
+            no_wrap=name != "what",
+            min_width=len(rows[0][name]) if name == "when" else None,
         )
-    return Group(balance, Text(""), changes)
+    for row in rows:
+        table.add_row(*(value for name, value in row.items() if name not in left_out))
+    return table
 
 
 def plain_table(*, header: bool = True) -> Table:

@@ -12,12 +12,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.client.connection import connect
 from darkroom.client.stuck_workflows import check_stuck
+from darkroom.client.temporal_faults import explained
 from darkroom.client.versions import check_versions
 from darkroom.client.workers import queues_without_worker
 from darkroom.contract import AskingWorkers
 from darkroom.disk import free_bytes, lack_of_room
 from darkroom.domain.errors import (
     DarkroomError,
+    NamespaceUnknown,
     ProviderUnavailable,
     ServerNotReachable,
     StorageRefused,
@@ -49,10 +51,14 @@ async def check_temporal(settings: Settings) -> list[Finding]:
     """
     try:
         client = await connect(settings, PATIENCE)
+    except NamespaceUnknown as error:
+        reason, _, remedy = str(error).partition(": ")
+        others = (Finding.unknown(what, "no such namespace") for what in (ATTRIBUTES, WORKERS))
+        return [Finding.good(SERVER, "answers"), Finding.wrong(NAMESPACE, reason, remedy), *others]
     except ServerNotReachable as error:
         reason, _, remedy = str(error).partition(": ")
-        unchecked = (Finding.unknown(what, "no Temporal server") for what in (NAMESPACE, ATTRIBUTES, WORKERS))
-        return [Finding.wrong(SERVER, reason, remedy), *unchecked]
+        others = (Finding.unknown(what, "no Temporal server") for what in (NAMESPACE, ATTRIBUTES, WORKERS))
+        return [Finding.wrong(SERVER, reason, remedy), *others]
     address = client.service_client.config.target_host
     return [
         Finding.good(SERVER, f"{address} answers"),
@@ -70,12 +76,8 @@ async def _namespace(client: Client) -> Finding:
             DescribeNamespaceRequest(namespace=client.namespace), timeout=PATIENCE
         )
     except RPCError as error:
-        reason = f"{client.namespace}: {error.message}"
-        if error.status is RPCStatusCode.PERMISSION_DENIED:
-            return Finding.wrong(NAMESPACE, reason, "check TEMPORAL_NAMESPACE and TEMPORAL_API_KEY")
-        return Finding.wrong(
-            NAMESPACE, reason, "check TEMPORAL_NAMESPACE, or create it with `temporal operator namespace create`"
-        )
+        reason, _, remedy = explained(error).partition("; ")
+        return Finding.wrong(NAMESPACE, f"{client.namespace} could not be read: {reason}", remedy)
     return Finding.good(NAMESPACE, f"{client.namespace} exists")
 
 
@@ -86,7 +88,7 @@ async def _search_attributes(client: Client) -> Finding:
     except RPCError as error:
         if error.status in (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED):
             return Finding.unknown(ATTRIBUTES, "not listed by this server; check its own interface (Temporal Cloud)")
-        return Finding.wrong(ATTRIBUTES, error.message, "check that the namespace exists")
+        return Finding.wrong(ATTRIBUTES, *explained(error).split("; "))
     missing = [str(name) for name in SearchAttribute if name not in there]
     if missing:
         names = " ".join(f"--name {name} --type Keyword" for name in missing)

@@ -1,20 +1,22 @@
 """Settings from the environment or a `.env` file; docs/settings.md documents each one."""
 
+import os
 import re
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from darkroom.domain.errors import SettingRejected
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.orders import Limits
 from darkroom.domain.wording import in_a_sentence
+from darkroom.proxies import check_proxies
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -28,7 +30,16 @@ _ADDRESSES = {
 
 
 _KEY = re.compile(r"[!-~]+")
-_SECRETS = ("gemini_api_key", "runware_api_key", "supabase_service_role_key", "supabase_jwt_secret", "api_secret")
+_SECRETS = (
+    *("gemini_api_key", "runware_api_key", "supabase_service_role_key", "supabase_service_key"),
+    *("supabase_jwt_secret", "api_secret"),
+)
+_SECOND_NAMES = {"SUPABASE_SERVICE_ROLE_KEY": "SUPABASE_SERVICE_KEY", "IMAGE_CREDIT_PRICE": "IMAGE_PER_PRICE"}
+"""What deployments have; the first name wins."""
+
+
+def _named(name: str) -> Any:
+    return Field(validation_alias=AliasChoices(name.lower(), _SECOND_NAMES[name].lower()))
 
 
 _VERSION_PART = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$"
@@ -54,7 +65,7 @@ class Settings(BaseSettings):
     runware_timeout: Annotated[float, Field(gt=0, le=1800)] = 180.0
 
     supabase_url: str | None = None
-    supabase_service_role_key: SecretStr | None = None
+    supabase_service_role_key: Annotated[SecretStr | None, _named("SUPABASE_SERVICE_ROLE_KEY")] = None
     supabase_bucket: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = "attachments"
     pick_up_pending: bool = True
     housekeeping_every: Annotated[float, Field(ge=10, le=86_400)] = 3600.0
@@ -75,7 +86,7 @@ class Settings(BaseSettings):
     storybook_max_top_ups: Annotated[int, Field(ge=0, le=100)] = 2
     top_up_delay: Annotated[float, Field(ge=0, le=60)] = 2.0
     stalled_after: Annotated[float, Field(ge=10, le=86_400)] = 120.0
-    image_credit_price: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+    image_credit_price: Annotated[int, Field(ge=0, le=1_000_000), _named("IMAGE_CREDIT_PRICE")] = 20
 
     deployment_name: Annotated[str, Field(pattern=_VERSION_PART)] | None = None
     build_id: Annotated[str, Field(pattern=_VERSION_PART)] | None = None
@@ -255,6 +266,8 @@ def read_settings() -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = "_".join(str(step) for step in first["loc"][:1]).upper()
+        second = _SECOND_NAMES.get(name, "")
+        name = second if second in os.environ and name not in os.environ else name
         reason = str(first["msg"]).removeprefix("Value error, ")
         if name.lower() in _SECRETS:
             raise SettingRejected(f"{name}: {in_a_sentence(reason)}") from None
@@ -282,3 +295,5 @@ def check_together(settings: Settings) -> None:
         )
     if settings.supabase_url is None and settings.supabase_service_role_key is not None:
         raise SettingRejected("SUPABASE_SERVICE_ROLE_KEY is set without SUPABASE_URL; set both, or neither")
+    if settings.on_supabase or settings.gemini_api_key or settings.runware_api_key:
+        check_proxies(exclusions=settings.on_supabase)

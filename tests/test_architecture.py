@@ -38,7 +38,8 @@ ENTRY = "darkroom.__main__"
 LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.domain": DOMAIN,
     "darkroom.contract": DOMAIN,
-    "darkroom.settings": DOMAIN,
+    "darkroom.settings": (*DOMAIN, "darkroom.proxies"),
+    "darkroom.proxies": DOMAIN,
     "darkroom.logs": ("darkroom.settings",),
     "darkroom.decoding": ("darkroom.decoding",),
     "darkroom.pictures": (*DOMAIN, "darkroom.decoding"),

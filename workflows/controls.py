@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from temporalio import workflow
+from temporalio import exceptions, workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.jobs import JobActivities
@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.events import log
     from workflows.patches import APPLIED_FIRST, OWN_TIMER
     from workflows.policies import RECORD_WRITE
+    from workflows.refusals import refusal_or_raise
 
 
 async def until_applied(control: JobControl) -> None:
@@ -46,12 +47,17 @@ class ControlRelay:
         while True:
             await workflow.wait_condition(lambda: not control.in_sync)
             requested = control.requested
-            found = await workflow.execute_activity_method(
-                JobActivities.set_control,
-                SetControlInput(job_id=self._job_id, run_id=self._run_id, control=requested),
-                summary="control",
-                **RECORD_WRITE,
-            )
+            try:
+                found = await workflow.execute_activity_method(
+                    JobActivities.set_control,
+                    SetControlInput(job_id=self._job_id, run_id=self._run_id, control=requested),
+                    summary="control",
+                    **RECORD_WRITE,
+                )
+            except exceptions.ActivityError as error:
+                # The row cannot say it: the batches are told all the same, and the job ends.
+                control.fail(refusal_or_raise(error))
+                found = None
             if found is not None and found > requested.version:
                 control.overtake(found)
                 continue

@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.orders import JobType
     from darkroom.domain.progress import JobStatus, Progress
     from darkroom.domain.receipts import Receipt
+    from darkroom.domain.stage_state import StageState
     from darkroom.domain.webhooks import WebhookInput
     from workflows.batches import Batches
     from workflows.controls import ControlRelay, quota_spread, until_applied
@@ -36,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.patches import QUOTAS_GROW
     from workflows.policies import BOOK_WRITE, CLEANING, RECORD_WRITE, SETTLEMENT
     from workflows.quiet_moment import QuietMoment
+    from workflows.refusals import refusal_or_raise
     from workflows.runs import records_run_id
     from workflows.stage_delivery import StageDelivery
     from workflows.webhook import start_webhook
@@ -58,6 +60,8 @@ class PipelineJobWorkflow(PipelineJob):
         self._batches = Batches(self._control)
         self._quiet = QuietMoment(self._state, self._control, self._batches)
         self._receipt: Receipt | None = None
+        self._unopened: StartRun | None = None
+        """The run that the records refused to open."""
 
     @workflow.run
     async def run(self, _job: JobInput) -> Receipt:
@@ -71,7 +75,7 @@ class PipelineJobWorkflow(PipelineJob):
 
     async def _work(self) -> Receipt:
         await self._open()
-        if self._control.superseded is None:
+        if self._control.superseded is None and self._unopened is None:
             await self._deliver_while_serving()
         if self._control.superseded is not None:
             return self._leave_to_another_run(self._control.superseded)
@@ -117,9 +121,14 @@ class PipelineJobWorkflow(PipelineJob):
             started_at=workflow.info().start_time,
             restart=self._job.restart,
         )
-        run: OpenedRun = await workflow.execute_activity_method(
-            JobActivities.open_job, start, summary="open", **RECORD_WRITE
-        )
+        try:
+            run: OpenedRun = await workflow.execute_activity_method(
+                JobActivities.open_job, start, summary="open", **RECORD_WRITE
+            )
+        except exceptions.ActivityError as error:
+            self._control.fail(refusal_or_raise(error))
+            self._unopened = start
+            return
         continued = self._job.continued
         self._state.open(run, workflow.now(), continued)
         if continued is not None:
@@ -165,22 +174,25 @@ class PipelineJobWorkflow(PipelineJob):
         await workflow.wait_condition(lambda: control.in_sync)
         stages = [stage for stage in self._state.stages if not stage.ended]
         control.begin_stages(stage.plan.stage_index for stage in stages)
-        await asyncio.gather(
-            *(
-                StageDelivery(
-                    stage,
-                    self._state.run,
-                    self._run_ref,
-                    control,
-                    self._batches,
-                    quiet=self._quiet,
-                    on_report=self._on_batch_report,
-                    on_change=self._show,
-                ).deliver()
-                for stage in stages
-            )
-        )
+        await asyncio.gather(*(self._deliver_stage(stage) for stage in stages))
         await until_applied(control)
+
+    async def _deliver_stage(self, stage: StageState) -> None:
+        delivery = StageDelivery(
+            stage,
+            self._state.run,
+            self._run_ref,
+            self._control,
+            self._batches,
+            quiet=self._quiet,
+            on_report=self._on_batch_report,
+            on_change=self._show,
+        )
+        try:
+            await delivery.deliver()
+        except exceptions.ActivityError as error:
+            self._control.fail(refusal_or_raise(error))
+            self._control.end_stage(stage.plan.stage_index)
 
     def _on_batch_report(self, report: BatchReport) -> None:
         """What one batch met that concerns all."""
@@ -206,6 +218,7 @@ class PipelineJobWorkflow(PipelineJob):
             end=end,
             error_message=self._control.failure,
             stages=stages,
+            unopened=self._unopened,
         )
         receipt: Receipt = await workflow.execute_activity_method(
             JobActivities.close_job, close, summary="close", **SETTLEMENT

@@ -25,9 +25,11 @@ with workflow.unsafe.imports_passed_through():
     )
     from darkroom.domain.jobs import Control
     from darkroom.domain.names import TaskQueue, activity_label
+    from darkroom.domain.receipts import shorten
     from workflows.events import log
     from workflows.patches import HELD_ENDS, SALVAGE_LAST
     from workflows.policies import RECORD_WRITE, SALVAGE, SETTLEMENT, STORAGE_WRITE, provider_call
+    from workflows.refusals import refusal, unless_refused
     from workflows.reporting import report_as_it_goes
 
 HELD_PAUSE = timedelta(seconds=1)
@@ -88,7 +90,7 @@ class StageBatchWorkflow:
             await asyncio.gather(*(self._lane() for _ in range(lanes)))
         ends = self._control.cancel_requested or self._tally.ends_the_stage
         if self._batch.salvages or (ends and not workflow.patched(SALVAGE_LAST)):
-            await self._salvage()
+            await unless_refused(self._salvage(), self._stop)
 
     async def _lane(self) -> None:
         while self._queue and not self._draining:
@@ -111,7 +113,8 @@ class StageBatchWorkflow:
                 summary=f"stage {self._batch.stage_index} · staged",
                 **SALVAGE,
             )
-            await asyncio.gather(*(self._publish(found.ordinal, found.call_id, None) for found in page.found))
+            work = (self._publish(found.ordinal, found.call_id, None) for found in page.found)
+            await asyncio.gather(*(unless_refused(one, self._stop) for one in work))
             after = page.next_after
         self._tally.note_salvaged()
 
@@ -122,9 +125,11 @@ class StageBatchWorkflow:
         except asyncio.CancelledError:
             return None
         except ActivityError as error:
+            if (refused := refusal(error)) is not None:
+                return GenerateResult(outcome=Outcome.STOPPED, reason=refused)
             if self._draining or isinstance(error.cause, exceptions.CancelledError):
                 return None
-            return GenerateResult(outcome=Outcome.LOST, reason=str(error.cause or error)[:200])
+            return GenerateResult(outcome=Outcome.LOST, reason=shorten(str(error.cause or error)))
         if result.outcome is not Outcome.HELD:
             self._held_since = None
             return result
@@ -166,7 +171,7 @@ class StageBatchWorkflow:
     async def _conclude(self, ordinal: int, made: GenerateResult) -> None:
         match made.outcome:
             case Outcome.GENERATED:
-                await self._publish(ordinal, made.call_id, made.seconds)
+                await unless_refused(self._publish(ordinal, made.call_id, made.seconds), self._stop)
             case Outcome.DELIVERED:
                 self._note_delivered(ordinal, made.attach_id)
             case Outcome.REFUSED:

@@ -87,7 +87,7 @@ class Feeds:
                     await feed.refresh()
                     pause = feed.pause_between_readings(monotonic() - started)
                 except Retryable as error:
-                    log.warning("job cannot be read", job_id=str(job_id), reason=str(error)[:200])
+                    log.warning("job cannot be read", job_id=str(job_id), reason=str(error))
                     pause = AFTER_TROUBLE
         finally:
             # Whatever ended it: followers come back, and get the rest from a feed that reads.

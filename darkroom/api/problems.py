@@ -16,10 +16,12 @@ from starlette.exceptions import HTTPException
 from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.api.root_path import path_of, prefix_of, url_to
+from darkroom.client.temporal_faults import explained
 from darkroom.domain.errors import (
     DarkroomError,
     JobNotFound,
     OrderRejected,
+    RecordsRefused,
     Retryable,
     ServerNotReachable,
     StorageUnavailable,
@@ -44,6 +46,8 @@ templates = Jinja2Templates(Path(__file__).parent / "templates", context_process
 
 RETRY_AFTER = 5
 """Seconds after which a client may retry what an outage prevented."""
+
+_INTERNAL = "internal error; the server's log has the details under this request_id"
 
 _CODES = {
     400: "bad_request",
@@ -133,7 +137,7 @@ def problem_of(error: Exception) -> Problem:
         return Problem(error.status_code, str(error.detail), headers=error.headers)
     if isinstance(error, DarkroomError):
         return _of_darkroom(error)
-    return Problem(500, "internal error; the server's log has the details under this request_id", code="internal")
+    return Problem(500, _INTERNAL, code="internal")
 
 
 def _of_darkroom(error: DarkroomError) -> Problem:
@@ -146,9 +150,12 @@ def _of_darkroom(error: DarkroomError) -> Problem:
             return unavailable(str(error))
         case Retryable():
             # Where they are kept is for the log only: clients need not know.
-            log.warning("records or storage unavailable", reason=str(error)[:300])
+            log.warning("records or storage unavailable", reason=str(error))
             what = "the storage is" if isinstance(error, StorageUnavailable) else "the records are"
             return unavailable(f"{what} temporarily unavailable; try again in a few seconds")
+        case RecordsRefused():
+            log.error("records refused", reason=str(error))
+            return Problem(500, _INTERNAL, code="internal")
         case _:
             return Problem(409, str(error))
 
@@ -156,7 +163,7 @@ def _of_darkroom(error: DarkroomError) -> Problem:
 def _of_temporal(error: RPCError) -> Problem:
     if error.status is RPCStatusCode.NOT_FOUND:
         return Problem(409, "the job's workflow was not found: it has just ended, or was deleted")
-    return unavailable(f"the Temporal server returned an error: {error.message or error.status.name}")
+    return unavailable(f"the Temporal server returned an error: {explained(error)}")
 
 
 def of_validation(error: RequestValidationError) -> Problem:
@@ -189,7 +196,7 @@ def install(app: FastAPI) -> None:
         problem = problem_of(error)
         if problem.status == 503:
             # A full disk or an outage is the operator's to know, not only the client's.
-            log.warning("request not served", path=request.url.path, reason=problem.detail[:300])
+            log.warning("request not served", path=request.url.path, reason=problem.detail)
         if problem.status == 405:
             problem.headers["Allow"] = ", ".join(sorted(_allowed(app, path_of(request.scope))))
         return answer(problem, request)

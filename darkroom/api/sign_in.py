@@ -161,7 +161,7 @@ class _ProjectKeys:
                 try:
                     found = await asyncio.to_thread(self._client.get_signing_keys, refresh)
                 except PyJWKClientConnectionError as error:
-                    log.warning("the project's keys cannot be fetched", reason=str(error)[:200])
+                    log.warning("the project's keys cannot be fetched", reason=type(error.__cause__ or error).__name__)
                     raise unavailable("sign-in is unavailable: the project's keys could not be fetched") from error
                 except PyJWKClientError:
                     found = []

@@ -12,6 +12,7 @@ from typing import Any
 from dotenv import dotenv_values
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
@@ -25,7 +26,8 @@ from temporalio.runtime import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from darkroom.domain.errors import ServerNotReachable, SettingRejected
+from darkroom.client.temporal_faults import check_headers, unreadable, why_not_connected
+from darkroom.domain.errors import NamespaceUnknown, ServerNotReachable, SettingRejected
 from darkroom.domain.names import SearchAttribute
 from darkroom.embedded.address import EmbeddedServer, embedded_address
 from darkroom.settings import Settings
@@ -48,11 +50,12 @@ def configured_server() -> dict[str, Any] | None:
     """
     given = {**dotenv_values(".env"), **os.environ}
     # Empty means unset, as for our own settings; the SDK takes an empty key for a key.
-    environment = {name: value for name, value in given.items() if value}
+    environment = {name: value.strip() for name, value in given.items() if value and value.strip()}
     try:
         config = ClientConfig.load_client_connect_config(override_env_vars=environment)
-    except RuntimeError as error:
-        raise SettingRejected(f"Temporal configuration (TEMPORAL_… or temporal.toml): {error}") from None
+    except (RuntimeError, OSError, ValueError) as error:
+        raise unreadable(error) from None
+    check_headers(config)
     return dict(config) if config.get("target_host") else None
 
 
@@ -128,18 +131,41 @@ async def _connect(config: dict[str, Any], patience: timedelta, metrics_port: in
             with warnings.catch_warnings():
                 # The SDK warns of an address with a scheme in two lines of its own; it fails right after.
                 warnings.filterwarnings("ignore", message="Target host as URL", category=UserWarning)
-                return await Client.connect(
+                client = await Client.connect(
                     **config, data_converter=pydantic_data_converter, runtime=runtime(metrics_port)
                 )
+                await _check_namespace(client)
+                return client
     except TimeoutError:
         raise ServerNotReachable(
             f"the Temporal server at {address} does not answer within {patience.total_seconds():.0f} s: {remedy}"
         ) from None
     except RuntimeError as error:
-        reason = str(error).splitlines()[0][:120]
-        raise ServerNotReachable(f"the Temporal server at {address} does not answer: {remedy} ({reason})") from None
-    except ValueError as error:
-        raise SettingRejected(f"TEMPORAL_ADDRESS={address}: must be host:port ({error})") from None
+        reason = why_not_connected(error)
+        words = "" if reason is None else f" ({reason})"
+        raise ServerNotReachable(f"the Temporal server at {address} does not answer{words}: {remedy}") from None
+    except ValueError:
+        if config.get("tls"):
+            raise SettingRejected(
+                "TEMPORAL_TLS_…: cannot be used; give a client certificate together with its key, both as PEM"
+            ) from None
+        raise SettingRejected(f"TEMPORAL_ADDRESS={address}: must be host:port") from None
+
+
+async def _check_namespace(client: Client) -> None:
+    """Say so at once when the namespace is unknown; a server that does not tell is not asked again.
+
+    Raises:
+        NamespaceUnknown: to this server.
+    """
+    try:
+        await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise NamespaceUnknown(
+                f"the Temporal server has no namespace {client.namespace}: set TEMPORAL_NAMESPACE, or create it with "
+                f"`temporal operator namespace create --namespace {client.namespace}`"
+            ) from None
 
 
 async def ensure_search_attributes(client: Client) -> None:
@@ -163,7 +189,7 @@ async def ensure_search_attributes(client: Client) -> None:
             return  # Temporal Cloud answers like this; there they are made in its own interface
         names = " ".join(f"--name {name} --type Keyword" for name in required)
         raise ServerNotReachable(
-            f"the Temporal server lacks Darkroom's search attributes ({error}): "
+            "the Temporal server lacks Darkroom's search attributes, and they cannot be registered from here: "
             f"register them with `temporal operator search-attribute create {names}`"
         ) from None
 

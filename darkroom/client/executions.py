@@ -112,6 +112,17 @@ class JobExecutions:
             return ()
         return found.run_id, found.raw_description.workflow_execution_info.first_run_id
 
+    async def end_cleaning(self, job_id: UUID, run_id: str) -> None:
+        """End the execution of a closed run, which only removes leftovers; one that has ended is left alone."""
+        try:
+            handle = self._server().get_workflow_handle(job_workflow_id(job_id), run_id=run_id)
+            await handle.terminate(
+                "the job was restarted while its last run was cleaning up", rpc_timeout=CALL_DEADLINE
+            )
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
     def handle(self, job_id: UUID) -> WorkflowHandle[PipelineJob, Receipt]:
         """The handle of the job's newest execution."""
         return self._server().get_workflow_handle_for(PipelineJob.run, job_workflow_id(job_id))

@@ -11,10 +11,11 @@ from temporalio.service import RPCError
 
 from darkroom.client import following
 from darkroom.client.executions import JobExecutions
-from darkroom.client.ordering import Ordering, OrderingRecords
+from darkroom.client.ordering import Ordering, OrderingRecords, as_ordered
 from darkroom.client.reading import Reading, ReadingRecords
 from darkroom.client.results import CheckedOrder, ControlResult, ProgressReading, Submitted
 from darkroom.client.steering import Steering, SteeringRecords
+from darkroom.client.temporal_faults import explained
 from darkroom.client.workers import WorkerWatch
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.movement import STALLED_AFTER
@@ -135,10 +136,10 @@ class Client:
             if job.status is JobStatus.PENDING and not self._pick_up_pending:
                 continue
             try:
-                started += await self._executions.start(job, restart=False)
+                started += await self._executions.start(await as_ordered(self._records, job), restart=False)
             except RPCError as error:
                 # One that cannot be started must not keep the others waiting.
-                log.warning("job not started", job_id=str(job.job_id), reason=str(error)[:200])
+                log.warning("job not started", job_id=str(job.job_id), reason=explained(error))
         return started
 
     async def job(self, job_id: UUID) -> JobRow:

@@ -7,11 +7,12 @@ from uuid import UUID, uuid4
 
 from darkroom.client.executions import JobExecutions
 from darkroom.client.results import CheckedOrder, Submitted
+from darkroom.domain.errors import JobNotFound, RecordsRefused
 from darkroom.domain.jobs import JobRow, NewJob
 from darkroom.domain.money import Account
 from darkroom.domain.names import OPENING_CREDITS
 from darkroom.domain.orders import ReferenceOwner
-from darkroom.orders import opened
+from darkroom.orders import opened, priority_of
 from darkroom.orders.intake import Intake
 from darkroom.orders.references import NewUpload, Uploads, with_references
 from darkroom.records.jobs import JobRecords
@@ -23,6 +24,20 @@ HIGHEST_ATTACH_ID = 2**31 - 1
 
 class OrderingRecords(JobRecords, AccountRecords, Protocol):
     """Jobs, and the account of the local user."""
+
+
+async def as_ordered(records: JobRecords, job: JobRow) -> JobRow:
+    """A job that a front end inserted, with the priority of its document: its row has it when it first opens.
+
+    Its workflow, and so its first activity, are scheduled before.
+    """
+    if job.run_id is not None:
+        return job
+    try:
+        source = await records.order_source(job.job_id)
+    except (JobNotFound, RecordsRefused):
+        return job  # its run says what is wrong with it
+    return job.model_copy(update={"priority": priority_of(source.document) or job.priority})
 
 
 class Ordering:

@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from darkroom.client.executions import JobExecutions
+from darkroom.client.ordering import as_ordered
 from darkroom.client.reading import Reading
 from darkroom.client.results import ControlResult
 from darkroom.client.webhooks import announce
@@ -67,12 +68,14 @@ class Steering:
                 raise NotPossibleNow(
                     f"job {job_id} delivered all {row.total_images} images; nothing is left to restart"
                 )
-            if await self._executions.start(row, restart=True):
+            if await self._executions.start(await as_ordered(self._records, row), restart=True):
                 return _result(row, success=True, message="Job restarted")
+            if not row.status.ended:
+                raise NotPossibleNow(f"job {job_id} is still {row.status}; cancel it first, or wait until it ends")
             # The row is closed a moment before the workflow that closed it, and opened a moment after another
             # restart has started one.
-            if not row.status.ended or monotonic() > deadline:
-                raise NotPossibleNow(f"job {job_id} is still {row.status}; cancel it first, or wait until it ends")
+            if monotonic() > deadline and not await self._end_cleaning(row):
+                raise NotPossibleNow(f"job {job_id} was {row.status}, and is being restarted already")
             await asyncio.sleep(0.1)
 
     async def _pass_on(  # noqa: PLR0917 - a request, its signal and what is said of it
@@ -91,6 +94,19 @@ class Steering:
         if not await self._signal(row, taken.number, signal, payload):
             return _result(await self._reading.job(job_id), success=False, message="Job has just ended")
         return _result(row, success=taken.changed, message=done if taken.changed else _nothing_new(row, nothing_new))
+
+    async def _end_cleaning(self, row: JobRow) -> bool:
+        """End the workflow of the job's closed run, which cleans up; whether it was that one.
+
+        Its end is announced, unless it was; what it leaves is nobody's, and housekeeping removes it.
+        """
+        running = await self._executions.running(row.job_id)
+        if running and row.run_id not in running:
+            return False
+        if running and self._executions.temporal is not None:
+            await announce(self._records, self._executions.temporal, row.job_id, row.run_id)
+            await self._executions.end_cleaning(row.job_id, running[0])
+        return True
 
     async def _announce_unopened(self, job_id: UUID) -> None:
         """Start the webhook of a job that no workflow closes.

@@ -8,6 +8,7 @@ from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReus
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from darkroom.client.temporal_faults import explained
 from darkroom.contract import Webhook
 from darkroom.domain.names import TaskQueue, webhook_workflow_id
 from darkroom.domain.webhooks import Ending, WebhookDelivered, WebhookInput
@@ -27,7 +28,7 @@ async def announce(records: WebhookRecords, client: Client, job_id: UUID, run_id
         pass
     except RPCError as error:
         # What ended the job is done and reported; `webhooks send` can send this one later.
-        log.warning("webhook not started", job_id=str(job_id), reason=str(error)[:200])
+        log.warning("webhook not started", job_id=str(job_id), reason=explained(error))
 
 
 async def start_webhook(client: Client, ending: Ending, *, again: bool) -> WorkflowHandle[Webhook, WebhookDelivered]:

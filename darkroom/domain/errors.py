@@ -35,6 +35,10 @@ class ServerNotReachable(DarkroomError):
     """A server that this command needs does not answer."""
 
 
+class NamespaceUnknown(ServerNotReachable):
+    """The Temporal server has no such namespace."""
+
+
 class Retryable(DarkroomError):
     """A transient error; Temporal retries."""
 
@@ -51,6 +55,10 @@ class ProviderUnavailable(Retryable):
 
 class RecordsUnavailable(Retryable):
     """The records could not be read or written this time; nothing of the change was kept."""
+
+
+class RecordsRefused(DarkroomError):
+    """The records cannot take or give this as it is: a constraint, a permission, or a row that cannot be read."""
 
 
 class StorageUnavailable(Retryable):

@@ -10,7 +10,7 @@ from darkroom.domain.continuing import Continued, Reasons
 from darkroom.domain.job_control import JobControl
 from darkroom.domain.jobs import End, OpenedRun
 from darkroom.domain.progress import JobStatus, Progress
-from darkroom.domain.receipts import Receipt, StageEnd
+from darkroom.domain.receipts import Receipt, StageEnd, room_of_each
 from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS
 from darkroom.domain.stage_state import StageState
 
@@ -67,7 +67,8 @@ class JobState:
         for stage in self._stages.values():
             stage.end(cancelled=cancelled, failure=control.failure)
         end = End.FAILED if control.failure else End.CANCELLED if cancelled else End.DELIVERED
-        return end, tuple(stage.ending() for stage in self._stages.values())
+        room = room_of_each(sum(stage.reason is not None for stage in self._stages.values()))
+        return end, tuple(stage.ending(room) for stage in self._stages.values())
 
     def close(self, receipt: Receipt) -> None:
         """The records have closed the run."""

@@ -147,6 +147,8 @@ class CloseRun(Value):
     end: End
     error_message: str | None = None
     stages: tuple[StageEnd, ...] = ()
+    unopened: StartRun | None = None
+    """The run could not be opened: it is opened as one that fails, and closed."""
 
 
 class FinishBook(Value):

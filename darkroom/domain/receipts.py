@@ -1,5 +1,7 @@
 """The receipt of an ended job (spec §4)."""
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Literal
 from uuid import UUID
 
@@ -7,8 +9,8 @@ from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import StageStatus
 
-LONGEST_REASON = 80
-"""Bytes (UTF-8) of a reason in a receipt: 100 short stages stay below the 16 KiB of a history payload."""
+LONGEST_REASON = 300
+"""Characters."""
 
 
 class StageEnd(Value):
@@ -82,8 +84,33 @@ class Receipt(Value):
         return cls(job_id=job_id, job_type="", status=JobStatus.CANCELLED, ordered=0, delivered=0, error_message=reason)
 
 
-def shorten(reason: str, longest: int = LONGEST_REASON) -> str:
-    """A reason of at most `longest` bytes: cut at the end, and visibly so."""
-    data = reason.encode("utf-8", "replace")
-    cut = data if len(data) <= longest else data[: longest - len("…".encode())] + "…".encode()
-    return cut.decode("utf-8", "ignore")
+def shorten(reason: str, longest: int = LONGEST_REASON, most_bytes: int | None = None) -> str:
+    """A reason of at most so many characters, and bytes of UTF-8, that still ends in its remedy.
+
+    What is cut, and visibly so, is the middle, where the words of others are quoted. The remedy is what follows the
+    last semicolon; without one, half of what is kept comes from the end.
+    """
+    text = reason.encode("utf-8", "replace").decode()
+    remedy = text[text.rfind("; ") :] if "; " in text else ""
+    kept = min(longest, len(text))
+    cut = text
+    while len(cut) > longest or (most_bytes is not None and len(cut.encode()) > most_bytes):
+        tail = remedy if remedy and len(remedy) <= kept * 3 // 4 else text[len(text) - kept // 2 :]
+        cut = f"{text[: max(0, kept - 1 - len(tail))]}…{tail}"
+        kept -= 1
+    return cut
+
+
+def room_of_each(reasons: int) -> int:
+    """Bytes for each reason of a receipt, so that those of 100 short stages fit into a history's payload of 16 KiB."""
+    return max(80, 8_000 // max(1, reasons))
+
+
+def nothing_delivered(missing: Sequence[StageMissing]) -> str:
+    """Why a job delivered nothing, from the reasons of its stages: each reason once, three at most."""
+    first = {stage.reason: stage.stage_index for stage in reversed(missing)}
+    stages = sorted(first.items(), key=itemgetter(1))[:3]
+    if len(first) == 1:
+        return f"nothing was delivered: {stages[0][0]}"
+    room = (LONGEST_REASON - 30) // max(1, len(stages)) - len("stage 999: ; ")
+    return "nothing was delivered: " + "; ".join(f"stage {index}: {shorten(why, room)}" for why, index in stages)

@@ -148,9 +148,9 @@ class StageState:
             else:
                 self.reason = self.reason or "not delivered in any round"
 
-    def ending(self) -> StageEnd:
-        """How the stage ended, for the records."""
-        reason = None if self.reason is None else shorten(self.reason)
+    def ending(self, most_bytes: int | None = None) -> StageEnd:
+        """How the stage ended, for the records; its reason has so much room in a history."""
+        reason = None if self.reason is None else shorten(self.reason, most_bytes=most_bytes)
         return StageEnd(stage_index=self.plan.stage_index, status=self.status, reason=reason)
 
     def progress(self) -> StageProgress:

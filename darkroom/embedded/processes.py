@@ -19,7 +19,10 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 async def start_tied(
-    program: Sequence[str], log_file: Path | None = None, environment: Mapping[str, str] | None = None
+    program: Sequence[str],
+    log_file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> asyncio.subprocess.Process:
     """Start a program as a child that outlives neither us nor, by Ctrl-C, the work we still wait for.
 
@@ -27,6 +30,7 @@ async def start_tied(
         program: an absolute path, and its arguments.
         log_file: where its output is appended; None for our own standard error.
         environment: instead of ours.
+        folder: where it starts, instead of where we were started.
     """
     log = None if log_file is None else log_file.open("ab")
     try:
@@ -41,6 +45,7 @@ async def start_tied(
             stdout=log or sys.stderr.fileno(),
             stderr=log or sys.stderr.fileno(),
             env=environment,
+            cwd=folder,
             # Ctrl-C goes to the whole process group of the terminal; a child of ours must outlive the drain.
             start_new_session=True,
         )

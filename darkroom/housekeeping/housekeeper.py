@@ -79,9 +79,10 @@ class Housekeeper:
         failed = 0
         for listed in await self._records.unfinished_jobs():
             ended = await self._ended_from_outside(listed)
-            # Read again: most workflows that have ended meanwhile closed their job before.
+            # Read again: most workflows that have ended meanwhile closed their job before. What is closed is the run
+            # that was seen before its workflow was found ended: a restart may have opened another one since.
             job = await self._records.job(listed.job_id) if ended else None
-            if ended is None or job is None or job.status.ended:
+            if ended is None or job is None or job.status.ended or job.run_id != listed.run_id:
                 continue
             cause = _ENDED_FROM_OUTSIDE[ended.status] if ended.status else "its workflow has ended"
             reason = f"{cause}; `darkroom restart {job.job_id}` makes what is missing"

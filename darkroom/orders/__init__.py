@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import Document
 from darkroom.domain.model import Value
 from darkroom.domain.orders import JobType, Limits, Order, check_size
 from darkroom.orders import pipeline_stage, simple_general, simple_portrait, storybook
-from darkroom.orders.document import Reader, snake_key, snake_keys
+from darkroom.orders.document import Envelope, Reader, snake_key, snake_keys
 from darkroom.orders.json_text import read_json
 
 _PARSERS: Mapping[JobType, Callable[[Reader, Document], Order]] = {
@@ -105,6 +107,16 @@ def webhook_of(document: Any) -> str | None:
     document = opened(document)
     named = snake_keys(document).get("webhook_url") if isinstance(document, dict) else None
     return named if isinstance(named, str) else None
+
+
+def priority_of(document: Any) -> int | None:
+    """The `priority` that a document names, without reading the rest of it; None for one that is none."""
+    try:
+        document = opened(document)
+        content = snake_keys(document) if isinstance(document, dict) else {}
+        return Envelope.model_validate({"priority": content["priority"]}).priority if content.get("priority") else None
+    except (OrderRejected, ValidationError):
+        return None
 
 
 def _job_type(content: Document, column: str | None) -> JobType:

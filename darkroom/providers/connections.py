@@ -40,8 +40,9 @@ def _trust() -> ssl.SSLContext:
 
 
 def describe(error: Exception) -> str:
-    """An error's kind and, where it has any, its words."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """An error's kind and, where it comes from a socket, its words: others can hold our headers, and so the key."""
+    quotable = isinstance(error, httpx2.NetworkError | httpx2.TimeoutException) and str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}" if quotable else type(error).__name__
 
 
 def checked_key(setting: str, api_key: str, source: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from storage3.exceptions import StorageApiError
 
 from darkroom.domain.errors import DarkroomError, StorageRefused, StorageUnavailable
+from darkroom.domain.receipts import shorten
 
 
 class NoObject(StorageRefused):
@@ -78,7 +79,7 @@ def translated(error: StorageApiError, place: str) -> DarkroomError:
             f"{place}: HTTP status {status} without an error from Storage; "
             "workers retry until it succeeds, check SUPABASE_URL if it never does"
         )
-    reason = " ".join(str(error.message).split())[:200]
+    reason = shorten(" ".join(str(error.message).split()), 200)
     if status >= 500 or status in _PASSING:
         return StorageUnavailable(f"{place}: {reason} ({status}); workers retry until it succeeds")
     return StorageRefused(f"{place}: {reason} ({status}); check SUPABASE_URL and the project's Storage logs")

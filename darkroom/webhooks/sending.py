@@ -48,7 +48,7 @@ class HttpSender:
         except TimeoutError:
             raise ReceiverUnavailable(f"{shown} took longer than {WHOLE_PATIENCE:.0f} s") from None
         except httpx.HTTPError as error:
-            raise ReceiverUnavailable(f"{shown}: {str(error)[:200] or type(error).__name__}") from None
+            raise ReceiverUnavailable(f"{shown}: {_described(error)}") from None
         if status == HTTPStatus.GONE:
             raise ReceiverGone(f"{shown} returned 410: it accepts no more events")
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
@@ -68,6 +68,12 @@ class HttpSender:
                 with suppress(httpx.ConnectError, httpx.ConnectTimeout):
                     return await _answer(client, request)
             return await _answer(client, last)
+
+
+def _described(error: httpx.HTTPError) -> str:
+    """What went wrong. Only errors of sockets are quoted: others can hold our headers, the signature among them."""
+    quotable = isinstance(error, httpx.NetworkError | httpx.TimeoutException)
+    return (" ".join(str(error).split()) if quotable else "") or type(error).__name__
 
 
 @cache

@@ -91,19 +91,26 @@ begin
 end
 $$;
 
--- A text of at most so many bytes, cut at a whole character, and visibly so.
-create or replace function public.darkroom_shorten(p_text text, p_longest integer) returns text
+-- A reason of at most so many characters, and bytes, that still ends in its remedy: what is cut, and visibly so, is the
+-- middle, where the words of others are quoted. The remedy is what follows the last semicolon; without one, half of
+-- what is kept comes from the end.
+create or replace function public.darkroom_shorten(p_text text, p_longest integer, p_bytes integer) returns text
 language plpgsql immutable set search_path = '' as $$
 declare
-  v_kept text := left(p_text, p_longest);
+  v_from_end integer := strpos(reverse(p_text), ' ;');
+  v_remedy text := case when v_from_end > 0 then right(p_text, v_from_end + 1) else '' end;
+  v_tail text;
+  v_kept integer := least(p_longest, length(p_text));
+  v_cut text := p_text;
 begin
-  if octet_length(p_text) <= p_longest then
-    return p_text;
-  end if;
-  while octet_length(v_kept) > p_longest - octet_length('…') loop
-    v_kept := left(v_kept, -1);
+  while length(v_cut) > p_longest or octet_length(v_cut) > p_bytes loop
+    v_tail := case
+      when v_remedy <> '' and length(v_remedy) <= v_kept * 3 / 4 then v_remedy
+      else right(p_text, v_kept / 2) end;
+    v_cut := left(p_text, greatest(0, v_kept - 1 - length(v_tail))) || '…' || v_tail;
+    v_kept := v_kept - 1;
   end loop;
-  return v_kept || '…';
+  return v_cut;
 end
 $$;
 

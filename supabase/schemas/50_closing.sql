@@ -57,16 +57,39 @@ language sql stable set search_path = '' as $$
   ) as runs
 $$;
 
--- What each stage is short of, and why, in the words of a receipt.
+-- What each stage is short of, and why, in the words of a receipt: at most 300 characters, and with many stages so many
+-- bytes that they fit into a payload of a history (room_of_each in darkroom/domain/receipts.py).
 create or replace function public.darkroom_missing(p_job_id uuid, p_error_message text) returns jsonb
 language sql stable set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object(
     'stage_index', stage_index, 'missing', quantity - delivered_images,
     'reason', public.darkroom_shorten(coalesce(
       nullif(reason, ''), nullif(p_error_message, ''),
-      case when stage_status = 'cancelled' then 'cancelled' else 'not delivered' end), 80)
+      case when stage_status = 'cancelled' then 'cancelled' else 'not delivered' end),
+      300, greatest(80, 8000 / listed.stages))
   ) order by stage_index), '[]')
-  from public.quel_job_stages where job_id = p_job_id and quantity > delivered_images
+  from (
+    select stage_index, quantity, delivered_images, reason, stage_status, count(*) over ()::integer as stages
+    from public.quel_job_stages where job_id = p_job_id and quantity > delivered_images
+  ) as listed
+$$;
+
+-- Why a job delivered nothing, from what its stages are missing: each reason once, three at most.
+create or replace function public.darkroom_nothing_delivered(p_missing jsonb) returns text
+language sql immutable set search_path = '' as $$
+  select 'nothing was delivered: ' || coalesce(case max(reasons)
+    when 1 then min(reason)
+    else string_agg(
+      format('stage %s: %s', stage_index, public.darkroom_shorten(reason, 270 / shown::integer - 13, null)),
+      '; ' order by stage_index) end, '')
+  from (
+    select reason, stage_index, count(*) over () as reasons, least(3, count(*) over ()) as shown
+    from (
+      select short->>'reason' as reason, min((short->>'stage_index')::integer) as stage_index
+      from jsonb_array_elements(p_missing) as listed (short) group by 1
+    ) as each_once
+    order by stage_index limit 3
+  ) as first_ones
 $$;
 
 -- The production gets the ids that it does not have yet, at its end.
@@ -137,10 +160,7 @@ begin
   where stage.job_id = p_job_id and stage.stage_index = ended.stage_index;
   v_missing := public.darkroom_missing(p_job_id, v_error);
   if v_status = 'failed' and v_error is null then
-    select 'nothing was delivered: ' || coalesce(string_agg(
-      format('stage %s: %s', short->>'stage_index', short->>'reason'), '; ' order by place), '')
-    into v_error
-    from jsonb_array_elements(v_missing) with ordinality as listed (short, place) where place <= 5;
+    v_error := public.darkroom_nothing_delivered(v_missing);
   end if;
   v_released := public.darkroom_release_hold(p_job_id);
   v_now := clock_timestamp();
@@ -155,7 +175,7 @@ begin
     'job_id', p_job_id, 'job_type', coalesce(v_job.job_type, ''), 'status', v_status,
     'ordered', v_job.total_images, 'delivered', v_delivered, 'missing', v_missing,
     'unit_price', coalesce(v_job.unit_price, 0),
-    'error_message', public.darkroom_shorten(v_error, 300),
+    'error_message', public.darkroom_shorten(v_error, 300, null),
     'total', public.darkroom_tally(p_job_id, null), 'last_run', public.darkroom_tally(p_job_id, p_run_id));
   update public.quel_job_runs set receipt = v_receipt where run_id = p_run_id;
   return v_receipt;

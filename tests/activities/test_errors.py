@@ -1,12 +1,16 @@
 """What Temporal hears of our errors: whether to try again, when, and how loudly."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ApplicationErrorCategory
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.testing import ActivityEnvironment
 
 from activities.errors import to_application_error
+from activities.jobs import JobActivities
+from darkroom.domain.batches import SetControlInput
 from darkroom.domain.errors import (
     DarkroomError,
     JobNotFound,
@@ -15,12 +19,14 @@ from darkroom.domain.errors import (
     ProviderUnavailable,
     ReceiverGone,
     ReceiverUnavailable,
+    RecordsRefused,
     RecordsUnavailable,
     RunRefused,
     StorageRefused,
     StorageUnavailable,
     WebhookRefused,
 )
+from darkroom.domain.jobs import CloseRun, Control, End
 from workflows.policies import PROVIDER_CALL, RECORD_WRITE, SETTLEMENT, STORAGE_WRITE, WEBHOOK, ActivityPolicy
 
 MANY = 200
@@ -34,6 +40,7 @@ FINAL = [
     JobNotFound("no such job"),
     NotPossibleNow("still running"),
     OrderRejected("quantity", "is 0"),
+    RecordsRefused("new row violates check constraint (23514)"),
     RunRefused("another run has taken over"),
     StorageRefused("no permission"),
     ReceiverGone("https://shop.example returned 410"),
@@ -63,6 +70,29 @@ def test_what_trying_again_cannot_mend_ends_the_activity_loudly(error: DarkroomE
     assert told.next_retry_delay is None
     assert told.category is ApplicationErrorCategory.UNSPECIFIED
     assert (told.type, told.message) == (type(error).__name__, str(error))
+
+
+async def test_the_end_of_a_job_is_written_however_often_the_records_refuse_it() -> None:
+    records = _Refusing()
+    activities = JobActivities(records, *(None,) * 4)  # type: ignore[arg-type]  # these need the records alone
+    job_id, environment = uuid4(), ActivityEnvironment()
+    with pytest.raises(ApplicationError) as closing:
+        await environment.run(activities.close_job, CloseRun(job_id=job_id, run_id="a run", end=End.DELIVERED))
+    control = SetControlInput(job_id=job_id, run_id="a run", control=Control())
+    with pytest.raises(ApplicationError) as other:
+        await environment.run(activities.set_control, control)
+    assert (closing.value.type, closing.value.non_retryable) == ("RecordsRefused", False)
+    assert (other.value.type, other.value.non_retryable) == ("RecordsRefused", True)
+
+
+class _Refusing:
+    """Records that refuse whatever is asked of them."""
+
+    def __getattr__(self, name: str) -> object:
+        async def refuse(*_: object, **__: object) -> None:
+            raise RecordsRefused(f"{name} violates check constraint (23514)")
+
+        return refuse
 
 
 @pytest.mark.parametrize(

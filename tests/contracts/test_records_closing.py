@@ -8,7 +8,7 @@ from darkroom.domain.errors import RunRefused
 from darkroom.domain.images import Outcome
 from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
-from darkroom.domain.receipts import StageEnd
+from darkroom.domain.receipts import StageEnd, nothing_delivered, shorten
 from darkroom.domain.rounds import StageStatus
 from tests.support.records.fixture import RecordsFixture
 
@@ -199,3 +199,27 @@ async def test_a_run_that_was_followed_by_another_may_remove_nothing(fixture: Re
     before = await fixture.dump()
     await fixture.records.drop_undelivered(job.job_id, first)
     assert await fixture.dump() == before
+
+
+REMEDY = "; set GEMINI_API_KEY to a key of aistudio.google.com"
+
+
+@pytest.mark.parametrize("quoted", ["its own words; and more ", "은하수 사진을 그릴 수 없습니다 "])
+async def test_a_receipt_cuts_reasons_in_the_middle_and_keeps_their_remedies(
+    fixture: RecordsFixture, quoted: str
+) -> None:
+    reasons = [f"Gemini refuses key {n}: {quoted * 40}{REMEDY}" for n in range(40)]
+    ends = tuple(StageEnd(stage_index=n, status=StageStatus.SHORT, reason=why) for n, why in enumerate(reasons))
+    alone = await fixture.opened(None, (1,))
+    found = await alone.close(stages=ends[:1])
+    assert [gap.reason for gap in found.missing] == [shorten(reasons[0])]
+    assert found.error_message == shorten(f"nothing was delivered: {shorten(reasons[0])}")
+    many = await fixture.opened(None, [1] * 40)
+    found = await many.close(stages=ends)
+    assert [gap.reason for gap in found.missing] == [shorten(why, most_bytes=200) for why in reasons]
+    assert all(gap.reason.endswith(REMEDY) for gap in found.missing)
+    assert found.error_message == nothing_delivered(found.missing)
+    failed = await fixture.opened(None, (1, 1))
+    found = await failed.close(End.FAILED, error=reasons[0])
+    assert found.error_message == shorten(reasons[0])
+    assert [gap.reason for gap in found.missing] == [shorten(reasons[0])] * 2

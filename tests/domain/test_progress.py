@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darkroom.domain.progress import JobStatus, Progress, StageProgress, eta_seconds, markdown
-from darkroom.domain.receipts import Receipt, StageMissing, shorten
+from darkroom.domain.receipts import Receipt, StageMissing, nothing_delivered, room_of_each, shorten
 from darkroom.domain.rounds import StageStatus
 
 JOB = UUID(int=1)
@@ -113,15 +113,44 @@ def test_only_three_statuses_are_ends() -> None:
     assert [status for status in JobStatus if status.ended] == ["completed", "failed", "cancelled"]
 
 
-@given(st.text(max_size=200), st.integers(3, 100))
-def test_a_shortened_reason_fits_and_shows_that_it_was_cut(reason: str, longest: int) -> None:
-    short = shorten(reason, longest)
-    assert len(short.encode()) <= longest
-    assert short == reason or short.endswith("…")
+@given(st.text(max_size=200), st.integers(3, 100), st.none() | st.integers(20, 100))
+def test_a_shortened_reason_fits_and_shows_that_it_was_cut(reason: str, longest: int, most_bytes: int | None) -> None:
+    short = shorten(reason, longest, most_bytes)
+    assert len(short) <= longest
+    assert most_bytes is None or len(short.encode()) <= most_bytes
+    assert short == reason or "…" in short
+
+
+REMEDY = "; set GEMINI_API_KEY to a key of https://aistudio.google.com/apikey"
+
+
+@pytest.mark.parametrize("quoted", ["its own words; and more ", "은하수 사진을 그릴 수 없습니다 "])
+@pytest.mark.parametrize(("longest", "most_bytes"), [(300, None), (120, None), (300, 250)])
+def test_a_reason_is_cut_in_its_middle_and_keeps_its_remedy(quoted: str, longest: int, most_bytes: int | None) -> None:
+    reason = f"Gemini refuses the key: {quoted * 40}{REMEDY}"
+    short = shorten(reason, longest, most_bytes)
+    assert short.startswith("Gemini refuses the key: ")
+    assert short.endswith(f"…{REMEDY}")
+    assert len(short) == longest or most_bytes is not None
+    assert shorten(reason[:270] + REMEDY[:30]) == reason[:270] + REMEDY[:30], "300 characters are kept whole"
+
+
+def test_why_nothing_was_delivered_is_said_once_for_all_stages_that_agree() -> None:
+    def of(*reasons: str) -> str:
+        return nothing_delivered([StageMissing(stage_index=n, missing=1, reason=why) for n, why in enumerate(reasons)])
+
+    assert of(*["the key is wrong; set it"] * 9) == "nothing was delivered: the key is wrong; set it"
+    assert of("a", "b", "a", "c", "d") == "nothing was delivered: stage 0: a; stage 1: b; stage 3: c"
+    long = of(*(f"reason {n}: {'words ' * 60}; do {n}" for n in range(5)))
+    assert len(long) <= 300
+    assert [f"; do {n}" in long for n in range(3)] == [True] * 3
 
 
 def test_the_receipt_of_100_short_stages_fits_into_a_history() -> None:
-    gaps = tuple(StageMissing(stage_index=n, missing=10_000, reason=shorten("é" * 500)) for n in range(100))
+    gaps = tuple(
+        StageMissing(stage_index=n, missing=10_000, reason=shorten("é" * 500, most_bytes=room_of_each(100)))
+        for n in range(100)
+    )
     receipt = Receipt(
         job_id=JOB,
         job_type="pipeline_stage",
@@ -129,6 +158,6 @@ def test_the_receipt_of_100_short_stages_fits_into_a_history() -> None:
         ordered=30_000,
         delivered=0,
         missing=gaps,
-        error_message="x" * 300,
+        error_message=shorten("é" * 500),
     )
     assert len(receipt.model_dump_json().encode()) < 16 * 1024

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from darkroom.client.connection import connect_to
+from darkroom.client.connection import connect, connect_to
 from darkroom.domain.errors import ServerNotReachable
 from darkroom.embedded.address import embedded_address
 from darkroom.embedded.server import AlreadyUp, PortTaken, embedded_server
@@ -61,3 +61,25 @@ async def test_any_port_finds_a_free_one(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         async with embedded_server(_settings(tmp_path), port=port, ui_port=0, any_port=True) as server:
             assert not server.address.endswith(f":{port}")
+
+
+def _names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def test_a_folder_with_any_name_keeps_the_history_and_an_unknown_namespace_gets_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "100% a#b?c%20d e"
+    async with embedded_server(_settings(home), port=0, ui_port=0) as server:
+        assert (home / "temporal.db").is_file()
+        assert _names_in(tmp_path) == [home.name]
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("TEMPORAL_ADDRESS", server.address)
+        monkeypatch.setenv("TEMPORAL_NAMESPACE", "nope")
+        with pytest.raises(ServerNotReachable) as unknown:
+            await connect(_settings(home))
+    assert str(unknown.value) == (
+        "the Temporal server has no namespace nope: set TEMPORAL_NAMESPACE, or create it with "
+        "`temporal operator namespace create --namespace nope`"
+    )

@@ -1,6 +1,7 @@
 """Orders that a front end inserts as rows are picked up by whichever worker is there: once, and never in vain."""
 
 import asyncio
+import json
 from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
@@ -30,7 +31,8 @@ async def test_orders_of_a_front_end_are_picked_up_once_by_two_workers(
         db.execute(insert, (theirs, somebody_else))
     await asyncio.gather(darkroom.worker.start(SETTINGS), darkroom.another_worker().start(SETTINGS))
 
-    good = [_insert(supabase, member, {"stages": [STAGE]}) for _ in range(3)]
+    good = [_insert(supabase, member, {"stages": [STAGE]}) for _ in range(2)]
+    good.append(_insert(supabase, member, json.dumps({"stages": [STAGE], "priority": 1})))
     foreign = _insert(supabase, member, {"stages": [STAGE], "userId": str(somebody_else)})
     production = _insert(supabase, member, {"stages": [STAGE], "production_id": str(theirs)})
     silent = _insert(supabase, member, {"stages": [{**STAGE, "prompt": " "}]})
@@ -58,6 +60,8 @@ async def test_orders_of_a_front_end_are_picked_up_once_by_two_workers(
         assert says in seen["error_message"], seen
         assert darkroom.records.attempts(job_id) == []
 
+    priorities = [await _priority(darkroom, job_id) for job_id in good]
+    assert priorities == [3, 3, 1], "an order's priority holds from its first activity on"
     names = [one.id async for one in darkroom.temporal.list_workflows("WorkflowId STARTS_WITH 'job-'")]
     jobs = Counter(name for name in names if "/" not in name)
     assert jobs == Counter(job_workflow_id(job_id) for job_id in darkroom.jobs), "a job ran more than once"
@@ -68,6 +72,11 @@ async def test_orders_of_a_front_end_are_picked_up_once_by_two_workers(
     assert (other.balance, other.held) == (OPENING_BALANCE, 0)
     assert await darkroom.parts.records.audit() == []
     assert broken(await darkroom.records.dump()) == []
+
+
+async def _priority(darkroom: ProcessStack, job_id: UUID) -> int:
+    described = await darkroom.handle(job_id).describe()
+    return int(described.raw_description.workflow_execution_info.priority.priority_key)
 
 
 def _insert(supabase: LocalSupabase, member: UUID, document: object) -> UUID:

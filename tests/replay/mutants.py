@@ -36,6 +36,7 @@ MUTANTS = (
             end=end,
             error_message=self._control.failure,
             stages=stages,
+            unopened=self._unopened,
         )
         receipt: Receipt = await workflow.execute_activity_method(
             JobActivities.close_job, close, summary="close", **SETTLEMENT
@@ -47,6 +48,7 @@ MUTANTS = (
             end=end,
             error_message=self._control.failure,
             stages=stages,
+            unopened=self._unopened,
         )
         receipt: Receipt = await workflow.execute_activity_method(
             JobActivities.close_job, close, summary="close", **SETTLEMENT
@@ -190,7 +192,12 @@ MUTANTS = (
         "            pass\n",
     ),
     # A batch.
-    Mutant("a batch salvages nothing", BATCH, "            await self._salvage()\n", "            pass\n"),
+    Mutant(
+        "a batch salvages nothing",
+        BATCH,
+        "            await unless_refused(self._salvage(), self._stop)\n",
+        "            pass\n",
+    ),
     Mutant(
         "calls that wait are not dropped at a pause or a cancel",
         BATCH,

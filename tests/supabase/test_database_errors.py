@@ -14,7 +14,7 @@ from darkroom.supabase import open_supabase
         ("57P01", "terminating connection due to unexpected postmaster exit", "postmaster exit (57P01)"),
         ("PGRST001", "Database client error. Retrying the connection.", "Retrying the connection. (PGRST001)"),
         # Killed in the middle of a call, PostgreSQL leaves PostgREST without a word.
-        ("", "", "the connection to the database was lost (LOST)"),
+        ("", "", "the connection to the database was lost;"),
     ],
 )
 async def test_a_database_that_goes_away_during_a_call_is_an_outage(code: str, message: str, said: str) -> None:

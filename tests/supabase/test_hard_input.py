@@ -4,9 +4,15 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-from postgrest import APIError
 
-from darkroom.domain.errors import JobNotFound, NotPossibleNow, OrderRejected, RecordsUnavailable, RunRefused
+from darkroom.domain.errors import (
+    JobNotFound,
+    NotPossibleNow,
+    OrderRejected,
+    RecordsRefused,
+    RecordsUnavailable,
+    RunRefused,
+)
 from darkroom.domain.images import Outcome, Settlement
 from darkroom.domain.jobs import End, NewJob
 from darkroom.domain.receipts import StageEnd
@@ -90,9 +96,9 @@ async def test_numbers_beyond_every_column_change_nothing(fixture: RecordsFixtur
     job = await fixture.opened(await fixture.member(), (2,))
     before = await fixture.dump()
     for stage, ordinal in ((2**31, 0), (0, 2**31), (-(2**31) - 1, 0)):
-        with pytest.raises(APIError):
+        with pytest.raises(RecordsRefused):
             await job.begin(ordinal, stage)
-        with pytest.raises(APIError):
+        with pytest.raises(RecordsRefused):
             await job.settle(ordinal, stage)
     assert await fixture.dump() == before
 

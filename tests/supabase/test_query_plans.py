@@ -176,6 +176,7 @@ INSIDE = {
     "darkroom_made_by",
     "darkroom_missing",
     "darkroom_not_found",
+    "darkroom_nothing_delivered",
     "darkroom_plan",
     "darkroom_refresh_row",
     "darkroom_refuse_run",

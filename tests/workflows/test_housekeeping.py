@@ -1,7 +1,9 @@
 """Housekeeping: what crashes and terminated workflows leave behind is found and mended."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,12 +12,14 @@ from temporalio.client import Client as TemporalClient
 
 from darkroom.client.schedules import ensure_schedules
 from darkroom.domain.housekeeping import Tidied
+from darkroom.domain.jobs import JobRow
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, WAITING_JOBS_SCHEDULE, TaskQueue, staging_key
 from darkroom.domain.progress import JobStatus
-from darkroom.housekeeping.housekeeper import KEEP_FAILED, Housekeeper
+from darkroom.housekeeping.housekeeper import KEEP_FAILED, Housekeeper, HousekeepingRecords
 from darkroom.records.sqlite import SqliteRecords
 from tests.support.fakes.scripted import Act, ScriptedProvider
 from tests.support.records.tables import SqliteTables
+from tests.support.stacks.watching import Between
 from tests.support.stacks.workflow import OPENING_BALANCE, WorkflowStack, running_stack
 from tests.support.until import until
 from workflows.housekeeping import HousekeepingWorkflow
@@ -187,3 +191,62 @@ async def test_schedules_are_made_once_and_keep_the_operators_pause(
     await until(listed, "both schedules")
     for name in (HOUSEKEEPING_SCHEDULE, WAITING_JOBS_SCHEDULE):
         await temporal.get_schedule_handle(name).delete()
+
+
+class _RestartedMeanwhile:
+    """Records of a job that is restarted, and opens, between two looks of housekeeping."""
+
+    def __init__(self, stack: WorkflowStack) -> None:
+        self._stack = stack
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stack.parts.records, name)
+
+    async def job(self, job_id: UUID) -> JobRow | None:
+        ended = (await self._stack.row(job_id)).run_id
+        await self._stack.client.restart(job_id)
+        await self._stack.until_row(job_id, lambda row: row.run_id != ended, "the new run to open")
+        return await self._stack.parts.records.job(job_id)
+
+
+async def test_a_run_that_a_restart_has_just_opened_is_not_closed_for_the_one_before(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        job_id = await under_way(stack)
+        await stack.handle(job_id).terminate("by the operator")
+        records = cast("HousekeepingRecords", _RestartedMeanwhile(stack))
+        found = await Housekeeper(records, stack.parts.storage, stack.temporal).tidy()
+        assert found.failed_jobs == 0
+        assert (await stack.row(job_id)).status is JobStatus.PROCESSING
+        receipt = await stack.end_of(job_id)
+        assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 3)
+
+
+async def test_a_job_is_restarted_while_its_last_run_cleans_up(
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darkroom.client.steering.RESTART_PATIENCE", 0.3)
+    cleaning, reached, release = Between("remove_leftovers"), asyncio.Event(), asyncio.Event()
+
+    async def hold(_: object) -> None:
+        reached.set()
+        await release.wait()
+
+    cleaning.before = hold
+    async with running_stack(skipping_client, home, interceptors=[cleaning], stage_concurrency=1) as stack:
+        job_id = await stack.held(3, calls=1)
+        await stack.client.cancel(job_id)
+        await stack.until_cancelling(job_id)
+        stack.provider.gate.set()
+        await asyncio.wait_for(reached.wait(), 10)
+        row = await stack.row(job_id)
+        assert (row.status, row.completed_images) == (JobStatus.CANCELLED, 1)
+        try:
+            answer = await stack.client.restart(job_id)
+            assert (answer.success, answer.message) == (True, "Job restarted")
+            receipt = await stack.end_of(job_id)
+        finally:
+            release.set()
+        assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 3)
+        await stack.check_invariants()

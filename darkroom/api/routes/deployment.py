@@ -10,6 +10,7 @@ from darkroom.api.problems import Problem, documented, unavailable
 from darkroom.api.services import Services, SignedIn, Use
 from darkroom.api.shapes import AccountView, LimitsView, ProviderView
 from darkroom.api.sign_in import Caller
+from darkroom.client.temporal_faults import explained
 from darkroom.domain.errors import DarkroomError
 from darkroom.domain.model import Value
 from darkroom.domain.money import Account
@@ -103,8 +104,10 @@ async def readyz(use: Use) -> Readiness:
         await use.parts.records.api_key("")
         client = await use.temporal.client()
         await client.service_client.check_health(timeout=timedelta(seconds=2))
-    except (DarkroomError, RPCError) as error:
-        raise unavailable(" ".join(str(error).split())[:300]) from error
+    except RPCError as error:
+        raise unavailable(f"the Temporal server returned an error: {explained(error)}") from error
+    except DarkroomError as error:
+        raise unavailable(str(error)) from error
     lacking = without_worker(await use.workers.look())
     if lacking:
         raise unavailable(lacking)

@@ -8,7 +8,15 @@ from uuid import UUID
 from darkroom.domain.errors import RunRefused
 from darkroom.domain.jobs import CloseRun, End
 from darkroom.domain.progress import JobStatus
-from darkroom.domain.receipts import MadeBy, Receipt, StageMissing, Tally, shorten
+from darkroom.domain.receipts import (
+    MadeBy,
+    Receipt,
+    StageMissing,
+    Tally,
+    nothing_delivered,
+    room_of_each,
+    shorten,
+)
 from darkroom.domain.rounds import StageStatus
 from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import now, stamp
@@ -35,9 +43,7 @@ def close_run(db: sqlite3.Connection, close: CloseRun) -> Receipt:
     missing = _missing(db, close.job_id, close.error_message)
     error_message = close.error_message
     if status is JobStatus.FAILED and not error_message:
-        error_message = "nothing was delivered: " + "; ".join(
-            f"stage {stage.stage_index}: {stage.reason}" for stage in missing[:5]
-        )
+        error_message = nothing_delivered(missing)
     released = _release_hold(db, close.job_id)
     moment = now()
     db.execute(
@@ -65,7 +71,7 @@ def close_run(db: sqlite3.Connection, close: CloseRun) -> Receipt:
         delivered=len(ids),
         missing=missing,
         unit_price=job["unit_price"] or 0,
-        error_message=shorten(error_message, 300) if error_message else None,
+        error_message=shorten(error_message) if error_message else None,
         total=_tally(db, close.job_id, None),
         last_run=_tally(db, close.job_id, close.run_id),
     )
@@ -84,14 +90,18 @@ def _status(close: CloseRun, delivered: int) -> JobStatus:
 
 
 def _missing(db: sqlite3.Connection, job_id: UUID, error_message: str | None) -> tuple[StageMissing, ...]:
+    short = [stage for stage in rows.stage_rows(db, job_id) if stage["quantity"] > stage["delivered_images"]]
     found = []
-    for stage in rows.stage_rows(db, job_id):
-        short = stage["quantity"] - stage["delivered_images"]
-        if short <= 0:
-            continue
+    for stage in short:
         cancelled = stage["stage_status"] == StageStatus.CANCELLED
         reason = stage["reason"] or error_message or ("cancelled" if cancelled else "not delivered")
-        found.append(StageMissing(stage_index=stage["stage_index"], missing=short, reason=shorten(reason)))
+        found.append(
+            StageMissing(
+                stage_index=stage["stage_index"],
+                missing=stage["quantity"] - stage["delivered_images"],
+                reason=shorten(reason, most_bytes=room_of_each(len(short))),
+            )
+        )
     return tuple(found)
 
 

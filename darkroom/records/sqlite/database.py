@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from darkroom.disk import FULL, full_disk, lack_of_room
-from darkroom.domain.errors import RecordsUnavailable
+from darkroom.domain.errors import RecordsRefused, RecordsUnavailable
+from darkroom.records.faults import GIVE_UP, passes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class Database:
 
         Raises:
             RecordsUnavailable: the file is locked, full or unreadable.
+            RecordsRefused: anything else that SQLite says; retrying cannot help.
         """
 
         def transaction() -> T:
@@ -80,6 +82,7 @@ class Database:
 
         Raises:
             RecordsUnavailable: the file is locked or unreadable.
+            RecordsRefused: anything else that SQLite says; retrying cannot help.
         """
 
         def view() -> T:
@@ -104,17 +107,16 @@ class Database:
     async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(executor, work)
-        except sqlite3.DatabaseError as error:
-            mistake = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
-            if mistake or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-                raise  # a statement of ours is wrong; trying again would hide it
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             if self._disk_is_full(error):
                 raise RecordsUnavailable(full_disk(self._path)) from error
-            raise RecordsUnavailable(
-                f"records {self._path}: {error}; check the disk's space and the file's permissions"
-            ) from error
+            if passes(error):
+                raise RecordsUnavailable(
+                    f"records {self._path}: {error}; check the disk's space and the file's permissions"
+                ) from error
+            raise RecordsRefused(f"records {self._path}: {error}; {GIVE_UP}") from error
 
-    def _disk_is_full(self, error: sqlite3.DatabaseError) -> bool:
+    def _disk_is_full(self, error: Exception) -> bool:
         code = getattr(error, "sqlite_errorcode", None) or 0
         # Of a write to the log beside the file, SQLite says only that it failed.
         failed_write = code & _PRIMARY == sqlite3.SQLITE_IOERR and self._path != ":memory:"

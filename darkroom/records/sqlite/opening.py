@@ -47,7 +47,7 @@ def order_source(db: sqlite3.Connection, job_id: UUID) -> OrderSource:
         job_type=row["job_type"],
         user_id=rows.uuid_or_none(row["quel_member_id"]),
         production_id=rows.uuid_or_none(row["production_id"]),
-        document=json.loads(row["job_input_data"]),
+        document=rows.json_in(row, "job_input_data"),
         opened=bool(rows.stage_rows(db, job_id)),
     )
 

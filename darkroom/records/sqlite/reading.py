@@ -12,6 +12,7 @@ from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, StageStatus
 from darkroom.domain.stored import DeliveredImage
 from darkroom.domain.webhooks import Ending
+from darkroom.records.broken_rows import readable
 from darkroom.records.sqlite import rows
 
 
@@ -23,35 +24,29 @@ def job(db: sqlite3.Connection, job_id: UUID) -> JobRow | None:
 
 def jobs(db: sqlite3.Connection, status: JobStatus | None, limit: int) -> list[JobRow]:
     """Jobs, newest first."""
-    return [
-        rows.to_job(row)
-        for row in db.execute(
-            "select * from quel_production_jobs where (? is null or job_status = ?) order by created_at desc limit ?",
-            (status, status, limit),
-        )
-    ]
+    found = db.execute(
+        "select * from quel_production_jobs where (? is null or job_status = ?) order by created_at desc limit ?",
+        (status, status, limit),
+    )
+    return list(readable(found, rows.to_job))
 
 
 def jobs_beginning(db: sqlite3.Connection, prefix: str, limit: int) -> list[JobRow]:
     """Jobs whose id begins like this; a range, so that the primary key's index finds them."""
-    return [
-        rows.to_job(row)
-        for row in db.execute(
-            "select * from quel_production_jobs where job_id >= ? and job_id < ? limit ?",
-            (prefix, prefix + "~", limit),
-        )
-    ]
+    found = db.execute(
+        "select * from quel_production_jobs where job_id >= ? and job_id < ? limit ?",
+        (prefix, prefix + "~", limit),
+    )
+    return list(readable(found, rows.to_job))
 
 
 def unfinished_jobs(db: sqlite3.Connection, *, processing: bool) -> list[JobRow]:
     """Jobs that are pending, or pending and processing, oldest first."""
-    return [
-        rows.to_job(row)
-        for row in db.execute(
-            "select * from quel_production_jobs where job_status in ('pending', ?) order by created_at",
-            ("processing" if processing else "pending",),
-        )
-    ]
+    found = db.execute(
+        "select * from quel_production_jobs where job_status in ('pending', ?) order by created_at",
+        ("processing" if processing else "pending",),
+    )
+    return list(readable(found, rows.to_job))
 
 
 def stage(db: sqlite3.Connection, job_id: UUID, stage_index: int) -> Stage:

@@ -2,12 +2,14 @@
 
 import json
 import sqlite3
+from typing import Any
 from uuid import UUID
 
 from darkroom.domain.errors import JobNotFound
 from darkroom.domain.jobs import Control, JobRow
 from darkroom.domain.orders import Reference, Stage
 from darkroom.domain.rounds import StageCounts
+from darkroom.records.broken_rows import broken, read_row
 
 _SHORT_COLUMNS = (
     "job_id, job_type, job_status, quel_member_id, production_id, total_images, unit_price, current_run_id, "
@@ -65,30 +67,29 @@ def text_or_none(value: UUID | None) -> str | None:
 
 
 def to_job(row: sqlite3.Row) -> JobRow:
-    """A job's row as clients poll it."""
-    return JobRow(
-        job_id=row["job_id"],
-        job_type=row["job_type"],
-        status=row["job_status"],
-        user_id=uuid_or_none(row["quel_member_id"]),
-        production_id=uuid_or_none(row["production_id"]),
-        paused=bool(row["paused"]),
-        pause_reason=row["pause_reason"],
-        cancel_requested=bool(row["cancel_requested"]),
-        total_images=row["total_images"],
-        completed_images=row["completed_images"],
-        failed_images=row["failed_images"],
-        generated_attach_ids=tuple(json.loads(row["generated_attach_ids"])),
-        error_message=row["error_message"],
-        retry_count=row["retry_count"],
-        run_id=row["current_run_id"],
-        unit_price=row["unit_price"],
-        priority=row["priority"],
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        completed_at=row["completed_at"],
-        updated_at=row["updated_at"],
-    )
+    """A job's row as clients poll it.
+
+    Raises:
+        RecordsRefused: somebody broke it.
+    """
+    values = dict(row)
+    values |= {"status": row["job_status"], "run_id": row["current_run_id"], "user_id": row["quel_member_id"] or None}
+    values |= {"production_id": row["production_id"] or None}
+    values |= {name: bool(row[name]) for name in ("paused", "cancel_requested")}
+    values["generated_attach_ids"] = json_in(row, "generated_attach_ids")
+    return read_row(JobRow, {name: values[name] for name in JobRow.model_fields})
+
+
+def json_in(row: sqlite3.Row, column: str) -> Any:
+    """The JSON of a job's column.
+
+    Raises:
+        RecordsRefused: it is none.
+    """
+    try:
+        return json.loads(row[column])
+    except (TypeError, ValueError):
+        raise broken(row["job_id"], column, "is not valid JSON") from None
 
 
 def to_control(db: sqlite3.Connection, row: sqlite3.Row) -> Control:
@@ -120,7 +121,7 @@ def to_stage(row: sqlite3.Row) -> Stage:
         prompt=row["prompt"],
         quantity=row["quantity"],
         aspect_ratio=row["aspect_ratio"],
-        references=tuple(Reference.model_validate(ref) for ref in json.loads(row["reference_images"])),
+        references=tuple(Reference.model_validate(ref) for ref in json_in(row, "reference_images")),
     )
 
 

@@ -1,6 +1,5 @@
 """Reading for those who watch: pages of jobs, and one job in one consistent reading."""
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from darkroom.domain.snapshots import (
     Picture,
     Undelivered,
 )
+from darkroom.records.broken_rows import read_row, readable
 from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import stamp
 from darkroom.records.sqlite.reading import progress_of
@@ -51,27 +51,14 @@ def job_page(
         f"{_SUMMARY} where {where} order by created_at desc, job_id desc limit ?",
         (*(value for _, values in asked for value in values), limit),
     )
-    return [_summary(row) for row in found]
+    return list(readable(found, _summary))
 
 
 def _summary(row: sqlite3.Row) -> JobSummary:
     ids = row["beginning_of_ids"].strip("[]").split(",")[:FIRST_IDS]
-    return JobSummary(
-        job_id=row["job_id"],
-        job_type=row["job_type"],
-        status=row["job_status"],
-        paused=bool(row["paused"]),
-        cancel_requested=bool(row["cancel_requested"]),
-        total_images=row["total_images"],
-        completed_images=row["completed_images"],
-        failed_images=row["failed_images"],
-        error_message=row["error_message"],
-        title=row["title"],
-        first_attach_ids=tuple(json.loads(f"[{','.join(ids)}]")),
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        completed_at=row["completed_at"],
-    )
+    values = dict(row) | {"status": row["job_status"], "first_attach_ids": [one.strip() for one in ids if one.strip()]}
+    values |= {name: bool(row[name]) for name in ("paused", "cancel_requested")}
+    return read_row(JobSummary, {name: values[name] for name in JobSummary.model_fields})
 
 
 # Not the order document and not the ids, which are long.

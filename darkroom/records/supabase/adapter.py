@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 from darkroom.domain.storybook import Book, BookResult, Page
 from darkroom.domain.webhooks import Ending
+from darkroom.records.broken_rows import read_row, readable
 from darkroom.records.supabase.functions import Functions, keepable
 from darkroom.records.supabase.watching import SupabaseWatching
 from darkroom.supabase import Supabase
@@ -81,7 +83,7 @@ class SupabaseRecords(SupabaseWatching):
 
     async def job(self, job_id: UUID) -> JobRow | None:
         row = await self._call("job", job_id=str(job_id))
-        return None if row is None else JobRow.model_validate(row)
+        return None if row is None else read_row(JobRow, row)
 
     async def jobs(self, status: JobStatus | None, limit: int) -> Sequence[JobRow]:
         return _jobs(await self._call("jobs", status=status, limit=limit))
@@ -93,11 +95,11 @@ class SupabaseRecords(SupabaseWatching):
         found: list[JobRow] = []
         after: dict[str, str | None] = {"after_created": None, "after_id": None}
         while True:
-            page = _jobs(await self._call("unfinished_jobs", processing=processing, limit=UNFINISHED_PAGE, **after))
-            found += page
+            page = await self._call("unfinished_jobs", processing=processing, limit=UNFINISHED_PAGE, **after)
+            found += _jobs(page)
             if len(page) < UNFINISHED_PAGE:
                 return found
-            after = {"after_created": page[-1].created_at.isoformat(), "after_id": str(page[-1].job_id)}
+            after = {"after_created": page[-1]["created_at"], "after_id": page[-1]["job_id"]}
 
     async def order_source(self, job_id: UUID) -> OrderSource:
         return OrderSource.model_validate(await self._call("order_source", job_id=str(job_id)))
@@ -194,7 +196,7 @@ class SupabaseRecords(SupabaseWatching):
         return [(ordinal, attach_id) for ordinal, attach_id in pairs]
 
     async def close_run(self, close: CloseRun) -> Receipt:
-        ended = close.model_dump(mode="json") | {"error_message": keepable(close.error_message)}
+        ended = close.model_dump(mode="json", exclude={"unopened"}) | {"error_message": keepable(close.error_message)}
         for stage in ended["stages"]:
             stage["reason"] = keepable(stage["reason"])
         return Receipt.model_validate(await self._call("close_run", **ended))
@@ -267,7 +269,7 @@ def _leftovers(job_id: UUID, run_id: str, failed_before: datetime | None) -> dic
 
 
 def _jobs(rows: list[Any]) -> list[JobRow]:
-    return [JobRow.model_validate(row) for row in rows]
+    return list(readable(rows, partial(read_row, JobRow)))
 
 
 def _opening(order: Order, terms: Terms) -> dict[str, Any]:

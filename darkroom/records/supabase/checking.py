@@ -9,7 +9,9 @@ from postgrest import APIError
 from pydantic import BaseModel, TypeAdapter
 
 from darkroom.domain.findings import Finding
-from darkroom.records.supabase.functions import NOT_MIGRATED, SCHEMA_VERSION, WRONG_KEY
+from darkroom.domain.receipts import shorten
+from darkroom.records.faults import Fault, fault_of
+from darkroom.records.supabase.functions import SCHEMA_VERSION
 from darkroom.supabase import Supabase, described
 
 MOST_SKEW = timedelta(seconds=5)
@@ -50,10 +52,11 @@ async def check_project(supabase: Supabase, key: str) -> list[Finding]:
 
 def _refused(url: str, key: str, error: APIError) -> list[Finding]:
     code = str(error.code or "")
-    message = f"{' '.join(str(error.message or error.details or '').split())[:120]} ({code})"
+    message = f"{shorten(' '.join(str(error.message or error.details or '').split()), 120)} ({code})"
+    fault = fault_of(code, message)
     answers = Finding.good(PROJECT, f"{url} answers")
     role = _role(key)
-    if WRONG_KEY.fullmatch(code) or role not in (None, "service_role"):
+    if fault is Fault.WRONG_KEY or role not in (None, "service_role"):
         kind = f"is the key of the role {role}" if role not in (None, "service_role") else message
         remedy = "set SUPABASE_SERVICE_ROLE_KEY to the project's service_role (or secret) key"
         return [
@@ -61,7 +64,7 @@ def _refused(url: str, key: str, error: APIError) -> list[Finding]:
             Finding.wrong(KEY, kind, remedy),
             *(Finding.unknown(what, "the key is refused") for what in (MIGRATIONS, CLOCK)),
         ]
-    if NOT_MIGRATED.fullmatch(code):
+    if fault is Fault.NOT_MIGRATED:
         missing = Finding.wrong(MIGRATIONS, "are not applied", "apply supabase/migrations, see docs/deploy.md")
         unchecked = (Finding.unknown(what, "the migrations are missing") for what in (KEY, CLOCK))
         return [answers, next(unchecked), missing, next(unchecked)]

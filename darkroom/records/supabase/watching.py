@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from darkroom.domain.keys import ApiKey, NewApiKey
 from darkroom.domain.movement import Movement, RecentCalls
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, JobCursor, JobSnapshot, JobSummary
+from darkroom.records.broken_rows import read_row, readable
 from darkroom.records.supabase.functions import Functions
 
 
@@ -34,7 +36,7 @@ class SupabaseWatching:
             before_created=None if before is None else before.created_at.isoformat(),
             before_id=None if before is None else str(before.job_id),
         )
-        return [JobSummary.model_validate(row) for row in rows]
+        return list(readable(rows, partial(read_row, JobSummary)))
 
     async def snapshot(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> JobSnapshot | None:
         snapshot = await self._call(

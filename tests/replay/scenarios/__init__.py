@@ -12,12 +12,26 @@ from tests.replay.scenarios import (
     pausing,
     plain,
     quota,
+    refusals,
     restarting,
     schedules,
 )
 from tests.replay.server import Scenario
 
-_MODULES = (plain, pausing, quota, fallback, failing, images, cancelling, restarting, batches, closing, schedules)
+_MODULES = (
+    plain,
+    pausing,
+    quota,
+    fallback,
+    failing,
+    images,
+    cancelling,
+    restarting,
+    batches,
+    closing,
+    refusals,
+    schedules,
+)
 
 SCENARIOS: dict[str, Scenario] = {
     name: found

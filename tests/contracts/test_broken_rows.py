@@ -1,0 +1,42 @@
+"""Rows broken by hand: one line that names job and column; the lists show the other jobs."""
+
+import re
+
+import pytest
+from structlog.testing import capture_logs
+
+from darkroom.domain.errors import RecordsRefused
+from darkroom.records.sqlite import SqliteRecords
+from tests.support.records.fixture import RecordsFixture
+
+READABLE_BY_BOTH = [("generated_attach_ids", '["x"]', "must be a whole number")]
+BY_SQLITE = [
+    ("job_status", "finished", "must be 'pending', 'processing', 'completed', 'failed' or 'cancelled'"),
+    ("generated_attach_ids", "[1, 2", "is not valid JSON"),
+    ("total_images", "many", "must be a whole number"),
+    ("quel_member_id", "somebody", "must be a UUID, such as"),
+    ("created_at", "yesterday", "must be a time, such as"),
+]
+
+
+@pytest.mark.parametrize(("column", "value", "reason"), READABLE_BY_BOTH + BY_SQLITE)
+async def test_a_broken_row_is_named_and_the_lists_show_the_others(
+    planted: RecordsFixture, column: str, value: str, reason: str
+) -> None:
+    if (column, value, reason) in BY_SQLITE and not isinstance(planted.records, SqliteRecords):
+        pytest.skip("PostgreSQL's types do not let it in")
+    good, bad = await planted.opened(None), await planted.opened(None)
+    await planted.tables.plant(
+        f"update quel_production_jobs set {column} = :value where job_id = :job", value=value, job=str(bad.job_id)
+    )
+    with pytest.raises(RecordsRefused) as refused:
+        await planted.records.job(bad.job_id)
+    assert str(refused.value).startswith(f"job {bad.job_id}: its row cannot be read: {column} {reason}")
+    assert str(refused.value).endswith("; correct the row")
+    with capture_logs() as lines:
+        whole_rows = [*await planted.records.jobs(None, 10), *await planted.records.jobs_beginning("", 10)]
+        summaries = await planted.records.job_page(10)
+        await planted.records.unfinished_jobs()
+    assert [row.job_id for row in whole_rows] == [good.job_id] * 2
+    assert good.job_id in [row.job_id for row in summaries], "which do not read every column"
+    assert re.search(rf"{bad.job_id}.*{column}", str(lines[0]["reason"]))
