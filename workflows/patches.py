@@ -20,6 +20,9 @@ CONTINUES = "continues"
 QUOTAS_GROW = "quotas-grow"
 """0.2: pauses for a quota that is never back grow longer, and long ones end some minutes after the hour."""
 
+TABLE_REFRESHED = "table-refreshed"
+"""0.2: once a minute without a delivery or a miss, the job asks the records for the retries of its calls."""
+
 OWN_TIMER = "own-timer"
 """0.2: the timer of a quota's pause is cancelled by us. `wait_condition` cancels its own at another point in Python
 3.12 and newer than in 3.11, so a job that was paused under one could not be resumed under the other."""

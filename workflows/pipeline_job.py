@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         ResumeRequest,
         StartRun,
     )
+    from darkroom.domain.movement import with_faults
     from darkroom.domain.names import SearchAttribute
     from darkroom.domain.orders import JobType
     from darkroom.domain.progress import JobStatus, Progress
@@ -40,6 +41,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.refusals import refusal_or_raise
     from workflows.runs import records_run_id
     from workflows.stage_delivery import StageDelivery
+    from workflows.table import TableRefresh
     from workflows.webhook import start_webhook
 
 JOB_STATUS = SearchAttributeKey.for_keyword(SearchAttribute.JOB_STATUS)
@@ -59,6 +61,7 @@ class PipelineJobWorkflow(PipelineJob):
         self._control = JobControl(continues=job.continued is not None)
         self._batches = Batches(self._control)
         self._quiet = QuietMoment(self._state, self._control, self._batches)
+        self._table = TableRefresh(self._state, self._control, self._show)
         self._receipt: Receipt | None = None
         self._unopened: StartRun | None = None
         """The run that the records refused to open."""
@@ -148,7 +151,12 @@ class PipelineJobWorkflow(PipelineJob):
         delivering = asyncio.create_task(self._deliver())
         relay = ControlRelay(self._job.job_id, self._run_id, self._control, self._batches, self._show)
         continuing = asyncio.create_task(self._quiet.until_time_to_continue())
-        serving = [asyncio.create_task(relay.relay()), asyncio.create_task(relay.lift_spent_quotas()), continuing]
+        serving = [
+            asyncio.create_task(relay.relay()),
+            asyncio.create_task(relay.lift_spent_quotas()),
+            asyncio.create_task(self._table.refresh(self._run_ref)),
+            continuing,
+        ]
         await workflow.wait([delivering, *serving], return_when=asyncio.FIRST_COMPLETED)
         for task in serving:
             if task.done():
@@ -265,4 +273,4 @@ class PipelineJobWorkflow(PipelineJob):
 
     def _show(self) -> None:
         """The job's page in the Temporal Web UI."""
-        workflow.set_current_details(progress.markdown(self.progress()))
+        workflow.set_current_details(progress.markdown(with_faults(self.progress(), self._table.faults)))

@@ -56,6 +56,11 @@ class JobState:
             quotas=control.quotas.keep(),
         )
 
+    @property
+    def decided(self) -> int:
+        """Images that were delivered, missed or refused, as far as the workflow was told."""
+        return sum(stage.decided for stage in self._stages.values())
+
     def merge(self, report: BatchReport) -> None:
         """Take in what a batch reports."""
         if report.stage_index in self._stages:

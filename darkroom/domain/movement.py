@@ -70,6 +70,13 @@ class Movement(Value):
         return tuple(found)
 
 
+TABLE_REFRESHED_EVERY = timedelta(seconds=60)
+"""Of the table in the Temporal Web UI, while nothing moves."""
+
+ROOM_FOR_FAULTS = 10 * 1024
+"""Bytes of the history for the stages that a job is told of at a time; the first ones show what is wrong."""
+
+
 class StageFaults(Value):
     """What a stage's workflow does not see of it."""
 
@@ -89,12 +96,18 @@ class Faults(Value):
 
 def faults_of(progress: Progress) -> Faults:
     """What was merged into progress, apart from it."""
-    stages = tuple(
-        StageFaults(stage_index=stage.stage_index, retrying=stage.retrying, fault=stage.fault or "", since=stage.since)
-        for stage in progress.stages
-        if stage.retrying and stage.since is not None
-    )
-    return Faults(stages=stages, stalled=progress.stalled, failing=progress.failing)
+    stages: list[StageFaults] = []
+    room = ROOM_FOR_FAULTS
+    for stage in progress.stages:
+        if stage.retrying and stage.since is not None:
+            told = StageFaults(
+                stage_index=stage.stage_index, retrying=stage.retrying, fault=stage.fault or "", since=stage.since
+            )
+            room -= len(told.model_dump_json().encode())
+            if room < 0:
+                break
+            stages.append(told)
+    return Faults(stages=tuple(stages), stalled=progress.stalled, failing=progress.failing)
 
 
 def with_faults(progress: Progress, faults: Faults) -> Progress:

@@ -37,6 +37,11 @@ class StageState:
         return self._counts.delivered
 
     @property
+    def decided(self) -> int:
+        """Ordinals that were delivered, missed or refused."""
+        return self._counts.delivered + self._counts.missed + self._counts.refused
+
+    @property
     def missing(self) -> int:
         """Images this stage still has to make."""
         return max(0, self.plan.target - self.delivered)

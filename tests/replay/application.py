@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 import workflows
+from darkroom.domain import movement
 from darkroom.domain.batches import BatchInput, NextOrdinalsInput, SetControlInput
 from darkroom.domain.errors import StorageRefused
 from darkroom.domain.images import AttachInput, CreditInput, GenerateInput, ImageRequest, ProviderAnswer, UploadInput
@@ -73,6 +74,7 @@ __all__ = [
     "events",
     "heard",
     "job_workflow_id",
+    "movement",
     "running_stack",
     "staging_prefix",
     "temporal_binary",

@@ -1,5 +1,7 @@
 """Jobs that fail, and runs that may not begin."""
 
+from datetime import timedelta
+
 from pydantic import JsonValue
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
@@ -12,7 +14,10 @@ from tests.replay.application import (
     SetControlInput,
     TaskQueue,
     UploadInput,
+    heard,
     job_workflow_id,
+    movement,
+    until,
 )
 from tests.replay.server import Server
 
@@ -24,6 +29,23 @@ async def permanent_fault(server: Server) -> None:
     provider = ScriptedProvider({(0, 2): [Act.STOP]})
     async with server.stack(provider) as stack:
         await stack.client.result(await stack.order(6, 30))
+
+
+async def provider_fails_for_long(server: Server) -> None:
+    """A provider answers nothing but faults: the table in the Web UI says so, until a picture comes."""
+    usual = movement.TABLE_REFRESHED_EVERY
+    movement.TABLE_REFRESHED_EVERY = timedelta(seconds=0.5)  # of a minute; how long a timer is, no replay asks
+    try:
+        async with server.stack(ScriptedProvider({(0, 0): [Act.FAULT] * 3}), stage_concurrency=1) as stack:
+            job_id = await stack.order(3)
+
+            async def shown() -> bool:
+                return await heard(stack, job_id, "record_faults") > 0
+
+            await until(shown, "the retries in the history")
+            await stack.client.result(job_id)
+    finally:
+        movement.TABLE_REFRESHED_EVERY = usual
 
 
 async def storage_refuses(server: Server) -> None:
