@@ -28,7 +28,8 @@ def counted(port: int) -> dict[str, float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         text = answer.read().decode()
     return {
-        name: float(number) for name, number in re.findall(r"^(darkroom_\w+)(?:\{.*\})? (\S+)$", text, re.MULTILINE)
+        name: float(number)
+        for name, number in re.findall(r"^(darkroom_(?:housekeeping|audit)_\w+)(?:\{.*\})? (\S+)$", text, re.MULTILINE)
     }
 
 
