@@ -3,14 +3,14 @@
 from darkroom.api.public_urls import PublicUrls
 from darkroom.api.shapes import Action, Credits, ImageView, JobUrls, JobView, ListedJob, Preview
 from darkroom.domain.progress import JobStatus, Progress
+from darkroom.domain.restarting import why_no_restart
 from darkroom.domain.snapshots import JobSnapshot, JobSummary, Picture
 
 
 def actions_of(progress: Progress) -> tuple[Action, ...]:
     """What can be done with the job now."""
     if progress.status.ended:
-        whole = progress.status is JobStatus.COMPLETED and progress.failed_images == 0
-        return () if whole else (Action.RESTART,)
+        return (Action.RESTART,) if why_no_restart(progress) is None else ()
     if progress.cancel_requested:
         return ()
     if progress.status is JobStatus.PENDING:

@@ -16,6 +16,7 @@ from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.jobs import CancelRequest, JobRow, NumberedRequest, PauseRequest, Request, ResumeRequest
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus
+from darkroom.domain.restarting import why_no_restart
 from darkroom.orders.intake import Intake
 from darkroom.records.jobs import JobRecords
 from darkroom.records.webhooks import WebhookRecords
@@ -64,10 +65,9 @@ class Steering:
         deadline = monotonic() + RESTART_PATIENCE
         while True:
             row = await self._reading.job(job_id)
-            if row.status is JobStatus.COMPLETED and row.failed_images == 0:
-                raise NotPossibleNow(
-                    f"job {job_id} delivered all {row.total_images} images; nothing is left to restart"
-                )
+            why_not = why_no_restart((await self._reading.progress(job_id)).progress) if row.status.ended else None
+            if why_not is not None:
+                raise NotPossibleNow(f"job {job_id} {why_not}")
             if await self._executions.start(await as_ordered(self._records, row), restart=True):
                 return _result(row, success=True, message="Job restarted")
             if not row.status.ended:

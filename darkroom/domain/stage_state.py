@@ -7,6 +7,10 @@ from darkroom.domain.progress import StageProgress
 from darkroom.domain.receipts import StageEnd, shorten
 from darkroom.domain.rounds import StageCounts, StagePlan, StageStatus, refusals_stop_stage
 
+CEILING = "its share of max_credits is used up"
+REFUSED_FOR_GOOD = "; refused for good, change the prompt or references"
+"""Ends the reason of a stage that no restart can deliver."""
+
 
 class StageState:
     """Counts of one stage: what the records said last, and what was reported since."""
@@ -132,6 +136,7 @@ class StageState:
             self.reason = shorten(refused)
         if final:
             self.stopped = True
+            self.reason = shorten(f"{refused or 'refused by policy'}{REFUSED_FOR_GOOD}")
         elif refused is not None or refusals_stop_stage(self.turns.refusals(provider), self.delivered_in_run):
             self.stopped = not self.turns.give_up(provider)
 
@@ -149,7 +154,7 @@ class StageState:
             if failure is not None:
                 self.reason = shorten(failure)
             elif self.missing == 0:
-                self.reason = "its share of max_credits is used up"
+                self.reason = CEILING
             else:
                 self.reason = self.reason or "not delivered in any round"
 

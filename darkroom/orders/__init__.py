@@ -119,6 +119,19 @@ def priority_of(document: Any) -> int | None:
         return None
 
 
+_OF_ALL_STAGES = ("max_top_ups", "max_credits", "priority", "provider", "providers", "webhook_url")
+
+
+def without_stages(document: Any) -> dict[str, Any]:
+    """What a document says of all its stages: ceiling, providers, priority, webhook; nothing of one that is none."""
+    try:
+        document = opened(document)
+        content = snake_keys(document) if isinstance(document, dict) else {}
+    except OrderRejected:
+        return {}
+    return {key: content[key] for key in _OF_ALL_STAGES if content.get(key) is not None}
+
+
 def _job_type(content: Document, column: str | None) -> JobType:
     named = column or content.get("job_type")
     if named is None:

@@ -158,10 +158,13 @@ async def test_too_many_changes_are_told_when_to_come_back(temporal: Client, tmp
 
 
 async def test_the_order_of_a_job_can_be_ordered_again(api: ApiStack) -> None:
-    document = {"stages": [{"prompt": "a", "quantity": 1, "aspect-ratio": "1:1"}, {"prompt": "b", "quantity": 2}]}
+    whole = {"max_credits": 60, "max_top_ups": 1, "priority": 2, "providers": ["offline"]}
+    stages = [{"prompt": "a", "quantity": 1, "aspect-ratio": "1:1"}, {"prompt": "b", "quantity": 2}]
+    document = {"stages": stages, "maxCredits": 60, **{key: whole[key] for key in whole if key != "max_credits"}}
     job_id = (await api.http.post("/api/jobs", json=document)).json()["job_id"]
     await api.ended(UUID(job_id))
     again = (await api.http.get(f"/api/jobs/{job_id}/order")).json()["document"]
+    assert {key: value for key, value in again.items() if key != "stages"} == whole
     assert [(stage["prompt"], stage["quantity"], stage["aspect_ratio"]) for stage in again["stages"]] == [
         ("a", 1, "1:1"),
         ("b", 2, "16:9"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from darkroom.domain.batches import BatchReport
 from darkroom.domain.receipts import LONGEST_REASON
 from darkroom.domain.rounds import StageCounts, StagePlan, StageStatus
-from darkroom.domain.stage_state import StageState
+from darkroom.domain.stage_state import REFUSED_FOR_GOOD, StageState
 
 
 def stage_state(
@@ -90,7 +90,7 @@ def test_a_final_refusal_stops_the_stage_at_once() -> None:
     stage = stage_state()
     stage.merge(report((0, 7)))
     stage.note_refusals("offline", 0, "blocked: blood", final=True)
-    assert (stage.stopped, stage.reason) == (True, "blocked: blood")
+    assert (stage.stopped, stage.reason) == (True, f"blocked: blood{REFUSED_FOR_GOOD}")
 
 
 def test_three_refusals_stop_the_stage_only_while_this_run_delivered_nothing() -> None:
@@ -179,4 +179,4 @@ def test_a_stage_that_one_provider_refuses_goes_to_the_next() -> None:
 def test_a_final_refusal_is_final_for_every_provider() -> None:
     stage = StageState(stage_state().plan, ("gemini", "runware"), with_ids=True)
     stage.note_refusals("gemini", 1, "blocked: blood", final=True)
-    assert (stage.stopped, stage.reason) == (True, "blocked: blood")
+    assert (stage.stopped, stage.reason) == (True, f"blocked: blood{REFUSED_FOR_GOOD}")

@@ -49,6 +49,9 @@ test("an order that was made before can be made again as it was", () => {
   assert.equal(again.key, "new");
   assert.equal(again.stages[0].references[0].thumbnail_url, "/t7");
   assert.deepEqual(toDocument(again), document);
+  const whole = { max_credits: 60, providers: ["offline"], priority: 2 };
+  const limited = fromOrdered({ document: { ...whole, ...document }, references: {} }, "new");
+  assert.deepEqual(toDocument(readDraft(JSON.stringify(limited))), { ...whole, ...document });
 });
 
 test("quantities are whole numbers", () => {

@@ -8,6 +8,7 @@ from temporalio.client import Client as TemporalClient
 from darkroom.domain.jobs import JobInput
 from darkroom.domain.names import TaskQueue
 from darkroom.domain.progress import JobStatus
+from darkroom.domain.stage_state import REFUSED_FOR_GOOD
 from tests.support.fakes.scripted import Act, ScriptedProvider
 from tests.support.stacks.workflow import OPENING_BALANCE, PRICE, running_stack
 from tests.support.until import until
@@ -87,7 +88,9 @@ async def test_a_final_refusal_stops_its_stage_and_no_other(skipping_client: Tem
     async with running_stack(skipping_client, home, provider, stage_concurrency=1) as stack:
         receipt = await stack.client.result(await stack.order(3, 2))
         assert receipt.status is JobStatus.COMPLETED
-        assert [(m.stage_index, m.reason) for m in receipt.missing] == [(0, "this prompt is blocked")]
+        assert [(m.stage_index, m.reason) for m in receipt.missing] == [
+            (0, f"this prompt is blocked{REFUSED_FOR_GOOD}")
+        ]
         assert provider.calls[0, 1] == 0
         assert receipt.delivered == 2
         await stack.check_invariants()

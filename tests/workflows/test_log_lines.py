@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 from temporalio.client import Client as TemporalClient
 
+from darkroom.domain.stage_state import REFUSED_FOR_GOOD
 from tests.support.fakes.scripted import Act, ScriptedProvider
 from tests.support.stacks.watching import until_batches_ended, until_heard
 from tests.support.stacks.workflow import WorkflowStack, running_stack
@@ -127,7 +128,7 @@ async def test_a_short_stage_says_what_was_expected_and_why_it_is_not_there(
         {"stage": 0, "ordinal": 2, "round": 0, "reason": "this prompt is blocked", "final": True},
     ]
     assert lines.of("stage short") == [
-        {"stage": 0, "expected": 5, "got": 1, "missing": 4, "reason": "this prompt is blocked"}
+        {"stage": 0, "expected": 5, "got": 1, "missing": 4, "reason": f"this prompt is blocked{REFUSED_FOR_GOOD}"}
     ]
     assert lines.of("stage finished") == [{"stage": 0, "completed": 1, "quantity": 5}]
     assert lines.of("job finished") == [{**WHOLE, "log_level": "warning", "completed": 1, "total": 5}]

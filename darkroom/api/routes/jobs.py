@@ -23,7 +23,7 @@ from darkroom.domain.errors import OrderRejected
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.snapshots import JobCursor
-from darkroom.orders import read_order
+from darkroom.orders import read_order, without_stages
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -101,8 +101,8 @@ async def ordered(job_id: JobId, caller: SignedIn, use: Use, urls: Urls) -> Orde
     """Get the stages of a job as a document that can be ordered again."""
     await use.snapshot(job_id, caller)
     stages = await use.parts.records.stages(job_id)
+    source = await use.parts.records.order_source(job_id)
     if not stages:
-        source = await use.parts.records.order_source(job_id)
         try:
             stages = read_order(source.document, job_type=source.job_type).order.stages
         except OrderRejected as error:
@@ -112,6 +112,7 @@ async def ordered(job_id: JobId, caller: SignedIn, use: Use, urls: Urls) -> Orde
     references = [attach_id for attach_id, known in owners.items() if caller.may_draw_after(known.user_id)]
     return OrderedDocument(
         document={
+            **without_stages(source.document),
             "stages": [
                 {
                     "stage_index": stage.stage_index,
@@ -121,7 +122,7 @@ async def ordered(job_id: JobId, caller: SignedIn, use: Use, urls: Urls) -> Orde
                     "individual_image_attach_ids": [ref.model_dump() for ref in stage.references],
                 }
                 for stage in stages
-            ]
+            ],
         },
         references={
             attach_id: ReferenceThumbnail(thumbnail_url=urls.thumbnail(attach_id)) for attach_id in sorted(references)

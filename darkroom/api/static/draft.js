@@ -3,7 +3,8 @@
  *
  * @typedef {{attach_id: number, thumbnail_url: string, name: string, type?: string}} Reference
  * @typedef {{prompt: string, quantity: string, aspect_ratio: string, references: Reference[]}} DraftStage
- * @typedef {{key: string, stages: DraftStage[]}} Draft
+ * @typedef {{key: string, stages: DraftStage[], whole?: object}} Draft `whole` is what an order that is ordered again
+ *   says of all its stages: its ceiling, providers, priority, webhook
  * @typedef {{stages: number, images_per_stage: number, images_per_job: number, prompt_characters: number}} Limits
  * @typedef {{stage: number|null, field: string|null, words: string}} Wrong
  */
@@ -33,7 +34,8 @@ export function readDraft(kept) {
     return null;
   }
   if (typeof found?.key !== "string" || !Array.isArray(found.stages) || !found.stages.length) return null;
-  return { key: found.key, stages: found.stages.map(readStage) };
+  const whole = typeof found.whole === "object" && !Array.isArray(found.whole) ? found.whole : null;
+  return { key: found.key, stages: found.stages.map(readStage), ...(whole ? { whole } : {}) };
 }
 
 function readStage(stage) {
@@ -53,8 +55,10 @@ function readStage(stage) {
 
 /** The draft of an order that was made before. @returns {Draft} */
 export function fromOrdered({ document, references }, key) {
+  const { stages: _, ...whole } = document;
   return {
     key,
+    ...(Object.keys(whole).length ? { whole } : {}),
     stages: document.stages.map((stage) => ({
       prompt: stage.prompt,
       quantity: String(stage.quantity),
@@ -67,8 +71,9 @@ export function fromOrdered({ document, references }, key) {
 }
 
 /** The order document. @param {Draft} draft */
-export function toDocument({ stages }) {
+export function toDocument({ stages, whole }) {
   return {
+    ...whole,
     job_type: "pipeline_stage",
     stages: stages.map((stage) => ({
       prompt: stage.prompt,
