@@ -14,11 +14,14 @@ EVERY = 0.3
 
 async def readings(reading: Reading, job_id: UUID, every: float) -> AsyncIterator[ProgressReading]:
     """How a job stands, again and again; the last one has ended."""
-    latest = await reading.progress(job_id)
-    # A restarted job reads as ended until its new run opens; whoever follows it waits for that run.
-    while latest.progress.status.ended and await reading.opens_again(job_id):
-        await asyncio.sleep(every)
+    while True:
+        # A restarted job reads as ended until its new run opens; whoever follows it waits for that run. Asked first,
+        # because the new run may open and end between two questions.
+        opens_again = await reading.opens_again(job_id)
         latest = await reading.progress(job_id)
+        if not (latest.progress.status.ended and opens_again):
+            break
+        await asyncio.sleep(every)
     yield latest
     while not latest.progress.status.ended:
         await asyncio.sleep(every)
