@@ -44,6 +44,10 @@ _PROGRAM = (
 )
 
 
+_BROKEN = (OSError, EOFError, ValueError, pickle.UnpicklingError)
+"""How a pipe is broken; one that another thread closes meanwhile is a ValueError."""
+
+
 class ChildDied(Exception):
     """The process ended before it answered; says how."""
 
@@ -98,7 +102,7 @@ class Child:
             pickle.dump((work, seconds), self._requests, protocol=pickle.HIGHEST_PROTOCOL)
             self._requests.flush()
             done, result = pickle.load(self._answers)  # noqa: S301 - from our child
-        except (OSError, EOFError, pickle.UnpicklingError):
+        except _BROKEN:
             raise ChildDied(self._end(seconds)) from None
         if not done:
             raise result

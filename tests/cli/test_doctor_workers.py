@@ -52,8 +52,9 @@ def test_a_provider_that_failed_lately_is_named(run: Run, home: Path, monkeypatc
     asyncio.run(fail())
     findings = found(run("doctor", "--json"))
     monkeypatch.setenv("COLUMNS", "80")
-    [listed] = [line for line in run("list").out.splitlines() if " 0 of 4 " in line]
-    assert " Gemini is" in listed
+    listed = run("list").out
+    assert " 0 of 4 " in listed
+    assert "Gemini is failing (HTTP 503)" in listed
     told = findings["provider gemini"]["told"]
     assert told.startswith("its last 3 calls failed since ")
     assert told.endswith(" UTC: HTTP 503")

@@ -110,8 +110,14 @@ async def test_a_number_that_no_column_takes_is_final(fixture: RecordsFixture) -
     await job.close()
 
 
-@pytest.mark.parametrize("pragma", ["query_only = 1", "max_page_count = 1"])
-async def test_a_full_or_read_only_sqlite_file_passes(pragma: str) -> None:
+@pytest.mark.parametrize(
+    ("pragma", "remedy"),
+    [
+        ("query_only = 1", "check the disk's space and the file's permissions"),
+        ("max_page_count = 1", "make room on it"),
+    ],
+)
+async def test_a_full_or_read_only_sqlite_file_passes(pragma: str, remedy: str) -> None:
     records = SqliteRecords(":memory:")
 
     def restrict(db: sqlite3.Connection) -> None:
@@ -123,6 +129,6 @@ async def test_a_full_or_read_only_sqlite_file_passes(pragma: str) -> None:
         for _ in range(100):
             await records.ensure_member(uuid4(), 1)
 
-    with pytest.raises(RecordsUnavailable, match="check the disk's space and the file's permissions"):
+    with pytest.raises(RecordsUnavailable, match=remedy):
         await fill()
     await records.close()
