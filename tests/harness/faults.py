@@ -16,6 +16,7 @@ from darkroom.domain.names import job_workflow_id
 from tests.harness.stack import Ordered, Stack, Worker, until_serving
 from tests.support.commands import run
 from tests.support.programs import temporal_binary
+from tests.support.read_only import NotSupported, unwritable
 
 
 class Unsupported(Exception):
@@ -117,20 +118,14 @@ async def locked(stack: Stack) -> AsyncIterator[None]:
 @asynccontextmanager
 async def read_only(stack: Stack) -> AsyncIterator[None]:
     """Nobody can write to the records, root included; who opens them now gets SQLITE_READONLY for its writes."""
-    files = [str(stack.home / name) for name in ("records.db", "records.db-wal")]
     try:
-        _mark_immutable("+i", files)
-        stack.say("records are read-only")
-        yield
+        with unwritable(stack.home / "records.db", stack.home / "records.db-wal"):
+            stack.say("records are read-only")
+            yield
+    except NotSupported as reason:
+        raise Unsupported(str(reason)) from None
     finally:
-        _mark_immutable("-i", files)
         stack.say("records can be written again")
-
-
-def _mark_immutable(how: str, files: list[str]) -> None:
-    marked = subprocess.run(["chattr", how, *files], capture_output=True, check=False)
-    if marked.returncode:
-        raise Unsupported(f"chattr is refused: {marked.stderr.decode().strip()}")
 
 
 async def _temporal(stack: Stack, *words: str) -> None:
