@@ -12,11 +12,13 @@ from pathlib import Path
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionStatus
 
-from darkroom.domain.names import job_workflow_id
-from tests.harness.stack import Ordered, Stack, Worker, until_serving
+from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, job_workflow_id
+from tests.harness.processes import Worker
+from tests.harness.stack import ENDED, Ordered, Stack, until_serving
 from tests.support.commands import run
 from tests.support.programs import temporal_binary
 from tests.support.read_only import NotSupported, unwritable
+from tests.support.until import until
 
 
 class Unsupported(Exception):
@@ -31,9 +33,9 @@ async def kill(stack: Stack, *workers: Worker, unsaved: bool = False) -> None:
     stack.excuse(*workers, unsaved=unsaved)
 
 
-async def restart(stack: Stack, *workers: Worker) -> None:
+async def restart(stack: Stack, *workers: Worker, wait: bool = True) -> None:
     """Start workers that were killed."""
-    await asyncio.gather(*(worker.start() for worker in workers))
+    await asyncio.gather(*(worker.start(wait=wait) for worker in workers))
     stack.say(f"started {', '.join(worker.process.name for worker in workers)}")
 
 
@@ -148,6 +150,29 @@ async def terminate_batch(stack: Stack, job: Ordered, rng: random.Random) -> Non
     await _temporal(stack, "workflow", "terminate", "--workflow-id", chosen, "--reason", "harness")
     stack.say(f"terminated {chosen.removeprefix(name)}")
     stack.excuse()
+
+
+async def terminate_job(stack: Stack, job: Ordered) -> None:
+    """Terminate the job's workflow by hand, and let housekeeping find that."""
+    words = ("--workflow-id", job_workflow_id(job.job_id), "--reason", "harness")
+    await _temporal(stack, "workflow", "terminate", *words)
+    stack.say("terminated the job's workflow")
+    stack.excuse()
+
+    async def noticed() -> bool:
+        if stack.status(job) in ENDED:
+            return True
+        await stack.temporal.get_schedule_handle(HOUSEKEEPING_SCHEDULE).trigger()
+        await asyncio.sleep(1)
+        return False
+
+    await until(noticed, "housekeeping to close the terminated job", 60)
+
+
+async def cancel_in_temporal(stack: Stack, job: Ordered) -> None:
+    """As the button in the Web UI does."""
+    await _temporal(stack, "workflow", "cancel", "--workflow-id", job_workflow_id(job.job_id))
+    stack.say("cancelled in Temporal")
 
 
 async def reset(stack: Stack, job: Ordered, rng: random.Random) -> None:

@@ -3,11 +3,10 @@
 import asyncio
 import json
 import os
-import signal
+import random
 import sqlite3
-import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,9 @@ from temporalio.client import Client as TemporalClient
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.connection import connect
 from darkroom.domain.names import LOCAL_USER
-from darkroom.embedded.processes import start_tied
 from darkroom.settings import Settings
 from tests.harness.account import Account, read_account, saved_calls
+from tests.harness.processes import STARTS_WITHIN, Process, Worker
 from tests.harness.provider import CLIENT_LIMIT, FAULTS_FILE
 from tests.support.commands import ROOT
 from tests.support.fakes.http import KEY
@@ -30,85 +29,11 @@ from tests.support.ports import HOST, free_port
 from tests.support.stacks.temporal_server import TemporalServer
 from tests.support.until import until
 
+ENDED = ("completed", "failed", "cancelled")
 OPENING_BALANCE = 100_000
-STARTS_WITHIN = 60.0
 STEERS_WITHIN = 60.0
 SAVED_WITHIN = 2.0
 """Seconds between an answer and its bytes on disk, on a busy machine, in which a kill may lose them."""
-
-
-@dataclass
-class Process:
-    """A program that can be killed, stopped and started again."""
-
-    name: str
-    program: Sequence[str]
-    environment: Mapping[str, str]
-    log: Path
-    running: asyncio.subprocess.Process | None = None
-    stopped: bool = False
-
-    async def start(self, **more: str) -> None:
-        """Start it; it is killed when this process ends, however that is."""
-        environment = {**self.environment, **more}
-        self.running = await start_tied(
-            [sys.executable, *self.program], self.log, environment, at_our_end=signal.SIGKILL
-        )
-
-    async def kill(self) -> None:
-        """SIGKILL, to it and whatever it has started."""
-        if self.running is not None and self.running.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.running.pid, signal.SIGKILL)
-            await self.running.wait()
-        self.stopped = False
-
-    def stop(self) -> None:
-        """SIGSTOP."""
-        self._send(signal.SIGSTOP)
-        self.stopped = True
-
-    def go_on(self) -> None:
-        """SIGCONT."""
-        self._send(signal.SIGCONT)
-        self.stopped = False
-
-    @property
-    def lives(self) -> bool:
-        return self.running is not None and self.running.returncode is None
-
-    def _send(self, sign: signal.Signals) -> None:
-        if self.running is not None and self.running.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.running.pid, sign)
-
-
-@dataclass
-class Worker:
-    """A worker, and the name by which the provider knows its present start."""
-
-    process: Process
-    index: int
-    starts: int = 0
-
-    @property
-    def known_as(self) -> str:
-        return f"w{self.index}s{self.starts}"
-
-    async def start(self, *, wait: bool = True) -> None:
-        self.starts += 1
-        seen = self._lines_of_start()
-        await self.process.start(GEMINI_API_VERSION=self.known_as)
-
-        async def started() -> bool:
-            return self._lines_of_start() > seen or not self.process.lives
-
-        if wait:
-            await until(started, f"{self.process.name} to start", STARTS_WITHIN)
-
-    def _lines_of_start(self) -> int:
-        log = self.process.log
-        return log.read_text("utf-8", "replace").count('"worker started"') if log.is_file() else 0
 
 
 @dataclass
@@ -271,7 +196,7 @@ class Stack:
         """Wait until so many are settled, or the job has ended."""
 
         async def so() -> bool:
-            return self.delivered(job) >= pictures or self.status(job) in ("completed", "failed", "cancelled")
+            return self.delivered(job) >= pictures or self.status(job) in ENDED
 
         await until(so, f"{pictures} pictures", seconds)
 
@@ -279,7 +204,7 @@ class Stack:
         """Wait for the end of the job's row."""
 
         async def so() -> bool:
-            return self.status(job) in ("completed", "failed", "cancelled")
+            return self.status(job) in ENDED
 
         await until(so, f"the end of the job ({self.delivered(job)} of {job.total} delivered)", seconds)
         self.say(f"job is {self.status(job)}")
@@ -289,7 +214,6 @@ SETTINGS = {
     "IMAGE_PROVIDER": "gemini",
     "GEMINI_API_KEY": KEY,
     "GEMINI_TIMEOUT": str(CLIENT_LIMIT),
-    "STAGE_CONCURRENCY": "4",
     "PROVIDER_CONCURRENCY": "8",
     "TOP_UP_DELAY": "0.5",
     "LOG_FORMAT": "json",
@@ -313,6 +237,7 @@ async def running_stack(folder: Path, seed: int, workers: int) -> AsyncIterator[
         "TEMPORAL_ADDRESS": server.address,
         "GEMINI_BASE_URL": f"http://{HOST}:{ports[0]}",
         "API_PORT": str(ports[1]),
+        "STAGE_CONCURRENCY": str(random.Random(seed).choice((2, 3, 4))),
         **SETTINGS,
     }
     os.chdir(folder)
