@@ -13,7 +13,6 @@ from temporalio.service import RPCError
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, job_workflow_id
 from tests.harness.account import FILES, UNSTAGED, Account, Call
 from tests.harness.marks import prompt_mark, read
-from tests.harness.provider import CLIENT_LIMIT
 from tests.harness.stack import OPENING_BALANCE, Ordered, Stack
 from tests.support.commands import ROOT, run
 from tests.support.records.invariants import broken
@@ -109,6 +108,30 @@ def _job(stack: Stack, dump: Dump, job: Ordered, ends: str) -> list[str]:
         wrong.append(f"{name}: receipt says {receipt and receipt['delivered']}, row {row['completed_images']}")
     elif receipt["total"]["charged"] != row["completed_images"] * PRICE:
         wrong.append(f"{name}: receipt says {receipt['total']['charged']} charged for {row['completed_images']}")
+    if row["job_status"] == "cancelled":
+        wrong += _begun_and_not_delivered(stack, dump, job)
+    return wrong
+
+
+def _begun_and_not_delivered(stack: Stack, dump: Dump, job: Ordered) -> list[str]:
+    """Of a cancelled job, every image whose call was in progress is delivered, unless its worker was killed."""
+    wrong = []
+    own = [row for row in dump["quel_generation_attempts"] if row["job_id"] == str(job.job_id)]
+    delivered = {
+        (row["stage_index"], row["ordinal"])
+        for row in dump["quel_attach"]
+        if row["job_id"] == str(job.job_id) and row["delivered_at"]
+    }
+    for stage_index in range(len(job.quantities)):
+        images = {
+            (row["stage_index"], row["ordinal"])
+            for row in own
+            if row["stage_index"] == stage_index and row["outcome"] in (None, "generated")
+        } - delivered
+        mark = prompt_mark(job.prompt(stage_index))
+        lost = [number for number in stack.lost if stack.account.calls[number].mark == mark]
+        if len(images) > len(lost):
+            wrong.append(f"begun and not delivered: {sorted(images)}, where {len(lost)} calls died with their worker")
     return wrong
 
 
@@ -161,7 +184,7 @@ def _calls(stack: Stack, dump: Dump) -> list[str]:
         mark = read(path.read_bytes()) if row["delivered_at"] and path.is_file() else None
         if mark is not None:
             delivered.add(mark.call)
-    wasted = wasted_calls(account, delivered, stack.excused)
+    wasted = wasted_calls(account, delivered, stack.excused, stack.client_limit)
     if not wasted:
         return []
     unexcused = [
@@ -175,7 +198,7 @@ def _calls(stack: Stack, dump: Dump) -> list[str]:
     ]
 
 
-def wasted_calls(account: Account, delivered: set[int], excused: set[int]) -> list[Call]:
+def wasted_calls(account: Account, delivered: set[int], excused: set[int], client_limit: float) -> list[Call]:
     """Calls that were drawn and not delivered, above those of the same prompt that are excused.
 
     Of a call that was in progress and the one that was made in its place, either may be delivered.
@@ -186,7 +209,7 @@ def wasted_calls(account: Account, delivered: set[int], excused: set[int]) -> li
         call = account.calls[number]
         if left[call.mark]:
             left[call.mark] -= 1
-        elif not (call.ended == "gone" and call.ended_at and call.ended_at - call.began >= CLIENT_LIMIT):
+        elif not (call.ended == "gone" and call.ended_at and call.ended_at - call.began >= client_limit):
             wasted.append(call)
     return wasted
 

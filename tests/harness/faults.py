@@ -30,7 +30,7 @@ async def kill(stack: Stack, *workers: Worker, unsaved: bool = False) -> None:
     for worker in workers:
         await worker.process.kill()
     stack.say(f"killed {', '.join(worker.process.name for worker in workers)}")
-    stack.excuse(*workers, unsaved=unsaved)
+    stack.excuse(*workers, killed=True, unsaved=unsaved)
 
 
 async def restart(stack: Stack, *workers: Worker, wait: bool = True) -> None:

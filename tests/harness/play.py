@@ -66,7 +66,9 @@ async def _play(scenario: Scenario, folder: Path, result: Result) -> None:
     stack: Stack | None = None
     try:
         small_disk(scenario, home)
-        async with running_stack(folder, result.seed, workers=rng.randint(2, 3)) as stack:
+        async with running_stack(
+            folder, result.seed, workers=rng.randint(2, 3), client_limit=scenario.client_limit
+        ) as stack:
             job = await stack.order(*(rng.randint(7, 20) for _ in range(rng.randint(2, 3))))
             watching = asyncio.create_task(stack.watch())
             try:

@@ -23,8 +23,6 @@ from tests.harness.marks import Mark, drawn, prompt_mark
 from tests.support.fakes.gemini import ANSWERS, FAMILIES, FakeGemini, Received
 from tests.support.fakes.http import NOTHING, SILENCE, Answer, dropped, json_answer, stalled
 
-CLIENT_LIMIT = 6.0
-"""Seconds after which the workers give a call up (GEMINI_TIMEOUT)."""
 LATENCY = 0.2, 2.0
 FAULTS_FILE = "faults.json"
 CALLS_FILE = "calls.jsonl"
@@ -65,9 +63,10 @@ class _Open:
 class AccountingGemini(FakeGemini):
     """Answers with marked pictures, and writes every call down."""
 
-    def __init__(self, folder: Path, port: int, seed: int) -> None:
+    def __init__(self, folder: Path, port: int, seed: int, client_limit: float) -> None:
         super().__init__(port=port)
         self._folder = folder
+        self._client_limit = client_limit
         self._random = random.Random(seed)
         self._open: dict[asyncio.Task[object] | None, _Open] = {}
         self._account = (folder / CALLS_FILE).open("a", encoding="utf-8")
@@ -78,7 +77,7 @@ class AccountingGemini(FakeGemini):
         fault = self._fault()
         self._open[asyncio.current_task()] = _Open(call.number, fault)
         self._note(number=call.number, worker=call.version, mark=mark.prompt, fault=fault, at=time.time())
-        late = CLIENT_LIMIT + 1.5 if fault == "late" else 0
+        late = self._client_limit + 1.5 if fault == "late" else 0
         await asyncio.sleep(late + self._random.uniform(*LATENCY))
         good = _answer(mark)
         return good if fault in (None, TWICE) else FAULTS[fault](call, good)
@@ -119,10 +118,10 @@ class AccountingGemini(FakeGemini):
         self._account.flush()
 
 
-async def _serve(folder: Path, port: int, seed: int) -> None:
+async def _serve(folder: Path, port: int, seed: int, client_limit: float) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    async with AccountingGemini(folder, port, seed):
+    async with AccountingGemini(folder, port, seed, client_limit):
         await stopped.wait()
 
 
@@ -131,7 +130,8 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--client-limit", type=float, required=True, help="seconds after which clients give up")
     given = parser.parse_args()
-    asyncio.run(_serve(given.folder, given.port, given.seed))
+    asyncio.run(_serve(given.folder, given.port, given.seed, given.client_limit))
     sys.stdout.flush()
     os._exit(0)

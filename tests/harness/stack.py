@@ -22,7 +22,7 @@ from darkroom.domain.names import LOCAL_USER
 from darkroom.settings import Settings
 from tests.harness.account import Account, read_account, saved_calls
 from tests.harness.processes import STARTS_WITHIN, Process, Worker
-from tests.harness.provider import CLIENT_LIMIT, FAULTS_FILE
+from tests.harness.provider import FAULTS_FILE
 from tests.support.commands import ROOT
 from tests.support.fakes.http import KEY
 from tests.support.ports import HOST, free_port
@@ -72,9 +72,13 @@ class Stack:
     parts: Parts
     api_url: str
     environment: Mapping[str, str]
+    client_limit: float
+    """Seconds after which workers give a provider call up (GEMINI_TIMEOUT)."""
     jobs: list[Ordered] = field(default_factory=list)
     excused: set[int] = field(default_factory=set)
-    """Provider calls that a kill, a stop, a terminate or a reset may have cost."""
+    """Provider calls that a kill, a stop, a terminate or a reset may have cost: made twice."""
+    lost: set[int] = field(default_factory=set)
+    """Those of them whose picture died with a worker."""
     story: list[str] = field(default_factory=list)
     seen_wrong: list[str] = field(default_factory=list)
     """What the API told while the job ran, and must not have."""
@@ -92,11 +96,12 @@ class Stack:
     def account(self) -> Account:
         return read_account(self.folder)
 
-    def excuse(self, *workers: Worker, unsaved: bool = False) -> None:
+    def excuse(self, *workers: Worker, killed: bool = False, unsaved: bool = False) -> None:
         """Calls of these workers (none: of all) that are in progress may be lost by what was just done.
 
         Args:
             workers: who made them.
+            killed: whether their pictures are lost, too.
             unsaved: whether their disk was full, so that answers had nowhere to go.
         """
         names = {worker.known_as for worker in workers or self.workers}
@@ -109,6 +114,8 @@ class Stack:
         } - saved
         self.say(f"calls in progress: {sorted(lost - self.excused)}")
         self.excused |= lost
+        if killed:
+            self.lost |= lost
 
     def fail_calls(self, **shares: float) -> None:
         """Let these shares of the provider's calls fail from now on."""
@@ -213,7 +220,6 @@ class Stack:
 SETTINGS = {
     "IMAGE_PROVIDER": "gemini",
     "GEMINI_API_KEY": KEY,
-    "GEMINI_TIMEOUT": str(CLIENT_LIMIT),
     "PROVIDER_CONCURRENCY": "8",
     "TOP_UP_DELAY": "0.5",
     "LOG_FORMAT": "json",
@@ -222,7 +228,7 @@ SETTINGS = {
 
 
 @asynccontextmanager
-async def running_stack(folder: Path, seed: int, workers: int) -> AsyncIterator[Stack]:
+async def running_stack(folder: Path, seed: int, workers: int, client_limit: float) -> AsyncIterator[Stack]:
     """Everything up, empty; killed at the end."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
@@ -238,6 +244,7 @@ async def running_stack(folder: Path, seed: int, workers: int) -> AsyncIterator[
         "GEMINI_BASE_URL": f"http://{HOST}:{ports[0]}",
         "API_PORT": str(ports[1]),
         "STAGE_CONCURRENCY": str(random.Random(seed).choice((2, 3, 4))),
+        "GEMINI_TIMEOUT": f"{client_limit:g}",
         **SETTINGS,
     }
     os.chdir(folder)
@@ -247,7 +254,10 @@ async def running_stack(folder: Path, seed: int, workers: int) -> AsyncIterator[
         cleanup.push_async_callback(server.kill)
         provider = Process(
             "provider",
-            ("-m", "tests.harness.provider", str(folder), "--port", str(ports[0]), "--seed", str(seed)),
+            (
+                *("-m", "tests.harness.provider", str(folder), "--port", str(ports[0]), "--seed", str(seed)),
+                *("--client-limit", f"{client_limit:g}"),
+            ),
             environment,
             folder / "provider.log",
         )
@@ -263,7 +273,7 @@ async def running_stack(folder: Path, seed: int, workers: int) -> AsyncIterator[
         parts = await cleanup.enter_async_context(open_parts(settings))
         await parts.records.ensure_member(LOCAL_USER, OPENING_BALANCE)
         url = f"http://{HOST}:{ports[1]}"
-        stack = Stack(folder, home, server, temporal, provider, api, served, parts, url, environment)
+        stack = Stack(folder, home, server, temporal, provider, api, served, parts, url, environment, client_limit)
         await asyncio.gather(api.start(), *(worker.start() for worker in served))
         await until_serving(stack)
         stack.say("everything is up")

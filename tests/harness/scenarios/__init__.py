@@ -8,6 +8,9 @@ from tests.harness.scenarios import outages, processes, steering
 from tests.harness.scenarios.moments import Act
 
 
+SHORT = 6.0
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A plan of faults, and how the job is to end."""
@@ -15,6 +18,8 @@ class Scenario:
     act: Act
     ends: str = "completed"
     """`completed` is with all that was ordered."""
+    client_limit: float = 60.0
+    """Seconds after which workers give a provider call up: longer than any stop, short where the provider hangs."""
     small_disk: str | None = None
     """The folder below DARKROOM_HOME ("." for all of it) that is a file system of a few MB."""
 
@@ -38,14 +43,14 @@ SCENARIOS: dict[str, Scenario] = {
     "locked-cancel": Scenario(outages.records_locked_and_cancel, "cancelled"),
     "read-only": Scenario(outages.records_read_only),
     "started-read-only": Scenario(outages.started_read_only),
-    "hangs": Scenario(outages.provider_fails("hang", "stall")),
-    "late": Scenario(outages.provider_fails("late")),
-    "twice": Scenario(outages.provider_fails("twice", share=1.0)),
-    "cuts": Scenario(outages.provider_fails("cut", "nothing", "stall")),
-    "busy": Scenario(outages.provider_fails("500", "503", "503-in-200", "429")),
-    "unusable": Scenario(outages.provider_fails("base64", "undecodable", share=0.4)),
-    "hangs-cancel": Scenario(steering.provider_hangs_and_cancel, "cancelled"),
-    "fails-kill": Scenario(processes.provider_fails_and_kill),
+    "hangs": Scenario(outages.provider_fails("hang", "stall"), client_limit=SHORT),
+    "late": Scenario(outages.provider_fails("late"), client_limit=SHORT),
+    "twice": Scenario(outages.provider_fails("twice", share=1.0), client_limit=SHORT),
+    "cuts": Scenario(outages.provider_fails("cut", "nothing", "stall"), client_limit=SHORT),
+    "busy": Scenario(outages.provider_fails("500", "503", "503-in-200", "429"), client_limit=SHORT),
+    "unusable": Scenario(outages.provider_fails("base64", "undecodable", share=0.4), client_limit=SHORT),
+    "hangs-cancel": Scenario(steering.provider_hangs_and_cancel, "cancelled", client_limit=SHORT),
+    "fails-kill": Scenario(processes.provider_fails_and_kill, client_limit=SHORT),
     "pauses": Scenario(steering.pause_and_resume),
     "pause-kill": Scenario(processes.pause_and_kill),
     "two-users": Scenario(processes.two_users),
