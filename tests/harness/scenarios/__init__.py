@@ -7,7 +7,6 @@ from tests.harness import faults
 from tests.harness.scenarios import outages, processes, steering
 from tests.harness.scenarios.moments import Act
 
-
 SHORT = 6.0
 
 
