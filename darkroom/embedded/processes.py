@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,12 +10,12 @@ from pathlib import Path
 # The launcher asks Linux to end the program with its parent, then becomes the program. It asks whether the
 # parent is still there, because it may have died before the question was put.
 _LAUNCHER = """
-import ctypes, os, signal, sys
+import ctypes, os, sys
 if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(1, int(sys.argv[2]))
     if os.getppid() != int(sys.argv[1]):
         sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
+os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
@@ -23,6 +24,8 @@ async def start_tied(
     log_file: Path | None = None,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    *,
+    at_our_end: signal.Signals = signal.SIGTERM,
 ) -> asyncio.subprocess.Process:
     """Start a program as a child that outlives neither us nor, by Ctrl-C, the work we still wait for.
 
@@ -31,6 +34,7 @@ async def start_tied(
         log_file: where its output is appended; None for our own standard error.
         environment: instead of ours.
         folder: where it starts, instead of where we were started.
+        at_our_end: what it is sent when we end; a program that is stopped hears only SIGKILL.
     """
     log = None if log_file is None else log_file.open("ab")
     try:
@@ -40,6 +44,7 @@ async def start_tied(
             "-c",
             _LAUNCHER,
             str(os.getpid()),
+            str(int(at_our_end)),
             *program,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log or sys.stderr.fileno(),

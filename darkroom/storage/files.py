@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +14,9 @@ from typing import TypeVar
 from darkroom.disk import FULL, full_disk
 from darkroom.domain.errors import StorageRefused, StorageUnavailable
 from darkroom.storage.keys import checked_key
+
+if sys.platform != "win32":
+    import fcntl
 
 T = TypeVar("T")
 
@@ -24,6 +29,9 @@ _FINAL = {
     errno.ENOTDIR,
     errno.EISDIR,
 }
+
+_PART = ".part-"
+"""How the names of files begin that are being written."""
 
 RACES = 50
 """How often in a row a folder may vanish between making it and writing to it; more is no coincidence."""
@@ -82,11 +90,12 @@ class FileStorage:
     def _write(path: Path, data: bytes) -> None:
         handle, temporary = _part_in(path.parent)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
+            with _locked_until_named(handle):
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
@@ -108,11 +117,17 @@ class FileStorage:
                     raise
 
     def _list(self, folder: Path) -> list[str]:
-        return sorted(
-            str(path.relative_to(self._root).as_posix())
-            for path in folder.rglob("*")
-            if path.is_file() and not path.name.startswith(".part-")
-        )
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        parts = [path for path in files if path.name.startswith(_PART)]
+        self._remove_abandoned(parts)
+        return sorted(str(path.relative_to(self._root).as_posix()) for path in files if path not in parts)
+
+    def _remove_abandoned(self, parts: list[Path]) -> None:
+        """Remove what processes that were killed had begun to write; nobody else ever would."""
+        for part in parts:
+            with suppress(OSError):  # finished just now, or a folder that is read-only
+                _remove_unless_locked(part)
+                self._remove([part])
 
 
 def _part_in(folder: Path) -> tuple[int, str]:
@@ -120,11 +135,43 @@ def _part_in(folder: Path) -> tuple[int, str]:
     for _ in range(RACES):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            return tempfile.mkstemp(prefix=".part-", dir=folder)
+            handle, temporary = tempfile.mkstemp(prefix=_PART, dir=folder)
+            if _locked(handle):
+                return handle, temporary
+            os.close(handle)
         except (FileNotFoundError, FileExistsError):  # removed just now, or never a folder
             if folder.is_file():
                 raise
     raise FileNotFoundError(errno.ENOENT, "the folder keeps being removed")
+
+
+def _locked(handle: int) -> bool:
+    """Lock a new part, which the system unlocks when its process ends; False if it was taken for abandoned before."""
+    if sys.platform == "win32":
+        return True
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return os.fstat(handle).st_nlink > 0
+
+
+@contextmanager
+def _locked_until_named(handle: int) -> Iterator[None]:
+    """Keep a part's lock, beyond the end of writing, until it has its final name."""
+    if sys.platform == "win32":
+        yield
+        return
+    lock = os.dup(handle)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _remove_unless_locked(part: Path) -> None:
+    if sys.platform == "win32":
+        return
+    with part.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        part.unlink()
 
 
 def _read(path: Path) -> bytes | None:

@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from darkroom.domain.errors import RecordsUnavailable
 from darkroom.domain.progress import JobStatus
 from darkroom.records.sqlite import SqliteRecords
+from tests.support.read_only import NotSupported, unwritable
 from tests.support.records.fixture import Job, RecordsFixture
 from tests.support.records.invariants import broken
 from tests.support.records.tables import SqliteTables, dump_file
@@ -136,3 +139,21 @@ async def test_a_process_killed_among_others_takes_nothing_from_them(fixture: Re
     assert len(out.splitlines()) == 100
     assert broken(dump_file(path)) == []
     assert 110 <= (await fixture.records.stage_counts(job.job_id, 0)).delivered < 200
+
+
+async def test_records_opened_while_they_were_read_only_take_changes_once_they_are_not(path: Path) -> None:
+    """A worker that was started on a volume that is read-only for a while must not need another start."""
+    made = SqliteRecords(path)
+    user_id = uuid4()
+    await made.ensure_member(user_id, 100)
+    await made.close()
+    late = SqliteRecords(path)
+    try:
+        with unwritable(path), pytest.raises(RecordsUnavailable):
+            await late.grant(user_id, 20, "a gift")
+        account = await late.grant(user_id, 20, "a gift")
+    except NotSupported as reason:
+        pytest.skip(str(reason))
+    finally:
+        await late.close()
+    assert account.balance == 120

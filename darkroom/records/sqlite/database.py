@@ -73,7 +73,15 @@ class Database:
                 raise
             return result
 
-        return await self._run(self._writing, transaction)
+        def change_or_open_anew() -> T:
+            try:
+                return transaction()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+                    self._forget_writer()
+                raise
+
+        return await self._run(self._writing, change_or_open_anew)
 
     async def read(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -130,6 +138,12 @@ class Database:
                 _bring_up_to_date(db)
             self._writer = db
         return self._writer
+
+    def _forget_writer(self) -> None:
+        """Open the file anew for the next change: one that was opened read-only stays so for ever."""
+        if self._writer is not None and self._path != ":memory:":
+            self._writer.close()
+            self._writer = None
 
     def _reader_connection(self) -> sqlite3.Connection:
         if self._reading is self._writing:

@@ -222,6 +222,10 @@ class FakeProvider(Generic[C]):
         except ValueError as unknown:
             return self.unknown_answer(str(unknown))
 
+    async def deliver(self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Send an answer; whether the connection may be used again."""
+        return await _send(answer, reader, writer)
+
     def _next(self, prompt: str) -> str:
         asked_for = re.search(r"\{answer:([^}]+)\}", prompt)
         if asked_for:
@@ -262,7 +266,7 @@ class FakeProvider(Generic[C]):
                 answer = json_answer([asdict(call) for call in self.received])
             else:
                 answer = await self.respond(Request(method, path, headers, body))
-            return await _send(answer, reader, writer)
+            return await self.deliver(answer, reader, writer)
         finally:
             self.under_way -= 1
             await self._notify()

@@ -1,0 +1,238 @@
+"""What must hold when a run is over: the provider's account, the files and the records are held against each other."""
+
+import asyncio
+import json
+import sqlite3
+import sys
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+
+from temporalio.service import RPCError
+
+from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, job_workflow_id
+from tests.harness.account import FILES, UNSTAGED, Account, Call
+from tests.harness.marks import prompt_mark, read
+from tests.harness.stack import OPENING_BALANCE, Ordered, Stack
+from tests.support.commands import ROOT, run
+from tests.support.records.invariants import broken
+from tests.support.records.tables import Dump, dump_file
+from tests.support.until import until
+
+PRICE = 20
+TIDY_WITHIN = 40.0
+WORKFLOW_ENDS_WITHIN = 60.0
+
+
+async def settle_down(stack: Stack) -> list[str]:
+    """Wait for the workflows' ends, and let housekeeping remove what came late; what is wrong with that."""
+    wrong = []
+    for job in stack.jobs:
+        handle = stack.temporal.get_workflow_handle(job_workflow_id(job.job_id))
+        try:
+            await asyncio.wait_for(handle.result(), WORKFLOW_ENDS_WITHIN)
+        except TimeoutError:
+            wrong.append(f"job {job.job_id} is {stack.status(job)}, its workflow does not end")
+        except RPCError as error:
+            wrong.append(f"its workflow cannot be asked: {error}")
+
+    async def tidy() -> bool:
+        if not _left_over(stack, _dump(stack)):
+            return True
+        # A run of housekeeping may have begun before the last file came.
+        await stack.temporal.get_schedule_handle(HOUSEKEEPING_SCHEDULE).trigger()
+        await asyncio.sleep(1)
+        return False
+
+    try:
+        took = await until(tidy, "a clean storage", TIDY_WITHIN)
+        stack.say(f"clean after {took:.1f} s")
+    except AssertionError:
+        wrong += _left_over(stack, _dump(stack))
+    return wrong
+
+
+async def violations(stack: Stack, ends: str) -> list[str]:
+    """Everything that is wrong, in words; empty when nothing is."""
+    wrong = await settle_down(stack)
+    dump = _dump(stack)
+    wrong += broken(dump)
+    wrong += _money(stack, dump)
+    for job in stack.jobs:
+        wrong += _job(stack, dump, job, ends if job is stack.jobs[0] else "completed")
+    wrong += _pictures(stack, dump)
+    wrong += _calls(stack, dump)
+    audited = await run(
+        sys.executable, str(ROOT / "starter.py"), "audit", "--json", environment=stack.environment, seconds=60
+    )
+    if audited.status:
+        wrong.append(f"audit: {(audited.out or audited.err).strip()[:600]}")
+    return wrong
+
+
+def summary(stack: Stack) -> dict[str, object]:
+    """The run in figures."""
+    dump, account = _dump(stack), stack.account
+    delivered = sum(1 for row in dump["quel_attach"] if row["delivered_at"])
+    return {
+        "ordered": sum(job.total for job in stack.jobs),
+        "delivered": delivered,
+        "calls": len(account.calls),
+        "least": delivered + account.faults,
+        "in_progress": len(stack.excused),
+    }
+
+
+def _dump(stack: Stack) -> Dump:
+    return dump_file(stack.home / "records.db")
+
+
+def _job(stack: Stack, dump: Dump, job: Ordered, ends: str) -> list[str]:
+    [row] = [row for row in dump["quel_production_jobs"] if row["job_id"] == str(job.job_id)]
+    name = f"job {stack.jobs.index(job)}"
+    wrong = []
+    done = row["completed_images"] == job.total
+    if row["job_status"] != ends and not (done and row["job_status"] == "completed"):
+        wrong.append(f"{name} ended {row['job_status']} instead of {ends}: {row['error_message']}")
+    if ends == "completed" and not done:
+        reasons = [stage["reason"] for stage in dump["quel_job_stages"] if stage["job_id"] == str(job.job_id)]
+        wrong.append(f"{name} delivered {row['completed_images']} of {job.total}: {reasons}")
+    if row["paused"] or (
+        row["job_status"] == "completed" and row["failed_images"] != job.total - row["completed_images"]
+    ):
+        wrong.append(f"{name}: paused {row['paused']}, failed_images {row['failed_images']}")
+    runs = [run for run in dump["quel_job_runs"] if run["job_id"] == str(job.job_id)]
+    wrong += [f"{name}: run {run['run_id']} is not closed" for run in runs if run["closed_at"] is None]
+    receipt = json.loads(max(runs, key=lambda run: run["started_at"])["receipt"] or "null")
+    if receipt is None or receipt["delivered"] != row["completed_images"]:
+        wrong.append(f"{name}: receipt says {receipt and receipt['delivered']}, row {row['completed_images']}")
+    elif receipt["total"]["charged"] != row["completed_images"] * PRICE:
+        wrong.append(f"{name}: receipt says {receipt['total']['charged']} charged for {row['completed_images']}")
+    if row["job_status"] == "cancelled":
+        wrong += _begun_and_not_delivered(stack, dump, job)
+    return wrong
+
+
+def _begun_and_not_delivered(stack: Stack, dump: Dump, job: Ordered) -> list[str]:
+    """Of a cancelled job, every image whose call was in progress is delivered, unless its worker was killed."""
+    wrong = []
+    own = [row for row in dump["quel_generation_attempts"] if row["job_id"] == str(job.job_id)]
+    delivered = {
+        (row["stage_index"], row["ordinal"])
+        for row in dump["quel_attach"]
+        if row["job_id"] == str(job.job_id) and row["delivered_at"]
+    }
+    for stage_index in range(len(job.quantities)):
+        images = {
+            (row["stage_index"], row["ordinal"])
+            for row in own
+            if row["stage_index"] == stage_index and row["outcome"] in (None, "generated")
+        } - delivered
+        mark = prompt_mark(job.prompt(stage_index))
+        lost = [number for number in stack.lost if stack.account.calls[number].mark == mark]
+        if len(images) > len(lost):
+            wrong.append(f"begun and not delivered: {sorted(images)}, where {len(lost)} calls died with their worker")
+    return wrong
+
+
+def _money(stack: Stack, dump: Dump) -> list[str]:
+    wrong = []
+    users = {row["job_id"]: row["quel_member_id"] for row in dump["quel_production_jobs"]}
+    delivered = Counter(users[row["job_id"]] for row in dump["quel_attach"] if row["delivered_at"])
+    for member in dump["quel_member"]:
+        expected = OPENING_BALANCE - PRICE * delivered[member["quel_member_id"]]
+        if member["quel_member_credit"] != expected:
+            wrong.append(f"balance {member['quel_member_credit']} instead of {expected}")
+    wrong += [f"hold of {row['amount']} not released" for row in dump["quel_credit_holds"] if not row["released_at"]]
+    return wrong
+
+
+def _pictures(stack: Stack, dump: Dump) -> list[str]:
+    """Each delivered file is there, is what the record says, and was drawn for this stage of this job."""
+    wrong = []
+    prompts = {
+        (str(job.job_id), n): prompt_mark(job.prompt(n)) for job in stack.jobs for n in range(len(job.quantities))
+    }
+    seen: Counter[int] = Counter()
+    for row in dump["quel_attach"]:
+        if not row["delivered_at"]:
+            continue
+        place = f"stage {row['stage_index']} ordinal {row['ordinal']}"
+        path = stack.home / FILES / row["attach_file_path"]
+        if not path.is_file():
+            wrong.append(f"{place}: no file {row['attach_file_path']}")
+            continue
+        data = path.read_bytes()
+        if sha256(data).hexdigest() != row["sha256"] or len(data) != row["attach_file_size"]:
+            wrong.append(f"{place}: the file is not the one on record")
+        mark = read(data)
+        if mark is None or mark.prompt != prompts[row["job_id"], row["stage_index"]]:
+            wrong.append(f"{place}: a picture of another order: {mark}")
+        if mark is not None:
+            seen[mark.call] += 1
+    wrong += [f"the picture of call {call} was delivered {n} times" for call, n in seen.items() if n > 1]
+    ordinals = Counter((row["job_id"], row["stage_index"], row["ordinal"]) for row in dump["quel_attach"])
+    return wrong + [f"{n} attachments of {image}" for image, n in ordinals.items() if n > 1]
+
+
+def _calls(stack: Stack, dump: Dump) -> list[str]:
+    """A picture that was drawn and paid for is delivered, but for those that the kills may have cost."""
+    account = stack.account
+    delivered = set()
+    for row in dump["quel_attach"]:
+        path = stack.home / FILES / row["attach_file_path"]
+        mark = read(path.read_bytes()) if row["delivered_at"] and path.is_file() else None
+        if mark is not None:
+            delivered.add(mark.call)
+    wasted = wasted_calls(account, delivered, stack.excused, stack.client_limit)
+    if not wasted:
+        return []
+    unexcused = [
+        f"{call.number} ({call.worker}, begun at {stack.since_start(call.began):.1f} s, {call.ended})"
+        for call in wasted
+    ]
+    least = len(delivered) + account.faults
+    return [
+        f"{len(account.calls)} calls, where {least} were enough and {len(stack.excused)} were in progress at a kill: "
+        f"drawn and not delivered: {', '.join(unexcused)}"
+    ]
+
+
+def wasted_calls(account: Account, delivered: set[int], excused: set[int], client_limit: float) -> list[Call]:
+    """Calls that were drawn and not delivered, above those of the same prompt that are excused.
+
+    Of a call that was in progress and the one that was made in its place, either may be delivered.
+    """
+    left = Counter(account.calls[number].mark for number in excused)
+    wasted = []
+    for number in sorted(account.good - delivered):
+        call = account.calls[number]
+        if left[call.mark]:
+            left[call.mark] -= 1
+        elif not (call.ended == "gone" and call.ended_at and call.ended_at - call.began >= client_limit):
+            wasted.append(call)
+    return wasted
+
+
+def _left_over(stack: Stack, dump: Dump) -> list[str]:
+    named = {stack.home / FILES / row["attach_file_path"] for row in dump["quel_attach"] if row["delivered_at"]}
+    folders = (stack.home / FILES / "staging", stack.home / FILES / "generated-images", stack.home / UNSTAGED)
+    files = [path for folder in folders for path in _files(folder) if path not in named]
+    rows = [row for row in dump["quel_attach"] if row["job_id"] and not row["delivered_at"]]
+    return [f"left over: {path.relative_to(stack.home)}" for path in files] + [
+        f"left over: the record of {row['attach_file_path']}" for row in rows
+    ]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()] if folder.is_dir() else []
+
+
+def integrity(stack: Stack) -> list[str]:
+    """What SQLite itself says of the file."""
+    db = sqlite3.connect(stack.home / "records.db")
+    try:
+        [[said]] = db.execute("pragma integrity_check").fetchall()
+    finally:
+        db.close()
+    return [] if said == "ok" else [f"records are damaged: {said}"]
