@@ -19,6 +19,7 @@ from darkroom.api.root_path import path_of, prefix_of, url_to
 from darkroom.client.temporal_faults import explained
 from darkroom.domain.errors import (
     DarkroomError,
+    InsufficientCredits,
     JobNotFound,
     OrderRejected,
     RecordsRefused,
@@ -158,7 +159,7 @@ def _of_darkroom(error: DarkroomError) -> Problem:
             log.error("records refused", reason=str(error))
             return Problem(500, _INTERNAL, code="internal")
         case _:
-            return Problem(409, str(error))
+            return Problem(402 if isinstance(error, InsufficientCredits) else 409, str(error))
 
 
 def _of_temporal(error: RPCError) -> Problem:
