@@ -79,10 +79,11 @@ _add(
     _ORDER,
     orders.submit,
     "submit order.yaml --reference 0=lemon.jpg --watch",
-    *(_DONE, _NOT_ALL, _WRONG, _NO_SERVER, _INTERRUPTED),
+    *(_DONE, _NOT_ALL, _WRONG, _NO_SERVER, _NOT_NOW, _INTERRUPTED),
     done="started; with --watch, delivered in full",
     not_all="with --watch: failed, cancelled or short",
     wrong_input="the order is rejected",
+    not_now="the balance does not cover the order",
 )
 _add(
     _INSPECT,

@@ -57,8 +57,8 @@ def submit(
 ) -> None:
     """Order pictures: validate FILE, store it as a job and start it.
 
-    Nothing is written if the order is rejected or no Temporal server answers. The job belongs to the user
-    that `userId` in the document names, otherwise to the local user.
+    Nothing is written if the order is rejected, the balance does not cover it, or no Temporal server
+    answers. The job belongs to the user that `userId` in the document names, otherwise to the local user.
     """
     output = Output(as_json=as_json)
     settings = opened_settings()
@@ -93,6 +93,8 @@ async def _submit(
         references = [await parts.uploads.read(*file) for file in files]
         # Before a server is asked and a file is made: a wrong order leaves nothing behind.
         order = await _find(parts, job_id) or await _check(parts, document, user, references)
+        if isinstance(order, CheckedOrder):
+            order.ensure_affordable(settings.image_credit_price)
         temporal = await connect(settings)
         await ensure_search_attributes(temporal)
         client = parts.client(temporal)

@@ -19,6 +19,7 @@ from darkroom.api.root_path import path_of, prefix_of, url_to
 from darkroom.client.temporal_faults import explained
 from darkroom.domain.errors import (
     DarkroomError,
+    InsufficientCredits,
     JobNotFound,
     OrderRejected,
     RecordsRefused,
@@ -27,6 +28,7 @@ from darkroom.domain.errors import (
     StorageUnavailable,
 )
 from darkroom.domain.wording import reason_of
+from darkroom.orders.json_text import in_words
 
 log = structlog.get_logger(__name__)
 
@@ -157,7 +159,7 @@ def _of_darkroom(error: DarkroomError) -> Problem:
             log.error("records refused", reason=str(error))
             return Problem(500, _INTERNAL, code="internal")
         case _:
-            return Problem(409, str(error))
+            return Problem(402 if isinstance(error, InsufficientCredits) else 409, str(error))
 
 
 def _of_temporal(error: RPCError) -> Problem:
@@ -169,6 +171,9 @@ def _of_temporal(error: RPCError) -> Problem:
 def of_validation(error: RequestValidationError) -> Problem:
     """The first thing that is wrong with a request's parameters or body."""
     first = error.errors()[0]
+    if first["type"] == "json_invalid":  # its place is a position in the text, not a field
+        reason = in_words(first["ctx"]["error"])
+        return Problem(400, f"body: is not valid JSON: {reason}, character {first['loc'][-1] + 1:,}", field="body")
     where = ".".join(str(step) for step in first["loc"][1:]) or str(first["loc"][0])
     return Problem(400, f"{where}: {reason_of(first)}", field=where)
 

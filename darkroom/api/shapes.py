@@ -184,13 +184,14 @@ class SteerAnswer(Value):
 
 
 class ReferenceThumbnail(Value):
-    """A reference's thumbnail."""
+    """A reference's thumbnail, and the name of the file that was uploaded."""
 
     thumbnail_url: str
+    name: str | None = None
 
 
 class OrderedDocument(Value):
-    """The stages of a job, as a document that can be ordered again."""
+    """The order of a job, as a document that can be ordered again."""
 
     document: dict[str, Any]
     references: dict[int, ReferenceThumbnail]

@@ -3,10 +3,12 @@
 from typing import Any
 from uuid import UUID
 
+from darkroom.domain.errors import InsufficientCredits
 from darkroom.domain.model import Value
-from darkroom.domain.money import Account
+from darkroom.domain.money import Account, insufficient
 from darkroom.domain.orders import Order
 from darkroom.domain.progress import JobStatus, Progress
+from darkroom.domain.rounds import allot
 from darkroom.orders.references import NewUpload
 
 
@@ -29,6 +31,29 @@ class CheckedOrder(Value):
     def user_id(self) -> UUID | None:
         """Who pays; None for an anonymous, free job."""
         return self.order.user_id
+
+    def credits_by_stage(self, price: int) -> list[int]:
+        """The most that each stage can cost: its pictures, or its part of `max_credits` if that is less.
+
+        Args:
+            price: credits a picture.
+        """
+        quantities = [stage.quantity for stage in self.order.stages]
+        return [part * price for part in allot(quantities, self.order.max_credits, price)]
+
+    def ensure_affordable(self, price: int) -> None:
+        """Refuse at once what opening the job would refuse a moment later.
+
+        Args:
+            price: credits a picture.
+
+        Raises:
+            InsufficientCredits: the balance does not cover the order.
+        """
+        need = sum(self.credits_by_stage(price))
+        if self.account is not None and need > self.account.available:
+            reason = insufficient(need, self.account.available)
+            raise InsufficientCredits(f"{reason}; order fewer pictures, or grant credits")
 
     @property
     def warnings(self) -> tuple[str, ...]:

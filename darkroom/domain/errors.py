@@ -31,6 +31,10 @@ class NotPossibleNow(DarkroomError):
     """The job's current state does not allow this."""
 
 
+class InsufficientCredits(DarkroomError):
+    """The balance of whoever pays does not cover the order."""
+
+
 class ServerNotReachable(DarkroomError):
     """A server that this command needs does not answer."""
 

@@ -91,6 +91,8 @@ class ReferenceOwner(Value):
 
     attach_id: int
     user_id: UUID | None
+    name: str | None = None
+    """Of the file that was uploaded."""
 
 
 def check_size(order: Order, limits: Limits) -> None:

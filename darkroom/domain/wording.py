@@ -41,12 +41,16 @@ _WITH_LIMITS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "less_than": lambda limits: f"must be less than {limits['lt']}",
     "less_than_equal": lambda limits: f"must be at most {limits['le']}",
     "string_too_long": lambda limits: f"must have at most {limits['max_length']} characters",
-    "string_too_short": lambda limits: f"must have at least {limits['min_length']} characters",
+    "string_too_short": lambda limits: _at_least(limits["min_length"], "characters"),
     "too_long": lambda limits: f"must have at most {limits['max_length']} entries",
-    "too_short": lambda limits: f"must have at least {limits['min_length']} entries",
+    "too_short": lambda limits: _at_least(limits["min_length"], "entries"),
     "literal_error": lambda limits: f"must be {limits['expected']}",
     "enum": lambda limits: f"must be {limits['expected']}",
 }
+
+
+def _at_least(least: int, things: str) -> str:
+    return "must not be empty" if least == 1 else f"must have at least {least} {things}"
 
 
 def reason_of(error: Mapping[str, Any]) -> str:

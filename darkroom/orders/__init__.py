@@ -1,7 +1,7 @@
 """Order documents become lists of stages: one file a `job_type`."""
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import Document
 from darkroom.domain.model import Value
-from darkroom.domain.orders import JobType, Limits, Order, check_size
+from darkroom.domain.orders import JobType, Limits, Order, Stage, check_size
 from darkroom.orders import pipeline_stage, simple_general, simple_portrait, storybook
 from darkroom.orders.document import Envelope, Reader, snake_key, snake_keys
 from darkroom.orders.json_text import read_json
@@ -119,17 +119,66 @@ def priority_of(document: Any) -> int | None:
         return None
 
 
-_OF_ALL_STAGES = ("max_top_ups", "max_credits", "priority", "provider", "providers", "webhook_url")
+_OF_ALL_STAGES = (
+    "production_id", "max_top_ups", "max_credits", "priority", "provider", "providers", "webhook_url"
+)  # fmt: skip
 
 
-def without_stages(document: Any) -> dict[str, Any]:
-    """What a document says of all its stages: ceiling, providers, priority, webhook; nothing of one that is none."""
+def document_again(document: Any, job_type: str | None, stages: Sequence[Stage]) -> dict[str, Any]:
+    """The document of a job as it can be ordered again: of the same type, with all that it says, without its user.
+
+    Stages are those that were stored. A document that can no longer be read gives them and what it says of all of them.
+
+    Args:
+        document: the job's, as it was sent.
+        job_type: the job row's column.
+        stages: of the job.
+    """
+    content = _without_user(document)
+    if job_type != JobType.PIPELINE_STAGE:
+        try:
+            read = read_order({**content, "job_type": job_type} if job_type else content).order
+        except OrderRejected:
+            content = {key: content[key] for key in _OF_ALL_STAGES if key in content}
+        else:
+            if read.job_type is not JobType.PIPELINE_STAGE:
+                return {**content, "job_type": str(read.job_type)}
+    content.pop("aspect_ratio", None)  # each stage has its own
+    parts = _parts_of(content)
+    return {
+        **content,
+        "job_type": str(JobType.PIPELINE_STAGE),
+        "stages": [
+            {
+                **parts.get(stage.stage_index, {}),
+                "stage_index": stage.stage_index,
+                "prompt": stage.prompt,
+                "quantity": stage.quantity,
+                "aspect_ratio": stage.aspect_ratio,
+                "individual_image_attach_ids": [reference.model_dump() for reference in stage.references],
+            }
+            for stage in stages
+        ],
+    }
+
+
+def _without_user(document: Any) -> dict[str, Any]:
     try:
         document = opened(document)
         content = snake_keys(document) if isinstance(document, dict) else {}
     except OrderRejected:
         return {}
-    return {key: content[key] for key in _OF_ALL_STAGES if content.get(key) is not None}
+    return {key: value for key, value in content.items() if key != "user_id"}
+
+
+def _parts_of(content: Document) -> dict[Any, dict[str, Any]]:
+    """What a document says of each stage; the merged picture is among its references."""
+    listed = content.get("stages")
+    parts = [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
+    return {
+        part.get("stage_index", position): {key: part[key] for key in part if key != "merged_image_attach_id"}
+        for position, part in enumerate(parts)
+    }
 
 
 def _job_type(content: Document, column: str | None) -> JobType:

@@ -46,7 +46,12 @@ def read_json(text: str) -> Any:
 def _reason(text: str, error: json.JSONDecodeError) -> str:
     if text[: error.pos].rstrip().endswith(",") and text[error.pos :].lstrip()[:1] in ("]", "}"):
         return "remove the comma before the closing bracket"
-    return _REASONS.get(error.msg.partition(":")[0], "it cannot be read")
+    return in_words(error.msg)
+
+
+def in_words(message: str) -> str:
+    """What the JSON parser says, in our words."""
+    return _REASONS.get(message.partition(":")[0], "it cannot be read")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

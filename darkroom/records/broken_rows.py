@@ -1,6 +1,7 @@
 """Rows that somebody broke by hand: named in one line, and left out of lists, which show the others."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import structlog
@@ -15,7 +16,13 @@ R = TypeVar("R")
 
 log = structlog.get_logger(__name__)
 
-_COLUMNS = {"status": "job_status", "user_id": "quel_member_id", "run_id": "current_run_id"}
+_COLUMNS = {
+    "status": "job_status",
+    "user_id": "quel_member_id",
+    "run_id": "current_run_id",
+    "document": "job_input_data",
+}
+_COLUMNS_OF_A_PART = {"status": "stage_status", "delivered": "delivered_images", "references": "reference_images"}
 
 
 def read_row(kind: type[V], row: Mapping[str, Any]) -> V:
@@ -24,12 +31,29 @@ def read_row(kind: type[V], row: Mapping[str, Any]) -> V:
     Raises:
         RecordsRefused: a column holds what it must not.
     """
-    try:
+    with read_of(row.get("job_id")):
         return kind.model_validate(row)
+
+
+@contextmanager
+def read_of(job_id: object, part: str = "") -> Iterator[None]:
+    """Values are made here of what the records hold of a job.
+
+    Args:
+        job_id: whose they are.
+        part: what of the job it is, when it is not its row: `stage 0`, `receipt`.
+
+    Raises:
+        RecordsRefused: a column holds what it must not.
+    """
+    try:
+        yield
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = str(first["loc"][0]) if first["loc"] else "row"
-        raise broken(row.get("job_id"), _COLUMNS.get(field, field), reason_of(first)) from None
+        names = _COLUMNS_OF_A_PART if part else _COLUMNS
+        steps = [names.get(step, step) for step in first["loc"] if isinstance(step, str)]
+        column = ": ".join(filter(None, (part, ".".join(steps)))) or "row"
+        raise broken(job_id, column, reason_of(first)) from None
 
 
 def broken(job_id: object, column: str, reason: str) -> RecordsRefused:

@@ -3,7 +3,8 @@
 -- Those that exist and can be shown (uploads, and images that were delivered), with their owners.
 create or replace function public.darkroom_reference_owners(p_attach_ids bigint[]) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('attach_id', attach_id, 'user_id', quel_member_id)), '[]')
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'attach_id', attach_id, 'user_id', quel_member_id, 'name', attach_original_name)), '[]')
   from public.quel_attach
   where attach_id = any (p_attach_ids) and (job_id is null or delivered_at is not null)
 $$;

@@ -90,6 +90,26 @@ async def test_numbers_without_bounds_are_refused(quiet: ApiStack) -> None:
             is_a_problem(answer)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "detail"),
+    [
+        ("GET", "/api/jobs?limit=x", {}, "limit: must be a whole number"),
+        ("GET", "/api/jobs?status=done", {}, "status: must be 'pending', 'processing', 'completed', 'failed' or"),
+        ("GET", "/api/jobs/x", {}, "job_id: must be a UUID, such as"),
+        ("GET", "/pictures/1?expires=1", {}, "signature: is missing"),
+        ("POST", "/api/jobs", {"json": {}, "headers": {"Idempotency-Key": ""}}, "Idempotency-Key: must not be empty"),
+        ("POST", "/api/jobs/cancel", {"content": b'{"job_id":'}, "body: is not valid JSON: a value is missing, char"),
+    ],
+)
+async def test_what_is_wrong_is_named_as_it_was_sent(
+    quiet: ApiStack, method: str, path: str, sent: dict[str, Any], detail: str
+) -> None:
+    sent = {**sent, "headers": {"Content-Type": "application/json", **sent.get("headers", {})}}
+    answer = await quiet.http.request(method, path, **sent)
+    assert (answer.status_code, answer.json()["detail"][: len(detail)]) == (400, detail)
+    assert answer.json()["field"] == detail.partition(":")[0]
+
+
 async def test_numbers_without_bounds_in_an_order_are_refused(quiet: ApiStack) -> None:
     for text in ("9" * 400, "-9" * 1, "1e400", "-1e400", "1e-400", "NaN", "true", '"5"', "2.5", "[5]", "{}", "null"):
         for key in ("quantity", "stage_index", "mergedImageAttachId"):

@@ -10,6 +10,7 @@ import pytest
 from temporalio.client import Client
 
 from darkroom.domain.names import LOCAL_USER
+from tests.support.hostile_pictures import picture
 from tests.support.stacks.api import ApiStack, running_api
 
 LEMON = {"stages": [{"prompt": "a lemon", "quantity": 2}]}
@@ -164,7 +165,7 @@ async def test_the_order_of_a_job_can_be_ordered_again(api: ApiStack) -> None:
     job_id = (await api.http.post("/api/jobs", json=document)).json()["job_id"]
     await api.ended(UUID(job_id))
     again = (await api.http.get(f"/api/jobs/{job_id}/order")).json()["document"]
-    assert {key: value for key, value in again.items() if key != "stages"} == whole
+    assert {key: value for key, value in again.items() if key != "stages"} == {"job_type": "pipeline_stage", **whole}
     assert [(stage["prompt"], stage["quantity"], stage["aspect_ratio"]) for stage in again["stages"]] == [
         ("a", 1, "1:1"),
         ("b", 2, "16:9"),
@@ -176,6 +177,34 @@ async def test_the_order_of_a_job_can_be_ordered_again(api: ApiStack) -> None:
     account = await api.parts.records.account(LOCAL_USER)
     assert account is not None
     assert account.balance == 100_000 - 6 * 20
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"style": "watercolor", "max_top_ups": 1, "pages": [{"dialogues": ["a", "b"], "attach_id": 0}]},
+        {"aspect_ratio": "1:1", "priority": 2, "merged_images": [{"merged_attach_id": 0, "wrapping_prompt": "a"}]},
+        {"prompt": "a", "quantity": 2, "aspect_ratio": "1:1", "uploaded_attach_ids": [{"attach_id": 0, "type": "top"}]},
+        {"stages": [{"prompt": "a", "quantity": 1, "aspect_ratio": "1:1", "more": "here"}], "name": "Lemons"},
+    ],
+    ids=["storybook", "simple_portrait", "simple_general", "pipeline_stage"],
+)
+async def test_an_order_of_any_type_is_given_back_as_that_type_with_the_names_of_its_references(
+    quiet: ApiStack, document: dict[str, Any]
+) -> None:
+    uploaded = await quiet.http.post("/api/attachments", files={"file": ("lemon.png", picture(), "image/png")})
+    attach_id = uploaded.json()["attach_id"]
+    document = json.loads(json.dumps(document).replace('attach_id": 0', f'attach_id": {attach_id}'))
+    posted = (await quiet.http.post("/api/jobs", json={**document, "userId": str(LOCAL_USER)})).json()
+    answer = (await quiet.http.get(f"/api/jobs/{posted['job_id']}/order")).json()
+    again = answer["document"]
+    if "stages" in document:
+        document["stages"][0] |= {"stage_index": 0, "individual_image_attach_ids": []}
+    else:
+        assert answer["references"][str(attach_id)]["name"] == "lemon.png"
+    assert {key: value for key, value in again.items() if key != "job_type"} == document
+    quoted = await quiet.http.post("/api/jobs/quote", json=again)
+    assert (quoted.status_code, quoted.json()["images"]) == (200, posted["total_images"])
 
 
 RAW: list[tuple[bytes, int, str]] = [

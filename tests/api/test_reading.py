@@ -1,9 +1,11 @@
 """Reading jobs: waiting answers, lists, receipts and archives, with a worker, without one, and without Temporal."""
 
 import asyncio
+import contextlib
 import io
 import json
 import socket
+import sqlite3
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from structlog.testing import capture_logs
 from temporalio.client import Client
 
 from darkroom.api.server import listening
+from darkroom.bootstrap import RECORDS_FILE
 from darkroom.embedded.address import ADDRESS_FILE
 from tests.support.hostile_pictures import picture
 from tests.support.stacks.api import ApiStack, is_a_problem, running_api
@@ -177,6 +180,18 @@ async def test_a_job_that_was_never_a_valid_order_has_its_page_all_the_same(quie
     is_a_problem(answer)
     page = await quiet.http.get(f"/jobs/{job_id}")
     assert (page.status_code, str(job_id) in page.text) == (200, True)
+
+
+async def test_the_order_of_a_row_whose_document_is_a_json_text_can_be_ordered_again(quiet: ApiStack) -> None:
+    document = {"maxCredits": 60, "stages": [{"prompt": "a lemon", "quantity": 2}]}
+    job_id = await quiet.written(document)
+    with contextlib.closing(
+        sqlite3.connect(quiet.parts.settings.darkroom_home / RECORDS_FILE, isolation_level=None)
+    ) as db:
+        text = json.dumps(json.dumps(document))
+        db.execute("update quel_production_jobs set job_input_data = ? where job_id = ?", (text, str(job_id)))
+    again = (await quiet.http.get(f"/api/jobs/{job_id}/order")).json()["document"]
+    assert (again["max_credits"], again["stages"][0]["prompt"], again["stages"][0]["quantity"]) == (60, "a lemon", 2)
 
 
 async def archived(api: ApiStack, job_id: UUID) -> zipfile.ZipFile:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.cli.conftest import STRANGER, STRANGERS_PICTURE, Run
+from tests.cli.conftest import STRANGER, STRANGERS_PICTURE, Run, contents
 from tests.cli.rejections import assert_rejected, order, stage
 
 NOBODY_KNOWN = UUID("99999999-2222-4333-8444-555555555555")
@@ -130,6 +130,23 @@ def test_what_is_wrong_is_shown_with_its_place(run: Run, settled: Path, tmp_path
     file = tmp_path / "order.json"
     file.write_text('{"stages": [\n  {"prompt" "x"}\n]}')
     assert_rejected(run, settled, "line 2, column 13", file)
+
+
+def test_an_order_that_the_balance_does_not_cover_is_refused_and_leaves_nothing(
+    run: Run, settled: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "order.json"
+    file.write_text('{"stages": [{"prompt": "x", "quantity": 51}]}')
+    before = contents(settled)
+    refused = run("submit", file)
+    assert (refused.status, refused.error) == (
+        5,
+        "insufficient credits: need 1020, available 1000; order fewer pictures, or grant credits",
+    )
+    assert contents(settled) == before
+    assert run("submit", file, "--anonymous").status == 0
+    file.write_text('{"max_credits": 40, "stages": [{"prompt": "x", "quantity": 51}]}')
+    assert run("submit", file).status == 0
 
 
 def test_an_alias_bomb_costs_nothing(run: Run, settled: Path, tmp_path: Path) -> None:

@@ -40,3 +40,37 @@ async def test_a_broken_row_is_named_and_the_lists_show_the_others(
     assert [row.job_id for row in whole_rows] == [good.job_id] * 2
     assert good.job_id in [row.job_id for row in summaries], "which do not read every column"
     assert re.search(rf"{bad.job_id}.*{column}", str(lines[0]["reason"]))
+
+
+BY_METHODS = [
+    ("progress", "quel_production_jobs.generated_attach_ids", '["x"]', "generated_attach_ids"),
+    ("progress", "quel_production_jobs.job_status", "finished", "job_status must be"),
+    ("progress", "quel_job_stages.quantity", "many", "stage 0: quantity must be a whole number"),
+    ("progress", "quel_job_stages.stage_status", "asleep", "stage 0: stage_status must be"),
+    ("snapshot", "quel_production_jobs.total_images", "many", "total_images must be a whole number"),
+    ("snapshot", "quel_production_jobs.quel_member_id", "somebody", "quel_member_id must be a UUID"),
+    ("snapshot", "quel_production_jobs.created_at", "yesterday", "created_at must be a time"),
+    ("snapshot", "quel_job_stages.delivered_images", "some", "stage 0: delivered_images must be a whole number"),
+    ("order_source", "quel_production_jobs.quel_member_id", "somebody", "quel_member_id must be a UUID"),
+    ("stages", "quel_job_stages.reference_images", '[{"attach_id": "x"}]', "stage"),
+    ("receipt", "quel_job_runs.receipt", '{"ordered": "many"}', "receipt: job_id is missing"),
+]
+KEPT_OUT = {"many", "somebody", "yesterday", "some", "finished", "asleep"}
+"""What PostgreSQL's types and checks do not let in."""
+
+
+@pytest.mark.parametrize(("method", "where", "value", "reason"), BY_METHODS)
+async def test_whatever_reads_a_broken_row_names_job_and_column_in_one_line(
+    planted: RecordsFixture, method: str, where: str, value: str, reason: str
+) -> None:
+    if value in KEPT_OUT and not isinstance(planted.records, SqliteRecords):
+        pytest.skip("PostgreSQL does not let it in")
+    job = await planted.opened(None)
+    table, column = where.split(".")
+    plant = f"update {table} set {column} = :value where job_id = :job"
+    await planted.tables.plant(plant, value=value, job=str(job.job_id))
+    more = (None, 10) if method == "snapshot" else ()
+    with pytest.raises(RecordsRefused) as refused:
+        await getattr(planted.records, method)(job.job_id, *more)
+    assert str(refused.value).startswith(f"job {job.job_id}: its row cannot be read: {reason}")
+    assert "\n" not in str(refused.value)

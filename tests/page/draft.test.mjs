@@ -4,6 +4,7 @@ import { test } from "node:test";
 import {
   afterwards, fromOrdered, isBlank, mistakes, newDraft, newStage, pictures, quantityOf, readDraft, sum, toDocument, wrongOf,
 } from "../../darkroom/api/static/draft.js";
+import { besides } from "../../darkroom/api/static/ordertypes.js";
 
 const LIMITS = { stages: 100, images_per_stage: 10_000, images_per_job: 30_000, prompt_characters: 20_000 };
 const stage = (more = {}) => ({ prompt: "a lemon", quantity: "50", aspect_ratio: "1:1", references: [], ...more });
@@ -49,9 +50,49 @@ test("an order that was made before can be made again as it was", () => {
   assert.equal(again.key, "new");
   assert.equal(again.stages[0].references[0].thumbnail_url, "/t7");
   assert.deepEqual(toDocument(again), document);
-  const whole = { max_credits: 60, providers: ["offline"], priority: 2 };
-  const limited = fromOrdered({ document: { ...whole, ...document }, references: {} }, "new");
-  assert.deepEqual(toDocument(readDraft(JSON.stringify(limited))), { ...whole, ...document });
+});
+
+const GENERAL = { job_type: "simple_general", prompt: "a", quantity: 3, aspect_ratio: "1:1", uploaded_attach_ids: [{ attach_id: 7, type: "model" }] };
+const PORTRAIT = {
+  job_type: "simple_portrait", aspect_ratio: "3:4",
+  merged_images: [{ merged_attach_id: 9, wrapping_prompt: "b", photo_index: 4 }, { merged_attach_id: 7, wrapping_prompt: "c" }],
+};
+const BOOK = {
+  job_type: "storybook", book_id: "x", style: "watercolor", aspect_ratio: "1:1",
+  pages: [{ dialogues: ["one\nand a half", "two"], attach_id: 7 }, { dialogues: ["three"], page: 2 }],
+};
+
+test("an order of any type is ordered again as that type, with all that the form does not show", () => {
+  const whole = { max_credits: 60, max_top_ups: 1, priority: 2, providers: ["offline"], webhook_url: "https://x/", production_id: "p" };
+  const stages = [{ prompt: "a", quantity: 2, aspect_ratio: "5:7", individual_image_attach_ids: [], negative_prompt: "no people" }];
+  for (const typed of [GENERAL, PORTRAIT, BOOK, { job_type: "pipeline_stage", stages }]) {
+    const document = { ...whole, ...typed };
+    const again = readDraft(JSON.stringify(fromOrdered({ document, references: { 7: { thumbnail_url: "/t7", name: "lemon.jpg" } } }, "new")));
+    assert.deepEqual(toDocument(again), document);
+    assert.deepEqual(mistakes(again, LIMITS), []);
+    for (const [reference] of again.stages.map((one) => one.references)) {
+      if (reference?.attach_id === 7) assert.equal(reference.name, "lemon.jpg");
+    }
+  }
+});
+
+test("a page that is changed stays a page, and what its type cannot have is said", () => {
+  const book = fromOrdered({ document: BOOK, references: {} }, "new");
+  book.stages[1].prompt = "four\n\nfive";
+  assert.deepEqual(toDocument(book).pages[1], { dialogues: ["four", "five"], page: 2 });
+  book.stages[1].quantity = "2";
+  book.stages[1].aspect_ratio = "16:9";
+  assert.deepEqual(mistakes(book, LIMITS).map(({ stage, field }) => [stage, field]), [[1, "quantity"], [1, "aspect_ratio"]]);
+  const general = fromOrdered({ document: GENERAL, references: {} }, "new");
+  general.stages.push(stage());
+  assert.match(mistakes(general, LIMITS)[0].words, /only one stage in an order of type simple_general/);
+});
+
+test("what is ordered besides the cards is said", () => {
+  assert.equal(besides({ job_type: "storybook", style: "watercolor", max_credits: 60, providers: ["a", "b"], more: { x: 1 } }),
+    "type storybook, style watercolor, max credits 60, providers a, b, more");
+  assert.equal(besides({ job_type: "pipeline_stage" }), "");
+  assert.equal(besides(undefined), "");
 });
 
 test("quantities are whole numbers", () => {
@@ -83,6 +124,9 @@ test("too many pictures are a mistake of the whole order", () => {
 test("what the server finds wrong goes to the field that it names", () => {
   assert.deepEqual(wrongOf({ field: "stages[1].references", message: "stages[1].references: attachment 9 does not exist" }), {
     stage: 1, field: "references", words: "Attachment 9 does not exist.",
+  });
+  assert.deepEqual(wrongOf({ field: "pages[2].dialogues", message: "pages[2].dialogues: is empty" }), {
+    stage: 2, field: "prompt", words: "Is empty.",
   });
   assert.deepEqual(wrongOf({ field: null, message: "insufficient credits: need 40, available 20" }), {
     stage: null, field: null, words: "Insufficient credits: need 40, available 20.",

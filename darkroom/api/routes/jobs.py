@@ -23,7 +23,7 @@ from darkroom.domain.errors import OrderRejected
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.snapshots import JobCursor
-from darkroom.orders import read_order, without_stages
+from darkroom.orders import document_again, read_order
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -98,7 +98,7 @@ async def view_of(use: Services, caller: Caller, job_id: UUID, urls: PublicUrls)
 
 @router.get("/{job_id}/order", responses=documented(404, 409))
 async def ordered(job_id: JobId, caller: SignedIn, use: Use, urls: Urls) -> OrderedDocument:
-    """Get the stages of a job as a document that can be ordered again."""
+    """Get the order of a job, of the same type and with all its options, as a document that can be ordered again."""
     await use.snapshot(job_id, caller)
     stages = await use.parts.records.stages(job_id)
     source = await use.parts.records.order_source(job_id)
@@ -109,23 +109,12 @@ async def ordered(job_id: JobId, caller: SignedIn, use: Use, urls: Urls) -> Orde
             raise Problem(409, f"job {job_id} was not created from a valid order: {error}") from None
     # A document that no run has opened may name what is not its user's.
     owners = await use.parts.records.reference_owners({ref.attach_id for stage in stages for ref in stage.references})
-    references = [attach_id for attach_id, known in owners.items() if caller.may_draw_after(known.user_id)]
     return OrderedDocument(
-        document={
-            **without_stages(source.document),
-            "stages": [
-                {
-                    "stage_index": stage.stage_index,
-                    "prompt": stage.prompt,
-                    "quantity": stage.quantity,
-                    "aspect_ratio": stage.aspect_ratio,
-                    "individual_image_attach_ids": [ref.model_dump() for ref in stage.references],
-                }
-                for stage in stages
-            ],
-        },
+        document=document_again(source.document, source.job_type, stages),
         references={
-            attach_id: ReferenceThumbnail(thumbnail_url=urls.thumbnail(attach_id)) for attach_id in sorted(references)
+            attach_id: ReferenceThumbnail(thumbnail_url=urls.thumbnail(attach_id), name=known.name)
+            for attach_id, known in sorted(owners.items())
+            if caller.may_draw_after(known.user_id)
         },
     )
 

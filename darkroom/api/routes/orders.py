@@ -12,9 +12,7 @@ from darkroom.api.routes.waiting import until_ended
 from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
 from darkroom.api.shapes import Quote, QuotedStage, SubmittedView
 from darkroom.client.results import CheckedOrder
-from darkroom.domain.money import insufficient
 from darkroom.domain.progress import JobStatus
-from darkroom.domain.rounds import allot
 
 router = APIRouter(prefix="/api/jobs", tags=["orders"], route_class=OrderRoute)
 
@@ -74,7 +72,7 @@ async def order(
     existing = None if idempotency_key is None else await client.find(job_id)
     if existing is None:
         checked = await client.check(document, caller.user_id)
-        _afford(use, checked)
+        checked.ensure_affordable(use.parts.settings.image_credit_price)
         taken = await client.submit(checked, job_id=job_id)
     else:
         taken = await client.resubmit(existing)
@@ -115,31 +113,20 @@ async def quote(document: Document, caller: SignedIn, use: Use) -> Quote:
 def _quote(use: Services, checked: CheckedOrder) -> Quote:
     price = use.parts.settings.image_credit_price
     stages = checked.order.stages
-    parts = allot([stage.quantity for stage in stages], checked.order.max_credits, price)
+    parts = checked.credits_by_stage(price)
     available = 0 if checked.account is None else checked.account.available
     return Quote(
         images=checked.order.total_images,
         price=price,
-        credits=sum(parts) * price,
+        credits=sum(parts),
         available=available,
-        enough=available >= sum(parts) * price,
+        enough=available >= sum(parts),
         stages=tuple(
-            QuotedStage(stage_index=stage.stage_index, quantity=stage.quantity, credits=part * price)
+            QuotedStage(stage_index=stage.stage_index, quantity=stage.quantity, credits=part)
             for stage, part in zip(stages, parts, strict=True)
         ),
         warnings=checked.warnings,
     )
-
-
-def _afford(use: Services, checked: CheckedOrder) -> None:
-    """Refuse at once what opening the job would refuse a moment later.
-
-    Raises:
-        Problem: 402.
-    """
-    quoted = _quote(use, checked)
-    if not quoted.enough:
-        raise Problem(402, f"{insufficient(quoted.credits, quoted.available)}; order fewer pictures, or grant credits")
 
 
 def _wait(prefer: str | None) -> float:

@@ -2,13 +2,15 @@
  * An order while it is being written: what is kept over a reload, what is wrong with it, what it costs. Pure.
  *
  * @typedef {{attach_id: number, thumbnail_url: string, name: string, type?: string}} Reference
- * @typedef {{prompt: string, quantity: string, aspect_ratio: string, references: Reference[]}} DraftStage
+ * @typedef {{prompt: string, quantity: string, aspect_ratio: string, references: Reference[], part?: object}} DraftStage
+ *   `part` is what an order that is ordered again says of this stage and the form does not show
  * @typedef {{key: string, stages: DraftStage[], whole?: object}} Draft `whole` is what an order that is ordered again
- *   says of all its stages: its ceiling, providers, priority, webhook
+ *   says of all its stages: its type, style, ceiling, providers, priority, webhook
  * @typedef {{stages: number, images_per_stage: number, images_per_job: number, prompt_characters: number}} Limits
  * @typedef {{stage: number|null, field: string|null, words: string}} Wrong
  */
 
+import { fromCards, misfits, placeOf, toCards } from "./ordertypes.js";
 import { count, number } from "./words.js";
 
 const FIRST_QUANTITY = "4";
@@ -34,11 +36,14 @@ export function readDraft(kept) {
     return null;
   }
   if (typeof found?.key !== "string" || !Array.isArray(found.stages) || !found.stages.length) return null;
-  const whole = typeof found.whole === "object" && !Array.isArray(found.whole) ? found.whole : null;
+  const whole = objectOf(found.whole);
   return { key: found.key, stages: found.stages.map(readStage), ...(whole ? { whole } : {}) };
 }
 
+const objectOf = (value) => (typeof value === "object" && !Array.isArray(value) ? value : null);
+
 function readStage(stage) {
+  const part = objectOf(stage?.part);
   const blank = newStage();
   const references = Array.isArray(stage?.references) ? stage.references : [];
   return {
@@ -50,39 +55,31 @@ function readStage(stage) {
       .map(({ attach_id, thumbnail_url, name, type }) => ({
         attach_id, thumbnail_url: String(thumbnail_url ?? ""), name: String(name ?? ""), ...(type ? { type: String(type) } : {}),
       })),
+    ...(part ? { part } : {}),
   };
 }
 
 /** The draft of an order that was made before. @returns {Draft} */
 export function fromOrdered({ document, references }, key) {
-  const { stages: _, ...whole } = document;
+  const { cards, whole } = toCards(document);
   return {
     key,
     ...(Object.keys(whole).length ? { whole } : {}),
-    stages: document.stages.map((stage) => ({
-      prompt: stage.prompt,
-      quantity: String(stage.quantity),
-      aspect_ratio: stage.aspect_ratio,
-      references: stage.individual_image_attach_ids.map(({ attach_id, type }) => ({
-        attach_id, thumbnail_url: references[attach_id]?.thumbnail_url ?? "", name: `Picture ${attach_id}`, ...(type ? { type } : {}),
-      })),
+    stages: cards.map(({ prompt, quantity, aspect_ratio, references: attached, part }) => ({
+      prompt,
+      quantity: String(quantity),
+      aspect_ratio,
+      references: (attached ?? []).map(({ attach_id, type }) => {
+        const { thumbnail_url, name } = references[attach_id] ?? {};
+        return { attach_id, thumbnail_url: thumbnail_url ?? "", name: name ?? `Picture ${attach_id}`, ...(type ? { type } : {}) };
+      }),
+      ...(Object.keys(part ?? {}).length ? { part } : {}),
     })),
   };
 }
 
 /** The order document. @param {Draft} draft */
-export function toDocument({ stages, whole }) {
-  return {
-    ...whole,
-    job_type: "pipeline_stage",
-    stages: stages.map((stage) => ({
-      prompt: stage.prompt,
-      quantity: Number(stage.quantity),
-      aspect_ratio: stage.aspect_ratio,
-      individual_image_attach_ids: stage.references.map(({ attach_id, type }) => (type ? { attach_id, type } : { attach_id })),
-    })),
-  };
-}
+export const toDocument = ({ stages, whole }) => fromCards(stages, whole);
 
 /** A quantity as a number; null where it is none. @param {string} text */
 export const quantityOf = (text) => (/^\s*\d{1,9}\s*$/.test(text) ? Number(text) : null);
@@ -106,6 +103,7 @@ export function mistakes(draft, limits) {
       wrong("quantity", `Enter a number between 1 and ${number(limits.images_per_stage)}.`);
     }
   });
+  found.push(...misfits(draft));
   const all = pictures(draft);
   if (all > limits.images_per_job) {
     found.push({ stage: null, field: null, words: `${number(all)} pictures exceed the maximum of ${number(limits.images_per_job)} per job.` });
@@ -115,10 +113,10 @@ export function mistakes(draft, limits) {
 
 /** A problem of the API, at the field that it names. @param {{field: string|null, message: string}} problem @returns {Wrong} */
 export function wrongOf({ field, message }) {
-  const named = /^stages\[(\d+)\]\.(\w+)/.exec(field ?? "");
+  const place = placeOf(field ?? "");
   const words = field && message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message;
   const sentence = `${words.slice(0, 1).toUpperCase()}${words.slice(1)}${/[.!?]$/.test(words) ? "" : "."}`;
-  return named ? { stage: Number(named[1]), field: named[2], words: sentence } : { stage: null, field: null, words: sentence };
+  return { stage: null, field: null, ...place, words: sentence };
 }
 
 /** What it all comes to. @param {Draft} draft @param {number} price */

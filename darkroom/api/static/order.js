@@ -5,6 +5,7 @@ import { ask, isOffline } from "./ask.js";
 import { el, say } from "./dom.js";
 import { afterwards, fromOrdered, isBlank, mistakes, newDraft, newStage, pictures, sum, toDocument, wrongOf } from "./draft.js";
 import { keepDraft, keptDraft, newKey } from "./keeping.js";
+import { besides } from "./ordertypes.js";
 import { Quoting } from "./quoting.js";
 import { at } from "./root.js";
 import { StageCard } from "./stagecard.js";
@@ -27,6 +28,7 @@ class OrderPage {
     this.stages = this.form.querySelector("[data-stages]");
     this.message = this.form.querySelector("[data-message]");
     this.loaded = document.querySelector("[data-loaded]");
+    this.besides = document.querySelector("[data-besides]");
     this.quoting = new Quoting((answer) => {
       this.#answer = answer;
       this.#draw();
@@ -66,7 +68,21 @@ class OrderPage {
     this.#tried = false;
     this.#cards = draft.stages.map((stage) => this.#card(stage));
     this.stages.replaceChildren(...this.#cards.map((card) => card.root));
+    this.#drawBesides();
     this.#changed();
+  }
+
+  /** What the order says and no card shows; it is ordered too. */
+  #drawBesides() {
+    const words = besides(this.draft.whole);
+    const startAnew = () => {
+      this.loaded.hidden = true;
+      this.#show(newDraft(newKey()));
+      this.#cards[0].prompt.focus();
+    };
+    this.besides.replaceChildren(`Also ordered as before: ${words}. `);
+    this.besides.append(el("button", { class: "as-link", type: "button", onclick: startAnew }, "Start a new order"));
+    this.besides.hidden = !words;
   }
 
   #card(stage) {

@@ -117,8 +117,8 @@ export class StageCard {
 
   #shapes() {
     const shapes = this.root.querySelector("[data-shapes]");
-    if (!this.can.shapes.includes(this.stage.aspect_ratio)) this.stage.aspect_ratio = this.can.shapes[0];
-    for (const ratio of this.can.shapes) {
+    // An order that is ordered again may name a provider with other ratios.
+    for (const ratio of new Set([...this.can.shapes, this.stage.aspect_ratio])) {
       const input = el("input", { type: "radio", name: `${this.id}-shape`, value: ratio, checked: ratio === this.stage.aspect_ratio });
       input.addEventListener("change", () => {
         this.stage.aspect_ratio = ratio;

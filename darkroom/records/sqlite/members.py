@@ -77,13 +77,13 @@ def reference_owners(db: sqlite3.Connection, attach_ids: Collection[int]) -> dic
     found = {}
     for attach_id in attach_ids:
         row = db.execute(
-            "select quel_member_id from quel_attach where attach_id = ? "
+            "select quel_member_id, attach_original_name from quel_attach where attach_id = ? "
             "and (job_id is null or delivered_at is not null)",
             (attach_id,),
         ).fetchone()
         if row is not None:
             owner = rows.uuid_or_none(row["quel_member_id"])
-            found[attach_id] = ReferenceOwner(attach_id=attach_id, user_id=owner)
+            found[attach_id] = ReferenceOwner(attach_id=attach_id, user_id=owner, name=row["attach_original_name"])
     return found
 
 

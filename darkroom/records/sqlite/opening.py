@@ -11,6 +11,7 @@ from darkroom.domain.orders import Order
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import StagePlan
 from darkroom.domain.stored import OrderSource
+from darkroom.records.broken_rows import read_row
 from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import now, stamp
 from darkroom.records.sqlite.refreshing import refresh
@@ -42,14 +43,15 @@ def create_job(db: sqlite3.Connection, job: NewJob) -> bool:
 def order_source(db: sqlite3.Connection, job_id: UUID) -> OrderSource:
     """The document of a job, and whether it was opened before."""
     row = rows.job_row(db, job_id)
-    return OrderSource(
-        job_id=job_id,
-        job_type=row["job_type"],
-        user_id=rows.uuid_or_none(row["quel_member_id"]),
-        production_id=rows.uuid_or_none(row["production_id"]),
-        document=rows.json_in(row, "job_input_data"),
-        opened=bool(rows.stage_rows(db, job_id)),
-    )
+    source = {
+        "job_id": job_id,
+        "job_type": row["job_type"],
+        "user_id": row["quel_member_id"] or None,
+        "production_id": row["production_id"] or None,
+        "document": rows.json_in(row, "job_input_data"),
+        "opened": bool(rows.stage_rows(db, job_id)),
+    }
+    return read_row(OrderSource, source)
 
 
 def open_run(

@@ -1,6 +1,5 @@
 """What clients read: rows, progress, receipts, delivered pictures."""
 
-import json
 import sqlite3
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, StageStatus
 from darkroom.domain.stored import DeliveredImage
 from darkroom.domain.webhooks import Ending
-from darkroom.records.broken_rows import readable
+from darkroom.records.broken_rows import read_of, read_row, readable
 from darkroom.records.sqlite import rows
 
 
@@ -88,7 +87,12 @@ def receipt(db: sqlite3.Connection, job_id: UUID) -> Receipt | None:
         "select receipt from quel_job_runs where job_id = ? and receipt is not null order by started_at desc limit 1",
         (str(job_id),),
     ).fetchone()
-    return None if row is None else Receipt.model_validate_json(row["receipt"])
+    return None if row is None else _receipt_in(job_id, row)
+
+
+def _receipt_in(job_id: UUID, run: sqlite3.Row) -> Receipt:
+    with read_of(job_id, "receipt"):
+        return Receipt.model_validate_json(run["receipt"])
 
 
 def ending(db: sqlite3.Connection, job_id: UUID, run_id: str | None) -> Ending | None:
@@ -118,16 +122,22 @@ def ending(db: sqlite3.Connection, job_id: UUID, run_id: str | None) -> Ending |
         ).fetchone()
         if run is None:
             return None
-        ended_at, account = run["closed_at"], Receipt.model_validate_json(run["receipt"])
-    return Ending(
-        job_id=job_id,
-        run_id=run_id,
-        user_id=rows.uuid_or_none(job["quel_member_id"]),
-        production_id=rows.uuid_or_none(job["production_id"]),
-        webhook_url=job["webhook_url"],
-        ended_at=ended_at,
-        receipt=account,
-    )
+        ended_at, account = run["closed_at"], _receipt_in(job_id, run)
+    ending = {
+        "job_id": job_id,
+        "run_id": run_id,
+        "user_id": job["quel_member_id"] or None,
+        "production_id": job["production_id"] or None,
+        "webhook_url": job["webhook_url"],
+        "ended_at": ended_at,
+        "receipt": account,
+    }
+    return read_row(Ending, ending)
+
+
+_PROGRESS = (
+    "job_id", "pause_reason", "total_images", "completed_images", "failed_images", "started_at", "error_message"
+)  # fmt: skip
 
 
 def progress(db: sqlite3.Connection, job_id: UUID) -> Progress | None:
@@ -137,28 +147,21 @@ def progress(db: sqlite3.Connection, job_id: UUID) -> Progress | None:
         return None
     with_ids = row["total_images"] <= MAX_IMAGES_WITH_IDS
     found = progress_of(db, row, with_ids=with_ids)
-    ids = tuple(json.loads(row["generated_attach_ids"])) if with_ids else None
-    return found.model_copy(update={"generated_attach_ids": ids})
+    if not with_ids:
+        return found
+    known = found.model_dump(exclude_unset=True) | {"generated_attach_ids": rows.json_in(row, "generated_attach_ids")}
+    return read_row(Progress, known)
 
 
 def progress_of(db: sqlite3.Connection, job: sqlite3.Row, *, with_ids: bool) -> Progress:
     """Progress of a row; the job's own list of ids is left to those who read it."""
     job_id = UUID(job["job_id"])
-    return Progress(
-        job_id=job_id,
-        job_type=job["job_type"] or "",
-        status=job["job_status"],
-        paused=bool(job["paused"]),
-        pause_reason=job["pause_reason"],
-        cancel_requested=bool(job["cancel_requested"]),
-        total_images=job["total_images"],
-        completed_images=job["completed_images"],
-        failed_images=job["failed_images"],
-        generated_attach_ids=None,
-        stages=tuple(_stage_progress(db, job, stage, with_ids) for stage in rows.stage_rows(db, job_id)),
-        started_at=job["started_at"],
-        error_message=job["error_message"],
-    )
+    stages = tuple(_stage_progress(db, job, stage, with_ids) for stage in rows.stage_rows(db, job_id))
+    values = {name: job[name] for name in _PROGRESS}
+    values |= {"job_type": job["job_type"] or "", "status": job["job_status"], "stages": stages}
+    values["generated_attach_ids"] = None
+    values |= {name: bool(job[name]) for name in ("paused", "cancel_requested")}
+    return read_row(Progress, values)
 
 
 def _stage_progress(db: sqlite3.Connection, job: sqlite3.Row, stage: sqlite3.Row, with_ids: bool) -> StageProgress:
@@ -176,27 +179,29 @@ def _stage_progress(db: sqlite3.Connection, job: sqlite3.Row, stage: sqlite3.Row
         (str(job_id), index, run),
     ).fetchone()
     running = job["job_status"] == JobStatus.PROCESSING
-    status = StageStatus(stage["stage_status"])
-    if running and counts.delivered >= stage["quantity"]:
-        status = StageStatus.COMPLETE
-    elif running and status is StageStatus.WAITING and (under_way or counts != type(counts)()):
-        status = StageStatus.TOPPING_UP if round_ else StageStatus.DELIVERING
     ids: list[int] = []
     if with_ids:
         ids = [attach_id for _, attach_id in delivered_pairs(db, job_id, index, -1, MAX_IMAGES_WITH_IDS)]
-    return StageProgress(
-        stage_index=index,
-        label=stage["label"],
-        quantity=stage["quantity"],
-        completed=counts.delivered,
-        in_flight=under_way if running else 0,
-        round=round_,
-        status=status,
-        reason=stage["reason"],
-        missed=counts.missed,
-        refused=counts.refused,
-        attach_ids=tuple(ids) if with_ids else None,
-    )
+    with read_of(job_id, f"stage {index}"):
+        found = StageProgress(
+            stage_index=index,
+            label=stage["label"],
+            quantity=stage["quantity"],
+            completed=counts.delivered,
+            in_flight=under_way if running else 0,
+            round=round_,
+            status=stage["stage_status"],
+            reason=stage["reason"],
+            missed=counts.missed,
+            refused=counts.refused,
+            attach_ids=tuple(ids) if with_ids else None,
+        )
+    status = found.status
+    if running and counts.delivered >= found.quantity:
+        status = StageStatus.COMPLETE
+    elif running and status is StageStatus.WAITING and (under_way or counts != type(counts)()):
+        status = StageStatus.TOPPING_UP if round_ else StageStatus.DELIVERING
+    return found.model_copy(update={"status": status})
 
 
 def delivered_images(db: sqlite3.Connection, job_id: UUID | None, after: int, limit: int) -> list[DeliveredImage]:

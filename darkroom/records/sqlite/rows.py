@@ -9,7 +9,7 @@ from darkroom.domain.errors import JobNotFound
 from darkroom.domain.jobs import Control, JobRow
 from darkroom.domain.orders import Reference, Stage
 from darkroom.domain.rounds import StageCounts
-from darkroom.records.broken_rows import broken, read_row
+from darkroom.records.broken_rows import broken, read_of, read_row
 
 _SHORT_COLUMNS = (
     "job_id, job_type, job_status, quel_member_id, production_id, total_images, unit_price, current_run_id, "
@@ -114,15 +114,20 @@ def applied_request(db: sqlite3.Connection, job_id: str) -> int:
 
 
 def to_stage(row: sqlite3.Row) -> Stage:
-    """A stored stage."""
-    return Stage(
-        stage_index=row["stage_index"],
-        label=row["label"],
-        prompt=row["prompt"],
-        quantity=row["quantity"],
-        aspect_ratio=row["aspect_ratio"],
-        references=tuple(Reference.model_validate(ref) for ref in json_in(row, "reference_images")),
-    )
+    """A stored stage.
+
+    Raises:
+        RecordsRefused: somebody broke it.
+    """
+    with read_of(row["job_id"], f"stage {row['stage_index']}"):
+        return Stage(
+            stage_index=row["stage_index"],
+            label=row["label"],
+            prompt=row["prompt"],
+            quantity=row["quantity"],
+            aspect_ratio=row["aspect_ratio"],
+            references=tuple(Reference.model_validate(ref) for ref in json_in(row, "reference_images")),
+        )
 
 
 def stage_rows(db: sqlite3.Connection, job_id: UUID) -> list[sqlite3.Row]:
@@ -148,11 +153,12 @@ def stage_counts(db: sqlite3.Connection, job_id: UUID, stage_index: int) -> Stag
             key,
         ).fetchall()
     )
-    return StageCounts(
-        delivered=delivered[0] if delivered else 0,
-        missed=decided.get("missed", 0),
-        refused=decided.get("refused", 0),
-    )
+    with read_of(job_id, f"stage {stage_index}"):
+        return StageCounts(
+            delivered=delivered[0] if delivered else 0,
+            missed=decided.get("missed", 0),
+            refused=decided.get("refused", 0),
+        )
 
 
 def delivered_ids(db: sqlite3.Connection, job_id: UUID) -> list[int]:

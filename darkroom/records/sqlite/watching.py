@@ -17,8 +17,7 @@ from darkroom.domain.snapshots import (
     Picture,
     Undelivered,
 )
-from darkroom.records.broken_rows import read_row, readable
-from darkroom.records.sqlite import rows
+from darkroom.records.broken_rows import broken, read_of, read_row, readable
 from darkroom.records.sqlite.database import stamp
 from darkroom.records.sqlite.reading import progress_of
 
@@ -76,18 +75,20 @@ def snapshot(db: sqlite3.Connection, job_id: UUID, after: DeliveryMark | None, l
     job = db.execute(_LOOKED_AT, (str(job_id),)).fetchone()
     if job is None:
         return None
-    return JobSnapshot(
-        user_id=rows.uuid_or_none(job["quel_member_id"]),
-        progress=progress_of(db, job, with_ids=False),
-        created_at=job["created_at"],
-        completed_at=job["completed_at"],
-        unit_price=job["unit_price"],
-        # Each delivered picture is charged once, at the price of the job, which is 0 for one without a user.
-        spent=(job["unit_price"] or 0) * (job["delivered"] or 0),
-        held=job["held"] or 0,
-        pictures=tuple(_pictures(db, job_id, after, limit)),
-        undelivered=tuple(_undelivered(db, job)),
-    )
+    progress = progress_of(db, job, with_ids=False)
+    with read_of(job_id):
+        return JobSnapshot(
+            user_id=job["quel_member_id"] or None,
+            progress=progress,
+            created_at=job["created_at"],
+            completed_at=job["completed_at"],
+            unit_price=job["unit_price"],
+            # Each delivered picture is charged once, at the price of the job, which is 0 for one without a user.
+            spent=(job["unit_price"] or 0) * (job["delivered"] or 0),
+            held=job["held"] or 0,
+            pictures=tuple(_pictures(db, job_id, after, limit)),
+            undelivered=tuple(_undelivered(db, job)),
+        )
 
 
 # A delivered picture is that of the newest call that was generated for it.
@@ -105,13 +106,15 @@ order by delivered_at, image.attach_id limit ?
 def _pictures(db: sqlite3.Connection, job_id: UUID, after: DeliveryMark | None, limit: int) -> Iterator[Picture]:
     mark = ("", 0) if after is None else (stamp(after.delivered_at), after.attach_id)
     for row in db.execute(_PICTURES, (str(job_id), *mark, limit)):
-        yield Picture(**row)
+        with read_of(job_id, f"picture {row['attach_id']}"):
+            yield Picture(**row)
 
 
 _SMALL_STAGES = "(select stage_index from quel_job_stages where job_id = :job and quantity <= :frames)"
 
 _WITHOUT_PICTURE = f"""
-select stage_index, ordinal, run_id, round, outcome, reason, seconds, started_at from quel_generation_attempts as call
+select job_id, stage_index, ordinal, run_id, round, outcome, reason, seconds, started_at
+from quel_generation_attempts as call
 where job_id = :job and stage_index in {_SMALL_STAGES} and (outcome is null or outcome <> 'generated')
   and not exists (select 1 from quel_attach as image where image.job_id = call.job_id
     and image.stage_index = call.stage_index and image.ordinal = call.ordinal and delivered_at is not null)
@@ -164,7 +167,11 @@ def _making(row: sqlite3.Row) -> Undelivered:
 
 
 def _lost(call: sqlite3.Row) -> Undelivered:
-    began = datetime.fromisoformat(call["started_at"])
+    try:
+        began = datetime.fromisoformat(call["started_at"])
+    except ValueError:
+        where = f"stage {call['stage_index']}, image {call['ordinal']}: started_at"
+        raise broken(call["job_id"], where, f"must be a time, not '{call['started_at']}'") from None
     return Undelivered(
         stage_index=call["stage_index"],
         ordinal=call["ordinal"],

@@ -29,7 +29,7 @@ from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 from darkroom.domain.storybook import Book, BookResult, Page
 from darkroom.domain.webhooks import Ending
-from darkroom.records.broken_rows import read_row, readable
+from darkroom.records.broken_rows import read_of, read_row, readable
 from darkroom.records.supabase.functions import Functions, keepable
 from darkroom.records.supabase.watching import SupabaseWatching
 from darkroom.supabase import Supabase
@@ -102,7 +102,7 @@ class SupabaseRecords(SupabaseWatching):
             after = {"after_created": page[-1]["created_at"], "after_id": page[-1]["job_id"]}
 
     async def order_source(self, job_id: UUID) -> OrderSource:
-        return OrderSource.model_validate(await self._call("order_source", job_id=str(job_id)))
+        return read_row(OrderSource, await self._call("order_source", job_id=str(job_id)))
 
     async def open_run(
         self, start: StartRun, order: Order | None, terms: Terms, rejection: str | None = None
@@ -120,10 +120,13 @@ class SupabaseRecords(SupabaseWatching):
         stage = await self._call("stage", job_id=str(job_id), stage_index=stage_index)
         if stage is None:
             raise JobNotFound(f"job {job_id} has no stage {stage_index}")
-        return Stage.model_validate(stage)
+        with read_of(job_id, f"stage {stage_index}"):
+            return Stage.model_validate(stage)
 
     async def stages(self, job_id: UUID) -> Sequence[Stage]:
-        return [Stage.model_validate(stage) for stage in await self._call("stages", job_id=str(job_id))]
+        stages = await self._call("stages", job_id=str(job_id))
+        with read_of(job_id, "stages"):
+            return [Stage.model_validate(stage) for stage in stages]
 
     async def take_request(self, job_id: UUID, request: Request, reason: str | None) -> NumberedRequest:
         taken = await self._call("take_request", job_id=str(job_id), request=request, reason=keepable(reason))
@@ -206,7 +209,7 @@ class SupabaseRecords(SupabaseWatching):
 
     async def ending(self, job_id: UUID, run_id: str | None) -> Ending | None:
         ending = await self._call("ending", job_id=str(job_id), run_id=run_id)
-        return None if ending is None else Ending.model_validate(ending)
+        return None if ending is None else read_row(Ending, ending)
 
     async def may_remove_leftovers(self, job_id: UUID, run_id: str, failed_before: datetime | None = None) -> bool:
         return bool(await self._call("may_remove_leftovers", **_leftovers(job_id, run_id, failed_before)))
@@ -216,11 +219,12 @@ class SupabaseRecords(SupabaseWatching):
 
     async def receipt(self, job_id: UUID) -> Receipt | None:
         receipt = await self._call("receipt", job_id=str(job_id))
-        return None if receipt is None else Receipt.model_validate(receipt)
+        with read_of(job_id, "receipt"):
+            return None if receipt is None else Receipt.model_validate(receipt)
 
     async def progress(self, job_id: UUID) -> Progress | None:
         progress = await self._call("progress", job_id=str(job_id), most_ids=rounds.MAX_IMAGES_WITH_IDS)
-        return None if progress is None else Progress.model_validate(progress)
+        return None if progress is None else read_row(Progress, progress)
 
     async def delivered_images(self, job_id: UUID | None, after: int, limit: int) -> Sequence[DeliveredImage]:
         job = None if job_id is None else str(job_id)

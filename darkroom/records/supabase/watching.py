@@ -9,7 +9,7 @@ from darkroom.domain.keys import ApiKey, NewApiKey
 from darkroom.domain.movement import Movement, RecentCalls
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, JobCursor, JobSnapshot, JobSummary
-from darkroom.records.broken_rows import read_row, readable
+from darkroom.records.broken_rows import read_of, read_row, readable
 from darkroom.records.supabase.functions import Functions
 
 
@@ -47,7 +47,8 @@ class SupabaseWatching:
             limit=limit,
             most_frames=MOST_FRAMES,
         )
-        return None if snapshot is None else JobSnapshot.model_validate(snapshot)
+        with read_of(job_id):
+            return None if snapshot is None else JobSnapshot.model_validate(snapshot)
 
     async def movement(self, job_id: UUID, since: datetime) -> Movement | None:
         movement = await self._call("movement", job_id=str(job_id), since=since.isoformat())
