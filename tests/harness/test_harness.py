@@ -12,6 +12,7 @@ from tests.harness.account import read_account, saved_calls
 from tests.harness.checks import wasted_calls
 from tests.harness.marks import Mark, drawn, prompt_mark, read
 from tests.harness.provider import CALLS_FILE
+from tests.support.children import SHARED
 from tests.support.programs import temporal_binary
 
 NIGHTLY = (
@@ -26,7 +27,7 @@ NIGHTLY = (
 
 async def test_a_delivered_picture_still_says_which_call_drew_it_for_which_prompt() -> None:
     marks = [Mark(prompt_mark(f"A fox [{uuid4()}.{n}]"), 2**n) for n in range(24)]
-    pictures = PictureWork(90, 2)
+    pictures = PictureWork(90, 2, SHARED)
     for mark in marks:
         assert read(await pictures.encode(drawn(mark))) == mark
     assert read(drawn(marks[0])[:200]) is None
