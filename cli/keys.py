@@ -8,10 +8,10 @@ from pydantic import JsonValue
 from rich.text import Text
 
 from cli import arguments
-from cli.output import Output, as_value, local_time
+from cli.output import Output, as_value
 from cli.session import existing_parts, opened_settings, run
 from cli.statuses import InputRejected, NotInRecords, Status, epilog
-from cli.tables import plain_table
+from cli.tables import key_table
 from darkroom.bootstrap import open_parts
 from darkroom.domain.keys import NewApiKey, hash_of, new_secret
 from darkroom.settings import Settings
@@ -63,16 +63,9 @@ def list_keys(as_json: arguments.AsJson = False) -> None:
     async def work(settings: Settings) -> None:
         async with existing_parts(settings) as parts:
             found = await parts.records.api_keys()
-        table = plain_table()
-        for title in ("key", "user", "name", "operator", "created", "revoked"):
-            table.add_column(title, header_style="quiet", no_wrap=True)
-        for key in found:
-            revoked = "" if key.revoked_at is None else local_time(key.revoked_at)
-            created = local_time(key.created_at)
-            table.add_row(str(key.key_id), str(key.user_id), key.name, "yes" if key.operator else "", created, revoked)
         if not found:
             output.say("no keys: create one with `darkroom keys create`")
-        output.result([as_value(key) for key in found], table if found else None)
+        output.result([as_value(key) for key in found], key_table(found) if found else None)
 
     run(work(opened_settings()))
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from cli.invocation import as_started
 from cli.output import local_time, one_line, plural, seconds_left
 from darkroom.domain.jobs import JobRow
+from darkroom.domain.keys import ApiKey
 from darkroom.domain.money import Account, JournalRow
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt, Tally
@@ -78,7 +79,7 @@ def _lines(columns: Sequence[Tally], receipt: Receipt) -> list[tuple[str, list[s
 class FirstThatFits:
     """The first of several tables that the terminal has room for, else the last."""
 
-    def __init__(self, *tables: Table) -> None:
+    def __init__(self, *tables: RenderableType) -> None:
         self._tables = tables
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -88,6 +89,23 @@ class FirstThatFits:
                 yield table
                 return
         yield self._tables[-1]
+
+
+def key_table(keys: Sequence[ApiKey]) -> RenderableType:
+    """API keys, one per line; on a narrow terminal each over several lines, since their ids are copied."""
+    table = plain_table()
+    for title in ("key", "user", "name", "operator", "created", "revoked"):
+        table.add_column(title, header_style="quiet", no_wrap=True)
+    lines: list[Text] = []
+    for key in keys:
+        created, revoked = local_time(key.created_at), "" if key.revoked_at is None else local_time(key.revoked_at)
+        table.add_row(str(key.key_id), str(key.user_id), key.name, "yes" if key.operator else "", created, revoked)
+        parts = [key.name, "operator" if key.operator else "", f"created {created}", revoked and f"revoked {revoked}"]
+        lines.append(Text(str(key.key_id), overflow="fold"))
+        lines += [
+            Text(f"  {part}", overflow="fold") for part in (f"user {key.user_id}", ", ".join(filter(None, parts)))
+        ]
+    return FirstThatFits(table, Group(*lines))
 
 
 class JobTable:

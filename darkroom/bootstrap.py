@@ -15,7 +15,7 @@ from darkroom.client.connection import TemporalLink, configured_server
 from darkroom.client.jobs import Client
 from darkroom.client.workers import WorkerWatch
 from darkroom.decoding.children import Children
-from darkroom.disk import free_bytes, lack_of_room
+from darkroom.disk import free_bytes, lack_of_room, without_new_folders
 from darkroom.doctor import ask_workers, check_disk, check_provider, check_temporal, check_writable, providers_of_late
 from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.findings import Finding, State
@@ -217,8 +217,9 @@ async def examine(settings: Settings) -> list[Finding]:
     found = await check_temporal(settings)
     async with open_parts(settings) as parts:
         if settings.supabase_url is None or settings.supabase_service_role_key is None:
-            make_home(settings)
-            found.append(await check_writable(parts.storage, "folder", str(settings.darkroom_home)))
+            with without_new_folders(settings.darkroom_home):
+                make_home(settings)
+                found.append(await check_writable(parts.storage, "folder", str(settings.darkroom_home)))
         else:
             found += await _examine_supabase(settings.supabase_url, settings.supabase_service_role_key, settings)
         found.append(check_disk(settings.darkroom_home))

@@ -2,6 +2,8 @@
 
 import errno
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOM_NEEDED = 32 * 1024 * 1024
@@ -37,3 +39,16 @@ def lack_of_room(folder: Path) -> str | None:
     except OSError:
         return None
     return full_disk(folder, free) if free < ROOM_NEEDED else None
+
+
+@contextmanager
+def without_new_folders(home: Path) -> Iterator[None]:
+    """A home that was not there, and the folders above it, are gone afterwards, unless something is in them."""
+    made = [folder for folder in (home, *home.parents) if not folder.exists()]
+    try:
+        yield
+    finally:
+        inside = sorted(home.rglob("*"), reverse=True) if made else ()
+        for folder in (*inside, *made):
+            with suppress(OSError):
+                folder.rmdir()

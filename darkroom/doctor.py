@@ -41,6 +41,7 @@ SERVER, NAMESPACE, ATTRIBUTES, WORKERS, DISK = "Temporal", "namespace", "search 
 LATELY = timedelta(minutes=15)
 """How far back calls are looked at; retries of one are at most about a minute apart."""
 PATIENCE = timedelta(seconds=5)
+_SEE_SERVER = "see the Temporal server's log"
 
 
 async def check_temporal(settings: Settings) -> list[Finding]:
@@ -76,8 +77,8 @@ async def _namespace(client: Client) -> Finding:
             DescribeNamespaceRequest(namespace=client.namespace), timeout=PATIENCE
         )
     except RPCError as error:
-        reason, _, remedy = explained(error).partition("; ")
-        return Finding.wrong(NAMESPACE, f"{client.namespace} could not be read: {reason}", remedy)
+        told = f"{client.namespace} could not be read: {explained(error)}"
+        return Finding.wrong_by(NAMESPACE, told, _SEE_SERVER)
     return Finding.good(NAMESPACE, f"{client.namespace} exists")
 
 
@@ -88,7 +89,7 @@ async def _search_attributes(client: Client) -> Finding:
     except RPCError as error:
         if error.status in (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED):
             return Finding.unknown(ATTRIBUTES, "not listed by this server; check its own interface (Temporal Cloud)")
-        return Finding.wrong(ATTRIBUTES, *explained(error).split("; "))
+        return Finding.wrong_by(ATTRIBUTES, explained(error), _SEE_SERVER)
     missing = [str(name) for name in SearchAttribute if name not in there]
     if missing:
         names = " ".join(f"--name {name} --type Keyword" for name in missing)
@@ -106,7 +107,7 @@ async def check_writable(storage: Storage, what: str, place: str) -> Finding:
         found = await storage.get(key)
         await storage.delete([key])
     except (StorageRefused, StorageUnavailable) as error:
-        return Finding.wrong(what, str(error), "fix what it names, then check again")
+        return Finding.wrong_by(what, str(error), "fix what it names, then check again")
     if found != data:
         return Finding.wrong(what, f"{place} returned other bytes than were written", "check what proxies or caches it")
     return Finding.good(what, f"{place} can be written, read and deleted from")
@@ -120,8 +121,7 @@ def check_disk(folder: Path) -> Finding:
         return Finding.unknown(DISK, f"{folder}: {error.strerror or error}")
     full = lack_of_room(folder)
     if full is not None:
-        told, _, remedy = full.partition("; ")
-        return Finding.wrong(DISK, told, remedy)
+        return Finding.wrong_by(DISK, full, "make room on it")
     return Finding.good(DISK, f"{free / 1_000_000:,.0f} MB are free for {folder}")
 
 
@@ -148,10 +148,9 @@ async def check_workers(client: Client) -> Finding:
     try:
         lacking = await queues_without_worker(client, tuple(TaskQueue))
     except RPCError as error:
-        return Finding.unknown(WORKERS, error.message)
+        return Finding.unknown(WORKERS, explained(error))
     if lacking:
-        told, _, remedy = without_worker(lacking).partition("; ")
-        return Finding.wrong(WORKERS, told, remedy)
+        return Finding.wrong_by(WORKERS, without_worker(lacking), "start a worker")
     return Finding.good(WORKERS, "serve all task queues")
 
 
@@ -169,7 +168,8 @@ async def ask_workers(settings: Settings) -> list[Finding]:
             execution_timeout=ANSWER_PATIENCE,
         )
     except (ServerNotReachable, RPCError, WorkflowFailureError) as error:
-        return [Finding.unknown(LIVE, f"workers do not answer: {error}")]
+        reason = explained(error) if isinstance(error, RPCError) else error
+        return [Finding.unknown(LIVE, f"workers do not answer: {reason}")]
     silent = [
         Finding.wrong(f"{LIVE} {queue}", "no worker has answered in 8 s", "check that one runs and has a free place")
         for queue in answer.silent
@@ -180,8 +180,7 @@ async def ask_workers(settings: Settings) -> list[Finding]:
 def _live(report: WorkerReport) -> Finding:
     what = f"{LIVE} {report.task_queue}"
     if report.full_disk is not None:
-        told, _, remedy = report.full_disk.partition("; ")
-        return Finding.wrong(what, f"{report.identity}: {told}", remedy)
+        return Finding.wrong_by(what, f"{report.identity}: {report.full_disk}", "make room on it")
     free = "unknown" if report.free_bytes is None else f"{report.free_bytes / 1_000_000:,.0f} MB"
     parts = [
         f"{report.identity}, version {report.version}",
@@ -206,5 +205,4 @@ async def check_provider(name: str, provider: ImageProvider) -> Finding:
         return Finding.wrong(what, str(error) or "does not answer", "try again; check that this machine can reach it")
     if wrong is None:
         return Finding.good(what, "accepts the key")
-    reason, _, remedy = wrong.rpartition("; ")
-    return Finding.wrong(what, reason or wrong, remedy if reason else "check the key")
+    return Finding.wrong_by(what, wrong, "check the key")

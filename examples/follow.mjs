@@ -3,11 +3,17 @@
 const api = process.env.DARKROOM_URL ?? "http://127.0.0.1:8400";
 const headers = process.env.DARKROOM_KEY ? { Authorization: `Bearer ${process.env.DARKROOM_KEY}` } : {};
 headers["Last-Event-ID"] = "0"; // the number of the last picture; after a lost connection, the next one follows
+let connected = false; // a lost connection is renewed; an address that never answered is wrong
 
 for (;;) {
   try {
     const response = await fetch(`${api}/api/jobs/${process.argv[2]}/events`, { headers });
-    if (response.status >= 400 && response.status < 500) throw new Error((await response.json()).detail);
+    const kind = response.headers.get("Content-Type") ?? "";
+    if (response.status < 500 && kind.includes("problem+json")) throw new Error((await response.json()).detail);
+    if (response.status < 500 && !kind.startsWith("text/event-stream")) {
+      throw new Error(`${api} is not Darkroom's API: HTTP ${response.status}; check DARKROOM_URL`);
+    }
+    connected ||= response.ok;
     let rest = "";
     for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
       const events = (rest + text).split("\n\n");
@@ -24,6 +30,7 @@ for (;;) {
     }
   } catch (error) {
     if (!(error instanceof TypeError)) throw error; // `fetch` throws a TypeError when the connection is lost
+    if (!connected) throw new Error(`${api} cannot be reached: ${error.message}; check DARKROOM_URL`);
     console.error(`reconnecting: ${error.message}`);
   }
   await new Promise((resolve) => setTimeout(resolve, 1000));

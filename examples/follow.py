@@ -10,14 +10,19 @@ import httpx
 api = os.environ.get("DARKROOM_URL", "http://127.0.0.1:8400")
 key = os.environ.get("DARKROOM_KEY")
 headers = {"Authorization": f"Bearer {key}"} if key else {}
+connected = False  # a lost connection is renewed; an address that never answered is wrong
 last = "0"  # the number of the last picture; after a lost connection, the stream continues with the next one
 
 while True:
     try:
         http = httpx.Client(headers={**headers, "Last-Event-ID": last}, timeout=30)
         with http, http.stream("GET", f"{api}/api/jobs/{sys.argv[1]}/events") as response:
-            if response.is_client_error:
+            kind = response.headers.get("Content-Type", "")
+            if response.is_client_error and "problem+json" in kind:
                 sys.exit(json.loads(response.read())["detail"])
+            if not response.is_server_error and not kind.startswith("text/event-stream"):
+                sys.exit(f"{api} is not Darkroom's API: HTTP {response.status_code}; check DARKROOM_URL")
+            connected = connected or response.is_success
             rest = ""
             for text in response.iter_text():
                 *events, rest = (rest + text).split("\n\n")
@@ -30,5 +35,7 @@ while True:
                         print(f"{data['status']}: {data['completed_images']} of {data['total_images']} pictures")
                         sys.exit(data["completed_images"] < data["total_images"])
     except httpx.TransportError as error:
+        if not connected:
+            sys.exit(f"{api} cannot be reached: {error}; check DARKROOM_URL")
         print(f"reconnecting: {error}", file=sys.stderr)
     time.sleep(1)

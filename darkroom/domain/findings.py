@@ -34,6 +34,18 @@ class Finding(Value):
         return cls(what=what, state=State.WRONG, told=told, remedy=remedy)
 
     @classmethod
+    def wrong_by(cls, what: str, sentence: str, otherwise: str) -> "Finding":
+        """It keeps jobs from running as promised, by a message that may end in a remedy.
+
+        Args:
+            what: was checked.
+            sentence: `reason; remedy`, or a reason alone.
+            otherwise: the remedy where the message has none.
+        """
+        reason, _, remedy = sentence.rpartition("; ")
+        return cls.wrong(what, reason or sentence, remedy if reason else otherwise)
+
+    @classmethod
     def unknown(cls, what: str, told: str) -> "Finding":
         """It could not be checked."""
         return cls(what=what, state=State.UNKNOWN, told=told)

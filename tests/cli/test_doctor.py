@@ -80,6 +80,20 @@ def test_a_server_that_is_not_there_hides_no_other_finding(run: Run, home: Path)
     assert found(ended)["folder"]["state"] == "good"
 
 
+def test_a_home_that_is_not_there_is_not_made(
+    run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "a" / "b"
+    monkeypatch.setenv("DARKROOM_HOME", str(deep))
+    assert found(run("doctor", "--json"))["folder"]["state"] == "good"
+    assert not deep.parent.exists()
+    home.mkdir()
+    (home / "notes").write_text("mine")
+    monkeypatch.setenv("DARKROOM_HOME", str(home))
+    run("doctor", "--json")
+    assert (home / "notes").read_text() == "mine"
+
+
 def test_a_namespace_that_is_not_there_is_named(run: Run, connected: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPORAL_NAMESPACE", "nowhere")
     ended = run("doctor", "--json")

@@ -9,8 +9,9 @@ from rich.console import Console, RenderableType
 
 from cli.display import Watched
 from cli.output import THEME, console
-from cli.tables import JobTable, account_table, receipt_table
+from cli.tables import JobTable, account_table, key_table, receipt_table
 from darkroom.domain.jobs import JobRow
+from darkroom.domain.keys import ApiKey
 from darkroom.domain.money import Account, JournalRow
 from darkroom.domain.progress import JobStatus, Progress, StageProgress
 from darkroom.domain.receipts import Receipt, StageMissing, Tally
@@ -117,3 +118,12 @@ def test_the_status_of_a_running_job_says_why_a_stage_is_short() -> None:
     found = watched()
     found.events.clear()
     assert unwrapped(REMEDY) in unwrapped(shown(found, 60).partition("total")[2])
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 160])
+def test_a_narrow_terminal_cuts_no_id_of_a_key(width: int) -> None:
+    key = ApiKey(key_id=uuid4(), user_id=uuid4(), name="the shop", operator=True, created_at=NOW, revoked_at=NOW)
+    listed = shown(key_table([key, key]), width)
+    for word in (str(key.key_id), str(key.user_id), "the shop", "2026-11-26"):
+        assert listed.count(word) >= 2, listed
+    assert "…" not in listed

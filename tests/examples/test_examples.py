@@ -19,6 +19,7 @@ from tests.cli.test_stack import STARTER
 from tests.examples.conftest import EXAMPLES, Stack, Start, answers
 from tests.page.test_modules import node
 from tests.support.browser.line import running_line
+from tests.support.ports import free_port
 from tests.support.until import until
 
 pytestmark = pytest.mark.xdist_group("examples")
@@ -47,6 +48,15 @@ def test_a_job_that_is_not_there_is_said_in_words(stack: Stack, language: str) -
     ended = stack.run(*follower(language), str(uuid4()))
     assert ended.returncode == 1
     assert "there is no job" in ended.stderr
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("wrong", ["nobody listens", "not the API"])
+def test_a_wrong_address_is_said_and_not_tried_for_ever(stack: Stack, language: str, wrong: str) -> None:
+    url = f"http://127.0.0.1:{free_port()}" if wrong == "nobody listens" else f"{stack.url}/static/job.css?"
+    ended = stack.run(*follower(language), str(uuid4()), DARKROOM_URL=url)
+    assert ended.returncode == 1
+    assert re.search(r"(cannot be reached: .+|is not Darkroom's API: HTTP 200); check DARKROOM_URL", ended.stderr)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
