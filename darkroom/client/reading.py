@@ -12,7 +12,7 @@ from darkroom.client.workers import WorkerWatch
 from darkroom.domain.errors import FileMissing, JobNotFound, NotPossibleNow
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.movement import PACE_OVER, with_movement
-from darkroom.domain.progress import JobStatus, Progress
+from darkroom.domain.progress import JobStatus, Progress, caught_up, trails
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.stored import DeliveredImage
 from darkroom.records.jobs import JobRecords
@@ -58,6 +58,12 @@ class Reading:
         if told is None or told.status is JobStatus.PENDING:
             # The records know what is settled.
             return ProgressReading(progress=await self._of_now(recorded, lacking), source="records")
+        if trails(told, recorded):
+            # Read again: what is settled by now holds all that the workflow told of.
+            recorded = await self._records.progress(job_id) or recorded
+            if recorded.status.ended:
+                return ProgressReading(progress=recorded, source="records")
+            told = caught_up(told, recorded)
         return ProgressReading(progress=await self._of_now(told, lacking), source="workflow")
 
     async def recorded(self, job_id: UUID) -> Progress:

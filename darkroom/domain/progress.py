@@ -96,6 +96,35 @@ class Progress(Value):
         return self.stalled or only_retries or bool(self.failing or self.without_worker)
 
 
+def trails(told: Progress, recorded: Progress) -> bool:
+    """Whether a workflow's answer lacks pictures that the records have shown before, or ids of those it counts.
+
+    It does until the next report of a batch whose worker died, and after a restart until it has read the ids.
+    """
+    ids = told.generated_attach_ids
+    lacks_ids = ids is not None and len(ids) != told.completed_images
+    return lacks_ids or told.completed_images < recorded.completed_images
+
+
+def caught_up(told: Progress, recorded: Progress) -> Progress:
+    """A workflow's answer with the pictures that the records knew after it."""
+    known = {stage.stage_index: stage for stage in recorded.stages}
+    stages = tuple(
+        stage.model_copy(update={"completed": settled.completed, "attach_ids": settled.attach_ids})
+        if (settled := known.get(stage.stage_index))
+        else stage
+        for stage in told.stages
+    )
+    ids = tuple(attach_id for stage in stages for attach_id in stage.attach_ids or ())
+    return told.model_copy(
+        update={
+            "completed_images": sum(stage.completed for stage in stages),
+            "generated_attach_ids": None if told.generated_attach_ids is None else ids,
+            "stages": stages,
+        }
+    )
+
+
 def eta_seconds(delivered_in_run: int, missing: int, elapsed: float) -> float | None:
     """Seconds left at the pace of this run so far; None before the first image and when nothing is left."""
     if delivered_in_run <= 0 or missing <= 0 or elapsed <= 0:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkroom.domain.progress import JobStatus, Progress, StageProgress, eta_seconds, markdown
+from darkroom.domain.progress import JobStatus, Progress, StageProgress, caught_up, eta_seconds, markdown, trails
 from darkroom.domain.receipts import Receipt, StageMissing, nothing_delivered, room_of_each, shorten
 from darkroom.domain.rounds import StageStatus
 
@@ -161,3 +161,20 @@ def test_the_receipt_of_100_short_stages_fits_into_a_history() -> None:
         error_message=shorten("é" * 500),
     )
     assert len(receipt.model_dump_json().encode()) < 16 * 1024
+
+
+def test_what_a_workflow_told_never_hides_what_the_records_have_shown() -> None:
+    """After its batch's worker died it trails until the next report."""
+
+    def of(*ids: int) -> Progress:
+        stage = StageProgress(stage_index=0, label="s", quantity=4, completed=len(ids), in_flight=1, attach_ids=ids)
+        return Progress(
+            job_id=UUID(int=1), job_type="pipeline_stage", status=JobStatus.PROCESSING, total_images=4,
+            completed_images=len(ids), generated_attach_ids=ids, stages=(stage,),
+        )  # fmt: skip
+
+    assert not trails(of(7, 8), of(7, 8))
+    assert not trails(of(7, 8, 9), of(7, 8))
+    assert trails(of(7), of(7, 8))
+    assert trails(of(7, 8).model_copy(update={"generated_attach_ids": ()}), of(7, 8))
+    assert caught_up(of(7), of(7, 8, 9)) == of(7, 8, 9)

@@ -5,11 +5,14 @@ import io
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from PIL import Image
+from temporalio import activity
 from temporalio.client import Client as TemporalClient
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from darkroom.bootstrap import open_parts
 from darkroom.client.jobs import Client
@@ -20,7 +23,7 @@ from darkroom.domain.names import OPENING_CREDITS
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
-from tests.support.fakes.scripted import ScriptedProvider
+from tests.support.fakes.scripted import Act, ScriptedProvider
 from tests.support.stacks.workflow import running_stack
 from tests.support.until import until
 from worker import running_workers
@@ -113,6 +116,52 @@ async def test_a_restarted_job_is_followed_from_its_new_run(skipping_client: Tem
             statuses = [reading.progress.status for reading in await readings]
         assert JobStatus.CANCELLED not in statuses
         assert statuses[-1] is JobStatus.COMPLETED
+
+
+class HeldActivity(Interceptor):
+    """Holds one kind of activity before it begins."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.reached, self.let_go = asyncio.Event(), asyncio.Event()
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        return _Holding(next, self)
+
+
+class _Holding(ActivityInboundInterceptor):
+    def __init__(self, following: ActivityInboundInterceptor, held: HeldActivity) -> None:
+        super().__init__(following)
+        self._held = held
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        if activity.info().activity_type == self._held.name:
+            self._held.reached.set()
+            await self._held.let_go.wait()
+        return await super().execute_activity(input)
+
+
+async def test_a_restarted_job_never_tells_of_fewer_pictures_than_it_has(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    """Its workflow knows how many there are before it has read which."""
+    provider = ScriptedProvider({(0, 1): [Act.MISS]})
+    ids_read = HeldActivity("delivered_page")
+    async with running_stack(skipping_client, home, provider, interceptors=[ids_read], max_top_ups=0) as stack:
+        job_id = await stack.order(3)
+        assert (await stack.end_of(job_id)).delivered == 2
+        delivered = (await stack.row(job_id)).generated_attach_ids
+        provider.gate.clear()
+        await stack.client.restart(job_id)
+        try:
+            await asyncio.wait_for(ids_read.reached.wait(), 10)
+            reading = await stack.client.progress(job_id)
+        finally:
+            ids_read.let_go.set()
+        assert reading.source == "workflow"
+        assert (reading.progress.completed_images, reading.progress.generated_attach_ids) == (2, delivered)
+        assert [stage.attach_ids for stage in reading.progress.stages] == [delivered]
+        assert (await stack.end_of(job_id)).delivered == 3
 
 
 async def test_a_job_that_is_not_there_is_said_to_be_missing(skipping_client: TemporalClient, home: Path) -> None:
