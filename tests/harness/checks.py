@@ -5,9 +5,11 @@ import json
 import sqlite3
 import sys
 from collections import Counter
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+import psutil
 from temporalio.service import RPCError
 
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, job_workflow_id
@@ -21,6 +23,7 @@ from tests.support.until import until
 
 PRICE = 20
 TIDY_WITHIN = 40.0
+ORPHANS_END_WITHIN = 5.0
 WORKFLOW_ENDS_WITHIN = 60.0
 
 
@@ -65,6 +68,7 @@ async def violations(stack: Stack, ends: str) -> list[str]:
     audited = await run(
         sys.executable, str(ROOT / "starter.py"), "audit", "--json", environment=stack.environment, seconds=60
     )
+    wrong += await _orphans(stack)
     if audited.status:
         wrong.append(f"audit: {(audited.out or audited.err).strip()[:600]}")
     return wrong
@@ -212,6 +216,28 @@ def wasted_calls(account: Account, delivered: set[int], excused: set[int], clien
         elif not (call.ended == "gone" and call.ended_at and call.ended_at - call.began >= client_limit):
             wasted.append(call)
     return wasted
+
+
+async def _orphans(stack: Stack) -> list[str]:
+    """Processes that a killed one had started, and that live on without it."""
+
+    async def gone() -> bool:
+        return not _without_parent(stack)
+
+    try:
+        await until(gone, "the end of what killed processes had started", ORPHANS_END_WITHIN)
+    except AssertionError:
+        return [f"lives on without its parent: {program}" for program in _without_parent(stack)]
+    return []
+
+
+def _without_parent(stack: Stack) -> list[str]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("DARKROOM_HOME") == str(stack.home) and process.ppid() == 1:
+                found.append(" ".join(process.cmdline())[:200])
+    return found
 
 
 def _left_over(stack: Stack, dump: Dump) -> list[str]:

@@ -34,10 +34,9 @@ class Process:
         )
 
     async def kill(self) -> None:
-        """SIGKILL, to it and whatever it has started."""
+        """SIGKILL, to it alone: what it has started must end by itself."""
         if self.running is not None and self.running.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.running.pid, signal.SIGKILL)
+            self.running.kill()
             await self.running.wait()
         self.stopped = False
 
