@@ -97,13 +97,16 @@ class Progress(Value):
 
 
 def trails(told: Progress, recorded: Progress) -> bool:
-    """Whether a workflow's answer lacks pictures that the records have shown before, or ids of those it counts.
+    """Whether a workflow's answer lacks pictures that are settled, or ids of those it counts.
 
-    It does until the next report of a batch whose worker died, and after a restart until it has read the ids.
+    It does until the next report of a batch, which takes long when its worker died, and after a restart until it has
+    read the ids. The stages of the records are compared: their job's row trails as well.
     """
     ids = told.generated_attach_ids
-    lacks_ids = ids is not None and len(ids) != told.completed_images
-    return lacks_ids or told.completed_images < recorded.completed_images
+    if ids is None:
+        return told.completed_images < sum(stage.completed for stage in recorded.stages)
+    settled = {attach_id for stage in recorded.stages for attach_id in stage.attach_ids or ()}
+    return len(ids) != told.completed_images or not settled <= set(ids)
 
 
 def caught_up(told: Progress, recorded: Progress) -> Progress:

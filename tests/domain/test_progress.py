@@ -176,5 +176,7 @@ def test_what_a_workflow_told_never_hides_what_the_records_have_shown() -> None:
     assert not trails(of(7, 8), of(7, 8))
     assert not trails(of(7, 8, 9), of(7, 8))
     assert trails(of(7), of(7, 8))
+    assert trails(of(7, 9), of(7, 8))
+    assert trails(of(7), of(7, 8).model_copy(update={"completed_images": 1, "generated_attach_ids": (7,)}))
     assert trails(of(7, 8).model_copy(update={"generated_attach_ids": ()}), of(7, 8))
     assert caught_up(of(7), of(7, 8, 9)) == of(7, 8, 9)

@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import random
+import shutil
 import time
 import traceback
 from dataclasses import asdict, dataclass, field
@@ -82,6 +83,8 @@ async def _play(scenario: Scenario, folder: Path, result: Result) -> None:
                 result.wrong += stack.seen_wrong
                 for name, figure in checks.summary(stack).items():
                     setattr(result, name, figure)
+                if scenario.small_disk is not None:
+                    shutil.copytree(home, folder / "home-as-it-was", dirs_exist_ok=True)  # the mount goes
     except Unsupported as reason:
         result.skipped = str(reason)
     except Exception as error:  # noqa: BLE001 - a run that cannot be played to its end is a violation too

@@ -20,7 +20,7 @@ class Scenario:
     client_limit: float = 60.0
     """Seconds after which workers give a provider call up: longer than any stop, short where the provider hangs."""
     small_disk: str | None = None
-    """The folder below DARKROOM_HOME ("." for all of it) that is a file system of a few MB."""
+    """The folder below DARKROOM_HOME ("." for all of it) that is a file system of a few MB, gone with the run."""
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -40,8 +40,8 @@ SCENARIOS: dict[str, Scenario] = {
     "disk-full-kill": Scenario(outages.full_disk(".", with_kill=True), small_disk="."),
     "locked": Scenario(outages.records_locked),
     "locked-cancel": Scenario(outages.records_locked_and_cancel, "cancelled"),
-    "read-only": Scenario(outages.records_read_only),
-    "started-read-only": Scenario(outages.started_read_only),
+    "read-only": Scenario(outages.records_read_only, small_disk="."),
+    "started-read-only": Scenario(outages.started_read_only, small_disk="."),
     "hangs": Scenario(outages.provider_fails("hang", "stall"), client_limit=SHORT),
     "late": Scenario(outages.provider_fails("late"), client_limit=SHORT),
     "twice": Scenario(outages.provider_fails("twice", share=1.0), client_limit=SHORT),
@@ -59,7 +59,7 @@ SCENARIOS: dict[str, Scenario] = {
     "stop-kill": Scenario(processes.stop_one_kill_another),
     "kill-all-cancel-restart": Scenario(steering.kill_all_cancel_restart),
     "disk-full-cancel": Scenario(outages.disk_full_cancel, "cancelled", small_disk="files"),
-    "read-only-kill": Scenario(outages.read_only_kill),
+    "read-only-kill": Scenario(outages.read_only_kill, small_disk="."),
     "temporal-and-worker": Scenario(processes.temporal_and_worker_die),
     "temporal-cancel": Scenario(steering.temporal_dies_cancel, "cancelled"),
     "job-terminated": Scenario(steering.job_terminated),
