@@ -107,6 +107,7 @@ class ProviderCalls:
             model=None if provider is None else provider.model,
             attempt=activity.info().attempt,
             worker=self._worker,
+            taken_at=activity.info().started_time,
         )
         if cancelled.is_set():
             return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it started")

@@ -1,5 +1,6 @@
 """Attempts: one row per provider call, written before it."""
 
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -21,6 +22,8 @@ class Attempt(Value):
     """Which of Temporal's tries this call belongs to, from 1."""
     worker: str | None = None
     """The id of the worker that makes it (`darkroom.workers`); None where it has none."""
+    taken_at: datetime | None = None
+    """When its worker took this try from Temporal. One that stood still since may hold a try that was given up."""
 
 
 class OpenCall(Value):
@@ -38,6 +41,9 @@ MOST_UNKNOWN_CALLS = 3
 """Calls of one image that ended without an outcome, because their worker died; the image is then a miss."""
 
 WORKERS_DIED = f"{MOST_UNKNOWN_CALLS} calls ended without an outcome: their workers died"
+
+
+GIVEN_UP = "a later try of this image has begun"
 
 
 class Begin(StrEnum):

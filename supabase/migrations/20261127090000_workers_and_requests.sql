@@ -26,7 +26,8 @@ drop function if exists public.darkroom_begin_attempt(
 create or replace function public.darkroom_begin_attempt(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_call_id uuid,
   p_round integer, p_provider text, p_attempt integer, p_looked boolean,
-  p_model text default null, p_calls boolean default false, p_worker text default null
+  p_model text default null, p_calls boolean default false, p_worker text default null,
+  p_taken_at timestamptz default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -63,6 +64,13 @@ begin
   where job_id = p_job_id and stage_index = p_stage_index and delivered_images >= target;
   if found and p_calls then
     return jsonb_build_object('begin', 'full', 'reason', 'the stage has all it may deliver already');
+  end if;
+  -- A worker that stood still holds tries that Temporal has given up; another one may have begun since.
+  perform 1 from public.quel_generation_attempts
+  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal
+    and attempt > p_attempt and started_at > p_taken_at;
+  if found then
+    return jsonb_build_object('begin', 'held', 'reason', 'a later try of this image has begun');
   end if;
   select outcome, reason, final into v_decided from public.quel_generation_attempts
   where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal

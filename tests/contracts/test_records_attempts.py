@@ -1,5 +1,6 @@
 """Whether a provider call may begin, and what the earlier ones left (spec §3)."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -78,6 +79,21 @@ async def test_nothing_begins_from_the_moment_the_flag_is_written(fixture: Recor
     for looked in (False, True):
         assert (await job.begin(1, looked=looked)).begin is Begin.HELD
     assert await fixture.dump() == before
+
+
+async def test_a_try_that_was_given_up_while_its_worker_stood_still_begins_nothing(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member())
+    long_ago, later = datetime.now(UTC) - timedelta(minutes=5), datetime.now(UTC) + timedelta(minutes=5)
+    await job.begin(0, attempt=2)
+    before = await fixture.dump()
+    for looked in (False, True):
+        held = await job.begin(0, attempt=1, taken_at=long_ago, looked=looked)
+        assert (held.begin, held.final) == (Begin.HELD, False)
+    assert await fixture.dump() == before
+    # An ordinal that comes back after a pause begins at its first try again, and another ordinal is another matter.
+    assert (await job.begin(0, attempt=1, taken_at=later)).begin is Begin.LOOK
+    assert (await job.begin(0, attempt=3, taken_at=long_ago)).begin is Begin.LOOK
+    assert (await job.begin(1, attempt=1, taken_at=long_ago)).begin is Begin.BEGUN
 
 
 async def test_a_pause_is_not_the_end_of_the_run(fixture: RecordsFixture) -> None:

@@ -94,7 +94,8 @@ CALLS = [
     f"darkroom_set_control({JOB}, 'run-5001', {CONTROL})",
     "darkroom_cancel_pending(pg_temp.id(5000), 'changed my mind')",
     f"darkroom_next_ordinals({JOB}, 0, 500)",
-    f"darkroom_begin_attempt({JOB}, 0, 11, 'run-5001', gen_random_uuid(), 0, 'offline', 1, true, 'model', true)",
+    f"darkroom_begin_attempt({JOB}, 0, 11, 'run-5001', gen_random_uuid(), 0, 'offline', 1, true, 'model', true, "
+    "'worker', now())",
     f"darkroom_unsettled_attempts({JOB}, 0, -1, 500, true)",
     f"darkroom_open_calls({JOB}, 0, 60)",
     "darkroom_finish_attempt(pg_temp.id(50010), 'missed', 'reason', false, 1)",

@@ -32,6 +32,7 @@ from darkroom.domain.webhooks import Ending
 from darkroom.records.sqlite import (
     auditing,
     books,
+    calls,
     closing,
     images,
     keys,
@@ -141,10 +142,10 @@ class SqliteRecords:
     async def unsettled_attempts(
         self, job_id: UUID, stage_index: int, after: int, limit: int
     ) -> Sequence[tuple[int, UUID]]:
-        return await self._db.read(images.unsettled_attempts, job_id, stage_index, after, limit)
+        return await self._db.read(calls.unsettled_attempts, job_id, stage_index, after, limit)
 
     async def open_calls(self, job_id: UUID, stage_index: int, within_seconds: float) -> Sequence[OpenCall]:
-        return await self._db.read(images.open_calls, job_id, stage_index, within_seconds)
+        return await self._db.read(calls.open_calls, job_id, stage_index, within_seconds)
 
     async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
         await self._db.write(images.finish_attempt, call_id, end)

@@ -1,18 +1,18 @@
 """One image's way through the records: attempt, attachment, settlement."""
 
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from darkroom.domain import rounds
 from darkroom.domain.attempts import (
+    GIVEN_UP,
     MOST_UNKNOWN_CALLS,
     WORKERS_DIED,
     Attempt,
     AttemptEnd,
     Begin,
     BegunAttempt,
-    OpenCall,
 )
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Outcome, Settlement
 from darkroom.domain.money import SettledImage, Transaction
@@ -61,7 +61,7 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
     stage = _stage(db, attempt.key)
     if stage is not None and stage["delivered_images"] >= stage["target"]:
         return BegunAttempt(begin=Begin.FULL, reason=STAGE_IS_FULL)
-    known = _known_calls(db, attempt.key, looked=looked)
+    known = _known_calls(db, attempt, looked=looked)
     if known is not None:
         return known
     db.execute(
@@ -82,13 +82,17 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
     return BegunAttempt(begin=Begin.BEGUN, call_id=attempt.call_id)
 
 
-def _known_calls(db: sqlite3.Connection, key: ImageKey, *, looked: bool) -> BegunAttempt | None:
+def _known_calls(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> BegunAttempt | None:
     """What the earlier calls of an image say, if that keeps another one from beginning."""
     earlier = db.execute(
         "select * from quel_generation_attempts where job_id = ? and stage_index = ? and ordinal = ? "
         "order by started_at desc, rowid desc",
-        (str(key.job_id), key.stage_index, key.ordinal),
+        (str(attempt.key.job_id), attempt.key.stage_index, attempt.key.ordinal),
     ).fetchall()
+    if attempt.taken_at is not None:
+        taken = stamp(attempt.taken_at)
+        if any(row["attempt"] > attempt.attempt and row["started_at"] > taken for row in earlier):
+            return BegunAttempt(begin=Begin.HELD, reason=GIVEN_UP)
     for row in earlier:
         if row["outcome"] in (Outcome.MISSED, Outcome.REFUSED):
             return BegunAttempt(
@@ -104,41 +108,6 @@ def _known_calls(db: sqlite3.Connection, key: ImageKey, *, looked: bool) -> Begu
         finish_attempt(db, UUID(unknown[-1]), end)
         return BegunAttempt(begin=Begin.DECIDED, outcome=end.outcome, reason=end.reason)
     return None
-
-
-def unsettled_attempts(
-    db: sqlite3.Connection, job_id: UUID, stage_index: int, after: int, limit: int
-) -> list[tuple[int, UUID]]:
-    """Calls without an outcome, or generated and not settled: all those of so many ordinals."""
-    return [
-        (row["ordinal"], UUID(row["call_id"]))
-        for row in db.execute(
-            "with page as (select distinct ordinal from quel_generation_attempts as attempt "
-            "where job_id = :job and stage_index = :stage and ordinal > :after "
-            "and (outcome is null or outcome = 'generated') "
-            "and not exists (select 1 from quel_attach as image where image.job_id = attempt.job_id "
-            "and image.stage_index = attempt.stage_index and image.ordinal = attempt.ordinal "
-            "and delivered_at is not null) order by ordinal limit :limit) "
-            "select ordinal, call_id from quel_generation_attempts join page using (ordinal) "
-            "where job_id = :job and stage_index = :stage and (outcome is null or outcome = 'generated') "
-            "order by ordinal, started_at desc, quel_generation_attempts.rowid desc",
-            {"job": str(job_id), "stage": stage_index, "after": after, "limit": limit},
-        )
-    ]
-
-
-def open_calls(db: sqlite3.Connection, job_id: UUID, stage_index: int, within_seconds: float) -> list[OpenCall]:
-    """Calls without an outcome, of images that are not delivered, that started at most so long ago."""
-    since = stamp(datetime.now(UTC) - timedelta(seconds=within_seconds))
-    found = db.execute(
-        "select ordinal, call_id, worker from quel_generation_attempts as attempt "
-        "where job_id = ? and stage_index = ? and outcome is null and started_at > ? "
-        "and not exists (select 1 from quel_attach as image where image.job_id = attempt.job_id "
-        "and image.stage_index = attempt.stage_index and image.ordinal = attempt.ordinal "
-        "and delivered_at is not null)",
-        (str(job_id), stage_index, since),
-    )
-    return [OpenCall(**row) for row in found]
 
 
 def finish_attempt(db: sqlite3.Connection, call_id: UUID, end: AttemptEnd) -> None:

@@ -87,6 +87,7 @@ class Job:
         provider: str = "offline",
         model: str | None = None,
         attempt: int = 1,
+        taken_at: datetime | None = None,
     ) -> BegunAttempt:
         return await self.records.begin_attempt(
             Attempt(
@@ -97,6 +98,7 @@ class Job:
                 provider=provider,
                 model=model,
                 attempt=attempt,
+                taken_at=taken_at,
             ),
             looked=looked,
         )
