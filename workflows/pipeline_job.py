@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
         ResumeRequest,
         StartRun,
     )
-    from darkroom.domain.movement import with_faults
+    from darkroom.domain.movement import Faults, with_faults
     from darkroom.domain.names import SearchAttribute
     from darkroom.domain.orders import JobType
     from darkroom.domain.progress import JobStatus, Progress
@@ -232,6 +232,7 @@ class PipelineJobWorkflow(PipelineJob):
             JobActivities.close_job, close, summary="close", **SETTLEMENT
         )
         self._receipt = receipt
+        self._table.faults = Faults()
         self._state.close(receipt)
         workflow.upsert_search_attributes([JOB_STATUS.value_set(receipt.status)])
         self._show()

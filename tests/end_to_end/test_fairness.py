@@ -35,7 +35,8 @@ class Ordered(ScriptedProvider):
 
 
 # With four partitions, eight pictures are hardly ever spread so that all of them come in turn.
-@pytest.mark.parametrize(("many", "few"), [(60, 8), pytest.param(500, 3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("many", "few"), [(60, 8), (500, 3)])
 async def test_pictures_take_turns_with_hundreds_of_another_user_ordered_earlier(
     many: int, few: int, tmp_path: Path
 ) -> None:

@@ -162,9 +162,9 @@ def test_the_readme_names_every_example() -> None:
 
 
 @pytest.mark.parametrize(("name", "comment"), [("follow.py", "#"), ("follow.mjs", "//")])
-def test_following_takes_thirty_lines(name: str, comment: str) -> None:
+def test_following_takes_forty_lines(name: str, comment: str) -> None:
     lines = (EXAMPLES / name).read_text("utf-8").splitlines()
-    assert len([line for line in lines if line.strip() and not line.startswith(comment)]) <= 30
+    assert len([line for line in lines if line.strip() and not line.startswith(comment)]) <= 40
 
 
 def test_the_picture_is_small_and_says_nothing_of_its_maker() -> None:

@@ -89,6 +89,7 @@ async def _build_of(stack: WorkflowStack, job_id: UUID) -> str:
     return info.deployment_version.build_id
 
 
+@pytest.mark.slow
 async def test_a_job_ends_with_the_build_that_began_it_while_new_ones_go_to_the_next(
     client: TemporalClient, home: Path
 ) -> None:
