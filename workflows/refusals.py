@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
 def refusal(error: exceptions.ActivityError) -> str | None:
     """Why the records refused what an activity asked of them; None when it failed for another reason.
 
-    No history of before 0.3 has such a failure, because these errors were retried: what follows needs no patch.
+    No earlier history has such a failure, because these errors were retried: what follows needs no patch.
     """
     cause = error.cause
     refused = isinstance(cause, exceptions.ApplicationError) and cause.type == RecordsRefused.__name__
