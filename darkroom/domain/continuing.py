@@ -6,11 +6,8 @@ What is delivered, asked and paused is read from the records, as when a run open
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
-
-from darkroom.domain.model import Value
+from darkroom.domain.model import Compact
 from darkroom.domain.rounds import StageStatus
 
 MOST_REASONS = 20
@@ -18,16 +15,6 @@ MOST_REASONS = 20
 
 LONG_HISTORY = 20_000
 """Events after which a job makes a quiet moment to continue as new; the server ends a workflow at 51,200."""
-
-
-class Compact(Value):
-    """A value that is written without what it has by default."""
-
-    @model_serializer(mode="wrap")
-    def _compactly(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written: dict[str, Any] = handler(self)
-        fields = type(self).model_fields
-        return {name: value for name, value in written.items() if getattr(self, name) != fields[name].default}
 
 
 class TurnsKept(Compact):

@@ -188,6 +188,16 @@ class AttachInput(Value):
     size: int
     sha256: str
 
+    @property
+    def directory(self) -> str:
+        """Where the file lies."""
+        return self.path.rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return self.path.rpartition("/")[2]
+
 
 class AttachResult(Value):
     """The attachment of the image, new or found; None when the run may no longer attach."""
@@ -211,6 +221,8 @@ class Settlement(StrEnum):
     RUN_REFUSED = "run_refused"
     """The job is not processing under this run."""
     INSUFFICIENT = "insufficient"
+    REFUSED = "refused"
+    """The records refuse this image alone, in a group: retrying cannot help, and the job stops."""
 
 
 class CreditResult(Value):

@@ -1,6 +1,8 @@
 """The one way our values are declared."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 
 class Value(BaseModel):
@@ -8,3 +10,13 @@ class Value(BaseModel):
 
     # A field that was renamed keeps its old name as its alias: in histories, in the records and for older workers.
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+
+class Compact(Value):
+    """A value that is written without what it has by default."""
+
+    @model_serializer(mode="wrap")
+    def _compactly(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        return {name: value for name, value in written.items() if getattr(self, name) != fields[name].default}

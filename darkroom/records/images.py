@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt, OpenCall
+from darkroom.domain.groups import AttachGroupInput, Attached
 from darkroom.domain.images import AttachInput, AttachResult
 from darkroom.domain.orders import ReferenceOwner
 from darkroom.domain.rounds import StageCounts
@@ -58,6 +59,13 @@ class ImageRecords(Protocol):
 
     async def attach(self, image: AttachInput) -> AttachResult:
         """Insert the attachment of an image or find the one that is there."""
+        ...
+
+    async def attach_group(self, group: AttachGroupInput) -> Sequence[Attached]:
+        """`attach` for several images of a stage in one transaction; what becomes of each, in their order.
+
+        An image that the records refuse is one with `refused`, and changes nothing of the others.
+        """
         ...
 
     async def stage_counts(self, job_id: UUID, stage_index: int) -> StageCounts:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
+from darkroom.domain.groups import CreditGroupInput
 from darkroom.domain.images import ImageKey
 from darkroom.domain.money import Account, JournalRow, SettledImage
 
@@ -33,6 +34,14 @@ class MoneyRecords(Protocol):
 
     async def settle(self, key: ImageKey, run_id: str) -> SettledImage:
         """Make an image count and charge for it, once (spec §4)."""
+        ...
+
+    async def settle_group(self, group: CreditGroupInput) -> Sequence[SettledImage]:
+        """`settle` for several images of a stage in one transaction, in their order; what becomes of each.
+
+        What does not cover all of them covers the first ones. An image that the records refuse is one with
+        `Settlement.REFUSED`, and changes nothing of the others.
+        """
         ...
 
     async def release_ended_holds(self) -> Sequence[UUID]:

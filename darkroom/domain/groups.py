@@ -1,0 +1,123 @@
+"""Groups: images of one batch that take a step together, in one activity and one transaction, each with its own result.
+
+A group holds what is ready when the one before it ends, so no picture waits for company; a picture that is alone takes
+the activity for one. What all have in common is said once, and what is as usual not at all: histories stay short.
+"""
+
+from collections.abc import Iterator
+from typing import Self
+from uuid import UUID
+
+from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Settlement
+from darkroom.domain.model import Compact, Value
+
+MOST_IN_GROUP = 50
+"""Keys of one group: one transaction of some tens of milliseconds, and a payload below 12 KiB."""
+
+
+class NewFile(Compact):
+    """The stored file of one image of a group."""
+
+    ordinal: int
+    call_id: UUID | None = None
+    seconds: float | None = None
+    """How long the provider took, where this execution knows."""
+    name: str
+    """In the group's directory."""
+    size: int
+    sha256: str
+
+
+class AttachGroupInput(Value):
+    """Record the stored files of several images of a stage."""
+
+    job_id: UUID
+    stage_index: int
+    run_id: str
+    directory: str
+    """Where all of them lie."""
+    files: tuple[NewFile, ...]
+
+    @classmethod
+    def of(cls, images: list[AttachInput]) -> Self:
+        """The group of these images of one stage, whose files lie in one directory."""
+        key = images[0].key
+        return cls(
+            job_id=key.job_id,
+            stage_index=key.stage_index,
+            run_id=images[0].run_id,
+            directory=images[0].directory,
+            files=tuple(
+                NewFile(
+                    ordinal=image.key.ordinal,
+                    call_id=image.call_id,
+                    seconds=image.seconds,
+                    name=image.name,
+                    size=image.size,
+                    sha256=image.sha256,
+                )
+                for image in images
+            ),
+        )
+
+    def images(self) -> Iterator[AttachInput]:
+        """Each of them as the activity for one takes it."""
+        for file in self.files:
+            key = ImageKey(job_id=self.job_id, stage_index=self.stage_index, ordinal=file.ordinal)
+            yield AttachInput(
+                key=key,
+                run_id=self.run_id,
+                call_id=file.call_id,
+                seconds=file.seconds,
+                path=f"{self.directory}/{file.name}",
+                size=file.size,
+                sha256=file.sha256,
+            )
+
+
+class Attached(Compact):
+    """What became of one image of a group; `AttachResult` says the same of one that is alone."""
+
+    attach_id: int | None = None
+    reason: str | None = None
+    refused: bool = False
+    """Whether the records refuse this image alone: retrying cannot help, and the job stops."""
+
+    @classmethod
+    def alone(cls, result: AttachResult) -> Self:
+        """The result of the activity for one."""
+        return cls(attach_id=result.attach_id, reason=result.reason)
+
+
+class AttachGroupResult(Value):
+    """What became of the images of a group, in their order."""
+
+    results: tuple[Attached, ...]
+
+
+class CreditGroupInput(Value):
+    """Settle several images of a stage, in this order."""
+
+    job_id: UUID
+    stage_index: int
+    run_id: str
+    ordinals: tuple[int, ...]
+
+    def keys(self) -> Iterator[ImageKey]:
+        """Each of them as the activity for one takes it."""
+        for ordinal in self.ordinals:
+            yield ImageKey(job_id=self.job_id, stage_index=self.stage_index, ordinal=ordinal)
+
+
+class Credited(Compact):
+    """What became of the settlement of one image of a group."""
+
+    settlement: Settlement = Settlement.SETTLED
+    attach_id: int | None = None
+    reason: str | None = None
+
+
+class CreditGroupResult(Value):
+    """What became of the settlements of a group, in their order."""
+
+    results: tuple[Credited, ...]
