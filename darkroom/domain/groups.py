@@ -103,7 +103,7 @@ class CreditGroupInput(Value):
     run_id: str
     ordinals: tuple[int, ...]
 
-    def keys(self) -> Iterator[ImageKey]:
+    def image_keys(self) -> Iterator[ImageKey]:
         """Each of them as the activity for one takes it."""
         for ordinal in self.ordinals:
             yield ImageKey(job_id=self.job_id, stage_index=self.stage_index, ordinal=ordinal)

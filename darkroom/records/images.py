@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt, OpenCall
-from darkroom.domain.groups import AttachGroupInput, Attached
+from darkroom.domain.groups import Attached, AttachGroupInput
 from darkroom.domain.images import AttachInput, AttachResult
 from darkroom.domain.orders import ReferenceOwner
 from darkroom.domain.rounds import StageCounts

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt, OpenCall
+from darkroom.domain.groups import Attached, AttachGroupInput, CreditGroupInput
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import (
     CloseRun,
@@ -34,6 +35,7 @@ from darkroom.records.sqlite import (
     books,
     calls,
     closing,
+    groups,
     images,
     keys,
     members,
@@ -41,6 +43,7 @@ from darkroom.records.sqlite import (
     opening,
     reading,
     rows,
+    settling,
     steering,
     watching,
 )
@@ -153,8 +156,14 @@ class SqliteRecords:
     async def attach(self, image: AttachInput) -> AttachResult:
         return await self._db.write(images.attach, image)
 
+    async def attach_group(self, group: AttachGroupInput) -> Sequence[Attached]:
+        return await self._db.write(groups.attach_group, group, self._db.refusal)
+
     async def settle(self, key: ImageKey, run_id: str) -> SettledImage:
-        return await self._db.write(images.settle, key, run_id)
+        return await self._db.write(settling.settle, key, run_id)
+
+    async def settle_group(self, group: CreditGroupInput) -> Sequence[SettledImage]:
+        return await self._db.write(groups.settle_group, group, self._db.refusal)
 
     async def refresh(self, job_id: UUID) -> None:
         await self._db.write(refresh, job_id)

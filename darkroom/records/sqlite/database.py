@@ -2,21 +2,26 @@
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from darkroom.disk import FULL, full_disk, lack_of_room
-from darkroom.domain.errors import RecordsRefused, RecordsUnavailable
+from darkroom.domain.errors import DarkroomError, RecordsRefused, RecordsUnavailable
 from darkroom.records.faults import GIVE_UP, passes
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
+
+MOST_AT_ONCE = 100
+"""Changes of one transaction: other processes wait for their turn meanwhile."""
 
 _PRIMARY = 0xFF
 """Of SQLite's error codes, what kind of error it is; the rest says more."""
@@ -31,11 +36,33 @@ _ADDED = {
 """By table, columns that files of older versions lack."""
 
 
+class _Change(NamedTuple):
+    """A change, and who waits for what it returns."""
+
+    change: Callable[[sqlite3.Connection], Any]
+    waiting: "Future[Any]"
+
+
+class _Outcome(NamedTuple):
+    """What a change returned, or the error that it raised before it was undone."""
+
+    result: Any = None
+    error: Exception | None = None
+
+    def tell(self, waiting: "Future[Any]") -> None:
+        """Pass it on, once it is committed."""
+        if self.error is None:
+            waiting.set_result(self.result)
+        else:
+            waiting.set_exception(self.error)
+
+
 class Database:
     """One SQLite file (or `:memory:`), with a thread for changes and one for reading.
 
-    A change that came back is on disk: `synchronous=FULL`, because Temporal would never run an
-    acknowledged settlement again after a power cut.
+    Changes that come while others are being written go together next, in one transaction with one sync of the disk; one
+    that comes alone waits for nobody. A change that came back is on disk: `synchronous=FULL`, because Temporal would
+    never run an acknowledged settlement again after a power cut.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -46,42 +73,23 @@ class Database:
         # A database in memory belongs to its one connection, so its readers take turns with the writer.
         in_memory = self._path == ":memory:"
         self._reading = self._writing if in_memory else ThreadPoolExecutor(1, thread_name_prefix="records-read")
+        self._waiting: deque[_Change] = deque()
 
     async def write(
         self, change: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a change as one transaction; all of it is kept, or nothing.
+        """Make a change; all of it is kept, or nothing, whatever becomes of those that share its transaction.
+
+        It may be run more than once before it is kept.
 
         Raises:
             RecordsUnavailable: the file is locked, full or unreadable.
             RecordsRefused: anything else that SQLite says; retrying cannot help.
         """
-
-        def transaction() -> T:
-            db = self._writer_connection()
-            db.execute("begin immediate")
-            try:
-                result = change(db, *args, **kwargs)
-            except BaseException:
-                db.rollback()
-                raise
-            try:
-                db.commit()
-            except BaseException:
-                if db.in_transaction:
-                    db.rollback()
-                raise
-            return result
-
-        def change_or_open_anew() -> T:
-            try:
-                return transaction()
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
-                    self._forget_writer()
-                raise
-
-        return await self._run(self._writing, change_or_open_anew)
+        waiting: Future[T] = Future()
+        self._waiting.append(_Change(lambda db: change(db, *args, **kwargs), waiting))
+        self._writing.submit(self._commit_what_waits)
+        return await self._translated(asyncio.wrap_future(waiting))
 
     async def read(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -101,7 +109,7 @@ class Database:
             finally:
                 db.rollback()
 
-        return await self._run(self._reading, view)
+        return await self._translated(asyncio.get_running_loop().run_in_executor(self._reading, view))
 
     async def close(self) -> None:
         """Close the connections, each in the thread that opened it."""
@@ -112,9 +120,51 @@ class Database:
         for executor in {self._reading, self._writing}:
             executor.shutdown(wait=False)
 
-    async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    def _commit_what_waits(self) -> None:
+        """One transaction, and one sync of the disk, for all changes that came while the last one ran."""
+        changes: list[_Change] = []
+        while self._waiting and len(changes) < MOST_AT_ONCE:
+            change = self._waiting.popleft()
+            if change.waiting.set_running_or_notify_cancel():
+                changes.append(change)
+        if changes:
+            self._commit(changes)
+
+    def _commit(self, changes: list["_Change"]) -> None:
         try:
-            return await asyncio.get_running_loop().run_in_executor(executor, work)
+            outcomes = self._in_one_transaction(changes)
+        except Exception as error:  # noqa: BLE001 - each waits for its own
+            if len(changes) == 1 or passes(error):
+                for change in changes:
+                    change.waiting.set_exception(error)
+            else:
+                # Nothing of them is kept, and only one may be to blame.
+                for change in changes:
+                    self._commit([change])
+        else:
+            for change, outcome in zip(changes, outcomes, strict=True):
+                outcome.tell(change.waiting)
+
+    def _in_one_transaction(self, changes: list["_Change"]) -> list["_Outcome"]:
+        try:
+            db = self._writer_connection()
+            db.execute("begin immediate")
+            try:
+                outcomes = [_alone(db, changes[0])] if len(changes) == 1 else [_beside_others(db, it) for it in changes]
+                db.commit()
+            except BaseException:
+                if db.in_transaction:
+                    db.rollback()
+                raise
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_READONLY:
+                self._forget_writer()
+            raise
+        return outcomes
+
+    async def _translated(self, work: "asyncio.Future[T]") -> T:
+        try:
+            return await work
         except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             if self._disk_is_full(error):
                 raise RecordsUnavailable(full_disk(self._path)) from error
@@ -122,7 +172,11 @@ class Database:
                 raise RecordsUnavailable(
                     f"records {self._path}: {error}; check the disk's space and the file's permissions"
                 ) from error
-            raise RecordsRefused(f"records {self._path}: {error}; {GIVE_UP}") from error
+            raise RecordsRefused(self.refusal(error)) from error
+
+    def refusal(self, error: Exception) -> str:
+        """What a user reads of an error that retrying cannot help."""
+        return f"records {self._path}: {error}; {GIVE_UP}"
 
     def _disk_is_full(self, error: Exception) -> bool:
         code = getattr(error, "sqlite_errorcode", None) or 0
@@ -170,6 +224,33 @@ class Database:
         db.execute("pragma synchronous = full")
         db.execute("pragma foreign_keys = on")
         return db
+
+
+def _alone(db: sqlite3.Connection, change: _Change) -> _Outcome:
+    return _Outcome(change.change(db))
+
+
+def _beside_others(db: sqlite3.Connection, change: _Change) -> _Outcome:
+    """What our own rules refuse undoes itself only; what SQLite says may concern all of the transaction."""
+    try:
+        with savepoint(db):
+            return _alone(db, change)
+    except DarkroomError as error:
+        return _Outcome(error=error)
+
+
+@contextmanager
+def savepoint(db: sqlite3.Connection) -> Iterator[None]:
+    """A part of a transaction that leaves nothing behind when it raises."""
+    db.execute("savepoint part")
+    try:
+        yield
+    except BaseException:
+        if db.in_transaction:
+            db.execute("rollback to part")
+            db.execute("release part")
+        raise
+    db.execute("release part")
 
 
 def _bring_up_to_date(db: sqlite3.Connection) -> None:

@@ -1,7 +1,7 @@
 """One image's way through the records: attempt, attachment, settlement."""
 
 import sqlite3
-from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from darkroom.domain import rounds
@@ -14,11 +14,11 @@ from darkroom.domain.attempts import (
     Begin,
     BegunAttempt,
 )
-from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Outcome, Settlement
-from darkroom.domain.money import SettledImage, Transaction
+from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Outcome
 from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import now, stamp
-from darkroom.records.sqlite.refreshing import refresh_if_due
+
+T = TypeVar("T")
 
 STAGE_IS_FULL = "the stage has all it may deliver already"
 
@@ -48,7 +48,7 @@ def next_ordinals(db: sqlite3.Connection, job_id: UUID, stage_index: int, limit:
 def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> BegunAttempt:
     """Answer what is delivered or decided, refuse, say where to look, or write the attempt's row."""
     key = (str(attempt.key.job_id), attempt.key.stage_index, attempt.key.ordinal)
-    delivered = _attachment(db, attempt.key)
+    delivered = attachment(db, attempt.key)
     if delivered is not None and delivered["delivered_at"] is not None:
         return BegunAttempt(begin=Begin.DELIVERED, attach_id=delivered["attach_id"])
     job = rows.short_job_row(db, attempt.key.job_id)
@@ -58,7 +58,7 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
     for flag, state in (("cancel_requested", "being cancelled"), ("failing", "about to fail"), ("paused", "paused")):
         if job[flag]:
             return BegunAttempt(begin=Begin.HELD, reason=f"the job is {state}")
-    stage = _stage(db, attempt.key)
+    stage = stage_of(db, attempt.key)
     if stage is not None and stage["delivered_images"] >= stage["target"]:
         return BegunAttempt(begin=Begin.FULL, reason=STAGE_IS_FULL)
     known = _known_calls(db, attempt, looked=looked)
@@ -121,14 +121,18 @@ def finish_attempt(db: sqlite3.Connection, call_id: UUID, end: AttemptEnd) -> No
 
 def attach(db: sqlite3.Connection, image: AttachInput) -> AttachResult:
     """Insert the attachment or find it; the attempt that made it is now `generated`."""
-    job = rows.short_job_row(db, image.key.job_id)
-    known = _attachment(db, image.key)
+    return attach_image(db, rows.short_job_row(db, image.key.job_id), image)
+
+
+def attach_image(db: sqlite3.Connection, job: sqlite3.Row, image: AttachInput) -> AttachResult:
+    """`attach`, for an image of this job."""
+    known = attachment(db, image.key)
+    attach_id: int | None = None if known is None else known["attach_id"]
     if known is None or known["delivered_at"] is None:
         refusal = rows.refuse_run(db, job, image.run_id)
         if refusal is not None:
             return AttachResult(attach_id=None, reason=refusal)
-        directory, _, name = image.path.rpartition("/")
-        db.execute(
+        attach_id = db.execute(
             "insert into quel_attach (attach_original_name, attach_file_name, attach_file_path, "
             "attach_file_size, attach_file_type, attach_directory, attach_storage_type, job_id, stage_index, "
             "ordinal, quel_member_id, sha256, created_at) "
@@ -136,13 +140,13 @@ def attach(db: sqlite3.Connection, image: AttachInput) -> AttachResult:
             "on conflict (job_id, stage_index, ordinal) where job_id is not null do update set "
             "attach_original_name = excluded.attach_original_name, attach_file_name = excluded.attach_file_name, "
             "attach_file_path = excluded.attach_file_path, attach_directory = excluded.attach_directory, "
-            "attach_file_size = excluded.attach_file_size, sha256 = excluded.sha256",
+            "attach_file_size = excluded.attach_file_size, sha256 = excluded.sha256 returning attach_id",
             (
-                name,
-                name,
+                image.name,
+                image.name,
                 image.path,
                 image.size,
-                directory,
+                image.directory,
                 str(image.key.job_id),
                 image.key.stage_index,
                 image.key.ordinal,
@@ -150,100 +154,18 @@ def attach(db: sqlite3.Connection, image: AttachInput) -> AttachResult:
                 image.sha256,
                 now(),
             ),
-        )
-        known = _attachment(db, image.key)
+        ).fetchone()["attach_id"]
     if image.call_id is not None:
         db.execute(
             "update quel_generation_attempts set outcome = 'generated', seconds = coalesce(?, seconds) "
             "where call_id = ? and outcome is null",
             (image.seconds, str(image.call_id)),
         )
-    assert known is not None
-    return AttachResult(attach_id=known["attach_id"])
+    return AttachResult(attach_id=attach_id)
 
 
-def settle(db: sqlite3.Connection, key: ImageKey, run_id: str) -> SettledImage:
-    """Make an image count and charge for it: all of it or nothing, and once (spec §4)."""
-    image = _attachment(db, key)
-    if image is not None and image["delivered_at"] is not None:
-        return SettledImage(settlement=Settlement.SETTLED, attach_id=image["attach_id"], call_ids=_calls(db, key))
-    job = rows.short_job_row(db, key.job_id)
-    refusal = rows.refuse_run(db, job, run_id)
-    if refusal is None and image is None:
-        refusal = f"image {key} has no attachment"
-    if refusal is not None or image is None:
-        return SettledImage(settlement=Settlement.RUN_REFUSED, reason=refusal)
-    stage = _stage(db, key)
-    # The target, not the quantity: a stage's part of `max_credits` is never taken by another stage.
-    if stage is None or stage["delivered_images"] >= stage["target"]:
-        return SettledImage(settlement=Settlement.STAGE_FULL, reason=STAGE_IS_FULL)
-    if job["quel_member_id"] is not None:
-        shortfall = _charge(db, job, key, image["attach_id"])
-        if shortfall is not None:
-            return SettledImage(settlement=Settlement.INSUFFICIENT, reason=shortfall)
-    db.execute(
-        "update quel_attach set delivered_at = ?, delivered_run = ? where attach_id = ?",
-        (_next_moment(db, key.job_id), run_id, image["attach_id"]),
-    )
-    db.execute(
-        "update quel_job_stages set delivered_images = delivered_images + 1 where job_id = ? and stage_index = ?",
-        (str(key.job_id), key.stage_index),
-    )
-    return SettledImage(
-        settlement=Settlement.SETTLED,
-        attach_id=image["attach_id"],
-        call_ids=_calls(db, key),
-        row_trails=not refresh_if_due(db, job),
-    )
-
-
-def _next_moment(db: sqlite3.Connection, job_id: UUID) -> str:
-    """The time, or what follows the job's last delivery when the clock was set back: who watches goes by this order."""
-    last = db.execute(
-        "select max(delivered_at) from quel_attach where job_id = ? and delivered_at is not null", (str(job_id),)
-    ).fetchone()[0]
-    moment = now()
-    if last is None or moment > last:
-        return moment
-    return stamp(datetime.fromisoformat(last) + timedelta(microseconds=1))
-
-
-def _charge(db: sqlite3.Connection, job: sqlite3.Row, key: ImageKey, attach_id: int) -> str | None:
-    """Take the price from balance and hold; gives the reason when they do not cover it."""
-    price, user = job["unit_price"], job["quel_member_id"]
-    member = db.execute("select quel_member_credit from quel_member where quel_member_id = ?", (user,)).fetchone()
-    hold = db.execute(
-        "select amount from quel_credit_holds where job_id = ? and released_at is null", (str(key.job_id),)
-    ).fetchone()
-    balance = member["quel_member_credit"] if member else 0
-    if balance < price:
-        return f"insufficient credits: need {price}, balance {balance}"
-    if hold is None or hold["amount"] < price:
-        return f"insufficient credits: need {price}, the job's hold has {hold['amount'] if hold else 0} left"
-    db.execute(
-        "insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, "
-        "production_idx, job_id, idempotency_key, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            user,
-            Transaction.DEDUCT,
-            -price,
-            balance - price,
-            attach_id,
-            job["production_id"],
-            str(key.job_id),
-            str(key),
-            now(),
-        ),
-    )
-    db.execute(
-        "update quel_member set quel_member_credit = quel_member_credit - ? where quel_member_id = ?",
-        (price, user),
-    )
-    db.execute("update quel_credit_holds set amount = amount - ? where job_id = ?", (price, str(key.job_id)))
-    return None
-
-
-def _stage(db: sqlite3.Connection, key: ImageKey) -> sqlite3.Row | None:
+def stage_of(db: sqlite3.Connection, key: ImageKey) -> sqlite3.Row | None:
+    """How much the stage of an image has, and may have."""
     row: sqlite3.Row | None = db.execute(
         "select target, delivered_images from quel_job_stages where job_id = ? and stage_index = ?",
         (str(key.job_id), key.stage_index),
@@ -251,15 +173,8 @@ def _stage(db: sqlite3.Connection, key: ImageKey) -> sqlite3.Row | None:
     return row
 
 
-def _calls(db: sqlite3.Connection, key: ImageKey) -> tuple[UUID, ...]:
-    found = db.execute(
-        "select call_id from quel_generation_attempts where job_id = ? and stage_index = ? and ordinal = ?",
-        (str(key.job_id), key.stage_index, key.ordinal),
-    )
-    return tuple(UUID(row["call_id"]) for row in found)
-
-
-def _attachment(db: sqlite3.Connection, key: ImageKey) -> sqlite3.Row | None:
+def attachment(db: sqlite3.Connection, key: ImageKey) -> sqlite3.Row | None:
+    """What is attached for an image, delivered or not."""
     row: sqlite3.Row | None = db.execute(
         "select attach_id, delivered_at from quel_attach where job_id = ? and stage_index = ? and ordinal = ?",
         (str(key.job_id), key.stage_index, key.ordinal),
