@@ -143,6 +143,8 @@ async def _serving(
                     images.find_staged,
                     images.attach,
                     images.credit,
+                    images.attach_group,
+                    images.credit_group,
                     report,
                 ],
                 **shared,

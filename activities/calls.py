@@ -250,7 +250,7 @@ class ProviderCalls:
             if found.outcome is Outcome.GENERATED:
                 return found
             log.warning("staged picture unreadable", job_id=str(image.key.job_id), key=str(image.key))
-            await self._staging.drop(image.key, [staged.call_id])
+            await self._staging.drop([(image.key, staged.call_id)])
             missed = found
             rest = call_ids[call_ids.index(staged.call_id) + 1 :] if staged.call_id else ()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Protocol
@@ -16,6 +17,13 @@ from activities.refreshing import RowRefresher
 from activities.staging import Staging
 from darkroom.domain.attempts import AttemptEnd
 from darkroom.domain.errors import ProviderUnavailable, StorageRefused, StorageUnavailable, WorkerStops
+from darkroom.domain.groups import (
+    AttachGroupInput,
+    AttachGroupResult,
+    Credited,
+    CreditGroupInput,
+    CreditGroupResult,
+)
 from darkroom.domain.images import (
     AttachInput,
     AttachResult,
@@ -32,6 +40,7 @@ from darkroom.domain.images import (
     UploadInput,
     UploadResult,
 )
+from darkroom.domain.money import SettledImage
 from darkroom.pictures import NotAPicture, PictureWork, digest
 from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
@@ -224,14 +233,36 @@ class ImageActivities:
     async def credit(self, image: CreditInput) -> CreditResult:
         """Settle: the image counts and is charged for, once; then its staged bytes go."""
         settled = await self._records.settle(image.key, image.run_id)
-        if settled.settlement is Settlement.SETTLED:
-            if settled.row_trails:
-                self._refresher.due(image.key.job_id)
-            for call_id in settled.call_ids:
-                self._unsettled.pop(image.key.staging(call_id), None)
-            try:
-                await self._staging.drop(image.key, (*settled.call_ids, None))
-            except StorageRefused as error:
-                # The picture is settled; a staged object too many harms nobody.
-                log.warning("staged picture not removed", job_id=str(image.key.job_id), reason=str(error))
+        await self._forget([(image.key, settled)])
         return CreditResult(settlement=settled.settlement, attach_id=settled.attach_id, reason=settled.reason)
+
+    @activity.defn
+    @at_the_edge
+    async def attach_group(self, group: AttachGroupInput) -> AttachGroupResult:
+        """`attach` for several images of a stage."""
+        return AttachGroupResult(results=tuple(await self._records.attach_group(group)))
+
+    @activity.defn
+    @at_the_edge
+    async def credit_group(self, group: CreditGroupInput) -> CreditGroupResult:
+        """`credit` for several images of a stage, in their order."""
+        settled = await self._records.settle_group(group)
+        await self._forget(list(zip(group.image_keys(), settled, strict=True)))
+        return CreditGroupResult(results=tuple(Credited.of(image) for image in settled))
+
+    async def _forget(self, images: Sequence[tuple[ImageKey, SettledImage]]) -> None:
+        """Of what is settled the staged bytes go, and the job's row may be due."""
+        settled = [(key, image) for key, image in images if image.settlement is Settlement.SETTLED]
+        if not settled:
+            return
+        job_id = settled[0][0].job_id
+        if any(image.row_trails for _, image in settled):
+            self._refresher.due(job_id)
+        staged = [(key, call_id) for key, image in settled for call_id in (*image.call_ids, None)]
+        for key, call_id in staged:
+            self._unsettled.pop(key.staging(call_id), None)
+        try:
+            await self._staging.drop(staged)
+        except StorageRefused as error:
+            # The pictures are settled; staged objects too many harm nobody.
+            log.warning("staged pictures not removed", job_id=str(job_id), reason=str(error))

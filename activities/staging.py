@@ -130,9 +130,9 @@ class Staging:
         """
         return set(await self._storage.keys(staging_prefix(job_id)))
 
-    async def drop(self, key: ImageKey, call_ids: Sequence[UUID | None]) -> None:
-        """Remove what these calls of an image left."""
-        await self._storage.delete([key.staging(call_id) for call_id in call_ids])
+    async def drop(self, calls: Sequence[tuple[ImageKey, UUID | None]]) -> None:
+        """Remove what these calls of images left."""
+        await self._storage.delete([key.staging(call_id) for key, call_id in calls])
 
     async def is_kept(self, key: ImageKey, call_id: UUID) -> bool:
         """Whether the bytes of a call lie beside this worker and survive its end."""

@@ -23,6 +23,9 @@ QUOTAS_GROW = "quotas-grow"
 TABLE_REFRESHED = "table-refreshed"
 """0.2: once a minute without a delivery or a miss, the job asks the records for the retries of its calls."""
 
+GROUPS = "groups"
+"""0.2: a batch attaches and settles what is ready together."""
+
 OWN_TIMER = "own-timer"
 """0.2: the timer of a quota's pause is cancelled by us. `wait_condition` cancels its own at another point in Python
 3.12 and newer than in 3.11, so a job that was paused under one could not be resumed under the other."""

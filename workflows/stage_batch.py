@@ -14,21 +14,19 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.batches import BatchInput, BatchResult
     from darkroom.domain.images import (
         AttachInput,
-        CreditInput,
         FindStagedInput,
         GenerateInput,
         GenerateResult,
-        ImageKey,
         Outcome,
         Settlement,
-        UploadInput,
     )
     from darkroom.domain.jobs import Control
-    from darkroom.domain.names import TaskQueue, activity_label
+    from darkroom.domain.names import TaskQueue
     from darkroom.domain.receipts import shorten
     from workflows.events import log
     from workflows.patches import HELD_ENDS, SALVAGE_LAST
-    from workflows.policies import RECORD_WRITE, SALVAGE, SETTLEMENT, STORAGE_WRITE, provider_call
+    from workflows.policies import SALVAGE, provider_call
+    from workflows.publishing import Publishing
     from workflows.refusals import refusal, unless_refused
     from workflows.reporting import report_as_it_goes
 
@@ -51,6 +49,7 @@ class StageBatchWorkflow:
         self._queue = deque(batch.ordinals)
         self._calls: dict[int, workflow.ActivityHandle[GenerateResult]] = {}
         self._generating = asyncio.Semaphore(batch.concurrency)
+        self._publishing = Publishing(batch)
         self._tally = BatchTally(batch)
         self._held_since: datetime | None = None
         self._ended = False
@@ -152,14 +151,14 @@ class StageBatchWorkflow:
         handle: workflow.ActivityHandle[GenerateResult] = workflow.start_activity_method(
             ImageActivities.generate,
             GenerateInput(
-                key=self._key(ordinal),
+                key=self._publishing.key(ordinal),
                 run_id=self._batch.run_id,
                 round=self._batch.round,
                 provider=self._batch.provider,
             ),
             task_queue=TaskQueue.GENERATE,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=self._label(ordinal),
+            summary=self._publishing.label(ordinal),
             **provider_call(),
         )
         self._calls[ordinal] = handle
@@ -189,14 +188,7 @@ class StageBatchWorkflow:
                 self._note_missed(ordinal, made.reason, gave_up=made.gave_up)
 
     async def _publish(self, ordinal: int, call_id: UUID | None, seconds: float | None) -> None:
-        key, label = self._key(ordinal), self._label(ordinal)
-        uploaded = await workflow.execute_activity_method(
-            ImageActivities.upload,
-            UploadInput(key=key, user_id=self._batch.user_id, call_id=call_id),
-            task_queue=TaskQueue.PUBLISH,
-            summary=label,
-            **STORAGE_WRITE,
-        )
+        uploaded = await self._publishing.upload(ordinal, call_id)
         if uploaded.outcome is Outcome.STOPPED:
             self._stop(uploaded.reason)
             return
@@ -206,40 +198,32 @@ class StageBatchWorkflow:
         if uploaded.path is None or uploaded.size is None or uploaded.sha256 is None:
             self._note_missed(ordinal, uploaded.reason)
             return
-        attached = await workflow.execute_activity_method(
-            ImageActivities.attach,
+        attached = await self._publishing.attach(
             AttachInput(
-                key=key,
+                key=self._publishing.key(ordinal),
                 run_id=self._batch.run_id,
                 call_id=call_id,
                 seconds=seconds,
                 path=uploaded.path,
                 size=uploaded.size,
                 sha256=uploaded.sha256,
-            ),
-            task_queue=TaskQueue.ORCHESTRATE,
-            summary=label,
-            **RECORD_WRITE,
+            )
         )
-        if attached.attach_id is None:
+        if attached.refused:
+            self._stop(attached.reason)
+        elif attached.attach_id is None:
             self._tally.supersede(attached.reason)
-            return
-        await self._settle(ordinal, key, label)
+        else:
+            await self._settle(ordinal)
 
-    async def _settle(self, ordinal: int, key: ImageKey, label: str) -> None:
-        credited = await workflow.execute_activity_method(
-            ImageActivities.credit,
-            CreditInput(key=key, run_id=self._batch.run_id),
-            task_queue=TaskQueue.ORCHESTRATE,
-            summary=label,
-            **SETTLEMENT,
-        )
+    async def _settle(self, ordinal: int) -> None:
+        credited = await self._publishing.credit(ordinal)
         match credited.settlement:
             case Settlement.SETTLED:
                 self._note_delivered(ordinal, credited.attach_id)
             case Settlement.STAGE_FULL:
                 self._note_unneeded(ordinal, credited.reason)
-            case Settlement.INSUFFICIENT:
+            case Settlement.INSUFFICIENT | Settlement.REFUSED:
                 self._stop(credited.reason)
             case Settlement.RUN_REFUSED:
                 self._tally.supersede(credited.reason)
@@ -274,12 +258,6 @@ class StageBatchWorkflow:
         # call under way finishes and its result comes all the same.
         for handle in list(self._calls.values()):
             handle.cancel()
-
-    def _key(self, ordinal: int) -> ImageKey:
-        return ImageKey(job_id=self._batch.job_id, stage_index=self._batch.stage_index, ordinal=ordinal)
-
-    def _label(self, ordinal: int) -> str:
-        return activity_label(self._batch.stage_index, ordinal)
 
     def _log(self, event: str, ordinal: int, **fields: object) -> None:
         log(

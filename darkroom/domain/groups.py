@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Self
 from uuid import UUID
 
-from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Settlement
+from darkroom.domain.images import AttachInput, AttachResult, CreditResult, ImageKey, Settlement
 from darkroom.domain.model import Compact, Value
+from darkroom.domain.money import SettledImage
 
 MOST_IN_GROUP = 50
 """Keys of one group: one transaction of some tens of milliseconds, and a payload below 12 KiB."""
@@ -84,8 +85,8 @@ class Attached(Compact):
     """Whether the records refuse this image alone: retrying cannot help, and the job stops."""
 
     @classmethod
-    def alone(cls, result: AttachResult) -> Self:
-        """The result of the activity for one."""
+    def of(cls, result: AttachResult) -> Self:
+        """What the activity for one says of it."""
         return cls(attach_id=result.attach_id, reason=result.reason)
 
 
@@ -115,6 +116,11 @@ class Credited(Compact):
     settlement: Settlement = Settlement.SETTLED
     attach_id: int | None = None
     reason: str | None = None
+
+    @classmethod
+    def of(cls, settled: SettledImage | CreditResult) -> Self:
+        """What the records, or the activity for one, say of it."""
+        return cls(settlement=settled.settlement, attach_id=settled.attach_id, reason=settled.reason)
 
 
 class CreditGroupResult(Value):

@@ -5,7 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from darkroom.domain import names
-from darkroom.domain.model import Value
+from darkroom.domain.model import Compact, Value
 
 
 class ReferenceImage(Value):
@@ -112,7 +112,7 @@ class GenerateInput(Value):
     provider: str
 
 
-class GenerateResult(Value):
+class GenerateResult(Compact):
     """What came of asking for one image; the bytes are in staging."""
 
     outcome: Outcome
@@ -164,7 +164,7 @@ class UploadInput(Value):
     call_id: UUID | None
 
 
-class UploadResult(Value):
+class UploadResult(Compact):
     """Where the encoded file lies; or, for other outcomes than generated, why it does not."""
 
     outcome: Outcome
@@ -225,7 +225,7 @@ class Settlement(StrEnum):
     """The records refuse this image alone, in a group: retrying cannot help, and the job stops."""
 
 
-class CreditResult(Value):
+class CreditResult(Compact):
     """The result of the one settlement of an image; the same however often it is asked for."""
 
     settlement: Settlement

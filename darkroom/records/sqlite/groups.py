@@ -24,7 +24,7 @@ def attach_group(
     job = rows.short_job_row(db, group.job_id)
 
     def attached(image: AttachInput) -> Attached:
-        return Attached.alone(attach_image(db, job, image))
+        return Attached.of(attach_image(db, job, image))
 
     def refused(error: Exception) -> Attached:
         return Attached(reason=refusal(error), refused=True)
