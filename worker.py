@@ -164,7 +164,7 @@ async def _serving(
             Worker(
                 temporal,
                 task_queue=TaskQueue.PUBLISH,
-                activities=[images.upload, report],
+                activities=[images.upload, images.upload_group, report],
                 max_concurrent_activities=PUBLISH_SLOTS_A_CORE * (os.cpu_count() or 1),
                 **shared,
             )

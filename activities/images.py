@@ -1,7 +1,6 @@
 """The four activities of an image: generate, upload, attach, credit (spec §3)."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -15,7 +14,7 @@ from activities.errors import at_the_edge
 from activities.liveness import finish_despite_cancel, pause
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
-from darkroom.domain.attempts import AttemptEnd
+from activities.uploads import Uploads
 from darkroom.domain.errors import ProviderUnavailable, StorageRefused, StorageUnavailable, WorkerStops
 from darkroom.domain.groups import (
     AttachGroupInput,
@@ -23,6 +22,8 @@ from darkroom.domain.groups import (
     Credited,
     CreditGroupInput,
     CreditGroupResult,
+    UploadGroupInput,
+    UploadGroupResult,
 )
 from darkroom.domain.images import (
     AttachInput,
@@ -41,7 +42,7 @@ from darkroom.domain.images import (
     UploadResult,
 )
 from darkroom.domain.money import SettledImage
-from darkroom.pictures import NotAPicture, PictureWork, digest
+from darkroom.pictures import PictureWork
 from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
 from darkroom.records.money import MoneyRecords
@@ -52,9 +53,6 @@ log = structlog.get_logger(__name__)
 
 STAGED_PAGE = 100
 MOST_UNSETTLED = 1_000
-MAY_BE_LATE = 10.0
-"""Seconds of an upload after which the server may have given this worker up."""
-
 FIRST_LOOK = 0.1
 LONGEST_LOOK = 2.0
 """Seconds between looks whether the calls of an ended stage have ended."""
@@ -83,11 +81,10 @@ class ImageActivities:
         settles_here: bool,
     ) -> None:
         self._records = records
-        self._storage = storage
         self._staging = staging
         self._calls = calls
         self._shared = SharedCalls()
-        self._pictures = pictures
+        self._uploads = Uploads(records, storage, staging, pictures)
         self._refresher = refresher
         self._workers = workers
         self._settles_here = settles_here
@@ -175,52 +172,13 @@ class ImageActivities:
     @at_the_edge
     async def upload(self, image: UploadInput) -> UploadResult:
         """Encode the staged bytes as WebP and write them to their final place."""
-        return await finish_despite_cancel(asyncio.create_task(self._upload(image)))
+        return await finish_despite_cancel(asyncio.create_task(self._uploads.one(image)))
 
-    async def _upload(self, image: UploadInput) -> UploadResult:
-        started = time.monotonic()
-        try:
-            staged = await self._staging.find(image.key, () if image.call_id is None else (image.call_id,))
-            if staged is None:
-                return await self._nothing_staged(image)
-            encoded = await self._pictures.encode(staged.data)
-            path = image.key.final(image.user_id, staged.call_id)
-            await self._storage.put(path, encoded, "image/webp")
-            if time.monotonic() - started > MAY_BE_LATE:
-                await self._remove_if_late(image.key, path)
-        except NotAPicture as error:
-            return await self._missed(image, str(error))
-        except StorageRefused as error:
-            # The provider did its part, and the bytes wait in staging for a restart.
-            if image.call_id is not None:
-                await self._records.finish_attempt(image.call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=0))
-            return UploadResult(outcome=Outcome.STOPPED, reason=str(error))
-        return UploadResult(outcome=Outcome.GENERATED, path=path, size=len(encoded), sha256=digest(encoded))
-
-    async def _remove_if_late(self, key: ImageKey, path: str) -> None:
-        """Remove a file that nobody will name: this worker stood still, and the image was delivered or given up."""
-        attach_id = await self._delivered(key)
-        delivered = None if attach_id is None else await self._records.stored_file(attach_id)
-        job = await self._records.job(key.job_id)
-        if (delivered is None or delivered.path != path) and (delivered or job is None or job.status.ended):
-            await self._storage.delete([path])
-            log.warning("late picture removed", job_id=str(key.job_id), key=str(key))
-
-    async def _delivered(self, key: ImageKey) -> int | None:
-        pairs = await self._records.delivered_pairs(key.job_id, key.stage_index, key.ordinal - 1, 1)
-        return next((attach_id for ordinal, attach_id in pairs if ordinal == key.ordinal), None)
-
-    async def _nothing_staged(self, image: UploadInput) -> UploadResult:
-        attach_id = await self._delivered(image.key)
-        if attach_id is not None:
-            return UploadResult(outcome=Outcome.DELIVERED, attach_id=attach_id)
-        return await self._missed(image, "its staged file is missing")
-
-    async def _missed(self, image: UploadInput, reason: str) -> UploadResult:
-        if image.call_id is not None:
-            end = AttemptEnd(outcome=Outcome.MISSED, reason=reason, seconds=0)
-            await self._records.finish_attempt(image.call_id, end)
-        return UploadResult(outcome=Outcome.MISSED, reason=reason)
+    @activity.defn
+    @at_the_edge
+    async def upload_group(self, group: UploadGroupInput) -> UploadGroupResult:
+        """`upload` for several pictures, side by side; one that is slow, or not taken now, is left to `upload`."""
+        return await finish_despite_cancel(asyncio.create_task(self._uploads.group(group)))
 
     @activity.defn
     @at_the_edge

@@ -13,7 +13,7 @@ from darkroom.decoding import codecs
 from darkroom.decoding.children import CORES, ChildDied, Children
 from darkroom.decoding.codecs import NotAPicture, PictureFacts
 
-__all__ = ["NotAPicture", "PictureFacts", "PictureWork", "digest", "guess_media_type"]
+__all__ = ["CORES", "NotAPicture", "PictureFacts", "PictureWork", "digest", "guess_media_type"]
 
 T = TypeVar("T")
 

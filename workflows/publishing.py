@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 from uuid import UUID
 
 from temporalio import workflow
@@ -11,10 +12,18 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.batches import BatchInput
     from darkroom.domain.groups import (
         MOST_IN_GROUP,
+        MOST_UPLOAD_BYTES,
+        MOST_UPLOADS,
+        UNKNOWN_SIZE,
         Attached,
         AttachGroupInput,
+        AttachGroupResult,
         Credited,
         CreditGroupInput,
+        CreditGroupResult,
+        StagedPicture,
+        UploadGroupInput,
+        UploadGroupResult,
     )
     from darkroom.domain.images import AttachInput, CreditInput, ImageKey, UploadInput, UploadResult
     from darkroom.domain.names import TaskQueue, activity_label, group_label
@@ -23,13 +32,46 @@ with workflow.unsafe.imports_passed_through():
     from workflows.policies import RECORD_WRITE, SETTLEMENT, STORAGE_WRITE
 
 
+UPLOADS_AT_ONCE = 2
+"""Groups of a batch on their way: while one waits for its slowest picture, the next one goes."""
+
+
+class StagedCall(NamedTuple):
+    """A call whose picture is in staging, and what this execution knows of it."""
+
+    call_id: UUID | None
+    size: int | None = None
+    """Bytes."""
+    seconds: float | None = None
+
+
+class Picture(NamedTuple):
+    """The picture of an image that waits for its upload."""
+
+    ordinal: int
+    call: StagedCall
+
+    @property
+    def size(self) -> int:
+        """Bytes, as far as they are known."""
+        return self.call.size or UNKNOWN_SIZE
+
+
 class Publishing:
     """The steps of a batch's pictures after their calls. No decisions."""
 
     def __init__(self, batch: BatchInput) -> None:
         self._batch = batch
-        self._attaching = Together(self._attach, self._attach_group, MOST_IN_GROUP)
-        self._crediting = Together(self._credit, self._credit_group, MOST_IN_GROUP)
+        self._uploading = Together(
+            self._upload_alone,
+            self._upload_group,
+            most=MOST_UPLOADS,
+            at_once=UPLOADS_AT_ONCE,
+            weighs=lambda picture: picture.size,
+            heaviest=MOST_UPLOAD_BYTES,
+        )
+        self._attaching = Together(self._attach, self._attach_group, most=MOST_IN_GROUP)
+        self._crediting = Together(self._credit, self._credit_group, most=MOST_IN_GROUP)
 
     def key(self, ordinal: int) -> ImageKey:
         """The key of one of the batch's images."""
@@ -39,15 +81,11 @@ class Publishing:
         """What the Web UI shows beside the activities of one of them."""
         return activity_label(self._batch.stage_index, ordinal)
 
-    async def upload(self, ordinal: int, call_id: UUID | None) -> UploadResult:
+    async def upload(self, ordinal: int, call: StagedCall) -> UploadResult:
         """Encode and store the picture of a call."""
-        return await workflow.execute_activity_method(
-            ImageActivities.upload,
-            UploadInput(key=self.key(ordinal), user_id=self._batch.user_id, call_id=call_id),
-            task_queue=TaskQueue.PUBLISH,
-            summary=self.label(ordinal),
-            **STORAGE_WRITE,
-        )
+        picture = Picture(ordinal, call)
+        together = await self._uploading.take(picture) if self._in_groups else None
+        return together or await self._upload(picture)
 
     async def attach(self, image: AttachInput) -> Attached:
         """Record a stored picture."""
@@ -61,6 +99,33 @@ class Publishing:
     def _in_groups(self) -> bool:
         return workflow.patched(GROUPS)
 
+    async def _upload_alone(self, picture: Picture) -> UploadResult | None:
+        return await self._upload(picture)
+
+    async def _upload(self, picture: Picture) -> UploadResult:
+        return await workflow.execute_activity_method(
+            ImageActivities.upload,
+            UploadInput(key=self.key(picture.ordinal), user_id=self._batch.user_id, call_id=picture.call.call_id),
+            task_queue=TaskQueue.PUBLISH,
+            summary=self.label(picture.ordinal),
+            **STORAGE_WRITE,
+        )
+
+    async def _upload_group(self, pictures: list[Picture]) -> Sequence[UploadResult | None]:
+        group: UploadGroupResult = await workflow.execute_activity_method(
+            ImageActivities.upload_group,
+            UploadGroupInput(
+                job_id=self._batch.job_id,
+                stage_index=self._batch.stage_index,
+                user_id=self._batch.user_id,
+                pictures=tuple(StagedPicture(ordinal=it.ordinal, call_id=it.call.call_id) for it in pictures),
+            ),
+            task_queue=TaskQueue.PUBLISH,
+            summary=group_label(self._batch.stage_index, [picture.ordinal for picture in pictures]),
+            **STORAGE_WRITE,
+        )
+        return list(group.each())
+
     async def _attach(self, image: AttachInput) -> Attached:
         result = await workflow.execute_activity_method(
             ImageActivities.attach,
@@ -72,7 +137,7 @@ class Publishing:
         return Attached.of(result)
 
     async def _attach_group(self, images: list[AttachInput]) -> Sequence[Attached]:
-        group = await workflow.execute_activity_method(
+        group: AttachGroupResult = await workflow.execute_activity_method(
             ImageActivities.attach_group,
             AttachGroupInput.of(images),
             task_queue=TaskQueue.ORCHESTRATE,
@@ -92,7 +157,7 @@ class Publishing:
         return Credited.of(result)
 
     async def _credit_group(self, ordinals: list[int]) -> Sequence[Credited]:
-        group = await workflow.execute_activity_method(
+        group: CreditGroupResult = await workflow.execute_activity_method(
             ImageActivities.credit_group,
             CreditGroupInput(
                 job_id=self._batch.job_id,

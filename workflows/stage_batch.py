@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from temporalio import exceptions, workflow
 from temporalio.exceptions import ActivityError
@@ -26,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.events import log
     from workflows.patches import HELD_ENDS, SALVAGE_LAST
     from workflows.policies import SALVAGE, provider_call
-    from workflows.publishing import Publishing
+    from workflows.publishing import Publishing, StagedCall
     from workflows.refusals import refusal, unless_refused
     from workflows.reporting import report_as_it_goes
 
@@ -112,7 +111,7 @@ class StageBatchWorkflow:
                 summary=f"stage {self._batch.stage_index} · staged",
                 **SALVAGE,
             )
-            work = (self._publish(found.ordinal, found.call_id, None) for found in page.found)
+            work = (self._publish(found.ordinal, StagedCall(found.call_id)) for found in page.found)
             await asyncio.gather(*(unless_refused(one, self._stop) for one in work))
             after = page.next_after
         self._tally.note_salvaged()
@@ -170,7 +169,9 @@ class StageBatchWorkflow:
     async def _conclude(self, ordinal: int, made: GenerateResult) -> None:
         match made.outcome:
             case Outcome.GENERATED:
-                await unless_refused(self._publish(ordinal, made.call_id, made.seconds), self._stop)
+                await unless_refused(
+                    self._publish(ordinal, StagedCall(made.call_id, made.size, made.seconds)), self._stop
+                )
             case Outcome.DELIVERED:
                 self._note_delivered(ordinal, made.attach_id)
             case Outcome.REFUSED:
@@ -187,8 +188,8 @@ class StageBatchWorkflow:
             case _:
                 self._note_missed(ordinal, made.reason, gave_up=made.gave_up)
 
-    async def _publish(self, ordinal: int, call_id: UUID | None, seconds: float | None) -> None:
-        uploaded = await self._publishing.upload(ordinal, call_id)
+    async def _publish(self, ordinal: int, call: StagedCall) -> None:
+        uploaded = await self._publishing.upload(ordinal, call)
         if uploaded.outcome is Outcome.STOPPED:
             self._stop(uploaded.reason)
             return
@@ -202,8 +203,8 @@ class StageBatchWorkflow:
             AttachInput(
                 key=self._publishing.key(ordinal),
                 run_id=self._batch.run_id,
-                call_id=call_id,
-                seconds=seconds,
+                call_id=call.call_id,
+                seconds=call.seconds,
                 path=uploaded.path,
                 size=uploaded.size,
                 sha256=uploaded.sha256,

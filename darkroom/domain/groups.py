@@ -8,12 +8,87 @@ from collections.abc import Iterator
 from typing import Self
 from uuid import UUID
 
-from darkroom.domain.images import AttachInput, AttachResult, CreditResult, ImageKey, Settlement
+from darkroom.domain.images import (
+    AttachInput,
+    AttachResult,
+    CreditResult,
+    ImageKey,
+    Outcome,
+    Settlement,
+    UploadInput,
+    UploadResult,
+)
 from darkroom.domain.model import Compact, Value
 from darkroom.domain.money import SettledImage
 
 MOST_IN_GROUP = 50
 """Keys of one group: one transaction of some tens of milliseconds, and a payload below 12 KiB."""
+
+
+MOST_UPLOADS = 8
+MOST_UPLOAD_BYTES = 20_000_000
+"""Pictures of one upload, and what they weigh as the provider gave them: a group is soon over."""
+
+UNKNOWN_SIZE = 2_500_000
+"""What a picture counts for that was found in staging."""
+
+
+class StagedPicture(Compact):
+    """A picture in staging, of a group."""
+
+    ordinal: int
+    call_id: UUID | None = None
+
+
+class UploadGroupInput(Value):
+    """Move several staged pictures of a stage to their final places."""
+
+    job_id: UUID
+    stage_index: int
+    user_id: UUID | None
+    pictures: tuple[StagedPicture, ...]
+
+    def uploads(self) -> Iterator[UploadInput]:
+        """Each of them as the activity for one takes it."""
+        for picture in self.pictures:
+            key = ImageKey(job_id=self.job_id, stage_index=self.stage_index, ordinal=picture.ordinal)
+            yield UploadInput(key=key, user_id=self.user_id, call_id=picture.call_id)
+
+
+class Uploaded(Compact):
+    """What became of one picture of a group; `UploadResult` says the same of one that is alone."""
+
+    outcome: Outcome = Outcome.GENERATED
+    name: str | None = None
+    """Of its file, in the group's directory."""
+    size: int | None = None
+    sha256: str | None = None
+    attach_id: int | None = None
+    reason: str | None = None
+    again: bool = False
+    """It was slow, or the storage did not take it now: it goes alone, and holds up no other."""
+
+
+class UploadGroupResult(Value):
+    """What became of the pictures of a group, in their order."""
+
+    directory: str
+    results: tuple[Uploaded, ...]
+
+    def each(self) -> Iterator[UploadResult | None]:
+        """The results as the activity for one gives them; None for a picture that goes alone."""
+        for result in self.results:
+            if result.again:
+                yield None
+                continue
+            yield UploadResult(
+                outcome=result.outcome,
+                path=None if result.name is None else f"{self.directory}/{result.name}",
+                size=result.size,
+                sha256=result.sha256,
+                attach_id=result.attach_id,
+                reason=result.reason,
+            )
 
 
 class NewFile(Compact):

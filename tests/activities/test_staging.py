@@ -58,7 +58,7 @@ async def test_bytes_are_looked_for_under_every_call_then_where_version_01_kept_
     await staging.put(key, calls[1], b"new")
     assert await staging.find(key, calls) == (calls[1], b"new")
     assert await staging.calls_with_bytes(key.job_id, {key: calls}) == {key: calls[1]}
-    await staging.drop(key, (*calls, None))
+    await staging.drop([(key, call_id) for call_id in (*calls, None)])
     assert await storage.keys("staging/") == []
 
 

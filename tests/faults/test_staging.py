@@ -191,7 +191,7 @@ async def _in_activity(activity: Any, given: Any) -> Any:
 async def test_a_late_upload_removes_the_file_that_nobody_will_name(
     skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("activities.images.MAY_BE_LATE", 0.0)
+    monkeypatch.setattr("activities.uploads.MAY_BE_LATE", 0.0)
     async with running_stack(skipping_client, home, stage_concurrency=1) as stack:
         job_id = await stack.order(2)
         await stack.end_of(job_id)

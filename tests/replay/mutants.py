@@ -20,6 +20,7 @@ class Mutant:
 
 
 JOB, STAGE, BATCH, BATCHES = "pipeline_job.py", "stage_delivery.py", "stage_batch.py", "batches.py"
+PUBLISHING = "publishing.py"
 CONTROLS, REPORTING, STAGE_RECORDS = "controls.py", "reporting.py", "stage_records.py"
 ADD_TIMER = "await workflow.sleep(1)"
 
@@ -32,7 +33,7 @@ MUTANTS = (
         """        await self._finish_book(end)
         close = CloseRun(
             job_id=self._job.job_id,
-            run_id=records_run_id(),
+            run_id=self._run_id,
             end=end,
             error_message=self._control.failure,
             stages=stages,
@@ -44,7 +45,7 @@ MUTANTS = (
 """,
         """        close = CloseRun(
             job_id=self._job.job_id,
-            run_id=records_run_id(),
+            run_id=self._run_id,
             end=end,
             error_message=self._control.failure,
             stages=stages,
@@ -225,14 +226,26 @@ MUTANTS = (
     Mutant(
         "a picture is settled without its attachment",
         BATCH,
-        "            self._tally.supersede(attached.reason)\n            return\n",
-        "            self._tally.supersede(attached.reason)\n",
+        "            self._tally.supersede(attached.reason)\n        else:\n",
+        "            self._tally.supersede(attached.reason)\n        if not attached.refused:\n",
     ),
     Mutant(
         "a timer before the settlement",
         BATCH,
-        "        await self._settle(ordinal, key, label)\n",
-        f"        {ADD_TIMER}\n        await self._settle(ordinal, key, label)\n",
+        "            await self._settle(ordinal)\n",
+        f"            {ADD_TIMER}\n            await self._settle(ordinal)\n",
+    ),
+    Mutant(
+        "pictures of before are attached in groups",
+        PUBLISHING,
+        "return workflow.patched(GROUPS)",
+        "return True",
+    ),
+    Mutant(
+        "pictures that wait for a group go alone",
+        "groups.py",
+        "min(self._most, len(self._waiting))",
+        "1",
     ),
     Mutant(
         "an image that is delivered already is uploaded all the same",

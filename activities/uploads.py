@@ -1,0 +1,126 @@
+"""Staged pictures to their final places: read, encoded as WebP, stored."""
+
+import asyncio
+import time
+from pathlib import PurePosixPath
+from typing import Protocol
+
+import structlog
+
+from activities.staging import Staging
+from darkroom.domain.attempts import AttemptEnd
+from darkroom.domain.errors import StorageRefused
+from darkroom.domain.groups import Uploaded, UploadGroupInput, UploadGroupResult
+from darkroom.domain.images import ImageKey, Outcome, UploadInput, UploadResult
+from darkroom.domain.names import image_prefix
+from darkroom.pictures import CORES, NotAPicture, PictureWork, digest
+from darkroom.records.images import ImageRecords, ReferenceRecords
+from darkroom.records.jobs import JobRecords
+from darkroom.storage import Storage
+
+log = structlog.get_logger(__name__)
+
+MAY_BE_LATE = 10.0
+"""Seconds of an upload after which the server may have given this worker up."""
+
+GROUP_PATIENCE = 15.0
+"""Seconds after which the pictures of a group that are not stored yet go alone."""
+
+IN_HAND = 4 * CORES
+"""Pictures that are in memory as the provider gave them: while some are encoded, others are read."""
+
+
+class UploadRecords(ImageRecords, ReferenceRecords, JobRecords, Protocol):
+    """What an upload asks of an image."""
+
+
+class Uploads:
+    """The uploads of one worker."""
+
+    def __init__(self, records: UploadRecords, storage: Storage, staging: Staging, pictures: PictureWork) -> None:
+        self._records = records
+        self._storage = storage
+        self._staging = staging
+        self._pictures = pictures
+        self._in_hand = asyncio.Semaphore(IN_HAND)
+
+    async def group(self, group: UploadGroupInput) -> UploadGroupResult:
+        """Several pictures side by side, with a result each."""
+        pictures = [asyncio.create_task(self.one(image)) for image in group.uploads()]
+        _, slow = await asyncio.wait(pictures, timeout=GROUP_PATIENCE)
+        for picture in slow:
+            picture.cancel()
+        ended = await asyncio.gather(*pictures, return_exceptions=True)
+        return UploadGroupResult(
+            directory=image_prefix(group.job_id, group.user_id).rstrip("/"),
+            results=tuple(_in_group(end) for end in ended),
+        )
+
+    async def one(self, image: UploadInput) -> UploadResult:
+        """One picture: stored, delivered already, or why not.
+
+        Raises:
+            StorageUnavailable, RecordsUnavailable: not now.
+        """
+        started = time.monotonic()
+        try:
+            async with self._in_hand:
+                staged = await self._staging.find(image.key, () if image.call_id is None else (image.call_id,))
+                if staged is None:
+                    return await self._nothing_staged(image)
+                path = image.key.final(image.user_id, staged.call_id)
+                encoded = await self._pictures.encode(staged.data)
+                del staged
+            await self._storage.put(path, encoded, "image/webp")
+            if time.monotonic() - started > MAY_BE_LATE:
+                await self._remove_if_late(image.key, path)
+        except NotAPicture as error:
+            return await self._missed(image, str(error))
+        except StorageRefused as error:
+            # The provider did its part, and the bytes wait in staging for a restart.
+            if image.call_id is not None:
+                await self._records.finish_attempt(image.call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=0))
+            return UploadResult(outcome=Outcome.STOPPED, reason=str(error))
+        return UploadResult(outcome=Outcome.GENERATED, path=path, size=len(encoded), sha256=digest(encoded))
+
+    async def _remove_if_late(self, key: ImageKey, path: str) -> None:
+        """Remove a file that nobody will name: this worker stood still, and the image was delivered or given up."""
+        attach_id = await self._delivered(key)
+        delivered = None if attach_id is None else await self._records.stored_file(attach_id)
+        job = await self._records.job(key.job_id)
+        if (delivered is None or delivered.path != path) and (delivered or job is None or job.status.ended):
+            await self._storage.delete([path])
+            log.warning("late picture removed", job_id=str(key.job_id), key=str(key))
+
+    async def _delivered(self, key: ImageKey) -> int | None:
+        pairs = await self._records.delivered_pairs(key.job_id, key.stage_index, key.ordinal - 1, 1)
+        return next((attach_id for ordinal, attach_id in pairs if ordinal == key.ordinal), None)
+
+    async def _nothing_staged(self, image: UploadInput) -> UploadResult:
+        attach_id = await self._delivered(image.key)
+        if attach_id is not None:
+            return UploadResult(outcome=Outcome.DELIVERED, attach_id=attach_id)
+        return await self._missed(image, "its staged file is missing")
+
+    async def _missed(self, image: UploadInput, reason: str) -> UploadResult:
+        if image.call_id is not None:
+            end = AttemptEnd(outcome=Outcome.MISSED, reason=reason, seconds=0)
+            await self._records.finish_attempt(image.call_id, end)
+        return UploadResult(outcome=Outcome.MISSED, reason=reason)
+
+
+def _in_group(end: UploadResult | BaseException) -> Uploaded:
+    match end:
+        case UploadResult():
+            return Uploaded(
+                outcome=end.outcome,
+                name=None if end.path is None else PurePosixPath(end.path).name,
+                size=end.size,
+                sha256=end.sha256,
+                attach_id=end.attach_id,
+                reason=end.reason,
+            )
+        case Exception() | asyncio.CancelledError():
+            return Uploaded(again=True)  # its own activity says what is wrong, and tries again by itself
+        case _:
+            raise end
