@@ -21,7 +21,13 @@ from typing import Any
 import structlog
 from temporalio.client import Client as TemporalClient
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
-from temporalio.worker import Interceptor, Worker, WorkerDeploymentConfig
+from temporalio.worker import (
+    Interceptor,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkflowRunner,
+)
 
 from activities.composition import image_activities, job_activities, local_workers, webhook_activities
 from activities.housekeeping import HousekeepingActivities
@@ -78,10 +84,27 @@ async def running_workers(
     temporal: TemporalClient,
     roles: Collection[Role] = (Role.ALL,),
     interceptors: Sequence[Interceptor] = (),
+    runner: WorkflowRunner | None = None,
 ) -> AsyncIterator[list[Worker]]:
-    """Workers for the roles; leaving the context waits until what is in progress is finished."""
+    """Workers for the roles; leaving the context waits until what is in progress is finished.
+
+    Args:
+        parts: what they work with.
+        temporal: whose tasks they take.
+        roles: which ones.
+        interceptors: in addition to our own.
+        runner: of the workflows; by default none in a sandbox, which costs a third of a worker's time
+            (docs/decisions/0007-no-sandbox.md).
+    """
     with local_workers(parts).joined() as worker_id:
-        async with _serving(parts, temporal, roles, interceptors, worker_id) as workers:
+        async with _serving(
+            parts,
+            temporal,
+            roles,
+            interceptors,
+            worker_id=worker_id,
+            runner=runner or UnsandboxedWorkflowRunner(),
+        ) as workers:
             yield workers
 
 
@@ -91,7 +114,9 @@ async def _serving(
     temporal: TemporalClient,
     roles: Collection[Role],
     interceptors: Sequence[Interceptor],
+    *,
     worker_id: str | None,
+    runner: WorkflowRunner,
 ) -> AsyncIterator[list[Worker]]:
     settings = parts.settings
     refresher = RowRefresher(parts.records)
@@ -147,6 +172,7 @@ async def _serving(
                     images.credit_group,
                     report,
                 ],
+                workflow_runner=runner,
                 **shared,
             )
         )

@@ -39,7 +39,7 @@ def history_of(file: Path, text: str | None = None) -> WorkflowHistory:
 
 
 def replayer() -> Replayer:
-    """Replays in the sandbox, as workers run workflows."""
+    """Replays in the sandbox, which finds what is not deterministic."""
     return Replayer(
         workflows=workflow_classes(), data_converter=pydantic_data_converter, interceptors=[OddSignalsDropped()]
     )

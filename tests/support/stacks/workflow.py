@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from temporalio.client import Client as TemporalClient
 from temporalio.client import WorkflowHandle
 from temporalio.worker import Interceptor
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.jobs import Client
@@ -159,5 +160,5 @@ async def running_stack(
         if without_workers:
             yield stack
             return
-        async with running_workers(parts, temporal, interceptors=interceptors):
+        async with running_workers(parts, temporal, interceptors=interceptors, runner=SandboxedWorkflowRunner()):
             yield stack
