@@ -13,8 +13,8 @@ with workflow.unsafe.imports_passed_through():
 class QuietMoment:
     """A moment at which the job can continue as new: every stage waits between two batches.
 
-    A pause is one, and enough once the server suggests it. Where pauses are so short that none becomes quiet, the job
-    makes its own before the server would end it: its stages begin no further batch until it has continued.
+    A pause is one, and enough once the history is no longer short. Where pauses are so short that none becomes quiet, the
+    job makes its own before the server would end it: its stages begin no further batch until it has continued.
     """
 
     def __init__(self, state: JobState, control: JobControl, batches: Batches) -> None:
@@ -32,13 +32,9 @@ class QuietMoment:
 
     async def until_time_to_continue(self) -> None:
         """Wait for the moment, if it ever comes."""
-        await workflow.wait_condition(lambda: self._is_long or (self._is_quiet and _suggested()))
+        await workflow.wait_condition(lambda: _is_long() or (self._is_quiet and _is_enough()))
         self._awaited = workflow.patched(CONTINUES)
         await workflow.wait_condition(lambda: self._awaited and self._is_quiet)
-
-    @property
-    def _is_long(self) -> bool:
-        return workflow.info().get_current_history_length() > continuing.LONG_HISTORY
 
     @property
     def _is_quiet(self) -> bool:
@@ -52,5 +48,10 @@ class QuietMoment:
         )
 
 
-def _suggested() -> bool:
-    return workflow.info().is_continue_as_new_suggested()
+def _is_enough() -> bool:
+    info = workflow.info()
+    return info.is_continue_as_new_suggested() or info.get_current_history_length() > continuing.ENOUGH_HISTORY
+
+
+def _is_long() -> bool:
+    return workflow.info().get_current_history_length() > continuing.LONG_HISTORY

@@ -13,7 +13,11 @@ from darkroom.domain.rounds import StageStatus
 MOST_REASONS = 20
 """Different reasons that are kept, of 300 characters each; stages whose reason is another one say none."""
 
-LONG_HISTORY = 20_000
+ENOUGH_HISTORY = 2_000
+"""Events after which a job continues as new at the next quiet moment: each task of a workflow that no worker has in
+memory replays them all, and has 10 s for it."""
+
+LONG_HISTORY = 10_000
 """Events after which a job makes a quiet moment to continue as new; the server ends a workflow at 51,200."""
 
 

@@ -10,6 +10,7 @@ import pytest_asyncio
 from temporalio.client import Client as TemporalClient
 from temporalio.client import WorkflowExecutionStatus
 
+from darkroom.domain.continuing import ENOUGH_HISTORY, LONG_HISTORY
 from darkroom.domain.names import job_workflow_id
 from darkroom.domain.progress import JobStatus
 from tests.support.fakes.scripted import Act, Always, ScriptedProvider
@@ -20,8 +21,6 @@ from tests.support.stacks.workflow import PRICE, WorkflowStack, running_stack
 from tests.support.until import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
-
-SERVER_ENDS_A_WORKFLOW = 51_200
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -76,8 +75,7 @@ async def test_pauses_without_end_end_no_job(impatient_client: TemporalClient, h
         assert running.status is WorkflowExecutionStatus.COMPLETED
         row = await stack.row(job_id)
         assert (row.retry_count, row.completed_images) == (0, 21)
-        for lengths in await _executions(stack, job_id):
-            assert lengths < 400
+        assert max(await _executions(stack, job_id)) < ENOUGH_HISTORY
 
 
 @pytest.mark.slow
@@ -137,7 +135,7 @@ async def test_thousands_of_pauses_end_no_job(home: Path, pauses: int, stages: i
         receipt = await asyncio.wait_for(stack.client.result(job_id), 300)
         assert receipt.status is JobStatus.CANCELLED
         assert receipt.delivered == stack.provider.total_calls == receipt.total.provider_calls
-        assert max(lengths) < SERVER_ENDS_A_WORKFLOW / 2
+        assert max(lengths) < 1.5 * LONG_HISTORY
         await stack.check_invariants()
         history = await stack.handle(job_id).fetch_history()
         assert max(len(payload.data) for event in history.events for payload in payloads(event)) < 16 * 1024
