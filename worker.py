@@ -20,12 +20,10 @@ from typing import Any
 
 import structlog
 from temporalio.client import Client as TemporalClient
-from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import (
     Interceptor,
     UnsandboxedWorkflowRunner,
     Worker,
-    WorkerDeploymentConfig,
     WorkflowRunner,
 )
 
@@ -42,7 +40,7 @@ from darkroom import logs
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.connection import connect, ensure_search_attributes
 from darkroom.client.schedules import ensure_schedules
-from darkroom.client.versions import warn_without_current_version
+from darkroom.client.versions import warn_without_current_version, worker_deployment
 from darkroom.client.waiting_jobs import WaitingJobs
 from darkroom.domain.errors import DarkroomError, ServerNotReachable, SettingRejected
 from darkroom.domain.names import TaskQueue
@@ -137,7 +135,7 @@ async def _serving(
         "graceful_shutdown_timeout": settings.provider_timeout + GRACE_ABOVE_PROVIDER,
         "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
-        "deployment_config": _deployment(settings),
+        "deployment_config": worker_deployment(settings),
     }
     workers: list[Worker] = []
     if {Role.ALL, Role.ORCHESTRATE} & set(roles):
@@ -216,17 +214,6 @@ async def _serving(
             if worker.task_queue == TaskQueue.PUBLISH and serves_all:
                 stack.push_async_callback(images.until_settled, DELIVER_PATIENCE)
         yield workers
-
-
-def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
-    """Jobs stay with the build that began them, where builds are named; without, patches carry them over an upgrade."""
-    if settings.deployment_name is None or settings.build_id is None:
-        return None
-    return WorkerDeploymentConfig(
-        version=WorkerDeploymentVersion(settings.deployment_name, settings.build_id),
-        use_worker_versioning=True,
-        default_versioning_behavior=VersioningBehavior.PINNED,
-    )
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

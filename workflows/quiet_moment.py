@@ -13,8 +13,8 @@ with workflow.unsafe.imports_passed_through():
 class QuietMoment:
     """A moment at which the job can continue as new: every stage waits between two batches.
 
-    A pause is one, and enough once the history is no longer short. Where pauses are so short that none becomes quiet, the
-    job makes its own before the server would end it: its stages begin no further batch until it has continued.
+    A pause is one, and enough once the history is no longer short. Where pauses are so short that none becomes quiet,
+    the job makes its own before the server would end it: its stages begin no further batch until it has continued.
     """
 
     def __init__(self, state: JobState, control: JobControl, batches: Batches) -> None:

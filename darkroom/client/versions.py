@@ -13,7 +13,9 @@ from temporalio.api.workflowservice.v1 import (
     ListWorkerDeploymentsRequest,
 )
 from temporalio.client import Client as TemporalClient
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import WorkerDeploymentConfig
 
 from darkroom.client.executions import QUERY_DEADLINE
 from darkroom.client.workers import SEEN_WITHIN
@@ -153,3 +155,14 @@ async def _served(temporal: TemporalClient) -> set[Version]:
         for one in answer.pollers
         if one.last_access_time.ToDatetime(tzinfo=UTC) >= since
     }
+
+
+def worker_deployment(settings: Settings) -> WorkerDeploymentConfig | None:
+    """Jobs stay with the build that began them, where builds are named; without, patches carry them over an upgrade."""
+    if settings.deployment_name is None or settings.build_id is None:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(settings.deployment_name, settings.build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.PINNED,
+    )

@@ -29,7 +29,7 @@ MOST_UPLOADS = 8
 MOST_UPLOAD_BYTES = 20_000_000
 """Pictures of one upload, and what they weigh as the provider gave them: a group is soon over."""
 
-UNKNOWN_SIZE = 2_500_000
+UNKNOWN_SIZE = 5_000_000
 """What a picture counts for that was found in staging."""
 
 

@@ -27,6 +27,7 @@ from darkroom.domain.webhooks import WebhookInput
 from darkroom.domain.worker_reports import AskWorkers
 from darkroom.records.sqlite import SqliteRecords
 from tests.support.fakes.scripted import Act, Always, ScriptedProvider
+from tests.support.fakes.storage import NotAtFirst
 from tests.support.programs import temporal_binary
 from tests.support.records.tables import SqliteTables
 from tests.support.stacks.watching import (
@@ -59,6 +60,7 @@ __all__ = [
     "JobStatus",
     "NewJob",
     "NextOrdinalsInput",
+    "NotAtFirst",
     "ProviderAnswer",
     "Receiver",
     "ScriptedProvider",

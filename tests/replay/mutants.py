@@ -244,8 +244,8 @@ MUTANTS = (
     Mutant(
         "pictures that wait for a group go alone",
         "groups.py",
-        "min(self._most, len(self._waiting))",
-        "1",
+        "len(group) < self._most",
+        "len(group) < 1",
     ),
     Mutant(
         "an image that is delivered already is uploaded all the same",

@@ -8,7 +8,7 @@ from tests.replay.application import Between
 from tests.replay.server import Server
 
 
-def _refused(activity_type: str) -> Between:
+def refused(activity_type: str) -> Between:
     """The first activity of a type fails as if the records had refused it."""
     refusing = Between(activity_type)
 
@@ -20,7 +20,7 @@ def _refused(activity_type: str) -> Between:
 
 
 async def _play(server: Server, activity_type: str) -> None:
-    async with server.stack(interceptors=[_refused(activity_type)]) as stack:
+    async with server.stack(interceptors=[refused(activity_type)]) as stack:
         await stack.client.result(await stack.order(3, 3))
 
 
@@ -46,7 +46,7 @@ async def attach_refused(server: Server) -> None:
 
 async def staged_refused(server: Server) -> None:
     """What is staged cannot be looked for after a cancel."""
-    async with server.stack(interceptors=[_refused("find_staged")]) as stack:
+    async with server.stack(interceptors=[refused("find_staged")]) as stack:
         job_id = await stack.held(2, calls=2)
         await stack.client.cancel(job_id)
         await stack.until_cancelling(job_id)
@@ -55,7 +55,7 @@ async def staged_refused(server: Server) -> None:
 
 async def control_refused(server: Server) -> None:
     """A pause cannot be written on the row: the batches are told, and the job ends."""
-    async with server.stack(interceptors=[_refused("set_control")]) as stack:
+    async with server.stack(interceptors=[refused("set_control")]) as stack:
         job_id = await stack.held(2, calls=2)
         await stack.client.pause(job_id)
         await stack.end_of(job_id)

@@ -1,7 +1,7 @@
 """Storages that do not take what they are given."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from uuid import UUID
 
 from darkroom.domain.errors import StorageRefused, StorageUnavailable
@@ -47,5 +47,19 @@ class Away(FileStorage):
     async def put(self, key: str, data: bytes, media_type: str) -> None:
         self.tries.append(key)
         if self.away and self._only in key:
+            raise StorageUnavailable("no answer")
+        await super().put(key, data, media_type)
+
+
+class NotAtFirst(FileStorage):
+    """Does not take the first object whose name begins so."""
+
+    def __init__(self, root: Path, beginning: str) -> None:
+        super().__init__(root)
+        self._beginning: str | None = beginning
+
+    async def put(self, key: str, data: bytes, media_type: str) -> None:
+        if self._beginning is not None and PurePosixPath(key).name.startswith(self._beginning):
+            self._beginning = None
             raise StorageUnavailable("no answer")
         await super().put(key, data, media_type)
