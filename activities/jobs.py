@@ -11,7 +11,7 @@ from activities.errors import at_the_edge, until_the_records_take_it
 from activities.liveness import finish_despite_cancel
 from darkroom.domain.batches import DeliveredPageInput, NextOrdinalsInput, RunRef, SetControlInput, StageRef
 from darkroom.domain.errors import OrderRejected
-from darkroom.domain.jobs import CloseRun, OpenedRun, StartRun
+from darkroom.domain.jobs import GENERATION, CloseRun, OpenedRun, StartRun
 from darkroom.domain.model import Value
 from darkroom.domain.money import Terms
 from darkroom.domain.movement import STALLED_AFTER, Faults, Movement, faults_of, with_movement
@@ -84,7 +84,8 @@ class JobActivities:
                 if webhook_url is not None:
                     await self._records.keep_webhook(start.job_id, webhook_url)
         opened = await self._records.open_run(start, order, self._terms, rejection)
-        return opened.model_copy(update=self._pace.model_dump())
+        known = {"fresh": not source.opened, "generation": GENERATION}
+        return opened.model_copy(update=self._pace.model_dump() | known)
 
     @activity.defn
     @at_the_edge

@@ -1,8 +1,17 @@
 """Changes of the workflows' commands that runs of older versions do not know: the ids of `workflow.patched`.
 
 A patch stays until no history that lacks it can be replayed any more, which is the retention of the namespace
-after the last job of the version before it has ended.
+after the last job of the version before it has ended. Each costs a marker and a write of search attributes when an
+execution first meets it. So what every job meets goes by the generation of its run instead (`darkroom.domain.jobs`).
 """
+
+from temporalio import workflow
+
+
+def has(generation: int, patch: str) -> bool:
+    """Whether an execution makes a change that every run of generation 1 makes."""
+    return generation >= 1 or workflow.patched(patch)
+
 
 APPLIED_FIRST = "applied-first"
 """0.2: what follows from a cancel waits until the job's row says it."""
@@ -22,9 +31,6 @@ QUOTAS_GROW = "quotas-grow"
 
 TABLE_REFRESHED = "table-refreshed"
 """0.2: once a minute without a delivery or a miss, the job asks the records for the retries of its calls."""
-
-GROUPS = "groups"
-"""0.2: a batch attaches and settles what is ready together."""
 
 OWN_TIMER = "own-timer"
 """0.2: the timer of a quota's pause is cancelled by us. `wait_condition` cancels its own at another point in Python

@@ -84,7 +84,8 @@ class PipelineJobWorkflow(PipelineJob):
             return self._leave_to_another_run(self._control.superseded)
         receipt = await self._close()
         await self._announce()
-        await self._clean_up()
+        if not (receipt.leaves_nothing and self._state.run.generation >= 1):
+            await self._clean_up()
         self._log_end(receipt)
         return receipt
 

@@ -1,7 +1,6 @@
 """From a staged picture to a settled image: upload, attach and credit (part of the batch's workflow)."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import NamedTuple
 from uuid import UUID
 
@@ -28,7 +27,6 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.images import AttachInput, CreditInput, ImageKey, UploadInput, UploadResult
     from darkroom.domain.names import TaskQueue, activity_label, group_label
     from workflows.groups import Together
-    from workflows.patches import GROUPS
     from workflows.policies import RECORD_WRITE, SETTLEMENT, STORAGE_WRITE
 
 
@@ -62,6 +60,7 @@ class Publishing:
 
     def __init__(self, batch: BatchInput) -> None:
         self._batch = batch
+        self._in_groups = batch.generation >= 1
         self._uploading = Together(
             self._upload_alone,
             self._upload_group,
@@ -94,10 +93,6 @@ class Publishing:
     async def credit(self, ordinal: int) -> Credited:
         """Settle an image."""
         return await (self._crediting.take(ordinal) if self._in_groups else self._credit(ordinal))
-
-    @cached_property
-    def _in_groups(self) -> bool:
-        return workflow.patched(GROUPS)
 
     async def _upload_alone(self, picture: Picture) -> UploadResult | None:
         return await self._upload(picture)

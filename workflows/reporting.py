@@ -13,7 +13,9 @@ with workflow.unsafe.imports_passed_through():
 REPORT_EVERY = timedelta(seconds=1)
 
 
-async def report_as_it_goes(tally: BatchTally, calls: Sized, ended: Callable[[], bool]) -> None:
+async def report_as_it_goes(
+    tally: BatchTally, calls: Sized, ends_soon: Callable[[], bool], ended: Callable[[], bool]
+) -> None:
     """Signal the news to the parent, at most once a second, until the batch has ended; its result carries the rest."""
     info = workflow.info()
     if info.parent is None:
@@ -25,6 +27,11 @@ async def report_as_it_goes(tally: BatchTally, calls: Sized, ended: Callable[[],
         await workflow.wait_condition(lambda: ended() or tally.worth_a_report)
         if ended():
             return
+        if ends_soon() and not tally.urgent:
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(lambda: ended() or tally.urgent, timeout=REPORT_EVERY)
+            if ended():
+                return
         try:
             await parent.signal(PipelineJob.report, tally.take_news(in_flight=len(calls)))
         except exceptions.ApplicationError as error:

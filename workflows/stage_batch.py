@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.names import TaskQueue
     from darkroom.domain.receipts import shorten
     from workflows.events import log
-    from workflows.patches import HELD_ENDS, SALVAGE_LAST
+    from workflows.patches import HELD_ENDS, SALVAGE_LAST, has
     from workflows.policies import SALVAGE, provider_call
     from workflows.publishing import Publishing, StagedCall
     from workflows.refusals import refusal, unless_refused
@@ -56,7 +56,14 @@ class StageBatchWorkflow:
     @workflow.run
     async def run(self, _batch: BatchInput) -> BatchResult:
         delivering = asyncio.create_task(self._deliver())
-        reporting = asyncio.create_task(report_as_it_goes(self._tally, self._calls, lambda: self._ended))
+        reporting = asyncio.create_task(
+            report_as_it_goes(
+                self._tally,
+                self._calls,
+                ends_soon=lambda: self._batch.generation >= 1 and not (self._calls or self._queue),
+                ended=lambda: self._ended,
+            )
+        )
         try:
             await asyncio.shield(delivering)
         except asyncio.CancelledError:
@@ -87,7 +94,7 @@ class StageBatchWorkflow:
             lanes = min(len(self._queue), 2 * self._batch.concurrency)
             await asyncio.gather(*(self._lane() for _ in range(lanes)))
         ends = self._control.cancel_requested or self._tally.ends_the_stage
-        if self._batch.salvages or (ends and not workflow.patched(SALVAGE_LAST)):
+        if self._batch.salvages or (ends and not has(self._batch.generation, SALVAGE_LAST)):
             await unless_refused(self._salvage(), self._stop)
 
     async def _lane(self) -> None:

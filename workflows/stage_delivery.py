@@ -1,7 +1,7 @@
 """Delivering one stage: rounds of batches until nothing is missing (part of the job's workflow)."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from temporalio import exceptions, workflow
@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.batches import Batches
     from workflows.controls import until_applied
     from workflows.events import log
-    from workflows.patches import SALVAGE_LAST
+    from workflows.patches import SALVAGE_LAST, has
     from workflows.policies import RECORD_WRITE, salvage
     from workflows.quiet_moment import QuietMoment
     from workflows.stage_records import learn_ids, read_records
@@ -128,12 +128,7 @@ class StageDelivery:
         """Make up to 500 images; how many were decided, or None when the round cannot go on."""
         state = self._state
         asked = self._control.requested.version
-        ordinals = await workflow.execute_activity_method(
-            JobActivities.next_ordinals,
-            NextOrdinalsInput(job_id=self._job_id, stage_index=state.plan.stage_index, limit=min(budget, PAGE)),
-            summary=f"{state.plan.label} · ordinals",
-            **RECORD_WRITE,
-        )
+        ordinals = await self._ordinals(round_, batch, budget)
         if self._over() or self._control.on_hold:
             # The wish came while we asked for ordinals; the round goes on when it is lifted.
             return 0
@@ -150,7 +145,9 @@ class StageDelivery:
             self._note_lost_child(error)
         else:
             self._take_in(result, provider)
-        await read_records(self._job_id, self._state)
+        told_all = len(ordinals) > 0 and state.delivered == delivered + len(ordinals) and not state.lacks_ids
+        if not (told_all and self._run.generation >= 1):
+            await read_records(self._job_id, self._state)
         self._on_change()
         if state.delivered > delivered:
             self._control.quotas.note_delivered(provider)
@@ -161,6 +158,17 @@ class StageDelivery:
         # Nothing decided, nothing asked of us and the same provider again: the round would never end.
         stuck = result.decided == 0 and self._control.requested.version == asked and not result.quota_spent
         return None if stuck else result.decided
+
+    async def _ordinals(self, round_: int, batch: int, budget: int) -> Sequence[int]:
+        count = min(budget, PAGE)
+        if self._run.fresh and (round_, batch) == (0, 0):
+            return range(count)
+        return await workflow.execute_activity_method(
+            JobActivities.next_ordinals,
+            NextOrdinalsInput(job_id=self._job_id, stage_index=self._state.plan.stage_index, limit=count),
+            summary=f"{self._state.plan.label} · ordinals",
+            **RECORD_WRITE,
+        )
 
     def _take_in(self, result: BatchResult, provider: str) -> None:
         state = self._state
@@ -205,7 +213,7 @@ class StageDelivery:
         """
         control, stage_index = self._control, self._state.plan.stage_index
         calls_end: timedelta | None = None
-        if workflow.patched(SALVAGE_LAST):
+        if has(self._run.generation, SALVAGE_LAST):
             # The pictures of a job that ends failed wait for a restart.
             if control.failure is not None or control.superseded is not None:
                 return
@@ -256,6 +264,7 @@ class StageDelivery:
             concurrency=self._run.stage_concurrency,
             report_step=report_step(self._run.total_images),
             with_ids=self._with_ids,
+            generation=self._run.generation,
             provider_timeout_seconds=self._run.provider_timeout_seconds,
         )
         name = batch_workflow_id(self._job_id, state.plan.stage_index, round_, batch)

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.job_control import JobControl
     from darkroom.domain.job_state import JobState
     from darkroom.domain.movement import Faults
-    from workflows.patches import TABLE_REFRESHED
+    from workflows.patches import TABLE_REFRESHED, has
     from workflows.policies import RECORD_WRITE
 
 
@@ -27,7 +27,7 @@ class TableRefresh:
 
     async def refresh(self, run: RunRef) -> None:
         """A task beside the delivery, which ends only when it is cancelled."""
-        refreshed = workflow.patched(TABLE_REFRESHED)
+        refreshed = has(self._state.run.generation, TABLE_REFRESHED)
         known = self._state.decided
         while True:
             await workflow.wait_condition(lambda: refreshed and self._wanted)

@@ -32,6 +32,8 @@ class BatchInput(Value):
     provider_timeout_seconds: float
     salvages: bool = False
     """Whether it delivers what the stage left in staging, and begins nothing."""
+    generation: int = 0
+    """That of the job's run."""
     has_fallback: bool = False
     """Whether another provider is left: then a batch ends when this one turns out to be down."""
 

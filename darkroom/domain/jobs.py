@@ -106,6 +106,15 @@ class StartRun(Value):
     restart: bool
 
 
+GENERATION = 1
+"""The newest generation of the workflows' commands, which the worker that opens a run gives it and all of its batches.
+
+0: runs of before there were generations. 1 (0.2): the images of a batch take their steps in groups; what a batch told
+is not asked of the records again; nothing is cleaned up where nothing is left; a batch whose calls have all ended
+leaves its last news to its result; and what `workflows/patches.py` asks for with `has`.
+"""
+
+
 class OpenedRun(Value):
     """What a run needs to know, in numbers."""
 
@@ -127,6 +136,10 @@ class OpenedRun(Value):
     started_at: datetime | None = None
     webhook: bool = False
     """Whether the end is sent to a webhook; its URL is only in the records."""
+    generation: int = 0
+    """A run keeps the one with which it was opened."""
+    fresh: bool = False
+    """Whether no call can have been made yet: the ordinals begin at 0, and nobody needs to be asked for them."""
 
 
 class End(StrEnum):

@@ -72,6 +72,11 @@ class Receipt(Value):
     last_run: Tally = Tally()
 
     @property
+    def leaves_nothing(self) -> bool:
+        """Whether every call that was ever made for the job is a delivered image: nothing can be left in staging."""
+        return self.status is JobStatus.COMPLETED and self.total.provider_calls == self.delivered
+
+    @property
     def severity(self) -> Literal["info", "warning", "error"]:
         """How loudly the end of the job is logged: short of what was ordered, or failed."""
         if self.status is JobStatus.FAILED:

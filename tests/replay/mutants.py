@@ -58,16 +58,15 @@ MUTANTS = (
 """,
     ),
     Mutant("the webhook is not started", JOB, "if self._state.run.webhook:", "if not self._state.run.webhook:"),
-    Mutant("staging is not cleaned", JOB, "        await self._clean_up()\n", ""),
+    Mutant("staging is not cleaned", JOB, "            await self._clean_up()\n", "            pass\n"),
     Mutant(
         "staging is cleaned before the webhook is started",
         JOB,
         """        await self._announce()
-        await self._clean_up()
-""",
+        if not""",
         """        await self._clean_up()
         await self._announce()
-""",
+        if not""",
     ),
     Mutant(
         "batches are told before the row says it",
@@ -121,7 +120,7 @@ MUTANTS = (
     Mutant("ids are read of jobs that carry none", STAGE_RECORDS, "while state.lacks_ids:", "while True:"),
     Mutant("nothing is salvaged", STAGE, "            await self._salvage()\n", "            pass\n"),
     Mutant("what a batch salvaged is salvaged again", STAGE, "self._salvaged or not control", "not control"),
-    Mutant("stages that end as ever are salvaged", STAGE, "if workflow.patched(SALVAGE_LAST):", "if True:"),
+    Mutant("stages that end as ever are salvaged", STAGE, "if has(self._run.generation, SALVAGE_LAST):", "if True:"),
     Mutant(
         "a job that ends failed is salvaged",
         STAGE,
@@ -238,8 +237,8 @@ MUTANTS = (
     Mutant(
         "pictures of before are attached in groups",
         PUBLISHING,
-        "return workflow.patched(GROUPS)",
-        "return True",
+        "batch.generation >= 1",
+        "True",
     ),
     Mutant(
         "pictures that wait for a group go alone",
@@ -262,8 +261,8 @@ MUTANTS = (
     Mutant(
         "a report is not delayed after the last one",
         REPORTING,
-        "            await workflow.wait_condition(lambda: ended() or tally.urgent, timeout=REPORT_EVERY)\n",
-        "            pass\n",
+        "\n            await workflow.wait_condition(lambda: ended() or tally.urgent, timeout=REPORT_EVERY)\n",
+        "\n            pass\n",
     ),
     Mutant("a batch is cancelled with its cancel", BATCH, "            self._tally.cancel()\n", "            raise\n"),
     Mutant("a long job goes on without end", "quiet_moment.py", "workflow.patched(CONTINUES)", "False"),
