@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin
@@ -20,6 +21,7 @@ from tests.support.records.invariants import broken
 from tests.support.records.tables import PostgresTables
 from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project
+from tests.support.until import until
 
 SETTLED, REFUSED = Settlement.SETTLED, Settlement.REFUSED
 
@@ -105,6 +107,35 @@ async def test_what_passes_fails_the_whole_group_and_keeps_nothing_of_it(
         await settle_group(job, range(4))
     assert await fixture.dump() == before
     assert [one.settlement for one in await settle_group(job, range(4))] == [SETTLED] * 4
+
+
+async def test_a_group_whose_server_process_is_killed_in_the_middle_of_it_is_settled_once_later(
+    project: Project, fixture: RecordsFixture
+) -> None:
+    user_id = await fixture.member(1_000)
+    job = await fixture.opened(user_id, (4,))
+    attached = await attach_group(job, range(4))
+    before = await fixture.dump()
+    blocked = "select pid from pg_stat_activity where %s = any (pg_blocking_pids(pid))"
+    async with await psycopg.AsyncConnection.connect(project.database_uri) as other:
+        # Whoever writes the third charge waits for this one; the first two are written by then.
+        charge = "insert into quel_credits (quel_member_id, idempotency_key) values (%s, %s)"
+        await other.execute(charge, (user_id, f"{job.key(2)}"))
+        group = asyncio.create_task(settle_group(job, range(4)))
+        async with await psycopg.AsyncConnection.connect(project.database_uri, autocommit=True) as db:
+
+            async def waits() -> bool:
+                return await (await db.execute(blocked, (other.info.backend_pid,))).fetchone() is not None
+
+            await until(waits, "the group to be in the middle of it")
+            await db.execute(f"select pg_terminate_backend(pid) from ({blocked}) as one", (other.info.backend_pid,))
+        with pytest.raises(RecordsUnavailable):
+            await group
+        await other.rollback()
+    assert await fixture.dump() == before
+    settled = await settle_group(job, range(4))
+    assert [(one.settlement, one.attach_id) for one in settled] == [(SETTLED, one.attach_id) for one in attached]
+    assert (await fixture.account(user_id)).balance == 1_000 - 4 * PRICE
 
 
 def test_the_database_and_the_client_agree_on_what_passes(project: Project) -> None:
