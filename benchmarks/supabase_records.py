@@ -7,7 +7,13 @@ from benchmarks.work import Work
 from benchmarks.worker_process import Kind
 from tests.support.supabase.project import running_project
 
-AN_IMAGE = ("darkroom_begin_attempt", "darkroom_attach", "darkroom_settle")
+AN_IMAGE = (
+    "darkroom_begin_attempts",
+    "darkroom_attach",
+    "darkroom_attach_group",
+    "darkroom_settle",
+    "darkroom_settle_group",
+)
 
 
 async def supabase(bench: Bench) -> list[Figure]:
@@ -49,7 +55,7 @@ async def supabase(bench: Bench) -> list[Figure]:
             what="begin, attach and settle calls an image",
             unit="",
             value=each,
-            asked=Asked(side=Side.AT_MOST, bound=3),
+            asked=Asked(side=Side.AT_MOST, bound=1.5),
         ),
         Figure(name="supabase-all-calls", what="all calls to PostgREST an image", unit="", value=every),
         Figure(

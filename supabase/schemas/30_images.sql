@@ -1,4 +1,4 @@
--- One image's way through the records: attempt, attachment, settlement (spec §§3, 4).
+-- One image's way through the records: attempt and attachment (spec §3); 41_settlement.sql is the rest of it.
 -- Locks are taken in one order: job, member, hold, stage, and leave the keys free (`no key update`): tables of before
 -- may have foreign keys, and two checks that share a key while each waits for all of the row are a deadlock.
 
@@ -167,36 +167,29 @@ language sql security definer set search_path = '' as $$
   where call_id = p_call_id and outcome is null
 $$;
 
--- Insert the attachment or find it; the attempt that made it is now 'generated'.
-create or replace function public.darkroom_attach(
-  p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_call_id uuid,
+-- Insert the attachment or find it; the attempt that made it is now 'generated'. The caller holds the job's row, and
+-- says why its run may attach nothing.
+create or replace function public.darkroom_attach_image(
+  p_job_id uuid, p_stage_index integer, p_ordinal integer, p_refusal text, p_user uuid, p_call_id uuid,
   p_seconds double precision, p_path text, p_size integer, p_sha256 text
 ) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
-  v_job record;
-  v_refusal text;
   v_attach_id integer;
   v_name text := regexp_replace(p_path, '^.*/', '');
 begin
-  select job_status, current_run_id, quel_member_id into v_job
-  from public.quel_production_jobs where job_id = p_job_id for share;
-  if not found then
-    perform public.darkroom_not_found(p_job_id);
-  end if;
   select attach_id into v_attach_id from public.quel_attach
   where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal and delivered_at is not null;
   if not found then
-    v_refusal := public.darkroom_refuse_run(v_job.job_status, v_job.current_run_id, p_run_id);
-    if v_refusal is not null then
-      return jsonb_build_object('attach_id', null, 'reason', v_refusal);
+    if p_refusal is not null then
+      return jsonb_build_object('attach_id', null, 'reason', p_refusal);
     end if;
     insert into public.quel_attach as image (
       attach_original_name, attach_file_name, attach_file_path, attach_file_size, attach_file_type,
       attach_directory, attach_storage_type, job_id, stage_index, ordinal, quel_member_id, sha256, created_at)
     values (
       v_name, v_name, p_path, p_size, 'image/webp', left(p_path, greatest(0, length(p_path) - length(v_name) - 1)),
-      'supabase', p_job_id, p_stage_index, p_ordinal, v_job.quel_member_id, p_sha256, clock_timestamp())
+      'supabase', p_job_id, p_stage_index, p_ordinal, p_user, p_sha256, clock_timestamp())
     on conflict (job_id, stage_index, ordinal) where job_id is not null do update
       set attach_original_name = excluded.attach_original_name, attach_file_name = excluded.attach_file_name,
         attach_file_path = excluded.attach_file_path, attach_directory = excluded.attach_directory,
@@ -215,73 +208,23 @@ begin
 end
 $$;
 
--- Make an image count and charge for it: all of it or nothing, and once. Who watches goes by the order of delivered_at:
--- it never goes back, even where the clock does.
-create or replace function public.darkroom_settle(
-  p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_calls boolean default false
+-- The same for a caller that does not hold the job's row yet.
+create or replace function public.darkroom_attach(
+  p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_call_id uuid,
+  p_seconds double precision, p_path text, p_size integer, p_sha256 text
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_job record;
-  v_image record;
-  v_refusal text;
-  v_stage record;
-  v_calls jsonb;
-  v_age interval;
 begin
-  -- Settlements of one job come one after another: two with one key, or the last one of a stage twice, meet here.
-  select job_status, current_run_id, quel_member_id, production_id, unit_price, refreshed_at into v_job
-  from public.quel_production_jobs where job_id = p_job_id for no key update;
+  select job_status, current_run_id, quel_member_id into v_job
+  from public.quel_production_jobs where job_id = p_job_id for share;
   if not found then
     perform public.darkroom_not_found(p_job_id);
   end if;
-  select attach_id, delivered_at into v_image from public.quel_attach
-  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal;
-  v_calls := '{}';
-  if p_calls then
-    -- What they left in staging may go once the image is settled.
-    select jsonb_build_object('call_ids', coalesce(jsonb_agg(call_id), '[]')) into v_calls
-    from public.quel_generation_attempts
-    where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal;
-  end if;
-  if v_image.delivered_at is not null then
-    return jsonb_build_object('settlement', 'settled', 'attach_id', v_image.attach_id) || v_calls;
-  end if;
-  v_refusal := public.darkroom_refuse_run(v_job.job_status, v_job.current_run_id, p_run_id);
-  if v_refusal is null and v_image.attach_id is null then
-    v_refusal := format('image %s/%s/%s has no attachment', p_job_id, p_stage_index, p_ordinal);
-  end if;
-  if v_refusal is not null then
-    return jsonb_build_object('settlement', 'run_refused', 'reason', v_refusal);
-  end if;
-  select target, delivered_images into v_stage from public.quel_job_stages
-  where job_id = p_job_id and stage_index = p_stage_index;
-  -- The target, not the quantity: a stage's part of max_credits is never taken by another stage.
-  if not found or v_stage.delivered_images >= v_stage.target then
-    return jsonb_build_object(
-      'settlement', 'stage_full', 'reason', 'the stage has all it may deliver already');
-  end if;
-  if v_job.quel_member_id is not null then
-    v_refusal := public.darkroom_charge(
-      p_job_id, v_job.quel_member_id, v_job.unit_price, v_job.production_id, v_image.attach_id,
-      format('%s/%s/%s', p_job_id, p_stage_index, p_ordinal));
-    if v_refusal is not null then
-      return jsonb_build_object('settlement', 'insufficient', 'reason', v_refusal);
-    end if;
-  end if;
-  update public.quel_attach set delivered_run = p_run_id, delivered_at = greatest(clock_timestamp(), (
-    select max(delivered_at) + interval '1 microsecond' from public.quel_attach
-    where job_id = p_job_id and delivered_at is not null))
-  where attach_id = v_image.attach_id;
-  update public.quel_job_stages set delivered_images = delivered_images + 1
-  where job_id = p_job_id and stage_index = p_stage_index;
-  -- The row may trail by one second (spec §2); a clock that was set back counts as due.
-  v_age := clock_timestamp() - v_job.refreshed_at;
-  if v_age < interval '0' or v_age >= interval '1 second' then
-    perform public.darkroom_refresh_row(p_job_id);
-    v_age := null;
-  end if;
-  return jsonb_build_object(
-    'settlement', 'settled', 'attach_id', v_image.attach_id, 'row_trails', v_age is not null) || v_calls;
+  return public.darkroom_attach_image(
+    p_job_id, p_stage_index, p_ordinal,
+    public.darkroom_refuse_run(v_job.job_status, v_job.current_run_id, p_run_id), v_job.quel_member_id,
+    p_call_id, p_seconds, p_path, p_size, p_sha256);
 end
 $$;

@@ -21,6 +21,7 @@ from darkroom.records.sqlite import SqliteRecords
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.supabase import open_supabase
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
+from tests.support.records.groups import attach_group, settle_group
 from tests.support.records.invariants import broken
 from tests.support.records.tables import PostgresTables, SqliteTables
 from tests.support.supabase.project import Project
@@ -180,23 +181,48 @@ class Money(RuleBasedStateMachine):
             self._settle(model, stage, ordinal, run)
 
     def _settle(self, model: Model, stage: int, ordinal: int, run: str) -> None:
+        if (stage, ordinal) in model.attached:
+            settled = self.run(model.job.settle(ordinal, stage, run=run)).settlement
+            assert settled is self._expected(model, stage, ordinal, run)
+
+    def _expected(self, model: Model, stage: int, ordinal: int, run: str) -> Settlement:
+        """What becomes of the image, which the model then counts as settled if it is."""
         key = (stage, ordinal)
-        if key not in model.attached:
-            return
-        settled = self.run(model.job.settle(ordinal, stage, run=run)).settlement
         if key in model.delivered:
-            assert settled is Settlement.SETTLED
-        elif run != model.job.run or not model.open:
-            assert settled is Settlement.RUN_REFUSED
-        elif model.delivered_of(stage) >= model.targets[stage]:
-            assert settled is Settlement.STAGE_FULL
-        elif model.charged and min(self.balance, model.hold) < PRICE:
-            assert settled is Settlement.INSUFFICIENT
-        else:
-            assert settled is Settlement.SETTLED
-            model.delivered.add(key)
-            model.hold -= model.price
-            self.balance -= model.price
+            return Settlement.SETTLED
+        if run != model.job.run or not model.open or key not in model.attached:
+            return Settlement.RUN_REFUSED
+        if model.delivered_of(stage) >= model.targets[stage]:
+            return Settlement.STAGE_FULL
+        if model.charged and min(self.balance, model.hold) < PRICE:
+            return Settlement.INSUFFICIENT
+        model.delivered.add(key)
+        model.hold -= model.price
+        self.balance -= model.price
+        return Settlement.SETTLED
+
+    @rule(model=jobs, stage=st.integers(0, 2), ordinals=st.lists(st.integers(0, 4), max_size=7))
+    def make_a_group(self, model: Model, stage: int, ordinals: list[int]) -> None:
+        self._attach_group(model, stage % len(model.quantities), ordinals)
+        self._settle_group(model, stage % len(model.quantities), ordinals, model.job.run)
+
+    @rule(model=jobs, stage=st.integers(0, 2), ordinals=st.lists(st.integers(0, 4), max_size=7), late=st.booleans())
+    def settle_a_group(self, model: Model, stage: int, ordinals: list[int], late: bool) -> None:
+        run = model.job.named(model.runs - 1) if late else model.job.run
+        self._settle_group(model, stage % len(model.quantities), ordinals, run)
+
+    def _attach_group(self, model: Model, stage: int, ordinals: list[int]) -> None:
+        attached = self.run(attach_group(model.job, ordinals, stage))
+        for ordinal, one in zip(ordinals, attached, strict=True):
+            assert (one.attach_id is not None) == (model.open or (stage, ordinal) in model.delivered)
+            assert not one.refused
+            if model.open:
+                model.attached.add((stage, ordinal))
+
+    def _settle_group(self, model: Model, stage: int, ordinals: list[int], run: str) -> None:
+        settled = self.run(settle_group(model.job, ordinals, stage, run=run))
+        expected = [self._expected(model, stage, ordinal, run) for ordinal in ordinals]
+        assert [one.settlement for one in settled] == expected
 
     @rule(model=jobs, end=st.sampled_from(End), drop=st.booleans())
     def close_run(self, model: Model, end: End, drop: bool) -> None:

@@ -35,8 +35,8 @@ async def fixture(path: Path) -> AsyncIterator[RecordsFixture]:
 
 
 @contextmanager
-def process(path: Path, job: Job, first: int, last: int) -> Iterator[subprocess.Popen[str]]:
-    arguments = [str(path), str(job.job_id), job.run, str(first), str(last)]
+def process(path: Path, job: Job, first: int, last: int, together: int = 1) -> Iterator[subprocess.Popen[str]]:
+    arguments = [str(path), str(job.job_id), job.run, str(first), str(last), str(together)]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.support.records.settling_process", *arguments],
         cwd=REPOSITORY,
@@ -58,11 +58,19 @@ def read(running: subprocess.Popen[str], lines: int | None = None) -> list[str]:
     return [line.rstrip() for line in (running.stdout.readline() for _ in range(lines)) if line]
 
 
-async def test_processes_that_settle_at_once_never_meet_a_locked_file(fixture: RecordsFixture, path: Path) -> None:
+@pytest.mark.parametrize("groups", [(1, 1, 1), (7, 16, 50)], ids=["alone", "in groups"])
+async def test_processes_that_settle_at_once_never_meet_a_locked_file(
+    fixture: RecordsFixture, path: Path, groups: tuple[int, int, int]
+) -> None:
     user_id = await fixture.member(100_000)
     job = await fixture.opened(user_id, (120,))
     # Each picture is delivered by two processes: whoever comes second finds it settled.
-    with process(path, job, 0, 80) as one, process(path, job, 40, 120) as two, process(path, job, 0, 120) as three:
+    ranges = ((0, 80), (40, 120), (0, 120))
+    with (
+        process(path, job, *ranges[0], groups[0]) as one,
+        process(path, job, *ranges[1], groups[1]) as two,
+        process(path, job, *ranges[2], groups[2]) as three,
+    ):
         ended = [running.communicate(timeout=60) for running in (one, two, three)]
         assert [running.returncode for running in (one, two, three)] == [0, 0, 0], ended
     said = Counter(line.split()[1] for out, _ in ended for line in out.splitlines())
@@ -75,11 +83,14 @@ async def test_processes_that_settle_at_once_never_meet_a_locked_file(fixture: R
     assert list(await fixture.records.audit()) == []
 
 
-async def test_processes_that_share_a_short_balance_charge_what_there_was(fixture: RecordsFixture, path: Path) -> None:
+@pytest.mark.parametrize("together", [1, 8], ids=["alone", "in groups"])
+async def test_processes_that_share_a_short_balance_charge_what_there_was(
+    fixture: RecordsFixture, path: Path, together: int
+) -> None:
     user_id = await fixture.member(1_200)
     job = await fixture.opened(user_id, (60,))
     await fixture.spend(user_id, 1_200 - 17 * 20)
-    with process(path, job, 0, 30) as one, process(path, job, 30, 60) as two:
+    with process(path, job, 0, 30, together) as one, process(path, job, 30, 60, together) as two:
         ended = [running.communicate(timeout=60) for running in (one, two)]
     said = Counter(line.split()[1] for out, _ in ended for line in out.splitlines())
     assert said == {"settled": 17, "insufficient": 43}, ended
@@ -105,13 +116,16 @@ def test_processes_that_start_at_once_on_a_new_file_make_one_schema(tmp_path: Pa
     assert len(dump_file(path)["quel_member"]) == 4
 
 
-async def test_a_process_killed_anywhere_leaves_every_invariant_whole(fixture: RecordsFixture, path: Path) -> None:
+@pytest.mark.parametrize("together", [1, 9], ids=["alone", "in groups"])
+async def test_a_process_killed_anywhere_leaves_every_invariant_whole(
+    fixture: RecordsFixture, path: Path, together: int
+) -> None:
     user_id = await fixture.member(100_000)
     job = await fixture.opened(user_id, (400,))
     chance = random.Random(20261101)
     acknowledged: set[str] = set()
     for _ in range(6):
-        with process(path, job, 0, 400) as running:
+        with process(path, job, 0, 400, together) as running:
             acknowledged |= set(read(running, chance.randrange(1, 60)))
             running.kill()
             acknowledged |= {line for line in read(running) if line.endswith("settled")}
@@ -120,7 +134,7 @@ async def test_a_process_killed_anywhere_leaves_every_invariant_whole(fixture: R
         settled = {f"{row['ordinal']} settled" for row in dump["quel_attach"] if row["delivered_at"]}
         assert acknowledged <= settled
     assert list(await fixture.records.audit()) == []
-    with process(path, job, 0, 400) as running:
+    with process(path, job, 0, 400, together) as running:
         assert len(read(running)) == 400
         running.wait(timeout=60)
     receipt = await job.close()

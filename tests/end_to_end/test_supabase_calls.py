@@ -1,4 +1,4 @@
-"""What a job costs in calls: three transactions for each picture, and nothing else that grows with their number."""
+"""What a job costs in calls: what is ready together shares a call, and nothing else grows with the pictures."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,13 +8,17 @@ from tests.support.stacks.process import ProcessStack
 from tests.support.supabase.local import LocalSupabase
 
 PICTURES = 24
-FOR_EACH_PICTURE = ("darkroom_begin_attempt", "darkroom_attach", "darkroom_settle")
+FOR_PICTURES = {
+    "begin": ("darkroom_begin_attempts",),
+    "attach": ("darkroom_attach", "darkroom_attach_group"),
+    "settle": ("darkroom_settle", "darkroom_settle_group"),
+}
 MOST_OTHERS = 30
 """Opening, three stages, closing and cleaning; the row is caught up at most once a second."""
 
 
 @on_supabase
-async def test_a_picture_costs_three_calls_of_the_records_and_four_of_the_storage(
+async def test_a_picture_costs_a_share_of_three_calls_of_the_records_and_at_most_four_of_the_storage(
     darkroom: ProcessStack, supabase: LocalSupabase, record_property: Callable[[str, object], None]
 ) -> None:
     await darkroom.worker.start({"OFFLINE_LATENCY": 0.5, "STAGE_CONCURRENCY": 8, "PICK_UP_EVERY": 3600})
@@ -29,14 +33,16 @@ async def test_a_picture_costs_three_calls_of_the_records_and_four_of_the_storag
     storage = dict(supabase.storage.calls)
 
     assert receipt.delivered == receipt.total.provider_calls == PICTURES
-    pictures = {name: records.pop(name) for name in FOR_EACH_PICTURE}
+    pictures = {step: sum(records.pop(name, 0) for name in names) for step, names in FOR_PICTURES.items()}
     objects = {name: number for name, number in records.items() if "object/" in name or "bucket" in name}
     others = {name: number for name, number in records.items() if name not in objects}
     figures = f"for each picture {pictures}; others {others}; storage {storage}"
     print(figures)  # noqa: T201
     record_property("calls", figures)
-    assert pictures == dict.fromkeys(FOR_EACH_PICTURE, PICTURES), figures
+    assert sum(pictures.values()) <= 2 * PICTURES, figures
+    assert 0 < max(pictures.values()) <= PICTURES, figures
     assert others["darkroom_stage"] == 3, "pictures that start together read their stage once"
     assert sum(others.values()) <= MOST_OTHERS, figures
     assert storage.pop("list") <= 2, figures
-    assert storage == {"upload": 2 * PICTURES, "download": PICTURES, "remove": PICTURES}, figures
+    assert storage.pop("remove") <= PICTURES, figures
+    assert storage == {"upload": 2 * PICTURES, "download": PICTURES}, figures

@@ -100,6 +100,36 @@ def test_a_large_job_is_looked_at_by_what_is_new_of_it_before_the_planner_has_he
     assert rows < 10_000
 
 
+WAITING = (
+    "insert into quel_member (quel_member_id, quel_member_credit) values (md5('member')::uuid, 100000)",
+    "insert into quel_job_runs (run_id, job_id, started_at, opened_at)"
+    " values ('run', md5('large')::uuid, now(), now())",
+    "insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images,"
+    " delivered_images) values (md5('large')::uuid, 0, 'label', 'prompt', 30000, 30000, '1:1', '[]', 29900)",
+    "update quel_attach set delivered_at = null where job_id = md5('large')::uuid and ordinal >= 29900",
+    "delete from quel_credits where idempotency_key like md5('large')::uuid || '%'",
+    "insert into quel_credit_holds (job_id, quel_member_id, amount)"
+    " values (md5('large')::uuid, md5('member')::uuid, 2000)",
+    "update quel_production_jobs set job_status = 'processing', current_run_id = 'run', unit_price = 20,"
+    " quel_member_id = md5('member')::uuid, refreshed_at = now() where job_id = md5('large')::uuid",
+)
+
+
+def test_what_a_settlement_reads_does_not_grow_with_what_is_delivered(project: Project) -> None:
+    group = "select darkroom_settle_group(md5('large')::uuid, 0, 'run', array(select generate_series(29900, 29949)))"
+    with uncounted(project) as database, database.transaction():
+        for statement in WAITING:
+            database.execute(statement.encode())
+        before = read(database)
+        answers = database.execute(group.encode()).fetchone()
+        rows = read(database) - before
+    assert answers is not None
+    assert {(one["settlement"], one["row_trails"], len(one["call_ids"])) for one in answers[0]} == {
+        ("settled", True, 1)
+    }
+    assert rows < 10 * 50
+
+
 def test_a_list_of_jobs_carries_no_long_lists_of_ids(project: Project) -> None:
     with uncounted(project) as database, database.transaction():
         for statement in STAGES:

@@ -81,6 +81,12 @@ NEW_JOB = """jsonb_build_object('job_id', gen_random_uuid(), 'job_type', 'x', 'd
   'total_images', 1, 'priority', 3)"""
 REFERENCE = """jsonb_build_object('path', 'upload8', 'original_name', 'n', 'size', 5, 'media_type', 't',
   'user_id', md5('member8'), 'sha256', md5('8'))"""
+ATTEMPTS = f"""jsonb_build_array(jsonb_build_object('job_id', {JOB}, 'stage_index', 0, 'ordinal', 11,
+  'run_id', 'run-5001', 'call_id', gen_random_uuid(), 'round', 0, 'provider', 'offline', 'attempt', 1,
+  'looked', true, 'worker', 'worker', 'taken_at', now()))"""
+ENDS = """jsonb_build_array(jsonb_build_object('call_id', pg_temp.id(50010), 'outcome', 'missed', 'final', false))"""
+FILES = """jsonb_build_array(jsonb_build_object('ordinal', 0, 'call_id', pg_temp.id(50010), 'name', 'b', 'size', 5,
+  'sha256', 'sha'))"""
 
 CALLS = [
     f"darkroom_create_job({NEW_JOB})",
@@ -101,6 +107,10 @@ CALLS = [
     "darkroom_finish_attempt(pg_temp.id(50010), 'missed', 'reason', false, 1)",
     f"darkroom_attach({JOB}, 0, 0, 'run-5001', pg_temp.id(50010), 1, 'a/b', 5, 'sha')",
     f"darkroom_settle({JOB}, 0, 0, 'run-5001', true)",
+    f"darkroom_begin_attempts({ATTEMPTS})",
+    f"darkroom_finish_attempts({ENDS})",
+    f"darkroom_attach_group({JOB}, 0, 'run-5001', 'a', {FILES})",
+    f"darkroom_settle_group({JOB}, 0, 'run-5001', '{{0, 1, 12}}')",
     f"darkroom_refresh({JOB})",
     f"darkroom_stage_counts({JOB}, 0)",
     f"darkroom_delivered_pairs({JOB}, 0, -1, 500)",
@@ -169,7 +179,9 @@ CALLS = [
 
 INSIDE = {
     "darkroom_api_key_json",
+    "darkroom_attach_image",
     "darkroom_book_json",
+    "darkroom_calls_of",
     "darkroom_charge",
     "darkroom_close_functions",
     "darkroom_images_json",
@@ -178,12 +190,15 @@ INSIDE = {
     "darkroom_missing",
     "darkroom_not_found",
     "darkroom_nothing_delivered",
+    "darkroom_passes",
     "darkroom_plan",
     "darkroom_refresh_row",
     "darkroom_refuse_run",
     "darkroom_release_hold",
+    "darkroom_row_trails",
     "darkroom_set_hold",
     "darkroom_set_opening_balance",
+    "darkroom_settle_image",
     "darkroom_shorten",
     "darkroom_stage_progress",
     "darkroom_store_order",

@@ -19,6 +19,7 @@ from darkroom.records import Records
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.supabase import open_supabase
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
+from tests.support.records.groups import attach_group, settle_group
 from tests.support.records.invariants import broken
 from tests.support.records.tables import PostgresTables
 from tests.support.supabase.catalogs import EXISTING
@@ -151,6 +152,34 @@ async def test_everything_at_once_on_one_members_jobs(fixture: RecordsFixture) -
     )
     assert sorted(production["attach_ids"]) == sorted(ids)
     assert production["generated_image_count"] == len(ids)
+
+
+async def test_groups_of_the_same_images_at_once_wait_for_each_other(fixture: RecordsFixture) -> None:
+    """They insert the same rows, and would each wait for a row of the other if they did so in different orders."""
+    chance = Random(2)
+    user_id = await fixture.member(100_000)
+    jobs = [await fixture.opened(user_id, (45, 3)) for _ in range(3)]
+    connections = fixture.connections
+    for job in jobs:
+        calls = [uuid4() for _ in range(50)]
+        await asyncio.gather(*(job.begin(ordinal, call=call) for ordinal, call in enumerate(calls)))
+        groups = [chance.sample(range(50), 40) for _ in range(12)]
+        work: list[Awaitable[object]] = [
+            attach_group(on(connections[n % CLIENTS], job), group, calls=[calls[ordinal] for ordinal in group])
+            for n, group in enumerate(groups)
+        ]
+        await all_at_once([*work, *(job.attach(ordinal, call=calls[ordinal]) for ordinal in range(0, 50, 5))])
+    work = [
+        settle_group(on(connections[n % CLIENTS], job), chance.sample(range(50), 40)) for n, job in enumerate(jobs * 8)
+    ]
+    work += [job.settle(ordinal) for job in jobs for ordinal in range(0, 50, 7)]
+    work += [job.begin(ordinal, 1) for ordinal in range(3) for job in jobs]
+    work += [job.control(1, paused=True) for job in jobs]
+    chance.shuffle(work)
+    await all_at_once(work)
+    for job in jobs:
+        assert (await job.close(End.CANCELLED)).delivered == 45
+    assert (await fixture.account(user_id)).balance == 100_000 - 3 * 45 * PRICE
 
 
 async def test_jobs_of_one_production_that_end_at_once_wait_for_each_other(fixture: RecordsFixture) -> None:

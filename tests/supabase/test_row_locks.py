@@ -15,6 +15,7 @@ from darkroom.domain.images import Settlement
 from darkroom.domain.jobs import End
 from darkroom.records.supabase import SupabaseRecords
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
+from tests.support.records.groups import attach_group, settle_group
 from tests.support.records.tables import PostgresTables
 from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project
@@ -70,6 +71,21 @@ async def test_a_pause_waits_for_an_attempt_that_began_before(
     assert len((await fixture.dump())["quel_generation_attempts"]) == 1
 
 
+async def test_a_pause_waits_for_attempts_that_began_together_before(
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
+) -> None:
+    jobs = [await fixture.opened(await fixture.member(), (3,)) for _ in range(2)]
+    attempts = [
+        {"job_id": str(job.job_id), "stage_index": 0, "ordinal": ordinal, "run_id": job.run, "call_id": str(uuid4()),
+         "round": 0, "provider": "offline", "attempt": 1, "looked": False}
+        for ordinal in range(2) for job in jobs
+    ]  # fmt: skip
+    answers = await done(first, "darkroom_begin_attempts", json.dumps(attempts))
+    assert [answer["begin"] for answer in answers] == ["begun"] * 4
+    assert await waits_for(project, first, jobs[1].control(1, paused=True))
+    assert len((await fixture.dump())["quel_generation_attempts"]) == 4
+
+
 async def test_an_attempt_waits_for_a_pause_and_then_does_not_begin(
     project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
 ) -> None:
@@ -120,6 +136,32 @@ async def test_a_settlement_waits_for_a_close_and_then_charges_nothing(
     await done(first, "darkroom_close_run", job.job_id, job.run, "cancelled", None, "[]")
     assert (await waits_for(project, first, job.settle(0))).settlement is Settlement.RUN_REFUSED
     assert (await fixture.dump())["quel_credits"] == []
+
+
+async def test_a_group_waits_for_a_close_and_then_charges_nothing(
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
+) -> None:
+    job = await fixture.opened(await fixture.member(), (3,))
+    await attach_group(job, range(3))
+    await done(first, "darkroom_close_run", job.job_id, job.run, "cancelled", None, "[]")
+    settled = await waits_for(project, first, settle_group(job, range(3)))
+    assert [one.settlement for one in settled] == [Settlement.RUN_REFUSED] * 3
+    assert (await fixture.dump())["quel_credits"] == []
+
+
+async def test_a_group_waits_for_another_and_charges_only_what_that_one_left(
+    project: Project, fixture: RecordsFixture, first: psycopg.AsyncConnection
+) -> None:
+    user_id = await fixture.member(1_000)
+    job = await fixture.opened(user_id, (3,))
+    attached = await attach_group(job, range(4))
+    await done(first, "darkroom_settle_group", job.job_id, 0, job.run, [3, 1])
+    settled = await waits_for(project, first, settle_group(job, range(4)))
+    assert [one.settlement for one in settled] == [
+        Settlement.SETTLED, Settlement.SETTLED, Settlement.STAGE_FULL, Settlement.SETTLED,
+    ]  # fmt: skip
+    assert [one.attach_id for one in (settled[1], settled[3])] == [attached[1].attach_id, attached[3].attach_id]
+    assert (await fixture.account(user_id)).balance == 1_000 - 3 * PRICE
 
 
 async def test_a_close_waits_for_a_settlement_and_counts_it(

@@ -97,8 +97,8 @@ SETTLE = "darkroom_settle(uuid,integer,integer,text,boolean)"
 GRANT = "darkroom_grant(uuid,integer,text)"
 
 CHANGES = {
-    "a body": (changed_function("darkroom_settle", "'stage_full'", "'full'"), "functions", SETTLE),
-    "a comment in a body": (changed_function("darkroom_settle", "-- The target", "-- A target"), "functions", SETTLE),
+    "a body": (changed_function("darkroom_settle", "'call_ids'", "'calls'"), "functions", SETTLE),
+    "a comment in a body": (changed_function("darkroom_settle", "-- Settlements", "-- All"), "functions", SETTLE),
     "a volatility": (f"alter function {SETTLE} stable", "functions", SETTLE),
     "a security definer": (f"alter function {SETTLE} security invoker", "functions", SETTLE),
     "a search path": (f"alter function {SETTLE} reset search_path", "functions", SETTLE),

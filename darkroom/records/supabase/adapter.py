@@ -7,9 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from darkroom.domain import rounds
-from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt, OpenCall
 from darkroom.domain.errors import JobNotFound
-from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import (
     CloseRun,
     Control,
@@ -20,24 +18,24 @@ from darkroom.domain.jobs import (
     Request,
     StartRun,
 )
-from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
+from darkroom.domain.money import Account, JournalRow, Terms
 from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
-from darkroom.domain.rounds import PAGE, StageCounts
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 from darkroom.domain.storybook import Book, BookResult, Page
 from darkroom.domain.webhooks import Ending
 from darkroom.records.broken_rows import read_of, read_row, readable
 from darkroom.records.supabase.functions import Functions, keepable
+from darkroom.records.supabase.images import SupabaseImages
 from darkroom.records.supabase.watching import SupabaseWatching
 from darkroom.supabase import Supabase
 
 UNFINISHED_PAGE = 200
 
 
-class SupabaseRecords(SupabaseWatching):
+class SupabaseRecords(SupabaseImages, SupabaseWatching):
     """Records in a Supabase project, reached with the service role's key.
 
     What each method promises is said once, by the roles in `darkroom.records`.
@@ -143,60 +141,8 @@ class SupabaseRecords(SupabaseWatching):
     async def cancel_pending(self, job_id: UUID, reason: str | None) -> bool:
         return bool(await self._call("cancel_pending", job_id=str(job_id), reason=keepable(reason)))
 
-    async def next_ordinals(self, job_id: UUID, stage_index: int, limit: int) -> Sequence[int]:
-        count = min(limit, PAGE)
-        found: list[int] = await self._call("next_ordinals", job_id=str(job_id), stage_index=stage_index, limit=count)
-        return found
-
-    async def begin_attempt(self, attempt: Attempt, *, looked: bool) -> BegunAttempt:
-        begun = await self._call(
-            "begin_attempt",
-            **_image(attempt.key),
-            **attempt.model_dump(mode="json", exclude={"key"}),
-            looked=looked,
-            calls=True,
-        )
-        return BegunAttempt.model_validate(begun)
-
-    async def unsettled_attempts(
-        self, job_id: UUID, stage_index: int, after: int, limit: int
-    ) -> Sequence[tuple[int, UUID]]:
-        pairs = await self._call(
-            "unsettled_attempts", job_id=str(job_id), stage_index=stage_index, after=after, limit=limit, calls=True
-        )
-        return [(ordinal, UUID(call_id)) for ordinal, call_id in pairs]
-
-    async def open_calls(self, job_id: UUID, stage_index: int, within_seconds: float) -> Sequence[OpenCall]:
-        calls = await self._call(
-            "open_calls", job_id=str(job_id), stage_index=stage_index, within_seconds=within_seconds
-        )
-        return [OpenCall.model_validate(call) for call in calls]
-
-    async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
-        ended = end.model_dump(mode="json") | {"reason": keepable(end.reason)}
-        await self._call("finish_attempt", call_id=str(call_id), **ended)
-
-    async def attach(self, image: AttachInput) -> AttachResult:
-        attached = await self._call("attach", **_image(image.key), **image.model_dump(mode="json", exclude={"key"}))
-        return AttachResult.model_validate(attached)
-
-    async def settle(self, key: ImageKey, run_id: str) -> SettledImage:
-        return SettledImage.model_validate(await self._call("settle", **_image(key), run_id=run_id, calls=True))
-
     async def refresh(self, job_id: UUID) -> None:
         await self._call("refresh", job_id=str(job_id))
-
-    async def stage_counts(self, job_id: UUID, stage_index: int) -> StageCounts:
-        counts = await self._call("stage_counts", job_id=str(job_id), stage_index=stage_index)
-        return StageCounts.model_validate(counts)
-
-    async def delivered_pairs(
-        self, job_id: UUID, stage_index: int, after: int, limit: int
-    ) -> Sequence[tuple[int, int]]:
-        pairs = await self._call(
-            "delivered_pairs", job_id=str(job_id), stage_index=stage_index, after=after, limit=limit
-        )
-        return [(ordinal, attach_id) for ordinal, attach_id in pairs]
 
     async def close_run(self, close: CloseRun) -> Receipt:
         ended = close.model_dump(mode="json", exclude={"unopened"}) | {"error_message": keepable(close.error_message)}
@@ -261,10 +207,6 @@ class SupabaseRecords(SupabaseWatching):
 
     async def close(self) -> None:
         await self._functions.close()
-
-
-def _image(key: ImageKey) -> dict[str, Any]:
-    return key.model_dump(mode="json")
 
 
 def _leftovers(job_id: UUID, run_id: str, failed_before: datetime | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from darkroom.domain.receipts import shorten
 from darkroom.records.faults import GIVE_UP, Fault, fault_of
 from darkroom.supabase import Supabase, described
 
-SCHEMA_VERSION = "20261127120000"
+SCHEMA_VERSION = "20261127130000"
 """The migration that this code needs: the newest in `supabase/migrations`."""
 
 _RAISED = {"PT404": JobNotFound, "PT409": RunRefused, "PT422": NotPossibleNow}
@@ -67,9 +67,11 @@ class Functions:
         await self._supabase.close()
 
     def _known(self, error: APIError) -> DarkroomError:
-        """What a user or Temporal can do about the answer."""
-        code = str(error.code or "")
-        message = shorten(" ".join(str(error.message or error.details or "").split()), 200)
+        return self.meaning(str(error.code or ""), str(error.message or error.details or ""))
+
+    def meaning(self, code: str, message: str) -> DarkroomError:
+        """What a user or Temporal can do about an error of the database."""
+        message = shorten(" ".join(message.split()), 200)
         if not code and not message:
             # What PostgREST answers when PostgreSQL is killed during the call: it has heard no word of it.
             return self._unavailable(f"the connection to the database was lost; {_WAIT}")
@@ -94,6 +96,14 @@ class Functions:
 
     def _unavailable(self, reason: str) -> RecordsUnavailable:
         return RecordsUnavailable(f"records {self._supabase.url}: {reason}")
+
+
+class Part:
+    """Some of the methods of `SupabaseRecords`, by subject."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+        self._call = functions.call
 
 
 def keepable(said: str | None) -> str | None:

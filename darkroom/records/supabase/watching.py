@@ -10,15 +10,11 @@ from darkroom.domain.movement import Movement, RecentCalls
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, JobCursor, JobSnapshot, JobSummary
 from darkroom.records.broken_rows import read_of, read_row, readable
-from darkroom.records.supabase.functions import Functions
+from darkroom.records.supabase.functions import Part
 
 
-class SupabaseWatching:
+class SupabaseWatching(Part):
     """A part of `SupabaseRecords`."""
-
-    def __init__(self, functions: Functions) -> None:
-        self._functions = functions
-        self._call = functions.call
 
     async def job_page(
         self,

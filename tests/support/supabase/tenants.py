@@ -120,6 +120,7 @@ _VALUES = {
     "integer": "1",
     "bigint": "1001",
     "bigint[]": "{1001}",
+    "integer[]": "{1}",
     "boolean": "true",
     "double precision": "1.5",
     "timestamp with time zone": "2030-01-01T00:00:00Z",
