@@ -132,8 +132,9 @@ async def test_a_quota_that_claims_to_be_back_already_is_no_busy_loop_of_calls(
 async def test_a_pause_while_a_round_asks_for_its_ordinals_neither_ends_the_job_nor_uses_up_the_round(
     skipping_client: TemporalClient, home: Path
 ) -> None:
-    asking = Between("next_ordinals")
-    async with running_stack(skipping_client, home, interceptors=[asking]) as stack:
+    asking = Between("next_ordinals")  # a top-up does, and the first round of a new job need not
+    provider = ScriptedProvider({(0, 1): [Act.MISS]})
+    async with running_stack(skipping_client, home, provider, interceptors=[asking]) as stack:
 
         async def pause(asked: NextOrdinalsInput) -> None:
             await stack.client.pause(asked.job_id)
@@ -141,26 +142,27 @@ async def test_a_pause_while_a_round_asks_for_its_ordinals_neither_ends_the_job_
             await until_heard(stack, asked.job_id, "set_control", 1)
 
         asking.before = pause
-        job_id = await stack.order(2, max_top_ups=0)
+        job_id = await stack.order(2, max_top_ups=1)
         await until_heard(stack, job_id, "next_ordinals", 1)
         # A batch that was begun all the same must end, and be taken in, before the resume can come to its rescue.
         await until_batches_ended(stack, job_id, await _batches(stack, job_id))
         row = await stack.row(job_id)
-        assert (row.status, row.paused, stack.provider.total_calls) == (JobStatus.PROCESSING, True, 0)
+        assert (row.status, row.paused, stack.provider.total_calls) == (JobStatus.PROCESSING, True, 2)
         assert (await stack.handle(job_id).describe()).status is WorkflowExecutionStatus.RUNNING
         await stack.client.resume(job_id)
         receipt = await end_of(stack, job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 2)
-        assert receipt.total.top_up_rounds == 0
-        assert stack.provider.calls == {(0, 0): 1, (0, 1): 1}
+        assert receipt.total.top_up_rounds == 1
+        assert stack.provider.calls == {(0, 0): 1, (0, 1): 1, (0, 2): 1}
         await stack.check_invariants()
 
 
 async def test_a_pause_and_its_resume_while_a_round_asks_for_its_ordinals_change_nothing(
     skipping_client: TemporalClient, home: Path
 ) -> None:
-    asking = Between("next_ordinals")
-    async with running_stack(skipping_client, home, interceptors=[asking]) as stack:
+    asking = Between("next_ordinals")  # a top-up does, and the first round of a new job need not
+    provider = ScriptedProvider({(0, 1): [Act.MISS]})
+    async with running_stack(skipping_client, home, provider, interceptors=[asking]) as stack:
 
         async def pause_and_resume(asked: NextOrdinalsInput) -> None:
             await stack.client.pause(asked.job_id)
@@ -169,9 +171,9 @@ async def test_a_pause_and_its_resume_while_a_round_asks_for_its_ordinals_change
             await until_heard(stack, asked.job_id, "set_control", 2)
 
         asking.before = pause_and_resume
-        receipt = await end_of(stack, await stack.order(2, max_top_ups=0))
+        receipt = await end_of(stack, await stack.order(2, max_top_ups=1))
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 2)
-        assert stack.provider.calls == {(0, 0): 1, (0, 1): 1}
+        assert stack.provider.calls == {(0, 0): 1, (0, 1): 1, (0, 2): 1}
         await stack.check_invariants()
 
 
