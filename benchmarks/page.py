@@ -1,0 +1,169 @@
+"""`python -m benchmarks.page`: write what bench.json and bench-scale.json say into docs/performance.md and its plot.
+
+Only what stands between `<!-- NAME -->` and `<!-- end of NAME -->` is written.
+"""
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.figures import Figure, Report, ratio_of, with_unit
+from benchmarks.plot import Bar, Panel, plot
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+PLOT = ROOT / "docs" / "images" / "performance.svg"
+VERDICTS = {True: "yes", False: "**no**", None: ""}
+
+
+def filled(page: str, bench: Report, scale: Report | None) -> str:
+    """The page with the figures of the reports."""
+    parts = {"machine": machine(bench), "figures": table(bench), "engines": engines(bench), "sizing": sizing(bench)}
+    if scale is not None:
+        parts["scale"] = f"{machine(scale)}\n\n{table(scale)}"
+    for name, text in parts.items():
+        place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- end of {name} -->)", re.DOTALL)
+        if len(place.findall(page)) != 1:
+            raise ValueError(f"the page needs one place for “{name}”")
+        page = place.sub(f"\n{text}\n".replace("\\", r"\\"), page)
+    return page
+
+
+def machine(report: Report) -> str:
+    """Where and when it was measured."""
+    of = report.machine
+    when = "" if report.measured_on is None else f"Measured on {report.measured_on:%d %B %Y}: "
+    quick = " Small counts, for trying out only: the figures mean nothing." if report.quick else ""
+    return (
+        f"{when}{of.processor or of.system}, {of.cores} cores, {of.memory_gb} GB, Python {of.python}; "
+        f"load average {of.load_before[0]:.1f} before the first measurement.{quick}"
+    )
+
+
+def table(report: Report) -> str:
+    """All figures, and what was not measured."""
+    columns = ("Darkroom", "plain loop", "bare workflow", "ratio", "target", "met")
+    with_loop = any(figure.plain is not None for figure in report.figures)
+    with_bare = any(figure.bare is not None for figure in report.figures)
+    left_out = {name for name, kept in (("plain loop", with_loop), ("bare workflow", with_bare)) if not kept}
+    shown = ["figure", *(name for name in columns if name not in left_out)]
+    lines = [f"| {' | '.join(shown)} |", f"|{'|'.join(['---'] + ['---:'] * (len(shown) - 1))}|"]
+    for figure in report.figures:
+        cells = {
+            "figure": figure.what,
+            "Darkroom": with_unit(figure.value, figure.unit),
+            "plain loop": with_unit(figure.plain, figure.unit),
+            "bare workflow": with_unit(figure.bare, figure.unit),
+            "ratio": ratio_of(figure),
+            "target": "" if figure.asked is None else str(figure.asked),
+            "met": VERDICTS[figure.met],
+        }
+        lines.append(f"| {' | '.join(cells[name] for name in shown)} |")
+    missing = [f"- {each.name}: not measured, {_one_line(each.reason)}" for each in report.not_measured]
+    return "\n".join([*lines, *([""] if missing else []), *missing])
+
+
+def engines(report: Report) -> str:
+    """Every engine with its speed, its processor time and its durability."""
+    found = {figure.name: figure for figure in report.figures}
+    speed = found.get("peers-throughput")
+    if speed is None:
+        return "Not measured."
+    cpu = found["cpu-both-peers"]
+    lines = ["| engine | pictures a second | CPU a picture | durability |", "|---|---:|---:|---|"]
+    rows: list[tuple[str, float | None, float | None, str]] = [
+        ("**Darkroom**", speed.value, cpu.value, (speed.note or "").removeprefix("Darkroom: ")),
+        ("bare Temporal workflow", speed.bare, cpu.bare, "as Temporal's server; no pictures, no records"),
+    ]
+    of_cpu = {peer.name: peer.value for peer in cpu.peers}
+    rows += [(peer.name, peer.value, of_cpu.get(peer.name), peer.note) for peer in speed.peers]
+    lines += [
+        f"| {name} | {with_unit(rate, '')} | {with_unit(used, 'ms')} | {_one_line(note)} |"
+        for name, rate, used, note in rows
+    ]
+    return "\n".join(lines)
+
+
+def sizing(report: Report) -> str:
+    """What a core does, from the figures."""
+    found = {figure.name: figure for figure in report.figures}
+    lines = []
+    if worker := found.get("cpu-worker-peers") or _first(report.figures, "cpu-worker-"):
+        lines.append(
+            f"- **Worker**: {worker.value:.0f} ms of CPU a picture without encoding, so one core handles "
+            f"{1000 / worker.value:.0f} pictures a second."
+        )
+    if server := found.get("cpu-server-peers") or _first(report.figures, "cpu-server-"):
+        lines.append(
+            f"- **Temporal server** (embedded): {server.value:.0f} ms of CPU a picture; one core handles "
+            f"{1000 / server.value:.0f} a second."
+        )
+    if encoding := found.get("webp-1"):
+        lines.append(
+            f"- **Encoding**: one core encodes {encoding.value:.0f} pictures of 1376×768 a second as WebP "
+            f"({1000 / encoding.value:.0f} ms each), in child processes, one per core."
+        )
+    if memory := found.get("memory-together"):
+        lines.append(
+            f"- **Memory**: {memory.value:.0f} MB at the peak for a worker with its decoding processes ({memory.what})."
+        )
+    if small := found.get("small-cpu"):
+        lines.append(f"- **Small orders**: {small.value:.0f} ms of CPU for a whole job of three, worker and server.")
+    return "\n".join(lines) or "Not measured."
+
+
+def panels(report: Report) -> list[Panel]:
+    """What is plotted."""
+    found = {figure.name: figure for figure in report.figures}
+    drawn = []
+    if speed := found.get("peers-throughput"):
+        drawn.append(Panel("Pictures a second, four durable steps each (longer is better)", _bars([speed])))
+    if "cpu-worker-peers" in found:
+        cpu = [found["cpu-worker-peers"], found["cpu-server-peers"]]
+        title = "CPU a picture in ms: worker, then server (shorter is better)"
+        drawn.append(Panel(title, _bars(cpu)))
+    return drawn
+
+
+def _bars(figures: Sequence[Figure]) -> list[Bar]:
+    """A bar for each engine that was measured, with a part for each figure."""
+    names = ["Darkroom", "bare workflow", *(peer.name for peer in figures[0].peers)]
+    parts = [
+        {"Darkroom": each.value, "bare workflow": each.bare, **{peer.name: peer.value for peer in each.peers}}
+        for each in figures
+    ]
+    bars = []
+    for name in names:
+        values = [part[name] for part in parts]
+        if all(value is not None for value in values):
+            bars.append(Bar(name, tuple(value for value in values if value is not None)))
+    return bars
+
+
+def _first(figures: Sequence[Figure], beginning: str) -> Figure | None:
+    return next((figure for figure in figures if figure.name.startswith(beginning)), None)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main() -> None:
+    """The program."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="PATH", help="default: %(default)s")
+    parser.add_argument("--scale", type=Path, default=Path("bench-scale.json"), metavar="PATH", help="may be missing")
+    parser.add_argument("--page", type=Path, default=PAGE, metavar="PATH")
+    parser.add_argument("--plot", type=Path, default=PLOT, metavar="PATH")
+    arguments = parser.parse_args()
+    bench = Report.model_validate_json(arguments.json.read_text("utf-8"))
+    scale = Report.model_validate_json(arguments.scale.read_text("utf-8")) if arguments.scale.exists() else None
+    arguments.page.write_text(filled(arguments.page.read_text("utf-8"), bench, scale), "utf-8")
+    if drawn := panels(bench):
+        arguments.plot.write_text(plot(drawn), "utf-8")
+    print(f"{arguments.page} written")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Celery's side: `celery -A benchmarks.peers.celery_tasks worker`; four tasks a picture, one after another."""
+
+import os
+import time
+
+from celery import Celery
+
+from benchmarks.work import Work, seconds
+
+BROKER = "PEERS_BROKER"
+
+app = Celery("peers", broker=os.environ[BROKER], backend=os.environ[BROKER])
+app.conf.update(
+    # A task is taken from the broker when it was done, not when it was begun.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    broker_connection_retry_on_startup=True,
+    worker_hijack_root_logger=False,
+    result_expires=3600,
+)
+
+
+def _generate(work: str, stage: int, ordinal: int) -> None:
+    taken = seconds(Work.model_validate_json(work), stage, ordinal)
+    if taken:
+        time.sleep(taken)
+
+
+def _upload(stage: int, ordinal: int) -> None:
+    """Nothing."""
+
+
+def _attach(stage: int, ordinal: int) -> None:
+    """Nothing."""
+
+
+def _credit(stage: int, ordinal: int) -> tuple[int, int]:
+    return stage, ordinal
+
+
+generate = app.task(_generate, name="generate", ignore_result=True)
+upload = app.task(_upload, name="upload", ignore_result=True)
+attach = app.task(_attach, name="attach", ignore_result=True)
+credit = app.task(_credit, name="credit")
