@@ -65,23 +65,23 @@ def table(report: Report) -> str:
 
 
 def engines(report: Report) -> str:
-    """Every engine with its speed, its processor time and its durability."""
+    """Every engine with its speed and its processor time, with empty steps and with the work in them; durability."""
     found = {figure.name: figure for figure in report.figures}
     speed = found.get("peers-throughput")
     if speed is None:
         return "Not measured."
-    cpu = found["cpu-both-peers"]
-    lines = ["| engine | pictures a second | CPU a picture | durability |", "|---|---:|---:|---|"]
-    rows: list[tuple[str, float | None, float | None, str]] = [
-        ("**Darkroom**", speed.value, cpu.value, (speed.note or "").removeprefix("Darkroom: ")),
-        ("bare Temporal workflow", speed.bare, cpu.bare, "as Temporal's server; no pictures, no records"),
+    cpu, working, working_cpu = (found[name] for name in ("cpu-both-peers", "peers-work-throughput", "peers-work-cpu"))
+    columns = [{peer.name: peer.value for peer in figure.peers} for figure in (speed, cpu, working, working_cpu)]
+    rows: list[tuple[str, list[float | None], str]] = [
+        ("**Darkroom**", [None, None, speed.value, cpu.value], (speed.note or "").removeprefix("Darkroom: ")),
+        ("bare Temporal workflow", [speed.bare, cpu.bare, None, None], "as Temporal's server; no pictures, no records"),
+        *((peer.name, [column.get(peer.name) for column in columns], peer.note) for peer in speed.peers),
     ]
-    of_cpu = {peer.name: peer.value for peer in cpu.peers}
-    rows += [(peer.name, peer.value, of_cpu.get(peer.name), peer.note) for peer in speed.peers]
-    lines += [
-        f"| {name} | {with_unit(rate, '')} | {with_unit(used, 'ms')} | {_one_line(note)} |"
-        for name, rate, used, note in rows
-    ]
+    headings = "| engine | empty steps | CPU a picture | same work | CPU a picture | durability |"
+    lines = [headings, "|---|---:|---:|---:|---:|---|"]
+    for name, numbers, note in rows:
+        cells = [with_unit(number, unit) for number, unit in zip(numbers, ("/s", "ms", "/s", "ms"), strict=True)]
+        lines.append(f"| {' | '.join([name, *cells, _one_line(note)])} |")
     return "\n".join(lines)
 
 
@@ -117,11 +117,13 @@ def panels(report: Report) -> list[Panel]:
     """What is plotted."""
     found = {figure.name: figure for figure in report.figures}
     drawn = []
+    if working := found.get("peers-work-throughput"):
+        drawn.append(Panel("Pictures a second, the same work in every engine (longer is better)", _bars([working])))
     if speed := found.get("peers-throughput"):
-        drawn.append(Panel("Pictures a second, four durable steps each (longer is better)", _bars([speed])))
+        drawn.append(Panel("Pictures a second, empty steps in the other engines (longer is better)", _bars([speed])))
     if "cpu-worker-peers" in found:
         cpu = [found["cpu-worker-peers"], found["cpu-server-peers"]]
-        title = "CPU a picture in ms: worker, then server (shorter is better)"
+        title = "CPU a picture in ms, empty steps in the others: worker + server (shorter is better)"
         drawn.append(Panel(title, _bars(cpu)))
     return drawn
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH = 760
-LABELS = 170
+LABELS = 270
 NUMBERS = 90
 ROW = 26
 BAR = 16

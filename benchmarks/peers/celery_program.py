@@ -6,10 +6,12 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.peers.program import Done, Ready, Setup, serve
+from benchmarks.peers.steps import charged
 from benchmarks.work import CONCURRENCY, Work
 
 HOST = "127.0.0.1"
@@ -54,7 +56,7 @@ def _start_worker(folder: Path, pool: str, at_once: int) -> subprocess.Popen[byt
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
-def run_job(work: Work, _label: str) -> Done:
+def run_job(setup: Setup, work: Work, label: str) -> Done:
     """Submit a chain of four tasks for each picture, and wait for the last task of each."""
     from celery import chain, group  # noqa: PLC0415 - the broker's address must be known before
 
@@ -64,17 +66,16 @@ def run_job(work: Work, _label: str) -> Done:
     began = time.perf_counter()
     pictures = group(
         chain(
-            tasks.generate.si(said, stage, ordinal),
-            tasks.upload.si(stage, ordinal),
-            tasks.attach.si(stage, ordinal),
-            tasks.credit.si(stage, ordinal),
+            tasks.generate.si(said, f"{label}/{stage}/{ordinal}", stage, ordinal),
+            *(each.si(f"{label}/{stage}/{ordinal}") for each in (tasks.upload, tasks.attach, tasks.credit)),
         )
         for stage in range(work.stages)
         for ordinal in range(work.images)
     )
     results = pictures.apply_async()
-    done = {tuple(picture) for picture in results.join_native(interval=0.05)}
-    return Done(seconds=time.perf_counter() - began, done=len(done))
+    done = set(results.join_native(interval=0.05))
+    taken = time.perf_counter() - began
+    return Done(seconds=taken, done=charged(setup.kept, label) if setup.works else len(done))
 
 
 def main() -> None:
@@ -88,10 +89,12 @@ def main() -> None:
     broker, port = _start_broker(program, setup.folder)
     try:
         os.environ["PEERS_BROKER"] = f"redis://{HOST}:{port}/0"
+        if setup.works:
+            os.environ["PEERS_KEPT"] = str(setup.kept)
         worker = _start_worker(setup.folder, pool, int(at_once))
         try:
-            run_job(Work(stages=1, images=1), "first")
-            serve(Ready(worker=worker.pid, server=broker.pid, note=program.name), run_job)
+            run_job(setup, Work(stages=1, images=1), "first")
+            serve(Ready(worker=worker.pid, server=broker.pid, note=program.name), partial(run_job, setup))
         finally:
             worker.terminate()
             worker.wait(PATIENCE)

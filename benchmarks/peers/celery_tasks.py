@@ -2,12 +2,16 @@
 
 import os
 import time
+from pathlib import Path
 
 from celery import Celery
 
+from benchmarks.peers.steps import RealSteps, Steps
 from benchmarks.work import Work, seconds
 
 BROKER = "PEERS_BROKER"
+KEPT = "PEERS_KEPT"
+"""Where the steps keep what they make; they are empty without."""
 
 app = Celery("peers", broker=os.environ[BROKER], backend=os.environ[BROKER])
 app.conf.update(
@@ -20,22 +24,27 @@ app.conf.update(
 )
 
 
-def _generate(work: str, stage: int, ordinal: int) -> None:
+steps = RealSteps(Path(os.environ[KEPT])) if os.environ.get(KEPT) else Steps()
+
+
+def _generate(work: str, key: str, stage: int, ordinal: int) -> None:
     taken = seconds(Work.model_validate_json(work), stage, ordinal)
     if taken:
         time.sleep(taken)
+    steps.generate(key, ordinal)
 
 
-def _upload(stage: int, ordinal: int) -> None:
-    """Nothing."""
+def _upload(key: str) -> None:
+    steps.upload(key)
 
 
-def _attach(stage: int, ordinal: int) -> None:
-    """Nothing."""
+def _attach(key: str) -> None:
+    steps.attach(key)
 
 
-def _credit(stage: int, ordinal: int) -> tuple[int, int]:
-    return stage, ordinal
+def _credit(key: str) -> str:
+    steps.credit(key)
+    return key
 
 
 generate = app.task(_generate, name="generate", ignore_result=True)

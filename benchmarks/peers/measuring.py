@@ -45,26 +45,25 @@ class Engine:
     database: str = ""
 
 
+IN_A_FILE = (
+    "each step's result in a WAL file, synced at checkpoints, as by Temporal's embedded server: survives killed "
+    "processes; a power cut may lose the last moments"
+)
+IN_POSTGRESQL = "each step's result committed to PostgreSQL with fsync: survives a power cut"
+
 ENGINES = (
     Engine(
         "Celery",
         "benchmarks.peers.celery_program",
-        "append-only file, synced each second; late acknowledgement: a task whose worker died is redelivered "
-        "an hour later (visibility timeout); a power cut loses up to a second of messages",
+        "messages in an append-only file, synced each second; late acknowledgement: a task whose worker died is "
+        "redelivered after an hour (visibility timeout); a power cut loses up to a second of messages",
     ),
+    Engine("DBOS SQLite, a workflow a picture", "benchmarks.peers.dbos_program", IN_A_FILE, "sqlite/picture"),
+    Engine("DBOS SQLite, a workflow a stage", "benchmarks.peers.dbos_program", IN_A_FILE, "sqlite/stage"),
     Engine(
-        "DBOS on SQLite",
-        "benchmarks.peers.dbos_program",
-        "each step's result in a WAL file, synced at checkpoints, as Temporal's embedded server does: survives killed "
-        "processes; a power cut may lose the last moments",
-        "sqlite",
+        "DBOS PostgreSQL, a workflow a picture", "benchmarks.peers.dbos_program", IN_POSTGRESQL, "postgresql/picture"
     ),
-    Engine(
-        "DBOS on PostgreSQL",
-        "benchmarks.peers.dbos_program",
-        "each step's result committed to PostgreSQL with fsync: survives a power cut",
-        "postgresql",
-    ),
+    Engine("DBOS PostgreSQL, a workflow a stage", "benchmarks.peers.dbos_program", IN_POSTGRESQL, "postgresql/stage"),
 )
 
 DURABILITY = (
@@ -80,21 +79,30 @@ class PeerRun(Value):
     worker_ms: float
     server_ms: float
 
+    @property
+    def cpu_ms(self) -> float:
+        """Milliseconds of processor time a picture."""
+        return self.worker_ms + self.server_ms
+
 
 @dataclass
 class Measured:
     """What became of an engine."""
 
     engine: Engine
+    works: bool = False
     runs: list[PeerRun] = field(default_factory=list)
     fault: str | None = None
 
     def peer(self, of: Callable[[PeerRun], float]) -> Peer:
         """Its part of a figure."""
-        if self.fault is not None or not self.runs:
+        if not self.runs:
             return Peer(name=self.engine.name, note=f"not measured: {self.fault}")
         values = tuple(of(run) for run in self.runs)
-        return Peer(name=self.engine.name, value=median(values), note=self.engine.durability, runs=values)
+        note = self.engine.durability
+        if self.fault is not None:
+            note += f" (only {len(values)} runs: {self.fault})"
+        return Peer(name=self.engine.name, value=median(values), note=note, runs=values)
 
 
 class EngineProcess:
@@ -146,8 +154,13 @@ def _last_line(log: Path) -> str:
 
 
 @asynccontextmanager
-async def running(engine: Engine, folder: Path) -> AsyncIterator[EngineProcess]:
-    """An engine that works; all its processes are gone when the context is left.
+async def running(engine: Engine, folder: Path, *, works: bool = False) -> AsyncIterator[EngineProcess]:
+    """An engine that runs; all its processes are gone when the context is left.
+
+    Args:
+        engine: which.
+        folder: for all that it keeps.
+        works: whether its steps do the work, instead of nothing.
 
     Raises:
         NotHere: it cannot run on this machine.
@@ -156,7 +169,7 @@ async def running(engine: Engine, folder: Path) -> AsyncIterator[EngineProcess]:
     log = folder / "program.log"
     paths = [str(PACKAGES), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-    setup = Setup(folder=folder / "data", database=engine.database)
+    setup = Setup(folder=folder / "data", database=engine.database, works=works)
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", engine.module, setup.model_dump_json()),
@@ -188,7 +201,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 async def peers(bench: Bench) -> list[Figure]:
     """1,500 pictures without latency, four durable steps each, on every engine that is here."""
     work = Work(stages=3, images=bench.count(500, 5))
-    found = [Measured(engine) for engine in ENGINES]
+    empty, working = ([Measured(engine, works=works) for engine in ENGINES] for works in (False, True))
     ours: list[Run] = []
     bare: list[Run] = []
     async with (
@@ -200,36 +213,42 @@ async def peers(bench: Bench) -> list[Figure]:
             # In turns, so that whatever else this machine does meanwhile hits all.
             ours.append(await server.run(our_worker, work))
             bare.append(await server.run(bare_worker, work))
-            for each in found:
+            for number, each in enumerate((*empty, *working)):
                 if each.fault is None:
-                    await _turn(each, bench.folder / f"{each.engine.name}-{turn}", work)
-    return _figures(work, ours, bare, found)
+                    await _turn(each, bench.folder / f"engine-{number}-{turn}", work)
+    return [
+        *_beside_bare(work, ours, bare, empty),
+        *_beside_engines("peers-work", f"{work.total:,} of 64×64, the same work in the steps", ours, working),
+    ]
 
 
 async def _turn(measured: Measured, folder: Path, work: Work) -> None:
     """A job on a fresh installation, after a small one that loads its code; what fails is the engine's fault alone."""
     try:
-        async with running(measured.engine, folder) as engine:
+        async with running(measured.engine, folder, works=measured.works) as engine:
             await engine.run(Work(stages=1, images=min(50, work.images)))
             measured.runs.append(await engine.run(work))
     except (NotHere, OSError, psutil.Error) as fault:
         measured.fault = str(fault)
 
 
-def _figures(work: Work, ours: list[Run], bare: list[Run], found: list[Measured]) -> list[Figure]:
+def _beside_bare(work: Work, ours: list[Run], bare: list[Run], empty: list[Measured]) -> list[Figure]:
+    """Beside empty steps: what the engines cost by themselves."""
     rates = [run.rate for run in ours]
     value, reference = median(rates), median([run.rate for run in bare])
-    by_rate = tuple(each.peer(lambda run: run.rate) for each in found)
-    fastest = max((peer.value for peer in by_rate if peer.value is not None), default=None)
-    what = f"zero latency, {work.total:,} of 64×64"
+    of_peers: dict[str, Callable[[PeerRun], float]] = {
+        "cpu-worker-peers": lambda run: run.worker_ms,
+        "cpu-server-peers": lambda run: run.server_ms,
+        "cpu-both-peers": lambda run: run.cpu_ms,
+    }
     figures = [
         Figure(
             name="peers-throughput",
-            what=what,
+            what=f"zero latency, {work.total:,} of 64×64; others: empty steps",
             unit="/s",
             value=value,
             bare=reference,
-            peers=by_rate,
+            peers=tuple(each.peer(lambda run: run.rate) for each in empty),
             ratio=over(value, reference),
             ratio_to="bare",
             asked=Asked(side=Side.AT_LEAST, bound=1.3, of_ratio=True),
@@ -237,27 +256,39 @@ def _figures(work: Work, ours: list[Run], bare: list[Run], found: list[Measured]
             note=DURABILITY,
         )
     ]
-    if fastest is not None:
-        figures.append(
-            Figure(
-                name="peers-ahead",
-                what=f"{what}: beside the fastest other engine",
-                unit="/s",
-                value=value,
-                ratio=value / fastest,
-                ratio_to=f"{fastest:.1f}/s",
-                asked=Asked(side=Side.AT_LEAST, bound=1.0, of_ratio=True),
-                runs=tuple(rates),
-            )
-        )
-    of_peers: dict[str, Callable[[PeerRun], float]] = {
-        "cpu-worker-peers": lambda run: run.worker_ms,
-        "cpu-server-peers": lambda run: run.server_ms,
-        "cpu-both-peers": lambda run: run.worker_ms + run.server_ms,
-    }
     for figure in cpu_figures("-peers", work, ours, bare):
-        changed: dict[str, object] = {"peers": tuple(each.peer(of_peers[figure.name]) for each in found)}
+        changed: dict[str, object] = {"peers": tuple(each.peer(of_peers[figure.name]) for each in empty)}
         if figure.name == "cpu-both-peers":
             changed["asked"] = Asked(side=Side.AT_MOST, bound=0.82, of_ratio=True)  # half of 0.3's
         figures.append(figure.model_copy(update=changed))
     return figures
+
+
+def _beside_engines(name: str, what: str, ours: list[Run], working: list[Measured]) -> list[Figure]:
+    """Beside steps that do what ours do."""
+    rates = [run.rate for run in ours]
+    value = median(rates)
+    by_rate = tuple(each.peer(lambda run: run.rate) for each in working)
+    fastest = max((peer.value for peer in by_rate if peer.value is not None), default=None)
+    ahead = Asked(side=Side.AT_LEAST, bound=1.0, of_ratio=True)
+    return [
+        Figure(
+            name=f"{name}-throughput",
+            what=what,
+            unit="/s",
+            value=value,
+            peers=by_rate,
+            ratio=over(value, fastest),
+            ratio_to="the fastest other engine",
+            # Where no other engine is here, none can be ahead.
+            asked=None if fastest is None else ahead,
+            runs=tuple(rates),
+        ),
+        Figure(
+            name=f"{name}-cpu",
+            what=f"CPU an image, {what}",
+            unit="ms",
+            value=median([run.cpu_each for run in ours]),
+            peers=tuple(each.peer(lambda run: run.cpu_ms) for each in working),
+        ),
+    ]

@@ -18,6 +18,13 @@ class Setup(Value):
 
     folder: Path
     database: str = ""
+    works: bool = False
+    """Whether the steps do the work, instead of nothing."""
+
+    @property
+    def kept(self) -> Path:
+        """Where the steps keep files and records."""
+        return self.folder / "kept"
 
 
 class Ready(Value):
@@ -36,7 +43,7 @@ class Done(Value):
 
     seconds: float
     done: int
-    """Pictures of which the last step was done."""
+    """Pictures of which the last step was done; where steps do the work, those that are charged and have their file."""
 
 
 def serve(ready: Ready, run: Callable[[Work, str], Done]) -> None:

@@ -39,6 +39,8 @@ def report() -> Report:
             figure("cpu-worker-peers", "ms", 13, 23, 20),
             figure("cpu-server-peers", "ms", 15, 25, 0),
             figure("cpu-both-peers", "ms", 28, 48, 20),
+            figure("peers-work-throughput", "/s", 66, 1, 33),
+            figure("peers-work-cpu", "ms", 28, 1, 31),
         ),
         not_measured=(NotMeasured(name="supabase", reason="PostgREST is missing"),),
     )
@@ -50,9 +52,9 @@ def test_the_page_takes_the_figures_and_keeps_its_words() -> None:
     assert filled(once, report(), report()) == once
     assert filled(once, report(), None) == once
     for words in (
-        "| **Darkroom** | 66 | 28 ms |",
-        "| DBOS <on> SQLite | 25 | 20 ms | a file |",
-        r"| Celery | – | – | not measured: no broker \| here |",
+        "| **Darkroom** | – | – | 66 /s | 28 ms |",
+        "| DBOS <on> SQLite | 25 /s | 20 ms | 33 /s | 31 ms | a file |",
+        r"| Celery | – | – | – | – | not measured: no broker \| here |",
         "| what peers-throughput is | 66 /s | 38 /s | 1.74 × bare | at least 1.3 × | yes |",
         "- supabase: not measured, PostgREST is missing",
         r"27 November 2026: A \1 processor, 2 cores, 24 GB, Python 3.13.1",
@@ -74,8 +76,8 @@ def test_the_plot_has_a_bar_for_each_engine_that_was_measured() -> None:
     assert {"Darkroom", "bare workflow", "DBOS <on> SQLite", "66", "13 + 15"} <= set(texts)
     assert "Celery" not in texts
     bars = list(picture.iter(f"{SVG}rect"))
-    assert len(bars) == 3 + 2 * 3
-    widths = [float(bar.attrib["width"]) for bar in bars[:3]]
+    assert len(bars) == 3 + 3 + 2 * 3
+    widths = [float(bar.attrib["width"]) for bar in bars[3:6]]
     assert widths[0] / widths[1] == pytest.approx(66 / 38, rel=0.01)
     right = float(picture.attrib["viewBox"].split()[2])
     assert all(float(bar.attrib["x"]) + float(bar.attrib["width"]) <= right for bar in bars)
