@@ -21,6 +21,7 @@ MEASUREMENTS = {
     "size": "benchmarks.measurements:size",
     "supabase": "benchmarks.supabase_records:supabase",
     "supabase-delayed": "benchmarks.supabase_records:delayed",
+    "supabase-commits": "benchmarks.supabase_records:slow_commits",
     "following": "benchmarks.api:following",
     "ordering": "benchmarks.api:ordering",
 }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import computed_field, model_validator
 from rich.console import Console
@@ -12,6 +13,10 @@ from rich.text import Text
 from darkroom.domain.model import Value
 
 TITLE = "Darkroom beside the same work without durability, beside bare Temporal, and beside other engines"
+
+HEADINGS = ("figure", "Darkroom", "plain loop", "bare workflow", "peers", "ratio", "asked", "")
+ALWAYS = ("figure", "Darkroom")
+"""What is shown even where no figure has it."""
 
 
 class Side(StrEnum):
@@ -129,15 +134,14 @@ def over(value: float, reference: float | None) -> float | None:
 
 def show(report: Report, console: Console, title: str = TITLE) -> None:
     """The figures as a table, then what is missing and what missed in plain words."""
+    rows = [_row(figure) for figure in report.figures]
+    shown = [name for name in HEADINGS if name in ALWAYS or any(row[name] for row in rows)]
     table = Table(title=title)
-    for heading in ("figure", "Darkroom", "plain loop", "bare workflow", "peers", "ratio", "asked", ""):
-        table.add_column(heading, justify="left" if heading in ("figure", "asked") else "right", no_wrap=True)
-    for figure in report.figures:
-        verdict = {True: Text("met", "green"), False: Text("MISSED", "bold red"), None: Text("")}[figure.met]
-        cells = [with_unit(number, figure.unit) for number in (figure.value, figure.plain, figure.bare)]
-        peers = "\n".join(f"{peer.name} {with_unit(peer.value, figure.unit)}" for peer in figure.peers)
-        asked = "" if figure.asked is None else str(figure.asked)
-        table.add_row(figure.what, *cells, peers, ratio_of(figure), asked, verdict)
+    for heading in shown:
+        justify: Literal["left", "right"] = "left" if heading in ("figure", "asked") else "right"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[name] for name in shown))
     for missing in report.not_measured:
         table.add_row(Text(missing.name), Text("not measured", "yellow"))
     console.print(table)
@@ -154,6 +158,19 @@ def show(report: Report, console: Console, title: str = TITLE) -> None:
     for figure in report.missed:
         measured = figure.ratio if figure.asked and figure.asked.of_ratio else figure.value
         console.print(f"MISSED: {figure.what}: {short(measured or 0)}, asked {figure.asked}", style="bold red")
+
+
+def _row(figure: Figure) -> dict[str, str | Text]:
+    return {
+        "figure": figure.what,
+        "Darkroom": with_unit(figure.value, figure.unit),
+        "plain loop": "" if figure.plain is None else with_unit(figure.plain, figure.unit),
+        "bare workflow": "" if figure.bare is None else with_unit(figure.bare, figure.unit),
+        "peers": "\n".join(f"{peer.name} {with_unit(peer.value, figure.unit)}" for peer in figure.peers),
+        "ratio": ratio_of(figure),
+        "asked": "" if figure.asked is None else str(figure.asked),
+        "": {True: Text("met", "green"), False: Text("MISSED", "bold red"), None: Text("")}[figure.met],
+    }
 
 
 def ratio_of(figure: Figure) -> str:

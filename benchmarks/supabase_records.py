@@ -119,6 +119,36 @@ async def delayed(bench: Bench) -> list[Figure]:
     ]
 
 
+async def slow_commits(bench: Bench) -> list[Figure]:
+    """One job on a database whose commits take 20 ms, as on slow or replicated disks: locks are held meanwhile."""
+    work = Work(stages=3, images=bench.count(50, 4))
+    rates: dict[bool, list[Run]] = {}
+    with running_project(bench.folder / "project", durable=True) as project:
+        project.migrate()
+        key = _key(project, project.url)
+        async with bench.server("commits", key) as server, bench.warm_worker(server, Kind.DARKROOM, work) as worker:
+            for slow in (False, True):
+                with project.connect() as connection:
+                    connection.execute(f"alter system set commit_delay = {1_000_000 * DELAY * slow:.0f}")
+                    connection.execute("alter system set commit_siblings = 0")
+                    connection.execute("select pg_reload_conf()")
+                await server.run(worker, Work(stages=1, images=1))
+                rates[slow] = [await server.run(worker, work) for _ in range(bench.repeat(3))]
+    value, reference = (median([run.rate for run in rates[slow]]) for slow in (True, False))
+    return [
+        Figure(
+            name="supabase-commits",
+            what=f"records on PostgREST, {1000 * DELAY:.0f} ms a commit, {work.total} of 64×64",
+            unit="/s",
+            value=value,
+            ratio=over(value, reference),
+            ratio_to=f"commits to this disk ({reference:.1f}/s)",
+            runs=tuple(run.rate for run in rates[True]),
+        ),
+        _exact("supabase-commits-exact", "on PostgREST with slow commits: exact (1 = yes)", rates[True]),
+    ]
+
+
 def _key(project: Project, url: str) -> ProjectKey:
     return ProjectKey(url=url, service_role_key=project.service_role_key)
 

@@ -40,7 +40,7 @@ async def lists(bench: Bench) -> list[Figure]:
         await asyncio.to_thread(_multiply, server.home / "records.db", jobs)
         async with running_api(server) as api, httpx.AsyncClient(timeout=60, trust_env=False) as http:
             url = f"http://{HOST}:{api.port}"
-            shown, cursors = await _walked(http, url)
+            shown, cursors = await _walked(http, url, limit=bench.count(200, 10))
             if shown < jobs:
                 raise RuntimeError(f"the list shows {shown:,} of {jobs:,} jobs")
             figures = []
@@ -81,12 +81,12 @@ def _insert(db: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> None:
     db.execute(f"insert into {table} ({', '.join(row)}) values ({places})", tuple(row.values()))
 
 
-async def _walked(http: httpx.AsyncClient, url: str) -> tuple[int, list[str]]:
+async def _walked(http: httpx.AsyncClient, url: str, limit: int) -> tuple[int, list[str]]:
     """How many jobs the list has from its first page to its last, and where the pages begin."""
     shown, cursors = 0, []
     cursor: str | None = ""
     while cursor is not None:
-        page = await http.get(f"{url}/api/jobs", params={"limit": 200, **({"cursor": cursor} if cursor else {})})
+        page = await http.get(f"{url}/api/jobs", params={"limit": limit, **({"cursor": cursor} if cursor else {})})
         page.raise_for_status()
         shown += len(page.json()["jobs"])
         cursor = page.json()["next_cursor"]

@@ -10,6 +10,7 @@ from benchmarks.bench_server import BenchServer, WorkerProcess
 from benchmarks.usage import cpu_seconds
 from benchmarks.work import Work
 from darkroom.domain.names import LOCAL_USER
+from darkroom.domain.receipts import Receipt
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,25 @@ async def observe(
     client = server.parts.client(server.temporal)
     accepted = [] if submitted is None else submitted
 
-    async def one(work: Work) -> bool:
+    async def one(work: Work) -> tuple[UUID, Receipt]:
         job_id = uuid4()
         await order(server, work, job_id)
         accepted.append(job_id)
-        receipt = await client.result(job_id)
-        ended.append(time.perf_counter())
-        return await server.delivered_exactly(job_id, receipt, work.total) if len(jobs) == 1 else True
+        return job_id, await client.result(job_id)
 
-    ended: list[float] = []
     before = cpu_seconds(worker.pid) + cpu_seconds(server.pid)
     began = time.perf_counter()
-    exact = await asyncio.gather(*(one(work) for work in jobs))
+    ended = await asyncio.gather(*(one(work) for work in jobs))
+    taken = time.perf_counter() - began
+    cpu = cpu_seconds(worker.pid) + cpu_seconds(server.pid) - before
+    exact = [
+        await server.delivered_exactly(job_id, receipt, work.total)
+        for (job_id, receipt), work in zip(ended, jobs, strict=True)
+    ]
     return Observed(
         images=sum(work.total for work in jobs),
-        seconds=max(ended) - began,
-        cpu=cpu_seconds(worker.pid) + cpu_seconds(server.pid) - before,
+        seconds=taken,
+        cpu=cpu,
         exact=all(exact) and not await server.parts.records.audit(),
         most_events=await longest_history(server),
         peak=worker.peak_bytes,
