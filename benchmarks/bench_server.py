@@ -61,7 +61,7 @@ class Run(Value):
 
     @property
     def cpu_each(self) -> float:
-        """Milliseconds of processor time an image, of worker and server."""
+        """Milliseconds of processor time per image, of worker and server."""
         return 1000 * (self.worker_cpu + self.server_cpu) / self.images
 
 

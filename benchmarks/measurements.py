@@ -93,7 +93,7 @@ def _rate(work: Work, ours: list[Run], bare: list[Run], plain: LoopResult) -> Fi
 
 
 def cpu_figures(suffix: str, work: Work, ours: list[Run], bare: list[Run]) -> list[Figure]:
-    """Milliseconds of processor time an image: the worker's with its children, the Temporal server's, both."""
+    """Milliseconds of processor time per image: the worker's with its children, the Temporal server's, both."""
     figures = []
     of: dict[str, tuple[str, Callable[[Run], float]]] = {
         "worker": ("the worker", lambda run: 1000 * run.worker_cpu / run.images),
@@ -106,7 +106,7 @@ def cpu_figures(suffix: str, work: Work, ours: list[Run], bare: list[Run]) -> li
         figures.append(
             Figure(
                 name=f"cpu-{name}{suffix}",
-                what=f"CPU an image, {work.total} of 64×64: {what}",
+                what=f"CPU per image, {work.total} of 64×64: {what}",
                 unit="ms",
                 value=value,
                 bare=reference,
@@ -134,8 +134,8 @@ def _of_small_jobs(ours: list[Run], bare: list[Run], plain: LoopResult) -> list[
     )
     histories = []
     for name, what, mine, its in (
-        ("history-events", "history events an image", ours[0].events, bare[0].events),
-        ("history-bytes", "history bytes an image", ours[0].history_bytes, bare[0].history_bytes),
+        ("history-events", "history events per image", ours[0].events, bare[0].events),
+        ("history-bytes", "history bytes per image", ours[0].history_bytes, bare[0].history_bytes),
     ):
         value, other = mine / ours[0].images, its / bare[0].images
         histories.append(
@@ -186,7 +186,7 @@ async def size(bench: Bench) -> list[Figure]:
         ),
         Figure(
             name="size-time",
-            what=f"{what}time an image",
+            what=f"{what}time per image",
             unit="ms",
             value=much.each,
             plain=1000 * plain.seconds / large.total,

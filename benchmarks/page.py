@@ -65,7 +65,7 @@ def table(report: Report) -> str:
 
 
 def engines(report: Report) -> str:
-    """Every engine with its speed and its processor time, with empty steps and with the work in them; durability."""
+    """Every engine's speed and processor time, with empty steps and with the work in them; then its durability."""
     found = {figure.name: figure for figure in report.figures}
     speed = found.get("peers-throughput")
     if speed is None:
@@ -77,12 +77,12 @@ def engines(report: Report) -> str:
         ("bare Temporal workflow", [speed.bare, cpu.bare, None, None], "as Temporal's server; no pictures, no records"),
         *((peer.name, [column.get(peer.name) for column in columns], peer.note) for peer in speed.peers),
     ]
-    headings = "| engine | empty steps | CPU a picture | same work | CPU a picture | durability |"
-    lines = [headings, "|---|---:|---:|---:|---:|---|"]
+    lines = ["| engine | empty steps | CPU per picture | same work | CPU per picture |", "|---|---:|---:|---:|---:|"]
     for name, numbers, note in rows:
         cells = [with_unit(number, unit) for number, unit in zip(numbers, ("/s", "ms", "/s", "ms"), strict=True)]
-        lines.append(f"| {' | '.join([name, *cells, _one_line(note)])} |")
-    return "\n".join(lines)
+        lines.append(f"| {' | '.join([name, *cells])} |")
+    notes = {note: [name for name, _, other in rows if other == note] for _, _, note in rows}
+    return "\n".join([*lines, "", *(f"- {', '.join(names)}: {_one_line(note)}" for note, names in notes.items())])
 
 
 def sizing(report: Report) -> str:
@@ -91,23 +91,21 @@ def sizing(report: Report) -> str:
     lines = []
     if worker := found.get("cpu-worker-peers") or _first(report.figures, "cpu-worker-"):
         lines.append(
-            f"- **Worker**: {worker.value:.0f} ms of CPU a picture without encoding, so one core handles "
-            f"{1000 / worker.value:.0f} pictures a second."
+            f"- **Worker**: {worker.value:.0f} ms of CPU per picture without encoding, so one core handles "
+            f"{1000 / worker.value:.0f} pictures per second."
         )
     if server := found.get("cpu-server-peers") or _first(report.figures, "cpu-server-"):
         lines.append(
-            f"- **Temporal server** (embedded): {server.value:.0f} ms of CPU a picture; one core handles "
-            f"{1000 / server.value:.0f} a second."
+            f"- **Temporal server** (embedded): {server.value:.0f} ms of CPU per picture; one core handles "
+            f"{1000 / server.value:.0f} per second."
         )
     if encoding := found.get("webp-1"):
         lines.append(
-            f"- **Encoding**: one core encodes {encoding.value:.0f} pictures of 1376×768 a second as WebP "
+            f"- **Encoding**: one core encodes {encoding.value:.0f} pictures of 1376×768 per second as WebP "
             f"({1000 / encoding.value:.0f} ms each), in child processes, one per core."
         )
     if memory := found.get("memory-together"):
-        lines.append(
-            f"- **Memory**: {memory.value:.0f} MB at the peak for a worker with its decoding processes ({memory.what})."
-        )
+        lines.append(f"- **Memory**: {memory.value:.0f} MB at the peak ({memory.what.removeprefix('peak memory, ')}).")
     if small := found.get("small-cpu"):
         lines.append(f"- **Small orders**: {small.value:.0f} ms of CPU for a whole job of three, worker and server.")
     return "\n".join(lines) or "Not measured."
@@ -118,12 +116,12 @@ def panels(report: Report) -> list[Panel]:
     found = {figure.name: figure for figure in report.figures}
     drawn = []
     if working := found.get("peers-work-throughput"):
-        drawn.append(Panel("Pictures a second, the same work in every engine (longer is better)", _bars([working])))
+        drawn.append(Panel("Pictures per second, the same work in every engine (longer is better)", _bars([working])))
     if speed := found.get("peers-throughput"):
-        drawn.append(Panel("Pictures a second, empty steps in the other engines (longer is better)", _bars([speed])))
+        drawn.append(Panel("Pictures per second, empty steps in the other engines (longer is better)", _bars([speed])))
     if "cpu-worker-peers" in found:
         cpu = [found["cpu-worker-peers"], found["cpu-server-peers"]]
-        title = "CPU a picture in ms, empty steps in the others: worker + server (shorter is better)"
+        title = "CPU per picture in ms, empty steps in the others: worker + server (shorter is better)"
         drawn.append(Panel(title, _bars(cpu)))
     return drawn
 

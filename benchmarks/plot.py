@@ -70,5 +70,9 @@ def _panel(panel: Panel, top: int) -> list[str]:
             width = room * value / longest
             lines.append(f'<rect class="{kind}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}"/>')
             x += width
-        lines.append(f'<text x="{x + 8:.1f}" y="{middle}">{" + ".join(f"{value:.0f}" for value in bar.values)}</text>')
+        lines.append(f'<text x="{x + 8:.1f}" y="{middle}">{" + ".join(_shown(value) for value in bar.values)}</text>')
     return lines
+
+
+def _shown(value: float) -> str:
+    return f"{value:.0f}" if value == 0 or value >= 10 else f"{value:.1f}"

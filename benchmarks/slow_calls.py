@@ -19,7 +19,7 @@ async def burst(bench: Bench) -> list[Figure]:
     ours, bare, plain = await _turns(bench, "burst", work, bench.repeat(3))
     value = median([run.seconds - ideal for run in ours])
     reference = median([run.seconds - ideal for run in bare])
-    what = f"{work.total} images, {wait:g} s a call, 64×64"
+    what = f"{work.total} images, {wait:g} s per call, 64×64"
     return [
         _beside_the_loop("overhead-steady", what, ours, bare, plain, bound=1.10),
         Figure(
@@ -43,7 +43,7 @@ async def mixed(bench: Bench) -> list[Figure]:
     images = bench.count(50, 4)
     work = Work(stages=3, images=images, shortest=shortest, longest=longest, sample=Sample.SCREEN)
     ours, bare, plain = await _turns(bench, "mixed", work, bench.repeat(1))
-    what = f"{work.total} images, {shortest:g}–{longest:g} s a call, 1376×768"
+    what = f"{work.total} images, {shortest:g}–{longest:g} s per call, 1376×768"
     return [_beside_the_loop("overhead-mixed", what, ours, bare, plain, bound=1.03)]
 
 

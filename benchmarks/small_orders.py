@@ -28,18 +28,18 @@ async def small_orders(bench: Bench) -> list[Figure]:
     return [
         Figure(
             name="small-cpu",
-            what=f"{what}: CPU a job, worker and server",
+            what=f"{what}: CPU per job, worker and server",
             unit="ms",
             value=job,
             bare=bare_many.cpu_each * small.total,
             ratio=over(job, allowed),
             ratio_to=f"the {allowed:.0f} ms allowed",
             asked=Asked(side=Side.AT_MOST, bound=1.0, of_ratio=True),
-            note=f"allowed: {PICTURE:g} × {small.total} × CPU an image of one stage of {large.images}, and {JOB:g} ms",
+            note=f"allowed: {PICTURE:g} × {small.total} × CPU per image of one stage of {large.images}, and {JOB:g} ms",
         ),
         Figure(
             name="small-stage-cpu",
-            what=f"one stage of {large.images}: CPU an image",
+            what=f"one stage of {large.images}: CPU per image",
             unit="ms",
             value=stage.cpu_each,
             bare=bare_stage.cpu_each,
@@ -48,7 +48,7 @@ async def small_orders(bench: Bench) -> list[Figure]:
         ),
         Figure(
             name="small-rate",
-            what=f"{what}: jobs a second",
+            what=f"{what}: jobs per second",
             unit="/s",
             value=jobs / many.seconds,
             bare=jobs / bare_many.seconds,

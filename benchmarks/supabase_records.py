@@ -80,7 +80,7 @@ async def supabase(bench: Bench) -> list[Figure]:
         ),
         Figure(
             name="supabase-calls",
-            what="calls to PostgREST an image, opening and closing included",
+            what="calls to PostgREST per image, opening and closing included",
             unit="",
             value=calls.each,
             asked=Asked(side=Side.AT_MOST, bound=1.5),
@@ -108,7 +108,7 @@ async def delayed(bench: Bench) -> list[Figure]:
     return [
         Figure(
             name="supabase-delayed",
-            what=f"records on PostgREST, {1000 * DELAY:.0f} ms of delay a request, {work.total} of 64×64",
+            what=f"records on PostgREST, {1000 * DELAY:.0f} ms of delay per request, {work.total} of 64×64",
             unit="/s",
             value=value,
             ratio=over(value, reference),
@@ -138,7 +138,7 @@ async def slow_commits(bench: Bench) -> list[Figure]:
     return [
         Figure(
             name="supabase-commits",
-            what=f"records on PostgREST, {1000 * DELAY:.0f} ms a commit, {work.total} of 64×64",
+            what=f"records on PostgREST, {1000 * DELAY:.0f} ms per commit, {work.total} of 64×64",
             unit="/s",
             value=value,
             ratio=over(value, reference),

@@ -1,4 +1,4 @@
-"""Darkroom, a bare workflow and other engines do the same work in turns: pictures a second, and processor time."""
+"""Darkroom, a bare workflow and other engines do the same work in turns: pictures per second, and processor time."""
 
 import asyncio
 import contextlib
@@ -58,12 +58,12 @@ ENGINES = (
         "messages in an append-only file, synced each second; late acknowledgement: a task whose worker died is "
         "redelivered after an hour (visibility timeout); a power cut loses up to a second of messages",
     ),
-    Engine("DBOS SQLite, a workflow a picture", "benchmarks.peers.dbos_program", IN_A_FILE, "sqlite/picture"),
-    Engine("DBOS SQLite, a workflow a stage", "benchmarks.peers.dbos_program", IN_A_FILE, "sqlite/stage"),
+    Engine("DBOS SQLite, a workflow per picture", "benchmarks.peers.dbos_program", IN_A_FILE, "sqlite/picture"),
+    Engine("DBOS SQLite, a workflow per stage", "benchmarks.peers.dbos_program", IN_A_FILE, "sqlite/stage"),
     Engine(
-        "DBOS PostgreSQL, a workflow a picture", "benchmarks.peers.dbos_program", IN_POSTGRESQL, "postgresql/picture"
+        "DBOS PostgreSQL, a workflow per picture", "benchmarks.peers.dbos_program", IN_POSTGRESQL, "postgresql/picture"
     ),
-    Engine("DBOS PostgreSQL, a workflow a stage", "benchmarks.peers.dbos_program", IN_POSTGRESQL, "postgresql/stage"),
+    Engine("DBOS PostgreSQL, a workflow per stage", "benchmarks.peers.dbos_program", IN_POSTGRESQL, "postgresql/stage"),
 )
 
 DURABILITY = (
@@ -286,7 +286,7 @@ def _beside_engines(name: str, what: str, ours: list[Run], working: list[Measure
         ),
         Figure(
             name=f"{name}-cpu",
-            what=f"CPU an image, {what}",
+            what=f"CPU per image, {what}",
             unit="ms",
             value=median([run.cpu_each for run in ours]),
             peers=tuple(each.peer(lambda run: run.cpu_ms) for each in working),

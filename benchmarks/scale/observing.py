@@ -34,7 +34,7 @@ class Observed:
 
     @property
     def cpu_each(self) -> float:
-        """Milliseconds of processor time an image."""
+        """Milliseconds of processor time per image."""
         return 1000 * self.cpu / self.images
 
 

@@ -72,7 +72,7 @@ def _of_the_jobs(
         ),
         Figure(
             name=f"{name}-time",
-            what=f"{what}: time an image",
+            what=f"{what}: time per image",
             unit="ms",
             value=observed.each,
             ratio=over(observed.each, each),
@@ -82,7 +82,7 @@ def _of_the_jobs(
         ),
         Figure(
             name=f"{name}-cpu",
-            what=f"{what}: CPU an image, worker and server",
+            what=f"{what}: CPU per image, worker and server",
             unit="ms",
             value=observed.cpu_each,
             ratio=over(observed.cpu_each, cpu),

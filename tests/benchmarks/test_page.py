@@ -53,12 +53,13 @@ def test_the_page_takes_the_figures_and_keeps_its_words() -> None:
     assert filled(once, report(), None) == once
     for words in (
         "| **Darkroom** | – | – | 66 /s | 28 ms |",
-        "| DBOS <on> SQLite | 25 /s | 20 ms | 33 /s | 31 ms | a file |",
-        r"| Celery | – | – | – | – | not measured: no broker \| here |",
+        "| DBOS <on> SQLite | 25 /s | 20 ms | 33 /s | 31 ms |",
+        "- DBOS <on> SQLite: a file",
+        r"- Celery: not measured: no broker \| here",
         "| what peers-throughput is | 66 /s | 38 /s | 1.74 × bare | at least 1.3 × | yes |",
         "- supabase: not measured, PostgREST is missing",
         r"27 November 2026: A \1 processor, 2 cores, 24 GB, Python 3.13.1",
-        "13 ms of CPU a picture without encoding, so one core handles 77 pictures a second.",
+        "13 ms of CPU per picture without encoding, so one core handles 77 pictures per second.",
     ):
         assert words in once, words
     written = re.compile(r"<!-- (\w+) -->.*?<!-- end of \1 -->", re.DOTALL)
