@@ -1,12 +1,12 @@
 """The measurements: each makes the same job in Darkroom, in the plain loop and in the bare workflow."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench_server import BenchServer, Run, WorkerProcess, bench_server
-from benchmarks.figures import Asked, Figure, Side, median, over
+from benchmarks.figures import Asked, Figure, NotMeasured, Side, median, over
 from benchmarks.plain_loop import LoopResult, measure_plain
 from benchmarks.projects import ProjectKey
 from benchmarks.work import Work
@@ -52,7 +52,7 @@ class Bench:
             yield worker
 
 
-Measurement = Callable[[Bench], Awaitable[list[Figure]]]
+Measurement = Callable[[Bench], Awaitable[Sequence[Figure | NotMeasured]]]
 
 
 async def throughput(bench: Bench) -> list[Figure]:

@@ -78,7 +78,7 @@ def engines(report: Report) -> str:
         *((peer.name, [column.get(peer.name) for column in columns], peer.note) for peer in speed.peers),
     ]
     lines = ["| engine | empty steps | CPU per picture | same work | CPU per picture |", "|---|---:|---:|---:|---:|"]
-    for name, numbers, note in rows:
+    for name, numbers, _ in rows:
         cells = [with_unit(number, unit) for number, unit in zip(numbers, ("/s", "ms", "/s", "ms"), strict=True)]
         lines.append(f"| {' | '.join([name, *cells])} |")
     notes = {note: [name for name, _, other in rows if other == note] for _, _, note in rows}

@@ -52,9 +52,10 @@ class Recorder:
             not_measured=tuple(self._not_measured),
         )
 
-    def add(self, figures: Sequence[Figure]) -> None:
-        """Keep what was measured."""
-        self._figures += figures
+    def add(self, found: Sequence[Figure | NotMeasured]) -> None:
+        """Keep what was measured, and what the measurement itself says that it could not measure."""
+        self._figures += [each for each in found if isinstance(each, Figure)]
+        self._not_measured += [each for each in found if isinstance(each, NotMeasured)]
         self._write()
 
     def miss(self, name: str, error: BaseException) -> None:
