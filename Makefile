@@ -70,7 +70,7 @@ screenshots: $(READY) ## take screenshots of the page into screenshots/ and docs
 reference: $(READY) ## write the reference of the command line into docs/cli.md
 	@$(PY) -m tests.support.reference
 
-bench: $(READY) $(PEERS) ## measure throughput, overhead and memory, beside other engines; writes bench.json
+bench: $(READY) $(POSTGREST) $(PEERS) ## measure throughput, overhead and memory, beside other engines; writes bench.json
 	@$(PY) -m benchmarks
 
 bench-scale: $(READY) ## measure large jobs and many at once (an hour or more); writes bench-scale.json

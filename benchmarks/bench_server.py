@@ -17,6 +17,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from benchmarks import bare_workflow as bare
 from benchmarks.calls import WARM_UP, BenchProvider
 from benchmarks.memory import peak_bytes
+from benchmarks.peers.steps import charged
 from benchmarks.projects import ProjectKey, records_in
 from benchmarks.usage import cpu_seconds
 from benchmarks.work import Work
@@ -99,9 +100,9 @@ class BenchServer:
     project: ProjectKey | None = None
 
     @asynccontextmanager
-    async def worker(self, kind: Kind, work: Work) -> AsyncIterator[WorkerProcess]:
+    async def worker(self, kind: Kind, work: Work, *, works: bool = False) -> AsyncIterator[WorkerProcess]:
         """A worker process that is ready when this is entered, and gone when it is left."""
-        setup = Setup(kind=kind, home=self.home, address=self.address, work=work, project=self.project)
+        setup = Setup(kind=kind, home=self.home, address=self.address, work=work, works=works, project=self.project)
         with (self.home / f"worker-{kind}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "benchmarks.worker_process", setup.model_dump_json()),
@@ -143,7 +144,7 @@ class BenchServer:
         label = f"{WARM_UP if warm_up else 'job'}-{next(_numbers)}"
         begun = cpu_seconds(worker.pid), cpu_seconds(self.pid)
         submitted, began = time.time(), time.perf_counter()
-        workflow_id, exact = await self._do(worker.setup.kind, work, label)
+        workflow_id, exact = await self._do(worker.setup, work, label)
         taken = time.perf_counter() - began
         run = Run(
             images=work.total,
@@ -163,7 +164,7 @@ class BenchServer:
         checks = []
         for first in range(0, jobs, at_once):
             labels = [f"job-{next(_numbers)}" for _ in range(min(at_once, jobs - first))]
-            done = await asyncio.gather(*(self._do(worker.setup.kind, work, label) for label in labels))
+            done = await asyncio.gather(*(self._do(worker.setup, work, label) for label in labels))
             checks += [exact for _, exact in done]
         run = Run(
             images=jobs * work.total,
@@ -174,11 +175,11 @@ class BenchServer:
         )
         return run.model_copy(update={"exact": all([await exact() for exact in checks])})
 
-    async def _do(self, kind: Kind, work: Work, label: str) -> tuple[str, Callable[[], Awaitable[bool]]]:
+    async def _do(self, setup: Setup, work: Work, label: str) -> tuple[str, Callable[[], Awaitable[bool]]]:
         """Do a job; the id of its workflow, and what tells whether it was done exactly."""
-        return await (self._darkroom if kind is Kind.DARKROOM else self._bare)(work, label)
+        return await (self._darkroom if setup.kind is Kind.DARKROOM else self._bare)(setup, work, label)
 
-    async def _darkroom(self, work: Work, label: str) -> tuple[str, Callable[[], Awaitable[bool]]]:
+    async def _darkroom(self, _: Setup, work: Work, label: str) -> tuple[str, Callable[[], Awaitable[bool]]]:
         job_id = uuid4()
         client = self.parts.client(self.temporal)
         stage = {"prompt": label, "quantity": work.images}
@@ -187,14 +188,14 @@ class BenchServer:
         receipt = await client.result(job_id)
         return job_workflow_id(job_id), partial(self.is_exact, job_id, receipt, work.total)
 
-    async def _bare(self, work: Work, label: str) -> tuple[str, Callable[[], Awaitable[bool]]]:
+    async def _bare(self, setup: Setup, work: Work, label: str) -> tuple[str, Callable[[], Awaitable[bool]]]:
         job = bare.BareJob(label=label, stages=work.stages, images=work.images)
         done = await self.temporal.execute_workflow(
             bare.BareJobWorkflow.run, job, id=f"bare-{label}", task_queue=bare.ORCHESTRATE
         )
 
         async def exact() -> bool:
-            return done == work.total
+            return (charged(setup.kept, label) if setup.works else done) == work.total
 
         return f"bare-{label}", exact
 

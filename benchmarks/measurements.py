@@ -45,9 +45,11 @@ class Bench:
         return await measure_plain(work, self.folder / f"plain-{name}")
 
     @asynccontextmanager
-    async def warm_worker(self, server: BenchServer, kind: Kind, work: Work) -> AsyncIterator[WorkerProcess]:
+    async def warm_worker(
+        self, server: BenchServer, kind: Kind, work: Work, *, works: bool = False
+    ) -> AsyncIterator[WorkerProcess]:
         """A worker that has done a small job before."""
-        async with server.worker(kind, work) as worker:
+        async with server.worker(kind, work, works=works) as worker:
             await server.run(worker, Work(stages=1, images=min(ENOUGH_TO_WARM_UP, work.images)), warm_up=True)
             yield worker
 

@@ -204,21 +204,25 @@ async def peers(bench: Bench) -> list[Figure]:
     empty, working = ([Measured(engine, works=works) for engine in ENGINES] for works in (False, True))
     ours: list[Run] = []
     bare: list[Run] = []
+    working_bare: list[Run] = []
     async with (
         bench.server("peers") as server,
+        bench.server("peers-work") as other,
         bench.warm_worker(server, Kind.DARKROOM, work) as our_worker,
         bench.warm_worker(server, Kind.BARE, work) as bare_worker,
+        bench.warm_worker(other, Kind.BARE, work, works=True) as working_worker,
     ):
         for turn in range(bench.repeat(3)):
             # In turns, so that whatever else this machine does meanwhile hits all.
             ours.append(await server.run(our_worker, work))
             bare.append(await server.run(bare_worker, work))
+            working_bare.append(await other.run(working_worker, work))
             for number, each in enumerate((*empty, *working)):
                 if each.fault is None:
                     await _turn(each, bench.folder / f"engine-{number}-{turn}", work)
     return [
         *_beside_bare(work, ours, bare, empty),
-        *_beside_engines("peers-work", f"{work.total:,} of 64×64, the same work in the steps", ours, working),
+        *_beside_engines(f"{work.total:,} of 64×64, the same work in the steps", ours, working_bare, working),
     ]
 
 
@@ -264,7 +268,7 @@ def _beside_bare(work: Work, ours: list[Run], bare: list[Run], empty: list[Measu
     return figures
 
 
-def _beside_engines(name: str, what: str, ours: list[Run], working: list[Measured]) -> list[Figure]:
+def _beside_engines(what: str, ours: list[Run], bare: list[Run], working: list[Measured]) -> list[Figure]:
     """Beside steps that do what ours do."""
     rates = [run.rate for run in ours]
     value = median(rates)
@@ -273,10 +277,11 @@ def _beside_engines(name: str, what: str, ours: list[Run], working: list[Measure
     ahead = Asked(side=Side.AT_LEAST, bound=1.0, of_ratio=True)
     return [
         Figure(
-            name=f"{name}-throughput",
+            name="peers-work-throughput",
             what=what,
             unit="/s",
             value=value,
+            bare=median([run.rate for run in bare]),
             peers=by_rate,
             ratio=over(value, fastest),
             ratio_to="the fastest other engine",
@@ -285,10 +290,18 @@ def _beside_engines(name: str, what: str, ours: list[Run], working: list[Measure
             runs=tuple(rates),
         ),
         Figure(
-            name=f"{name}-cpu",
+            name="peers-exact",
+            what="Darkroom and the bare workflow with work: exact (1 = yes)",
+            unit="",
+            value=float(all(run.exact for run in (*ours, *bare))),
+            asked=Asked(side=Side.AT_LEAST, bound=1),
+        ),
+        Figure(
+            name="peers-work-cpu",
             what=f"CPU per image, {what}",
             unit="ms",
             value=median([run.cpu_each for run in ours]),
+            bare=median([run.cpu_each for run in bare]),
             peers=tuple(each.peer(lambda run: run.cpu_ms) for each in working),
         ),
     ]

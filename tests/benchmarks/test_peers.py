@@ -50,6 +50,9 @@ async def test_all_engines_do_the_same_work(tmp_path: Path) -> None:
             assert (peer.value is None) == peer.note.startswith("not measured: ")
             assert peer.value is None or peer.value > 0
     working = figures["peers-work-throughput"]
+    assert working.bare is not None
+    assert working.bare > 0
+    assert figures["peers-exact"].value == 1
     measured = [peer.value for peer in working.peers if peer.value is not None]
     assert (working.asked is None) == (not measured)
     assert working.ratio == (pytest.approx(working.value / max(measured)) if measured else None)
