@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measurements import Bench
-from benchmarks.peers.measuring import ENGINES, Engine, Measured, NotHere, PeerRun, peers, running
+from benchmarks.peers.engines import ENGINES, Engine, Measured, NotHere, PeerRun, running
+from benchmarks.peers.measuring import peers
 from benchmarks.peers.steps import RealSteps, charged
 from tests.support.programs import temporal_binary
 

@@ -23,11 +23,11 @@ pytestmark = pytest.mark.timeout(120)
 HAS_NO_PLAIN_LOOP = {"history-events", "history-bytes"}
 
 
-async def bench(tmp_path: Path, *arguments: str) -> tuple[dict[str, Any], str]:
+async def bench(tmp_path: Path, *arguments: str, program: str = "benchmarks") -> tuple[dict[str, Any], str]:
     """What the program wrote and printed."""
     target = tmp_path / "bench.json"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks", "--quick", "--json", str(target), *arguments),
+        *(sys.executable, "-m", program, "--quick", "--json", str(target), *arguments),
         stdout=asyncio.subprocess.PIPE,
     )
     printed, _ = await process.communicate()
@@ -58,6 +58,21 @@ async def test_throughput_is_measured_beside_the_plain_loop_and_the_bare_workflo
     assert figures["throughput-12"]["met"] is (figures["throughput-12"]["ratio"] >= 0.5)
     assert figures["history-events"]["asked"] is figures["history-events"]["met"] is None
     assert "zero latency, 12 of 64×64" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_large_job_a_cancel_and_lists_are_measured(tmp_path: Path) -> None:
+    temporal_binary()
+    only = ("--only", "large", "--only", "cancel", "--only", "lists")
+    content, printed = await bench(tmp_path, *only, program="benchmarks.scale")
+    figures = {figure["name"]: figure["value"] for figure in content["figures"]}
+    assert figures["large-exact"] == figures["cancel-large-exact"] == figures["cancel-stages-exact"] == 1
+    assert figures["large-events"] > 0
+    assert {f"large-{kind}-{part}" for kind in ("progress", "list") for part in ("p50", "p99")} <= figures.keys()
+    assert {f"list{kind}-p99" for kind in ("", "-status", "-deep")} <= figures.keys()
+    assert {each["name"] for each in content["not_measured"]} <= {"search"}
+    assert "Darkroom at scale" in printed
 
 
 async def test_a_quick_measurement_is_printed_and_written(tmp_path: Path) -> None:
