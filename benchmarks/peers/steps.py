@@ -17,7 +17,7 @@ QUALITY, METHOD = 90, 2
 PRICE = 20
 
 _SCHEMA = """
-create table if not exists member (balance integer not null check (balance >= 0));
+create table if not exists member (id integer primary key check (id = 1), balance integer check (balance >= 0));
 create table if not exists attach (id integer primary key, key text unique, path text, size integer, delivered integer);
 create table if not exists journal (key text primary key, amount integer, balance_after integer, attach_id integer);
 """
@@ -51,8 +51,7 @@ class RealSteps(Steps):
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = full")
         self._db.executescript(_SCHEMA)
-        if self._db.execute("select count(*) from member").fetchone() == (0,):
-            self._db.execute("insert into member values (1000000000)")
+        self._db.execute("insert into member values (1, 1000000000) on conflict do nothing")
 
     def generate(self, key: str, ordinal: int) -> None:
         self._put(f"{key}.staged", self._pictures.fresh(ordinal))
