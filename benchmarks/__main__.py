@@ -26,7 +26,7 @@ MEASUREMENTS = {
     "ordering": "benchmarks.api:ordering",
 }
 
-WIDTH = 180
+WIDTH = 230
 PATIENCE = 3600.0
 
 

@@ -82,7 +82,7 @@ def _rate(work: Work, ours: list[Run], bare: list[Run], plain: LoopResult) -> Fi
     value, reference = median([run.rate for run in ours]), median([run.rate for run in bare])
     return Figure(
         name=f"throughput-{work.total}",
-        what=f"zero latency, {work.total} of 64×64",
+        what=f"zero latency, {work.total:,} of 64×64",
         unit="/s",
         value=value,
         plain=work.total / plain.seconds,
@@ -108,7 +108,7 @@ def cpu_figures(suffix: str, work: Work, ours: list[Run], bare: list[Run]) -> li
         figures.append(
             Figure(
                 name=f"cpu-{name}{suffix}",
-                what=f"CPU per image, {work.total} of 64×64: {what}",
+                what=f"CPU per image, {work.total:,} of 64×64: {what}",
                 unit="ms",
                 value=value,
                 bare=reference,

@@ -83,7 +83,7 @@ def engines(report: Report) -> str:
         cells = [with_unit(number, unit) for number, unit in zip(numbers, ("/s", "ms", "/s", "ms"), strict=True)]
         lines.append(f"| {' | '.join([name, *cells])} |")
     notes = {note: [name for name, _, other in rows if other == note] for _, _, note in rows}
-    return "\n".join([*lines, "", *(f"- {', '.join(names)}: {_one_line(note)}" for note, names in notes.items())])
+    return "\n".join([*lines, "", *(f"- {'; '.join(names)}: {_one_line(note)}" for note, names in notes.items())])
 
 
 def sizing(report: Report) -> str:

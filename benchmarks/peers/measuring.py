@@ -93,7 +93,7 @@ def _beside_engines(what: str, ours: list[Run], bare: list[Run], working: list[M
     rates = [run.rate for run in ours]
     value = median(rates)
     by_rate = tuple(each.peer(lambda run: run.rate) for each in working)
-    fastest = max((peer.value for peer in by_rate if peer.value is not None), default=None)
+    fastest, whose = max(((peer.value, peer.name) for peer in by_rate if peer.value is not None), default=(None, ""))
     ahead = Asked(side=Side.AT_LEAST, bound=1.0, of_ratio=True)
     return [
         Figure(
@@ -104,7 +104,7 @@ def _beside_engines(what: str, ours: list[Run], bare: list[Run], working: list[M
             bare=median([run.rate for run in bare]),
             peers=by_rate,
             ratio=over(value, fastest),
-            ratio_to="the fastest other engine",
+            ratio_to=f"{whose}, the fastest of them" if whose else None,
             # Where no other engine is here, none can be ahead.
             asked=None if fastest is None else ahead,
             runs=tuple(rates),

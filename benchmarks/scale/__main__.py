@@ -18,7 +18,7 @@ SCENARIOS = {
     "lists": "benchmarks.scale.lists:lists",
 }
 
-WIDTH = 150
+WIDTH = 170
 PATIENCE = 2 * 3600.0
 
 
