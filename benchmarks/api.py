@@ -172,8 +172,14 @@ async def ordering(bench: Bench) -> list[Figure]:
     exact = once and not findings
     what = f"POST /api/jobs, {at_once} at once"
     return [
-        Figure(name="ordering-median", what=f"{what}: median", unit="s", value=median(seconds)),
-        Figure(name="ordering-p99", what=f"{what}: 99th percentile", unit="s", value=_p99(seconds)),
+        Figure(
+            name="ordering-median",
+            what=f"{what}: median",
+            unit="s",
+            value=median(seconds),
+            asked=Asked(side=Side.AT_MOST, bound=0.4),
+        ),
+        Figure(name="ordering-p99", what=f"{what}: 99th percentile", unit="s", value=p99(seconds)),
         Figure(
             name="ordering-exact",
             what=f"{what}: none lost, none doubled (1 = yes)",
@@ -208,5 +214,6 @@ async def _order(api: ApiProcess, keys: Sequence[str]) -> list[tuple[float, UUID
         return list(await asyncio.gather(*(one(key) for key in keys)))
 
 
-def _p99(values: Sequence[float]) -> float:
+def p99(values: Sequence[float]) -> float:
+    """What 99 of 100 stay below."""
     return quantiles(values, n=100, method="inclusive")[98] if len(values) > 1 else values[0]

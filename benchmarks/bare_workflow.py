@@ -1,7 +1,7 @@
 """What Temporal alone costs: Darkroom's shape, with activities that do nothing.
 
-A child workflow for every 500 images of a stage, the same lanes, and for every image four empty activities
-on three queues. No records, no files, no pictures, no signals.
+A child workflow for every 500 images of a stage, the same lanes, and for every image four activities on three queues.
+They are empty, or do in the simplest way what Darkroom does in them. No rounds, no signals, no limits, no control.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from temporalio import activity, workflow
 
 with workflow.unsafe.imports_passed_through():
     from benchmarks.calls import Calls
+    from benchmarks.peers.steps import Steps
     from benchmarks.work import CONCURRENCY
     from darkroom.domain.model import Value
     from darkroom.domain.rounds import PAGE
@@ -45,28 +46,39 @@ class BareImage(Value):
     stage: int
     ordinal: int
 
+    @property
+    def key(self) -> str:
+        """What its steps keep it under."""
+        return f"{self.label}/{self.stage}/{self.ordinal}"
+
 
 class BareActivities:
-    """Four that do nothing; the first one waits as long as a provider's call would take."""
+    """Four that do nothing, or the steps' work; the first one waits as long as a provider's call would take."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, steps: Steps | None = None) -> None:
         self._calls = calls
+        self._steps = steps
 
     @activity.defn(name="bare-generate")
     async def generate(self, image: BareImage) -> None:
         await self._calls.wait(image.label, image.stage, image.ordinal)
+        if self._steps is not None:
+            await asyncio.to_thread(self._steps.generate, image.key, image.ordinal)
 
     @activity.defn(name="bare-upload")
     async def upload(self, image: BareImage) -> None:
-        """Nothing."""
+        if self._steps is not None:
+            await asyncio.to_thread(self._steps.upload, image.key)
 
     @activity.defn(name="bare-attach")
     async def attach(self, image: BareImage) -> None:
-        """Nothing."""
+        if self._steps is not None:
+            await asyncio.to_thread(self._steps.attach, image.key)
 
     @activity.defn(name="bare-credit")
     async def credit(self, image: BareImage) -> None:
-        """Nothing."""
+        if self._steps is not None:
+            await asyncio.to_thread(self._steps.credit, image.key)
 
 
 @workflow.defn

@@ -1,14 +1,22 @@
 """What was measured, beside what it is compared with and what is asked of it."""
 
 from collections.abc import Sequence
+from datetime import date
 from enum import StrEnum
+from typing import Literal
 
-from pydantic import computed_field
+from pydantic import computed_field, model_validator
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from darkroom.domain.model import Value
+
+TITLE = "Darkroom beside the same work without durability, beside bare Temporal, and beside other engines"
+
+HEADINGS = ("figure", "Darkroom", "plain loop", "bare workflow", "peers", "ratio", "asked", "")
+ALWAYS = ("figure", "Darkroom")
+"""What is shown even where no figure has it."""
 
 
 class Side(StrEnum):
@@ -26,7 +34,7 @@ class Asked(Value):
     of_ratio: bool = False
 
     def __str__(self) -> str:
-        return f"{self.side} {_short(self.bound)}{' ×' if self.of_ratio else ''}"
+        return f"{self.side} {short(self.bound)}{' ×' if self.of_ratio else ''}"
 
     def met(self, value: float, ratio: float | None) -> bool:
         """Whether the figure keeps the bound; a ratio that could not be measured does not."""
@@ -34,6 +42,17 @@ class Asked(Value):
         if measured is None:
             return False
         return measured >= self.bound if self.side is Side.AT_LEAST else measured <= self.bound
+
+
+class Peer(Value):
+    """The same figure of another engine."""
+
+    name: str
+    value: float | None = None
+    """None when it could not be measured."""
+    note: str
+    """How durable it is, or why there is no value."""
+    runs: tuple[float, ...] = ()
 
 
 class Figure(Value):
@@ -49,12 +68,22 @@ class Figure(Value):
     value: float
     plain: float | None = None
     bare: float | None = None
+    peers: tuple[Peer, ...] = ()
+    """The same on other engines."""
     ratio: float | None = None
     ratio_to: str | None = None
     """What `value` was divided by: `plain`, `bare`, or words."""
     asked: Asked | None = None
     runs: tuple[float, ...] = ()
     """The repeated measurements of which `value` is the median."""
+    note: str | None = None
+    """What a reader must know to judge it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_verdict(cls, given: dict[str, object]) -> dict[str, object]:
+        """What was written is read again; whether the bound is kept is computed anew."""
+        return {name: value for name, value in given.items() if name != "met"}
 
     @computed_field  # type: ignore[prop-decorator]  # as Pydantic documents it
     @property
@@ -63,12 +92,21 @@ class Figure(Value):
         return None if self.asked is None else self.asked.met(self.value, self.ratio)
 
 
+class NotMeasured(Value):
+    """A measurement that was not made, or broke off."""
+
+    name: str
+    reason: str
+
+
 class Machine(Value):
     """Where it was measured, and how busy that was with other things."""
 
     system: str
     python: str
     cores: int
+    processor: str = ""
+    memory_gb: int = 0
     load_before: tuple[float, float, float]
     load_after: tuple[float, float, float]
 
@@ -79,7 +117,9 @@ class Report(Value):
     machine: Machine
     quick: bool
     seconds: float
+    measured_on: date | None = None
     figures: tuple[Figure, ...]
+    not_measured: tuple[NotMeasured, ...] = ()
 
     @property
     def missed(self) -> tuple[Figure, ...]:
@@ -92,16 +132,18 @@ def over(value: float, reference: float | None) -> float | None:
     return None if not reference else value / reference
 
 
-def show(report: Report, console: Console) -> None:
-    """The figures as a table, then what missed in plain words."""
-    table = Table(title="Darkroom beside the same work without durability, and beside bare Temporal")
-    for heading in ("figure", "Darkroom", "plain loop", "bare workflow", "ratio", "asked", ""):
-        table.add_column(heading, justify="left" if heading in ("figure", "asked") else "right", no_wrap=True)
-    for figure in report.figures:
-        verdict = {True: Text("met", "green"), False: Text("MISSED", "bold red"), None: Text("")}[figure.met]
-        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f} × {figure.ratio_to}"
-        cells = [_with_unit(number, figure.unit) for number in (figure.value, figure.plain, figure.bare)]
-        table.add_row(figure.what, *cells, ratio, "" if figure.asked is None else str(figure.asked), verdict)
+def show(report: Report, console: Console, title: str = TITLE) -> None:
+    """The figures as a table, then what is missing and what missed in plain words."""
+    rows = [_row(figure) for figure in report.figures]
+    shown = [name for name in HEADINGS if name in ALWAYS or any(row[name] for row in rows)]
+    table = Table(title=title)
+    for heading in shown:
+        justify: Literal["left", "right"] = "left" if heading in ("figure", "asked") else "right"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[name] for name in shown))
+    for missing in report.not_measured:
+        table.add_row(Text(missing.name), Text("not measured", "yellow"))
     console.print(table)
     machine = report.machine
     console.print(
@@ -109,9 +151,31 @@ def show(report: Report, console: Console) -> None:
         f"Python {machine.python}, {report.seconds:.0f} s{', quick: small counts, not comparable' * report.quick}",
         style="dim",
     )
+    for peer in {peer.name: peer for figure in report.figures for peer in figure.peers}.values():
+        console.print(f"{peer.name}: {peer.note}", style="dim", markup=False)
+    for missing in report.not_measured:
+        console.print(f"not measured: {missing.name}: {missing.reason}", style="yellow", markup=False)
     for figure in report.missed:
         measured = figure.ratio if figure.asked and figure.asked.of_ratio else figure.value
-        console.print(f"MISSED: {figure.what}: {_short(measured or 0)}, asked {figure.asked}", style="bold red")
+        console.print(f"MISSED: {figure.what}: {short(measured or 0)}, asked {figure.asked}", style="bold red")
+
+
+def _row(figure: Figure) -> dict[str, str | Text]:
+    return {
+        "figure": figure.what,
+        "Darkroom": with_unit(figure.value, figure.unit),
+        "plain loop": "" if figure.plain is None else with_unit(figure.plain, figure.unit),
+        "bare workflow": "" if figure.bare is None else with_unit(figure.bare, figure.unit),
+        "peers": "\n".join(f"{peer.name} {with_unit(peer.value, figure.unit)}" for peer in figure.peers),
+        "ratio": ratio_of(figure),
+        "asked": "" if figure.asked is None else str(figure.asked),
+        "": {True: Text("met", "green"), False: Text("MISSED", "bold red"), None: Text("")}[figure.met],
+    }
+
+
+def ratio_of(figure: Figure) -> str:
+    """The ratio and what it is to; empty where there is none."""
+    return "" if figure.ratio is None else f"{figure.ratio:.2f} × {figure.ratio_to}"
 
 
 def median(values: Sequence[float]) -> float:
@@ -119,11 +183,13 @@ def median(values: Sequence[float]) -> float:
     return sorted(values)[(len(values) - 1) // 2]
 
 
-def _with_unit(number: float | None, unit: str) -> str:
-    return "–" if number is None else f"{_short(number)} {unit}".rstrip()
+def with_unit(number: float | None, unit: str) -> str:
+    """A number as it is printed; a dash for none."""
+    return "–" if number is None else f"{short(number)} {unit}".rstrip()
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
+    """Three digits of a number, or all before the point."""
     if number == int(number) or abs(number) >= 1000:
         return f"{number:,.0f}"
     return f"{number:.3g}" if abs(number) < 100 else f"{number:.1f}"

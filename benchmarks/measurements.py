@@ -1,15 +1,15 @@
 """The measurements: each makes the same job in Darkroom, in the plain loop and in the bare workflow."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench_server import BenchServer, Run, WorkerProcess, bench_server
-from benchmarks.figures import Asked, Figure, Side, median, over
+from benchmarks.figures import Asked, Figure, NotMeasured, Side, median, over
 from benchmarks.plain_loop import LoopResult, measure_plain
 from benchmarks.projects import ProjectKey
-from benchmarks.work import Sample, Work
+from benchmarks.work import Work
 from benchmarks.worker_process import Kind
 
 MB = 1_000_000
@@ -23,6 +23,12 @@ class Bench:
 
     folder: Path
     quick: bool
+    repeats: int | None = None
+    """How often to repeat what is repeated, whatever the measurement would do."""
+
+    def repeat(self, full: int) -> int:
+        """How often; a figure is the median."""
+        return self.repeats or self.count(full, 1)
 
     def count(self, full: int, quick: int) -> int:
         """How many, of a thing that is cut down."""
@@ -39,14 +45,16 @@ class Bench:
         return await measure_plain(work, self.folder / f"plain-{name}")
 
     @asynccontextmanager
-    async def warm_worker(self, server: BenchServer, kind: Kind, work: Work) -> AsyncIterator[WorkerProcess]:
+    async def warm_worker(
+        self, server: BenchServer, kind: Kind, work: Work, *, works: bool = False
+    ) -> AsyncIterator[WorkerProcess]:
         """A worker that has done a small job before."""
-        async with server.worker(kind, work) as worker:
+        async with server.worker(kind, work, works=works) as worker:
             await server.run(worker, Work(stages=1, images=min(ENOUGH_TO_WARM_UP, work.images)), warm_up=True)
             yield worker
 
 
-Measurement = Callable[[Bench], Awaitable[list[Figure]]]
+Measurement = Callable[[Bench], Awaitable[Sequence[Figure | NotMeasured]]]
 
 
 async def throughput(bench: Bench) -> list[Figure]:
@@ -59,11 +67,12 @@ async def throughput(bench: Bench) -> list[Figure]:
         bench.warm_worker(server, Kind.DARKROOM, small) as ours,
         bench.warm_worker(server, Kind.BARE, small) as bare,
     ):
-        for work, repeats in ((small, bench.count(3, 1)), (large, 1)):
+        for work, repeats in ((small, bench.repeat(3)), (large, 1)):
             # In turns, so that whatever else this machine does meanwhile hits both.
             turns = [(await server.run(ours, work), await server.run(bare, work)) for _ in range(repeats)]
             plain = await bench.plain(f"throughput-{work.total}", work)
             figures.append(_rate(work, [run for run, _ in turns], [run for _, run in turns], plain))
+            figures += cpu_figures(f"-{work.total}", work, [run for run, _ in turns], [run for _, run in turns])
             if work is small:
                 figures += _of_small_jobs([run for run, _ in turns], [run for _, run in turns], plain)
     return figures
@@ -73,7 +82,7 @@ def _rate(work: Work, ours: list[Run], bare: list[Run], plain: LoopResult) -> Fi
     value, reference = median([run.rate for run in ours]), median([run.rate for run in bare])
     return Figure(
         name=f"throughput-{work.total}",
-        what=f"zero latency, {work.total} of 64×64",
+        what=f"zero latency, {work.total:,} of 64×64",
         unit="/s",
         value=value,
         plain=work.total / plain.seconds,
@@ -83,6 +92,32 @@ def _rate(work: Work, ours: list[Run], bare: list[Run], plain: LoopResult) -> Fi
         asked=Asked(side=Side.AT_LEAST, bound=0.5, of_ratio=True),
         runs=tuple(run.rate for run in ours),
     )
+
+
+def cpu_figures(suffix: str, work: Work, ours: list[Run], bare: list[Run]) -> list[Figure]:
+    """Milliseconds of processor time per image: the worker's with its children, the Temporal server's, both."""
+    figures = []
+    of: dict[str, tuple[str, Callable[[Run], float]]] = {
+        "worker": ("the worker", lambda run: 1000 * run.worker_cpu / run.images),
+        "server": ("the Temporal server", lambda run: 1000 * run.server_cpu / run.images),
+        "both": ("worker and server", lambda run: run.cpu_each),
+    }
+    for name, (what, each) in of.items():
+        mine = [each(run) for run in ours]
+        value, reference = median(mine), median([each(run) for run in bare])
+        figures.append(
+            Figure(
+                name=f"cpu-{name}{suffix}",
+                what=f"CPU per image, {work.total:,} of 64×64: {what}",
+                unit="ms",
+                value=value,
+                bare=reference,
+                ratio=over(value, reference),
+                ratio_to="bare",
+                runs=tuple(mine),
+            )
+        )
+    return figures
 
 
 def _of_small_jobs(ours: list[Run], bare: list[Run], plain: LoopResult) -> list[Figure]:
@@ -96,77 +131,19 @@ def _of_small_jobs(ours: list[Run], bare: list[Run], plain: LoopResult) -> list[
         bare=reference,
         ratio=over(first, reference),
         ratio_to="bare",
+        asked=Asked(side=Side.AT_MOST, bound=1.3, of_ratio=True),
         runs=tuple(run.first_call for run in ours),
     )
     histories = []
     for name, what, mine, its in (
-        ("history-events", "history events an image", ours[0].events, bare[0].events),
-        ("history-bytes", "history bytes an image", ours[0].history_bytes, bare[0].history_bytes),
+        ("history-events", "history events per image", ours[0].events, bare[0].events),
+        ("history-bytes", "history bytes per image", ours[0].history_bytes, bare[0].history_bytes),
     ):
         value, other = mine / ours[0].images, its / bare[0].images
         histories.append(
             Figure(name=name, what=what, unit="", value=value, bare=other, ratio=over(value, other), ratio_to="bare")
         )
     return [began, *histories]
-
-
-async def overhead(bench: Bench) -> list[Figure]:
-    """Wall time of 150 images beside the plain loop's, where the provider takes its time."""
-    each = bench.count(50, 4)
-    steady, mixed = ((0.2, 0.2), (0.1, 0.3)) if bench.quick else ((8.0, 8.0), (4.0, 12.0))
-    tiny = Work(stages=3, images=each, shortest=steady[0], longest=steady[1])
-    screen = Work(stages=3, images=each, shortest=mixed[0], longest=mixed[1], sample=Sample.SCREEN)
-    return [
-        await _overhead(bench, "overhead-steady", f"{steady[0]:g} s a call, 64×64", tiny, 1.10),
-        await _overhead(bench, "overhead-mixed", f"{mixed[0]:g}–{mixed[1]:g} s a call, 1376×768", screen, 1.15),
-    ]
-
-
-async def _overhead(bench: Bench, name: str, what: str, work: Work, bound: float) -> Figure:
-    async with bench.server(name) as server:
-        async with bench.warm_worker(server, Kind.DARKROOM, work) as worker:
-            ours = await server.run(worker, work)
-        async with bench.warm_worker(server, Kind.BARE, work) as worker:
-            bare = await server.run(worker, work)
-    plain = await bench.plain(name, work)
-    return Figure(
-        name=name,
-        what=f"{work.total} images, {what}",
-        unit="s",
-        value=ours.seconds,
-        plain=plain.seconds,
-        bare=bare.seconds,
-        ratio=over(ours.seconds, plain.seconds),
-        ratio_to="plain",
-        asked=Asked(side=Side.AT_MOST, bound=bound, of_ratio=True),
-    )
-
-
-async def memory(bench: Bench) -> list[Figure]:
-    """The worker's peak with every stage's 25 calls answering 2 MB at the same moment."""
-    wait = 0.3 if bench.quick else 3.0
-    work = Work(stages=3, images=bench.count(50, 3), shortest=wait, longest=wait, sample=Sample.HEAVY)
-    async with bench.server("memory") as server:
-        async with server.worker(Kind.DARKROOM, work) as worker:
-            await server.run(worker, work)
-            ours = worker.peak_bytes
-        async with server.worker(Kind.BARE, work) as worker:
-            await server.run(worker, work)
-            bare = worker.peak_bytes
-    plain = await bench.plain("memory", work)
-    return [
-        Figure(
-            name="memory",
-            what=f"peak memory, {min(75, work.total)} calls in flight, 2 MB pictures",
-            unit="MB",
-            value=ours / MB,
-            plain=plain.peak_bytes / MB,
-            bare=bare / MB,
-            ratio=over(ours, plain.peak_bytes),
-            ratio_to="plain",
-            asked=Asked(side=Side.AT_MOST, bound=350),
-        )
-    ]
 
 
 @dataclass(frozen=True)
@@ -211,7 +188,7 @@ async def size(bench: Bench) -> list[Figure]:
         ),
         Figure(
             name="size-time",
-            what=f"{what}time an image",
+            what=f"{what}time per image",
             unit="ms",
             value=much.each,
             plain=1000 * plain.seconds / large.total,

@@ -12,6 +12,7 @@ from collections import deque
 from pathlib import Path
 
 from benchmarks.memory import peak_bytes
+from benchmarks.usage import peak_of
 from benchmarks.work import CONCURRENCY, Pictures, Work, seconds
 from darkroom.decoding.children import Children
 from darkroom.domain.model import Value
@@ -25,6 +26,8 @@ class LoopResult(Value):
     seconds: float
     first_call: float
     peak_bytes: int
+    peak_together: int = 0
+    """With the processes that decode and encode, as seen from outside."""
 
 
 class PlainLoop:
@@ -73,15 +76,20 @@ class PlainLoop:
         return self._samples.fresh(ordinal)
 
 
-async def measure_plain(work: Work, folder: Path) -> LoopResult:
-    """Run the loop in a process of its own."""
+async def measure_plain(work: Work, folder: Path, *, watch_memory: bool = False) -> LoopResult:
+    """Run the loop in a process of its own; watching its memory takes some of its time."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", __name__, work.model_dump_json(), str(folder), stdout=asyncio.subprocess.PIPE
     )
-    printed, _ = await process.communicate()
+    if watch_memory:
+        async with peak_of(process.pid) as peak:
+            printed, _ = await process.communicate()
+    else:
+        printed, _ = await process.communicate()
     if process.returncode != 0:
         raise RuntimeError(f"the plain loop ended with status {process.returncode}")
-    return LoopResult.model_validate_json(printed)
+    result = LoopResult.model_validate_json(printed)
+    return result.model_copy(update={"peak_together": peak.bytes}) if watch_memory else result
 
 
 def main() -> None:

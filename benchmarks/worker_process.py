@@ -16,6 +16,7 @@ from temporalio.worker import Worker
 
 from benchmarks import bare_workflow as bare
 from benchmarks.calls import BenchProvider, Calls
+from benchmarks.peers.steps import RealSteps
 from benchmarks.projects import ProjectKey, records_in
 from benchmarks.work import Work
 from darkroom import logs
@@ -39,8 +40,15 @@ class Setup(Value):
     home: Path
     address: str
     work: Work
+    works: bool = False
+    """Whether the steps of the bare workflow do the work, instead of nothing."""
     project: ProjectKey | None = None
     """Where the records are kept; in `home` when there is none. Pictures are in `home` either way."""
+
+    @property
+    def kept(self) -> Path:
+        """Where steps of the bare workflow keep what they make."""
+        return self.home / "kept"
 
     @property
     def first_calls(self) -> Path:
@@ -68,14 +76,15 @@ async def serve(setup: Setup) -> None:
             parts = await stack.enter_async_context(open_parts(settings, **replaced))
             await stack.enter_async_context(running_workers(parts, client))
         else:
-            for worker in _bare_workers(client, Calls(setup.work, setup.first_calls), settings):
+            steps = RealSteps(setup.kept) if setup.works else None
+            activities = bare.BareActivities(Calls(setup.work, setup.first_calls), steps)
+            for worker in _bare_workers(client, activities, settings):
                 await stack.enter_async_context(worker)
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
-def _bare_workers(client: Client, calls: Calls, settings: Settings) -> list[Worker]:
-    activities = bare.BareActivities(calls)
+def _bare_workers(client: Client, activities: bare.BareActivities, settings: Settings) -> list[Worker]:
     return [
         Worker(
             client,

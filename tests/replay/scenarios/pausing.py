@@ -43,25 +43,25 @@ async def paused_in_back_off(server: Server) -> None:
 
 
 async def paused_while_a_round_asks(server: Server) -> None:
-    """The pause comes while the round asks for its ordinals, which it then does not use."""
+    """The pause comes while a top-up asks for its ordinals, which it then does not use."""
     asking = Between("next_ordinals")
-    async with server.stack(interceptors=[asking]) as stack:
+    async with server.stack(ScriptedProvider({(0, 1): [Act.MISS]}), interceptors=[asking]) as stack:
 
         async def pause(asked: NextOrdinalsInput) -> None:
             await stack.client.pause(asked.job_id)
             await until_heard(stack, asked.job_id, "set_control", 1)
 
         asking.before = pause
-        job_id = await stack.order(2, max_top_ups=0)
+        job_id = await stack.order(2, max_top_ups=1)
         await until_heard(stack, job_id, "next_ordinals", 1)
         await stack.client.resume(job_id)
         await stack.client.result(job_id)
 
 
 async def paused_and_resumed_while_a_round_asks(server: Server) -> None:
-    """The pause and its end come while the round asks for its ordinals."""
+    """The pause and its end come while a top-up asks for its ordinals."""
     asking = Between("next_ordinals")
-    async with server.stack(interceptors=[asking]) as stack:
+    async with server.stack(ScriptedProvider({(0, 1): [Act.MISS]}), interceptors=[asking]) as stack:
 
         async def pause_and_resume(asked: NextOrdinalsInput) -> None:
             await stack.client.pause(asked.job_id)
@@ -70,7 +70,7 @@ async def paused_and_resumed_while_a_round_asks(server: Server) -> None:
             await until_heard(stack, asked.job_id, "set_control", 2)
 
         asking.before = pause_and_resume
-        await stack.client.result(await stack.order(2, max_top_ups=0))
+        await stack.client.result(await stack.order(2, max_top_ups=1))
 
 
 async def paused_before_it_opened(server: Server) -> None:

@@ -50,9 +50,11 @@ class PostgreSQL:
         folder: for data and socket; its path must be short, because a socket's may have some 100 characters.
         lifeline: what it ends with.
         log: the file for what it says.
+        durable: whether a commit waits for the disk, as in a deployment.
     """
 
-    def __init__(self, folder: Path, lifeline: Lifeline, log: Path) -> None:
+    def __init__(self, folder: Path, lifeline: Lifeline, log: Path, *, durable: bool = False) -> None:
+        self._settings = {**_SETTINGS, "fsync": "on", "full_page_writes": "on"} if durable else _SETTINGS
         self._folder = folder
         self._data = folder / "data"
         self._user = UNPRIVILEGED if is_root() else None
@@ -72,7 +74,7 @@ class PostgreSQL:
         """Start it, on the data that are there, and wait until it takes connections."""
         if not self._data.exists():
             self._create()
-        settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         self._server.start(
             [self._programs / "postgres", "-D", self._data, "-k", self._folder, *settings], user=self._user
         )

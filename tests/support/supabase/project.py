@@ -179,6 +179,7 @@ def running_project(
     migrations: Path = MIGRATIONS,
     exposed: bool = True,
     jwt_secret: str | None = None,
+    durable: bool = False,
 ) -> Iterator[Project]:
     """A new project, not yet migrated, while the context lasts.
 
@@ -190,6 +191,7 @@ def running_project(
         exposed: whether what is made in `public` is open to the API's roles, as in projects made before
             30 May 2026, or to nobody until it is granted, as in newer ones.
         jwt_secret: what keys are signed with, for a Storage server that has to know it too; else a new one.
+        durable: whether PostgreSQL's commits wait for the disk.
     """
     folder.mkdir(parents=True, exist_ok=True)
     secret = jwt_secret or new_secret()
@@ -197,7 +199,7 @@ def running_project(
     lifeline = Lifeline(data)
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(lifeline.close)
-        postgres = PostgreSQL(data, lifeline, folder / "postgres.log")
+        postgres = PostgreSQL(data, lifeline, folder / "postgres.log", durable=durable)
         postgrest = PostgREST(postgres.uri("authenticator"), secret, lifeline, folder / "postgrest.log")
         gateway = Server("gateway", lifeline, folder / "gateway.log")
         for server in (postgres, postgrest, gateway):

@@ -1,0 +1,1 @@
+"""How it holds at scale: large jobs, many jobs, many stages, long lists; `make bench-scale`."""

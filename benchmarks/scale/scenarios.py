@@ -1,0 +1,122 @@
+"""Large jobs, many stages and many jobs, each beside a job of 1,500 pictures; somebody watches meanwhile."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from benchmarks.api import p99, running_api
+from benchmarks.figures import Asked, Figure, Side, median, over
+from benchmarks.measurements import MB, Bench
+from benchmarks.scale.observing import Observed, observe
+from benchmarks.scale.watching import Watched, watching
+from benchmarks.work import Work
+from benchmarks.worker_process import Kind
+
+USUAL_RUNS = 3
+
+
+async def large(bench: Bench) -> list[Figure]:
+    """3 × 10,000 pictures in a job."""
+    work = Work(stages=3, images=bench.count(10_000, 20))
+    return await _beside_a_usual_job(bench, "large", f"3 × {work.images:,}", [work])
+
+
+async def stages(bench: Bench) -> list[Figure]:
+    """100 stages of 100 in a job."""
+    work = Work(stages=bench.count(100, 10), images=bench.count(100, 3))
+    return await _beside_a_usual_job(bench, "stages", f"{work.stages} stages of {work.images}", [work])
+
+
+async def many(bench: Bench) -> list[Figure]:
+    """1,000 jobs of three at once."""
+    jobs = [Work(stages=1, images=3)] * bench.count(1_000, 10)
+    return await _beside_a_usual_job(bench, "many", f"{len(jobs):,} jobs of 3", jobs)
+
+
+async def _beside_a_usual_job(bench: Bench, name: str, what: str, jobs: Sequence[Work]) -> list[Figure]:
+    work = Work(stages=3, images=bench.count(500, 5))
+    async with bench.server("usual") as server, bench.warm_worker(server, Kind.DARKROOM, work) as worker:
+        usual = [await observe(server, worker, [work]) for _ in range(bench.count(USUAL_RUNS, 1))]
+    submitted: list[UUID] = []
+    async with (
+        bench.server(name) as server,
+        bench.warm_worker(server, Kind.DARKROOM, jobs[0]) as worker,
+        running_api(server) as api,
+        watching(server, api, submitted) as watched,
+    ):
+        observed = await observe(server, worker, jobs, submitted)
+    return [*_of_the_jobs(name, what, jobs, observed, usual), *_of_the_watcher(name, what, watched)]
+
+
+def _of_the_jobs(
+    name: str, what: str, jobs: Sequence[Work], observed: Observed, usual: Sequence[Observed]
+) -> list[Figure]:
+    beside = f"a job of {usual[0].images:,}"
+    # Jobs of three cost more a picture than a large one: what they may cost is asked elsewhere, in processor time.
+    like_the_usual = Asked(side=Side.AT_MOST, bound=1.15, of_ratio=True)
+    each, cpu = median([one.each for one in usual]), median([one.cpu_each for one in usual])
+    peak = usual[0].peak
+    return [
+        Figure(
+            name=f"{name}-exact",
+            what=f"{what}: exact and audited (1 = yes)",
+            unit="",
+            value=float(observed.exact),
+            asked=Asked(side=Side.AT_LEAST, bound=1),
+        ),
+        Figure(
+            name=f"{name}-events",
+            what=f"{what}: events of the longest history",
+            unit="",
+            value=observed.most_events,
+            asked=Asked(side=Side.AT_MOST, bound=11_999),
+        ),
+        Figure(
+            name=f"{name}-time",
+            what=f"{what}: time per image",
+            unit="ms",
+            value=observed.each,
+            ratio=over(observed.each, each),
+            ratio_to=beside,
+            asked=like_the_usual if len(jobs) == 1 else None,
+            runs=tuple(one.each for one in usual),
+        ),
+        Figure(
+            name=f"{name}-cpu",
+            what=f"{what}: CPU per image, worker and server",
+            unit="ms",
+            value=observed.cpu_each,
+            ratio=over(observed.cpu_each, cpu),
+            ratio_to=beside,
+            runs=tuple(one.cpu_each for one in usual),
+        ),
+        Figure(
+            name=f"{name}-memory",
+            what=f"{what}: peak memory of the worker",
+            unit="MB",
+            value=observed.peak / MB,
+            ratio=over(observed.peak, peak),
+            ratio_to=beside,
+            asked=like_the_usual,
+            runs=(peak / MB,),
+        ),
+    ]
+
+
+def _of_the_watcher(name: str, what: str, watched: Watched) -> list[Figure]:
+    asked = len(watched.progress)
+    note = f"{asked} questions, {watched.from_records} of them answered from the records"
+    bounds = {"progress": (watched.progress, 50.0, 300.0), "list": (watched.lists, None, None)}
+    figures = []
+    for question, (answers, most_median, most_p99) in bounds.items():
+        for part, value, most in (("p50", median(answers), most_median), ("p99", p99(answers), most_p99)):
+            figures.append(
+                Figure(
+                    name=f"{name}-{question}-{part}",
+                    what=f"{what}: {question} meanwhile, {part}",
+                    unit="ms",
+                    value=value,
+                    asked=None if most is None else Asked(side=Side.AT_MOST, bound=most),
+                    note=note if question == "progress" else None,
+                )
+            )
+    return figures
