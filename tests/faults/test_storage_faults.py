@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -80,16 +80,20 @@ async def test_a_folder_without_permission_stops_the_job_and_keeps_the_picture_f
 async def test_records_that_fail_after_the_commit_charge_once(
     skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, lost = SqliteRecords.settle, [0]
+    lost = [0]
 
-    async def settle(self: SqliteRecords, *args: object) -> object:
-        result = await real(self, *args)  # type: ignore[arg-type]  # passed through as it came
-        if lost[0] < 3:
-            lost[0] += 1
-            raise RecordsUnavailable("the answer was lost")
-        return result
+    def losing(real: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        async def settle(*args: object) -> object:
+            result = await real(*args)
+            if lost[0] < 3:
+                lost[0] += 1
+                raise RecordsUnavailable("the answer was lost")
+            return result
 
-    monkeypatch.setattr(SqliteRecords, "settle", settle)
+        return settle
+
+    monkeypatch.setattr(SqliteRecords, "settle", losing(SqliteRecords.settle))
+    monkeypatch.setattr(SqliteRecords, "settle_group", losing(SqliteRecords.settle_group))
     async with running_stack(skipping_client, home) as stack:
         receipt = await stack.client.result(await stack.order(3))
         assert lost[0] == 3
