@@ -191,7 +191,7 @@ class ProviderCalls:
     async def _picture(self, image: GenerateInput, call_id: UUID, data: bytes, seconds: float | None) -> GenerateResult:
         """What staged bytes are: a picture, or a miss, which is recorded."""
         try:
-            facts = await self._pictures.inspect(data)
+            media_type = await self._pictures.media_type(data)
         except NotAPicture as error:
             return await self._miss(call_id, str(error))
         except Exception as error:  # noqa: BLE001 - memory, no thread: it may pass, and the bytes are staged
@@ -199,7 +199,7 @@ class ProviderCalls:
         return GenerateResult(
             outcome=Outcome.GENERATED,
             call_id=call_id,
-            media_type=facts.media_type,
+            media_type=media_type,
             size=len(data),
             sha256=digest(data),
             seconds=None if seconds is None else round(seconds, 3),

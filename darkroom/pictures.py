@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 
 from darkroom.decoding import codecs
-from darkroom.decoding.children import CORES, ChildDied, Children
+from darkroom.decoding.children import CORES, ChildDied, Children, NoChild
 from darkroom.decoding.codecs import NotAPicture, PictureFacts
 
 __all__ = ["CORES", "NotAPicture", "PictureFacts", "PictureWork", "digest", "guess_media_type"]
@@ -60,6 +60,18 @@ class PictureWork:
     async def inspect(self, data: bytes) -> PictureFacts:
         """`codecs.inspect`."""
         return await self._run(partial(codecs.inspect, data))
+
+    async def media_type(self, data: bytes) -> str:
+        """That of the picture; what its first bytes say while no process can be started, which is no fault of it.
+
+        Raises:
+            NotAPicture: why it cannot be used.
+        """
+        try:
+            return (await self.inspect(data)).media_type
+        except NoChild as error:
+            log.warning("picture not decoded", sha256=digest(data), reason=str(error))
+            return guess_media_type(data)
 
     async def encode(self, data: bytes) -> bytes:
         """`codecs.encode_webp`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -154,6 +155,50 @@ async def test_processes_that_cannot_start_are_no_fault_of_a_picture(monkeypatch
             await PictureWork(90, 2, children).inspect(HARMLESS)
     finally:
         await children.close()
+
+
+CROWDED = """
+import asyncio, fcntl, os
+from functools import partial
+from darkroom.decoding.children import PIPE, Children
+
+held = []
+try:
+    while len(held) < 200:
+        held.append(os.pipe())
+        fcntl.fcntl(held[-1][0], fcntl.F_SETPIPE_SZ, PIPE)
+except PermissionError:
+    held.pop()
+
+async def main():
+    children = Children()
+    print(len(held) < 199, await children.run(partial(len, bytes(3_000_000))), flush=True)
+    await children.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no limit of pipes but on Linux")
+async def test_whoever_may_have_no_more_large_pipes_gets_small_ones() -> None:
+    """A user's pipes may have 64 MB together, which is 32 processes for pictures."""
+    privileged = os.geteuid() == 0
+    if privileged and shutil.which("setpriv") is None:
+        pytest.skip("root has no such limit, and cannot become anybody else here")
+    limited = ["setpriv", "--bounding-set=-sys_resource,-sys_admin"] if privileged else []
+    crowded = await asyncio.create_subprocess_exec(
+        *limited, sys.executable, "-c", CROWDED, stdout=asyncio.subprocess.PIPE, cwd=ROOT, env=dict(os.environ)
+    )
+    out, _ = await crowded.communicate()
+    assert out.decode().split() == ["True", "3000000"]
+
+
+async def test_what_is_left_of_an_answer_is_not_taken_for_the_next_one(children: Children) -> None:
+    """A parent that runs out of memory reads half an answer."""
+    unreadable = "type('Unreadable', (), {'__reduce__': lambda self: (eval, ('1 / 0',))})()"
+    with pytest.raises(ZeroDivisionError):
+        await children.run(here(f"({unreadable}, bytes(1_000_000))"))
+    assert await children.run(here("1 + 1")) == 2
 
 
 async def test_closing_ends_processes_in_the_middle_of_their_work() -> None:

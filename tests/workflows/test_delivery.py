@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client as TemporalClient
 
+from darkroom.decoding.children import Children
 from darkroom.domain.jobs import JobInput
-from darkroom.domain.names import TaskQueue
+from darkroom.domain.names import TaskQueue, batch_workflow_id
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.stage_state import REFUSED_FOR_GOOD
 from tests.support.fakes.scripted import Act, ScriptedProvider
@@ -205,3 +206,27 @@ async def test_a_cancelled_pending_job_turns_a_late_workflow_away(skipping_clien
         assert (await stack.client.restart(job_id)).success
         assert (await stack.client.result(job_id)).delivered == 2
         await stack.check_invariants()
+
+
+async def test_pictures_that_no_process_can_look_into_are_delivered_when_one_can_and_never_paid_for_again(
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No memory, no processes or no pipes left: no fault of the pictures, however long it lasts."""
+    monkeypatch.setattr("worker.PROVIDER_ATTEMPTS", 1)  # of twenty, which take a quarter of an hour
+    monkeypatch.setattr("tests.support.stacks.workflow.SHARED", children := Children())
+    async with running_stack(skipping_client, home, max_top_ups=1) as stack:
+        with monkeypatch.context() as broken:
+            broken.setattr("darkroom.decoding.children._PROGRAM", "raise SystemExit(3)")
+            job_id = await stack.order(2)
+            await stack.provider.until_calls(2)
+
+            async def given_up_or_uploading() -> bool:
+                history = await stack.temporal.get_workflow_handle(batch_workflow_id(job_id, 0, 0, 0)).fetch_history()
+                generated = [one for one in history.events if one.HasField("activity_task_completed_event_attributes")]
+                return len(generated) >= 2
+
+            await until(given_up_or_uploading, "both calls")
+        receipt = await stack.end_of(job_id)
+        assert (receipt.status, receipt.delivered, stack.provider.total_calls) == (JobStatus.COMPLETED, 2, 2)
+        await stack.check_invariants()
+    await children.close()
