@@ -49,3 +49,32 @@ async def test_a_job_of_thousands_of_images_is_closed_and_counted_at_once(tmp_pa
     # With each picture held against each charge this took half a minute.
     assert seconds < 8, f"{seconds:.1f} s"
     await records.close()
+
+
+async def test_a_job_whose_provider_failed_for_long_is_looked_at_at_once(tmp_path: Path) -> None:
+    """Each image that was given up has twenty calls without a picture, and who watches asks again and again."""
+    path = tmp_path / "records.db"
+    records = SqliteRecords(path)
+    fixture = RecordsFixture(records, SqliteTables(records))
+    job = await fixture.opened(None, (IMAGES,))
+    moment = datetime.now(UTC).isoformat(timespec="microseconds")
+    calls = [
+        (str(uuid4()), str(job.job_id), image, job.run, attempt, "missed" if attempt == 20 else "fault", moment)
+        for image in range(IMAGES)
+        for attempt in range(1, 21 if image < IMAGES - 25 else 20)
+    ]
+    with sqlite3.connect(path) as db:
+        db.executemany(
+            "insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, "
+            "attempt, outcome, seconds, started_at) values (?, ?, 0, ?, ?, 0, 'gemini', ?, ?, 1, ?)",
+            calls,
+        )
+    db.close()
+    started = time.monotonic()
+    found = await records.movement(job.job_id, datetime.now(UTC))
+    seconds = time.monotonic() - started
+    assert found is not None
+    assert len(found.retried) == 25
+    # With every call handed to Python this took three seconds, and as long for each who watched.
+    assert seconds < 1, f"{seconds:.1f} s"
+    await records.close()

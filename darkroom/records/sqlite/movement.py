@@ -9,6 +9,7 @@ from uuid import UUID
 from darkroom.domain.images import Outcome
 from darkroom.domain.movement import Movement, RecentCalls, Retried
 from darkroom.domain.progress import JobStatus
+from darkroom.records.broken_rows import broken
 from darkroom.records.sqlite.database import stamp
 
 _JOB = """
@@ -21,19 +22,33 @@ select job_id, current_run_id, job_status, paused or cancel_requested or failing
 from quel_production_jobs as job where job_id = ?
 """
 
-# An image that was generated since its last fault waits for nothing but its delivery.
+# The row with the greatest value, as SQLite gives it beside a lone max().
+_LAST_WITHOUT = """
+select job_id, stage_index, ordinal, started_at, seconds, max(julianday(started_at) + coalesce(seconds, 0) / 86400.0)
+from quel_generation_attempts where job_id = :job and run_id = :run and outcome in ('missed', 'refused')
+  -- Said once more as the index has it, or SQLite walks over every call of the job.
+  and (outcome is null or outcome <> 'generated')
+"""
+
+# Of images that are neither missed nor refused: after a long outage thousands are, with twenty calls each. One that was
+# generated since its last fault waits for nothing but its delivery.
 _CALLS = """
-select stage_index, ordinal, provider, attempt, outcome, reason, seconds, started_at,
+with undecided as materialized (
+  select stage_index, ordinal from quel_generation_attempts
+  where job_id = :job and run_id = :run and (outcome is null or outcome <> 'generated')
+  group by stage_index, ordinal having not max(coalesce(outcome, '') in ('missed', 'refused'))
+)
+select job_id, call.stage_index, call.ordinal, provider, attempt, outcome, reason, seconds, started_at,
   exists (select 1 from quel_generation_attempts as made where made.job_id = call.job_id
     and made.stage_index = call.stage_index and made.ordinal = call.ordinal and made.outcome = 'generated'
     and made.rowid > call.rowid) as made
-from quel_generation_attempts as call
-where job_id = ? and run_id = ? and (outcome is null or outcome <> 'generated')
-order by stage_index, ordinal, rowid
+from undecided cross join quel_generation_attempts as call using (stage_index, ordinal)
+where job_id = :job and run_id = :run and (outcome is null or outcome <> 'generated')
+order by call.stage_index, call.ordinal, call.rowid
 """
 
 _RECENT = """
-select provider, outcome, reason, seconds, started_at from quel_generation_attempts
+select job_id, stage_index, ordinal, provider, outcome, reason, seconds, started_at from quel_generation_attempts
 where started_at >= ? and outcome is not null
 """
 
@@ -43,20 +58,22 @@ def movement(db: sqlite3.Connection, job_id: UUID, since: datetime) -> Movement 
     job = db.execute(_JOB, (stamp(since), str(job_id))).fetchone()
     if job is None:
         return None
-    calls = db.execute(_CALLS, (job["job_id"], job["current_run_id"])).fetchall()
-    told = [_ended(call) for call in calls if call["outcome"] in (Outcome.MISSED, Outcome.REFUSED)]
+    of_run = {"job": job["job_id"], "run": job["current_run_id"]}
+    last = db.execute(_LAST_WITHOUT, of_run).fetchone()
+    told = [] if last["job_id"] is None else [_ended(last)]
     if job["delivered_at"] is not None:
-        told.append(datetime.fromisoformat(job["delivered_at"]))
+        told.append(_moment(job, "delivered_at"))
     answered = max(told, default=None)
-    moments = [datetime.fromisoformat(job[name]) for name in ("created_at", "updated_at", "opened_at") if job[name]]
+    moments = [_moment(job, name) for name in ("created_at", "updated_at", "opened_at") if job[name]]
+    running = job["job_status"] == JobStatus.PROCESSING and not job["held"]
+    calls = db.execute(_CALLS, of_run).fetchall() if running else []
     by_image = groupby(calls, key=lambda call: (call["stage_index"], call["ordinal"]))
     retried = (_retried(list(of_it), answered) for _, of_it in by_image)
-    running = job["job_status"] == JobStatus.PROCESSING and not job["held"]
     return Movement(
         news_at=max([*moments, *told]),
-        opened_at=job["opened_at"],
+        opened_at=_moment(job, "opened_at") if job["opened_at"] else None,
         delivered=job["delivered"],
-        retried=tuple(one for one in retried if one is not None) if running else (),
+        retried=tuple(one for one in retried if one is not None),
     )
 
 
@@ -81,8 +98,7 @@ def _retried(calls: list[sqlite3.Row], answered: datetime | None) -> Retried | N
     """An image by its calls without a picture, the newest last; None unless it is being retried."""
     newest = calls[-1]
     faults = [call for call in calls if call["outcome"] == Outcome.FAULT]
-    decided = any(call["outcome"] in (Outcome.MISSED, Outcome.REFUSED) for call in calls)
-    if not faults or decided or newest["outcome"] not in (None, Outcome.FAULT) or faults[-1]["made"]:
+    if not faults or newest["outcome"] not in (None, Outcome.FAULT) or faults[-1]["made"]:
         return None
     of_now = [call for call in faults if answered is None or _ended(call) > answered]
     return Retried(
@@ -102,4 +118,12 @@ def _first(calls: Iterable[sqlite3.Row]) -> datetime:
 
 
 def _ended(call: sqlite3.Row) -> datetime:
-    return datetime.fromisoformat(call["started_at"]) + timedelta(seconds=call["seconds"] or 0)
+    where = f"stage {call['stage_index']}, image {call['ordinal']}: "
+    return _moment(call, "started_at", where) + timedelta(seconds=call["seconds"] or 0)
+
+
+def _moment(row: sqlite3.Row, column: str, where: str = "") -> datetime:
+    try:
+        return datetime.fromisoformat(row[column])
+    except (TypeError, ValueError):
+        raise broken(row["job_id"], f"{where}{column}", f"must be a time, not '{row[column]}'") from None
