@@ -9,7 +9,7 @@ import structlog
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from darkroom.domain.errors import DarkroomError
+from darkroom.domain.errors import DarkroomError, RecordsRefused
 from darkroom.domain.movement import Movement, with_movement
 from darkroom.domain.names import job_of_workflow
 from darkroom.domain.progress import Progress
@@ -71,8 +71,14 @@ class StallLines(Interceptor):
     async def look(self, now: datetime) -> None:
         """Say which jobs stall at this moment."""
         for job_id in [job_id for job_id, due in self._look_at.items() if due <= now]:
-            progress = await self._records.progress(job_id)
-            movement = await self._records.movement(job_id, now)
+            try:
+                progress = await self._records.progress(job_id)
+                movement = await self._records.movement(job_id, now)
+            except RecordsRefused as error:
+                # A row that cannot be read must not hide the other jobs.
+                log.warning("job not looked at", job_id=str(job_id), reason=str(error))
+                self._look_at[job_id] = now + self._stalled_after
+                continue
             if progress is None or movement is None or progress.status.ended:
                 self._look_at.pop(job_id)
                 self._said.pop(job_id, None)

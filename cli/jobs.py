@@ -27,6 +27,7 @@ from cli.tables import JobTable, receipt_table
 from darkroom.bootstrap import Parts, has_records, open_parts
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult, ProgressReading
+from darkroom.domain.errors import JobNotFound, RecordsRefused
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.sentences import how_it_stands
@@ -102,7 +103,13 @@ async def trouble_of(parts: Parts, rows: Sequence[JobRow]) -> dict[UUID, str]:
     client = parts.client(None)
     told = {}
     for row in running:
-        progress = await client.recorded(row.job_id)
+        try:
+            progress = await client.recorded(row.job_id)
+        except JobNotFound:
+            continue  # deleted just now
+        except RecordsRefused as error:
+            told[row.job_id] = str(error)
+            continue
         if progress.failing or progress.stalled:
             told[row.job_id] = how_it_stands(progress, clock_time)
     return told

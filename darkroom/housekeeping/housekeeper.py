@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.client.stuck_workflows import stuck_workflows
 from darkroom.client.webhooks import announce
-from darkroom.domain.errors import RunRefused
+from darkroom.domain.errors import RecordsRefused, RunRefused
 from darkroom.domain.housekeeping import Tidied
 from darkroom.domain.jobs import CloseRun, End, JobRow, StartRun
 from darkroom.domain.money import Terms
@@ -78,17 +78,25 @@ class Housekeeper:
         """Rows whose workflow was ended from outside, so that nobody would ever close them."""
         failed = 0
         for listed in await self._records.unfinished_jobs():
-            ended = await self._ended_from_outside(listed)
-            # Read again: most workflows that have ended meanwhile closed their job before. What is closed is the run
-            # that was seen before its workflow was found ended: a restart may have opened another one since.
-            job = await self._records.job(listed.job_id) if ended else None
-            if ended is None or job is None or job.status.ended or job.run_id != listed.run_id:
-                continue
-            cause = _ENDED_FROM_OUTSIDE[ended.status] if ended.status else "its workflow has ended"
-            reason = f"{cause}; `darkroom restart {job.job_id}` makes what is missing"
-            if await self._fail(job, ended, reason):
-                log.warning("job marked failed", job_id=str(job.job_id), reason=cause)
-                failed += 1
+            try:
+                failed += await self._fail_if_abandoned(listed)
+            except RecordsRefused as error:
+                # One job that cannot be read or closed must not keep the others from it.
+                log.warning("job not repaired", job_id=str(listed.job_id), reason=str(error))
+        return failed
+
+    async def _fail_if_abandoned(self, listed: JobRow) -> bool:
+        ended = await self._ended_from_outside(listed)
+        # Read again: most workflows that have ended meanwhile closed their job before. What is closed is the run that
+        # was seen before its workflow was found ended: a restart may have opened another one since.
+        job = await self._records.job(listed.job_id) if ended else None
+        if ended is None or job is None or job.status.ended or job.run_id != listed.run_id:
+            return False
+        cause = _ENDED_FROM_OUTSIDE[ended.status] if ended.status else "its workflow has ended"
+        reason = f"{cause}; `darkroom restart {job.job_id}` makes what is missing"
+        failed = await self._fail(job, ended, reason)
+        if failed:
+            log.warning("job marked failed", job_id=str(job.job_id), reason=cause)
         return failed
 
     async def _ended_from_outside(self, job: JobRow) -> WorkflowExecutionDescription | None:
@@ -121,18 +129,24 @@ class Housekeeper:
         removed = 0
         failed_before = datetime.now(UTC) - KEEP_FAILED
         for job_id in sorted(set(_jobs_of(await self._storage.keys(STAGING)))):
-            job = await self._records.job(job_id)
-            if job is None or job.run_id is None:
-                continue
-            if not await self._records.may_remove_leftovers(job_id, job.run_id, failed_before):
-                continue  # it runs, or waits for a restart; nobody need look through thousands of files for that
-            gone = await remove_leftovers(
-                self._records, self._storage, job_id, job.run_id, job.user_id, failed_before=failed_before
-            )
-            if gone:
-                log.info("leftovers removed", job_id=str(job_id), objects=gone)
-            removed += gone
+            try:
+                removed += await self._remove_leftovers(job_id, failed_before)
+            except RecordsRefused as error:
+                log.warning("leftovers stay", job_id=str(job_id), reason=str(error))
         return removed
+
+    async def _remove_leftovers(self, job_id: UUID, failed_before: datetime) -> int:
+        job = await self._records.job(job_id)
+        if job is None or job.run_id is None:
+            return 0
+        if not await self._records.may_remove_leftovers(job_id, job.run_id, failed_before):
+            return 0  # it runs, or waits for a restart; nobody need look through thousands of files for that
+        gone = await remove_leftovers(
+            self._records, self._storage, job_id, job.run_id, job.user_id, failed_before=failed_before
+        )
+        if gone:
+            log.info("leftovers removed", job_id=str(job_id), objects=gone)
+        return gone
 
 
 _NO_TERMS = Terms(unit_price=0, max_top_ups=0, providers=())

@@ -81,3 +81,20 @@ async def test_a_workflow_can_be_told_what_it_does_not_see(job: Job) -> None:
     assert [(one.stage_index, one.retrying, one.fault) for one in faults.stages] == [(0, 3, "HTTP 503")]
     assert [(one.provider, one.retrying) for one in faults.failing] == [("offline", 3)]
     assert not faults.stalled
+
+
+async def test_a_job_whose_row_was_broken_hides_no_other_that_stalls(job: Job) -> None:
+    records = job.records
+    assert isinstance(records, SqliteRecords)
+    tables = SqliteTables(records)
+    broken = await RecordsFixture(records, tables).opened(None)
+    await tables.plant(
+        "update quel_production_jobs set updated_at = 'yesterday' where job_id = :job", job=str(broken.job_id)
+    )
+    lines = StallLines(records, LIMIT)
+    for job_id in (broken.job_id, job.job_id):
+        lines.note(job_id)
+    unreadable, stalled = await told(lines, 2 * LIMIT)
+    assert "updated_at must be a time" in str(unreadable)
+    assert f"'job_id': '{job.job_id}'" in str(stalled)
+    assert await told(lines, 2.5 * LIMIT) == []

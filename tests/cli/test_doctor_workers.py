@@ -70,3 +70,23 @@ def test_a_full_disk_is_named_in_one_sentence(run: Run, home: Path, monkeypatch:
     assert line.startswith("wrong  disk ")
     assert f"The disk that holds {home} is full: " in line
     assert line.endswith(": make room on it, and work continues by itself")
+
+
+def test_a_job_whose_stages_cannot_be_read_is_listed_with_the_reason_beside_the_others(run: Run, home: Path) -> None:
+    home.mkdir()
+
+    async def store() -> list[str]:
+        records = SqliteRecords(home / "records.db")
+        fixture = RecordsFixture(records, SqliteTables(records))
+        jobs = [await fixture.opened(await fixture.member()) for _ in range(2)]
+        await fixture.tables.plant(
+            "update quel_job_stages set stage_status = 'asleep' where job_id = :job", job=str(jobs[0].job_id)
+        )
+        await records.close()
+        return [str(job.job_id) for job in jobs]
+
+    broken, good = asyncio.run(store())
+    listed = run("list")
+    assert listed.status == 0
+    assert good in listed.out
+    assert f"job {broken}: its row cannot be read: stage 0: stage_status must be" in " ".join(listed.out.split())

@@ -1,13 +1,16 @@
 """Rows broken by hand: one line that names job and column; the lists show the other jobs."""
 
 import re
+from collections.abc import Awaitable, Callable
 
 import pytest
 from structlog.testing import capture_logs
 
 from darkroom.domain.errors import RecordsRefused
+from darkroom.domain.images import Outcome
 from darkroom.records.sqlite import SqliteRecords
-from tests.support.records.fixture import RecordsFixture
+from tests.support.records.fixture import EPOCH, RecordsFixture
+from tests.support.records.tables import SqliteTables
 
 READABLE_BY_BOTH = [("generated_attach_ids", '["x"]', "must be a whole number")]
 BY_SQLITE = [
@@ -53,6 +56,9 @@ BY_METHODS = [
     ("snapshot", "quel_job_stages.delivered_images", "some", "stage 0: delivered_images must be a whole number"),
     ("order_source", "quel_production_jobs.quel_member_id", "somebody", "quel_member_id must be a UUID"),
     ("stages", "quel_job_stages.reference_images", '[{"attach_id": "x"}]', "stage"),
+    ("movement", "quel_production_jobs.created_at", "yesterday", "created_at must be a time, not 'yesterday'"),
+    ("movement", "quel_job_runs.opened_at", "yesterday", "opened_at must be a time"),
+    ("movement", "quel_generation_attempts.started_at", "yesterday", "stage 0, image 0: started_at must be a time"),
     ("receipt", "quel_job_runs.receipt", '{"ordered": "many"}', "receipt: job_id is missing"),
 ]
 KEPT_OUT = {"many", "somebody", "yesterday", "some", "finished", "asleep"}
@@ -66,11 +72,41 @@ async def test_whatever_reads_a_broken_row_names_job_and_column_in_one_line(
     if value in KEPT_OUT and not isinstance(planted.records, SqliteRecords):
         pytest.skip("PostgreSQL does not let it in")
     job = await planted.opened(None)
+    await job.tried(0, Outcome.FAULT)
     table, column = where.split(".")
     plant = f"update {table} set {column} = :value where job_id = :job"
     await planted.tables.plant(plant, value=value, job=str(job.job_id))
-    more = (None, 10) if method == "snapshot" else ()
+    more = {"snapshot": (None, 10), "movement": (EPOCH,)}.get(method, ())
     with pytest.raises(RecordsRefused) as refused:
         await getattr(planted.records, method)(job.job_id, *more)
     assert str(refused.value).startswith(f"job {job.job_id}: its row cannot be read: {reason}")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("act", "where"),
+    [
+        ("open", "quel_job_stages.target"),
+        ("close", "quel_production_jobs.total_images"),
+        ("begin", "quel_job_stages.delivered_images"),
+        ("settle", "quel_production_jobs.unit_price"),
+        ("control", "quel_production_jobs.control_version"),
+    ],
+)
+async def test_what_a_job_does_with_a_broken_row_is_refused_and_not_tried_for_ever(act: str, where: str) -> None:
+    records = SqliteRecords(":memory:")
+    fixture = RecordsFixture(records, SqliteTables(records))
+    job = await fixture.opened(await fixture.member())
+    await job.make(0)
+    table, column = where.split(".")
+    await fixture.tables.plant(f"update {table} set {column} = 'many'")
+    acts: dict[str, Callable[[], Awaitable[object]]] = {
+        "open": lambda: job.open(job.named(2)),
+        "close": job.close,
+        "begin": lambda: job.begin(1),
+        "settle": lambda: job.settle(0),
+        "control": lambda: job.control(1, paused=True),
+    }
+    with pytest.raises(RecordsRefused, match=r"^records :memory:: a row cannot be read \(.*\); correct the row$"):
+        await acts[act]()
+    await records.close()

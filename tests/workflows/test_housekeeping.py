@@ -161,6 +161,27 @@ async def test_the_workflow_tidies_and_says_what_it_found(skipping_client: Tempo
         assert found == Tidied(released_holds=1)
 
 
+async def test_one_row_that_cannot_be_read_keeps_housekeeping_from_no_other_job(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        jobs = sorted([await stack.order(1), await stack.order(1)])
+        for job_id in jobs:
+            await stack.client.result(job_id)
+            await stack.parts.storage.put(staging_key(job_id, 0, 7), b"late", "image/png")
+        broken, good = jobs
+        row = await stack.row(broken)
+        change = "update quel_production_jobs set created_at = :then where job_id = :id"
+        await plant(stack, change, then="yesterday", id=str(broken))
+        with capture_logs() as lines:
+            assert await housekeeper(stack).tidy() == Tidied(removed_objects=1)
+        assert not await stack.parts.storage.exists(staging_key(good, 0, 7))
+        [line] = [line for line in lines if line["event"] == "leftovers stay"]
+        assert (line["log_level"], line["job_id"]) == ("warning", str(broken))
+        await plant(stack, change, then=row.created_at.isoformat(), id=str(broken))
+        assert await housekeeper(stack).tidy() == Tidied(removed_objects=1)
+
+
 @pytest.fixture
 async def no_schedules(skipping_client: TemporalClient) -> None:
     for name in (HOUSEKEEPING_SCHEDULE, WAITING_JOBS_SCHEDULE):

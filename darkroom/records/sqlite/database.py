@@ -84,7 +84,7 @@ class Database:
 
         Raises:
             RecordsUnavailable: the file is locked, full or unreadable.
-            RecordsRefused: anything else that SQLite says; retrying cannot help.
+            RecordsRefused: anything else that SQLite says, or a row that cannot be read; retrying cannot help.
         """
         waiting: Future[T] = Future()
         self._waiting.append(_Change(lambda db: change(db, *args, **kwargs), waiting))
@@ -98,7 +98,7 @@ class Database:
 
         Raises:
             RecordsUnavailable: the file is locked or unreadable.
-            RecordsRefused: anything else that SQLite says; retrying cannot help.
+            RecordsRefused: anything else that SQLite says, or a row that cannot be read; retrying cannot help.
         """
 
         def view() -> T:
@@ -173,6 +173,10 @@ class Database:
                     f"records {self._path}: {error}; check the disk's space and the file's permissions"
                 ) from error
             raise RecordsRefused(self.refusal(error)) from error
+        except (TypeError, ValueError) as error:
+            # SQLite keeps what it is given, so a column that somebody set by hand may hold anything.
+            said = str(error).splitlines()[0]
+            raise RecordsRefused(f"records {self._path}: a row cannot be read ({said}); correct the row") from error
 
     def refusal(self, error: Exception) -> str:
         """What a user reads of an error that retrying cannot help."""
