@@ -15,7 +15,13 @@ from activities.liveness import finish_despite_cancel, pause
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
 from activities.uploads import Uploads
-from darkroom.domain.errors import ProviderUnavailable, StorageRefused, StorageUnavailable, WorkerStops
+from darkroom.domain.errors import (
+    CallsInProgress,
+    ProviderUnavailable,
+    StorageRefused,
+    StorageUnavailable,
+    WorkerStops,
+)
 from darkroom.domain.groups import (
     AttachGroupInput,
     AttachGroupResult,
@@ -57,6 +63,9 @@ FIRST_LOOK = 0.1
 LONGEST_LOOK = 2.0
 """Seconds between looks whether the calls of an ended stage have ended."""
 
+MOST_WAITING = 20
+"""Activities of this process that look so at once. Each takes a place that settlements and cancels need too."""
+
 CHECK_EVERY = 0.1
 """Seconds between checks whether the last pictures are settled, while the worker stops."""
 
@@ -90,6 +99,7 @@ class ImageActivities:
         self._settles_here = settles_here
         """Whether this process also uploads and settles what it generates."""
         self._unsettled: dict[str, None] = {}
+        self._waiting = 0
 
     async def until_settled(self, patience: float) -> None:
         """Wait at most `patience` seconds until the pictures made here lately are settled, by whichever worker."""
@@ -152,21 +162,32 @@ class ImageActivities:
 
         Raises:
             WorkerStops: before they ended; another worker waits on.
+            CallsInProgress: so many stages wait here that Temporal does it for this one.
         """
+        if not await self._calls_in_progress(asked):
+            return
+        if self._waiting >= MOST_WAITING:
+            raise CallsInProgress("calls of this stage are in progress; asked again soon")
+        self._waiting += 1
+        try:
+            delay = FIRST_LOOK
+            while not await pause(delay):
+                if not await self._calls_in_progress(asked):
+                    return
+                delay = min(2 * delay, LONGEST_LOOK)
+            raise WorkerStops("this worker stops; another one waits for the calls in progress")
+        finally:
+            self._waiting -= 1
+
+    async def _calls_in_progress(self, asked: FindStagedInput) -> bool:
         assert asked.calls_end_within_seconds is not None
-        delay = FIRST_LOOK
-        while True:
-            calls = await self._records.open_calls(asked.job_id, asked.stage_index, asked.calls_end_within_seconds)
-            in_progress = {
-                ImageKey(job_id=asked.job_id, stage_index=asked.stage_index, ordinal=call.ordinal).staging(call.call_id)
-                for call in calls
-                if not self._workers.is_dead(call.worker)
-            }
-            if not in_progress or in_progress <= await self._staging.names(asked.job_id):
-                return
-            if await pause(delay):
-                raise WorkerStops("this worker stops; another one waits for the calls in progress")
-            delay = min(2 * delay, LONGEST_LOOK)
+        calls = await self._records.open_calls(asked.job_id, asked.stage_index, asked.calls_end_within_seconds)
+        in_progress = {
+            ImageKey(job_id=asked.job_id, stage_index=asked.stage_index, ordinal=call.ordinal).staging(call.call_id)
+            for call in calls
+            if not self._workers.is_dead(call.worker)
+        }
+        return bool(in_progress) and not in_progress <= await self._staging.names(asked.job_id)
 
     @activity.defn
     @at_the_edge

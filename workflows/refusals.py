@@ -1,11 +1,11 @@
-"""What the records refuse for good ends the job, as failed and with the reason (part of the workflows)."""
+"""What records or storage refuse for good ends the job, as failed and with the reason (part of the workflows)."""
 
 from collections.abc import Awaitable, Callable
 
 from temporalio import exceptions, workflow
 
 with workflow.unsafe.imports_passed_through():
-    from darkroom.domain.errors import RecordsRefused
+    from darkroom.domain.errors import DarkroomError, RecordsRefused, StorageRefused
 
 
 def refusal(error: exceptions.ActivityError) -> str | None:
@@ -13,25 +13,30 @@ def refusal(error: exceptions.ActivityError) -> str | None:
 
     No earlier history has such a failure, because these errors were retried: what follows needs no patch.
     """
-    cause = error.cause
-    refused = isinstance(cause, exceptions.ApplicationError) and cause.type == RecordsRefused.__name__
-    return cause.message if refused and isinstance(cause, exceptions.ApplicationError) else None
+    return _refused_by(error, RecordsRefused)
 
 
 def refusal_or_raise(error: exceptions.ActivityError) -> str:
-    """The same.
+    """Why records or storage refused it. By the storage it ended the workflow before, so that needs no patch either.
 
     Raises:
         ActivityError: as it is, when it failed for another reason.
     """
-    refused = refusal(error)
+    refused = _refused_by(error, RecordsRefused, StorageRefused)
     if refused is None:
         raise error
     return refused
 
 
+def _refused_by(error: exceptions.ActivityError, *kinds: type[DarkroomError]) -> str | None:
+    cause = error.cause
+    if isinstance(cause, exceptions.ApplicationError) and cause.type in [kind.__name__ for kind in kinds]:
+        return cause.message
+    return None
+
+
 async def unless_refused(work: Awaitable[None], stop: Callable[[str], None]) -> None:
-    """Do the work, or stop with the reason why the records refused a part of it."""
+    """Do the work, or stop with the reason why a part of it was refused."""
     try:
         await work
     except exceptions.ActivityError as error:

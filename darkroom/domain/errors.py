@@ -73,6 +73,10 @@ class PictureNotExamined(Retryable):
     """A paid picture that is staged could not be examined this time."""
 
 
+class CallsInProgress(Retryable):
+    """Calls that may still bring a picture are in progress, and too many activities wait for such calls already."""
+
+
 class WorkerStops(Retryable):
     """A worker stops before what it waited for came; another one waits on."""
 
