@@ -26,6 +26,9 @@ HELD_ENDS = "held-ends"
 CONTINUES = "continues"
 """0.2: a job whose history has become long continues as new at a quiet moment."""
 
+IDS_OF_ENDED = "ids-of-ended"
+"""0.2: a job that continues as new reads the ids of the stages that had ended before, too."""
+
 QUOTAS_GROW = "quotas-grow"
 """0.2: pauses for a quota that is never back grow longer, and long ones end some minutes after the hour."""
 

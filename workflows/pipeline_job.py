@@ -35,12 +35,13 @@ with workflow.unsafe.imports_passed_through():
     from workflows.batches import Batches
     from workflows.controls import ControlRelay, quota_spread, until_applied
     from workflows.events import log
-    from workflows.patches import QUOTAS_GROW
+    from workflows.patches import IDS_OF_ENDED, QUOTAS_GROW
     from workflows.policies import BOOK_WRITE, CLEANING, RECORD_WRITE, SETTLEMENT
     from workflows.quiet_moment import QuietMoment
-    from workflows.refusals import refusal_or_raise
+    from workflows.refusals import refusal_or_raise, unless_refused
     from workflows.runs import records_run_id
     from workflows.stage_delivery import StageDelivery
+    from workflows.stage_records import learn_ids
     from workflows.table import TableRefresh
     from workflows.webhook import start_webhook
 
@@ -183,8 +184,14 @@ class PipelineJobWorkflow(PipelineJob):
         await workflow.wait_condition(lambda: control.in_sync)
         stages = [stage for stage in self._state.stages if not stage.ended]
         control.begin_stages(stage.plan.stage_index for stage in stages)
-        await asyncio.gather(*(self._deliver_stage(stage) for stage in stages))
+        await asyncio.gather(self._learn_ids_of_ended(), *(self._deliver_stage(stage) for stage in stages))
         await until_applied(control)
+
+    async def _learn_ids_of_ended(self) -> None:
+        """Read the ids of stages that another execution of this run has delivered."""
+        if self._job.continued is not None and workflow.patched(IDS_OF_ENDED):
+            reading = [learn_ids(self._job.job_id, stage) for stage in self._state.stages if stage.ended]
+            await asyncio.gather(*(unless_refused(one, self._control.fail) for one in reading))
 
     async def _deliver_stage(self, stage: StageState) -> None:
         delivery = StageDelivery(

@@ -24,6 +24,11 @@ class QuietMoment:
         self._parked: set[int] = set()
         self._awaited = False
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether no stage may begin a batch, nor wait for long at any other place, until the job has continued."""
+        return self._awaited
+
     async def until_may_begin(self, stage_index: int) -> None:
         """Wait at the only place where a stage waits for long: before its next batch, while that may not begin."""
         self._parked.add(stage_index)

@@ -204,7 +204,7 @@ class StageDelivery:
         return None if self._halted() else provider
 
     def _halted(self) -> bool:
-        return self._over() or self._control.on_hold
+        return self._over() or self._control.on_hold or self._quiet.is_awaited
 
     async def _salvage(self) -> None:
         """Deliver what is paid for and waits in staging, whatever ended the stage (spec §2).

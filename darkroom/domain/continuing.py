@@ -8,10 +8,14 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from darkroom.domain.model import Compact
+from darkroom.domain.receipts import shorten
 from darkroom.domain.rounds import StageStatus
 
 MOST_REASONS = 20
-"""Different reasons that are kept, of 300 characters each; stages whose reason is another one say none."""
+"""Different reasons that are kept; stages whose reason is another one say none."""
+
+ROOM_FOR_A_REASON = 300
+"""Bytes: what a job takes along, with 100 stages, stays below the 16 KiB of a payload."""
 
 ENOUGH_HISTORY = 2_000
 """Events after which a job continues as new at the next quiet moment: each task of a workflow that no worker has in
@@ -79,6 +83,7 @@ class Reasons:
         """Where a reason is kept; None for none, and for one too many."""
         if reason is None:
             return None
+        reason = shorten(reason, most_bytes=ROOM_FOR_A_REASON)
         if reason not in self.kept:
             if len(self.kept) == MOST_REASONS:
                 return None

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -72,11 +73,12 @@ def test_a_stage_goes_on_where_it_was(stage: StageState) -> None:
     assert complete or _facts(another) == _facts(stage)
 
 
-async def test_what_a_hundred_stages_in_progress_leave_is_below_16_kib() -> None:
+@pytest.mark.parametrize("letter", ["x", "은"])
+async def test_what_a_hundred_stages_in_progress_leave_is_below_16_kib(letter: str) -> None:
     state = _opened(tuple(_plan(index) for index in range(100)))
     for stage in state.stages:
         stage.begin_round(3)
-        stage.reason = f"{stage.plan.stage_index}: {'x' * 290}"
+        stage.reason = f"{stage.plan.stage_index}: {letter * 290}"
         stage.note_refusals("gemini", 2, None, final=False)
     kept = state.keep("run", JobControl())
     assert len(kept.reasons) == MOST_REASONS

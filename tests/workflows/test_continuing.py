@@ -10,12 +10,18 @@ import pytest_asyncio
 from temporalio.client import Client as TemporalClient
 from temporalio.client import WorkflowExecutionStatus
 
+from darkroom.contract import PipelineJob
+from darkroom.domain import continuing
 from darkroom.domain.continuing import ENOUGH_HISTORY, LONG_HISTORY
 from darkroom.domain.names import job_workflow_id
 from darkroom.domain.progress import JobStatus
 from tests.support.fakes.scripted import Act, Always, ScriptedProvider
 from tests.support.payloads import payloads
-from tests.support.stacks.temporal_server import running_skipping_temporal, suggesting_to_continue_after
+from tests.support.stacks.temporal_server import (
+    running_skipping_temporal,
+    running_temporal,
+    suggesting_to_continue_after,
+)
 from tests.support.stacks.watching import end_of
 from tests.support.stacks.workflow import PRICE, WorkflowStack, running_stack
 from tests.support.until import until
@@ -76,6 +82,43 @@ async def test_pauses_without_end_end_no_job(impatient_client: TemporalClient, h
         row = await stack.row(job_id)
         assert (row.retry_count, row.completed_images) == (0, 21)
         assert max(await _executions(stack, job_id)) < ENOUGH_HISTORY
+
+
+async def test_what_it_continues_with_counts_and_names_the_pictures_of_stages_that_had_ended(
+    impatient_client: TemporalClient, home: Path
+) -> None:
+    async with running_stack(impatient_client, home, stage_concurrency=1) as stack:
+        job_id = await stack.held(1, 20, calls=2, priority=1)
+        stack.provider.gate.set()
+        first = (await stack.handle(job_id).describe()).run_id
+        while (await stack.handle(job_id).describe()).run_id == first:
+            await _pause_and_resume(stack, job_id, quiet=True)
+        assert (await end_of(stack, job_id)).delivered == 21
+        described = await stack.handle(job_id).describe()
+        assert described.run_id != first
+        assert described.raw_description.workflow_execution_info.priority.priority_key == 1
+        told = await stack.handle(job_id).query(PipelineJob.progress)
+        assert told.completed_images == len(told.generated_attach_ids or ()) == 21
+
+
+async def test_a_stage_that_waits_for_a_quota_keeps_no_other_from_continuing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One provider refuses it, the other's quota is back in three hours; the other stage has a provider."""
+    monkeypatch.setattr(continuing, "LONG_HISTORY", 60)
+    drawing = ScriptedProvider({(0, n): [Act.REFUSE] * 9 for n in range(9)} | {(1, n): [Act.MISS] for n in range(12)})
+    spent = Always(Act.QUOTA)
+    providers = {"offline": drawing, "runware": spent}
+    async with (
+        running_temporal() as temporal,
+        running_stack(temporal, home, drawing, providers=providers, top_up_delay=0.1) as stack,
+    ):
+        job_id = await stack.order(3, 3, providers=list(providers), max_top_ups=6)
+        first = (await stack.handle(job_id).describe()).run_id
+        await stack.until_row(job_id, lambda row: row.completed_images == 3, "the stage that has a provider")
+        assert (await stack.handle(job_id).describe()).run_id != first
+        await stack.client.cancel(job_id)
+        assert (await end_of(stack, job_id)).delivered == 3
 
 
 @pytest.mark.slow

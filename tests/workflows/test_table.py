@@ -7,12 +7,14 @@ from uuid import UUID
 import pytest
 from temporalio.client import Client as TemporalClient
 
-from darkroom.domain import movement
+from darkroom.domain import continuing, movement
+from darkroom.domain.names import job_workflow_id
 from darkroom.domain.progress import JobStatus
 from tests.support.fakes.scripted import Act, Always
-from tests.support.stacks.watching import end_of, heard
+from tests.support.stacks.watching import end_of, events, heard, without_time_skipping
 from tests.support.stacks.workflow import WorkflowStack, running_stack
 from tests.support.until import until
+from worker import Role, running_workers
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("workflows")]
 
@@ -65,3 +67,28 @@ async def test_nothing_is_asked_while_a_job_is_paused(
         await until(settled, "the last timer")
         await stack.client.resume(job_id)
         assert (await end_of(stack, job_id)).delivered == 2
+
+
+async def test_a_job_that_waits_for_days_does_not_grow_out_of_its_history(
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody makes its calls. At 11 events a minute the server would end its workflow after three days."""
+    every = timedelta(seconds=0.05)
+    monkeypatch.setattr(movement, "TABLE_REFRESHED_EVERY", every)
+    monkeypatch.setattr(continuing, "LONG_HISTORY", 100)
+    stack_of = running_stack(without_time_skipping(skipping_client), home, without_workers=True)
+    async with stack_of as stack, running_workers(stack.parts, stack.temporal, [Role.ORCHESTRATE, Role.PUBLISH]):
+        job_id = await stack.order(1)
+
+        async def timers() -> list[timedelta]:
+            found = [event.timer_started_event_attributes for event in await events(stack, job_workflow_id(job_id))]
+            return [one.start_to_fire_timeout.ToTimedelta() for one in found if one.timer_id]
+
+        async def rare() -> bool:
+            return 60 * every in await timers()
+
+        await until(rare, "a longer pause", 10)
+        assert (await timers())[:2] == [every, every]
+        assert len(await events(stack, job_workflow_id(job_id))) < 100
+        async with running_workers(stack.parts, stack.temporal, [Role.GENERATE]):
+            assert (await end_of(stack, job_id)).delivered == 1
