@@ -11,9 +11,18 @@ from datetime import datetime, timedelta
 from darkroom.domain.continuing import QuotaKept
 from darkroom.domain.fallback import SHORTEST_QUOTA_PAUSE, Quotas
 from darkroom.domain.jobs import Control
+from darkroom.domain.receipts import shorten
 
 LONG_PAUSE = timedelta(minutes=10)
 """A pause above that ends at an hour that many jobs share, such as midnight."""
+
+
+LONGEST_REASON = 500
+"""Characters of a reason that a user gives. It is told to every batch, and the API takes no more."""
+
+
+def _short(reason: str | None) -> str | None:
+    return None if reason is None else shorten(reason, LONGEST_REASON)
 
 
 class JobControl:
@@ -125,7 +134,7 @@ class JobControl:
         """
         self._take(number)
         if not self._requested.cancel_requested:
-            self._request(cancel_requested=True, reason=reason)
+            self._request(cancel_requested=True, reason=_short(reason))
 
     def request_pause(self, reason: str | None, number: int | None = None) -> None:
         """Begin nothing more until `request_resume`; nothing changes while paused by the user, or at the end.
@@ -134,7 +143,7 @@ class JobControl:
         """
         if self._take(number) and not self._requested.paused and not self._requested.ending:
             self._resumed = False
-            self._request(paused=True, reason=reason or "paused by the user")
+            self._request(paused=True, reason=_short(reason) or "paused by the user")
 
     def request_resume(self, number: int | None = None) -> None:
         """Lift a pause, whether the user or a spent quota caused it; nothing changes without one, or at the end."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field, JsonValue
@@ -189,11 +189,15 @@ class NumberedRequest(Value):
     """Whether it asks for anything that was not asked for before."""
 
 
+RequestNumber = Annotated[int, Field(ge=1, lt=2**31)]
+"""What the records can have given a request. A signal with another one is odd, and changes nothing."""
+
+
 class CancelRequest(Value):
     """The `cancel` signal; may be sent without."""
 
     reason: str | None = None
-    number: int | None = None
+    number: RequestNumber | None = None
     """Which of the job's requests this is, where the records numbered it."""
 
 
@@ -201,13 +205,13 @@ class PauseRequest(Value):
     """The `pause` signal; may be sent without."""
 
     reason: str | None = None
-    number: int | None = None
+    number: RequestNumber | None = None
 
 
 class ResumeRequest(Value):
     """The `resume` signal; may be sent without."""
 
-    number: int | None = None
+    number: RequestNumber | None = None
 
 
 Document = dict[str, Any]

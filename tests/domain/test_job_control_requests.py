@@ -19,6 +19,16 @@ def test_a_request_that_was_overtaken_changes_nothing_and_a_cancel_always_holds(
     assert (after.paused, after.cancel_requested, after.request) == (True, True, 4)
 
 
+def test_a_reason_of_any_length_is_cut_before_a_hundred_batches_are_told() -> None:
+    for ask in (JobControl.request_pause, JobControl.request_cancel):
+        control = opened()
+        ask(control, "words " * 100_000)
+        assert len(control.requested.reason or "") == 500
+    control = opened()
+    control.request_pause("x" * 500)
+    assert control.requested.reason == "x" * 500
+
+
 def test_what_was_heard_is_to_be_written_whatever_comes_of_it() -> None:
     control = opened()
     control.request_resume(1)

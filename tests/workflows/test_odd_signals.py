@@ -21,6 +21,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
         ("pause", [{"reason": "lunch"}, {}]),
         ("pause", [[]]),
         ("resume", [1]),
+        ("pause", [{"number": 10**30}]),
+        ("cancel", [{"number": -1}]),
         ("report", [1, 2]),
         ("nobody knows it", [1, 2]),
     ],
