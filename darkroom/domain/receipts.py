@@ -96,11 +96,13 @@ def shorten(reason: str, longest: int = LONGEST_REASON, most_bytes: int | None =
     last semicolon; without one, half of what is kept comes from the end.
     """
     text = reason.encode("utf-8", "replace").decode()
-    remedy = text[text.rfind("; ") :] if "; " in text else ""
     kept = min(longest, len(text))
+    remedy = text[text.rfind("; ") :] if "; " in text else ""
+    if len(remedy) > kept * 3 // 4 or (most_bytes is not None and len(remedy.encode()) > most_bytes * 3 // 4 - 3):
+        remedy = ""  # it would leave no room for what went wrong
     cut = text
     while len(cut) > longest or (most_bytes is not None and len(cut.encode()) > most_bytes):
-        tail = remedy if remedy and len(remedy) <= kept * 3 // 4 else text[len(text) - kept // 2 :]
+        tail = remedy or text[len(text) - kept // 2 :]
         cut = f"{text[: max(0, kept - 1 - len(tail))]}…{tail}"
         kept -= 1
     return cut

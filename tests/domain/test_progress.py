@@ -125,7 +125,7 @@ REMEDY = "; set GEMINI_API_KEY to a key of https://aistudio.google.com/apikey"
 
 
 @pytest.mark.parametrize("quoted", ["its own words; and more ", "은하수 사진을 그릴 수 없습니다 "])
-@pytest.mark.parametrize(("longest", "most_bytes"), [(300, None), (120, None), (300, 250)])
+@pytest.mark.parametrize(("longest", "most_bytes"), [(300, None), (120, None), (300, 250), (300, 95)])
 def test_a_reason_is_cut_in_its_middle_and_keeps_its_remedy(quoted: str, longest: int, most_bytes: int | None) -> None:
     reason = f"Gemini refuses the key: {quoted * 40}{REMEDY}"
     short = shorten(reason, longest, most_bytes)

@@ -11,6 +11,7 @@ from darkroom.domain.restarting import why_no_restart
 from darkroom.domain.stage_state import CEILING, REFUSED_FOR_GOOD
 
 MISS = "no picture in the answer"
+REFUSED_IN_KOREAN = shorten(f"{'이 사진은 거부되었습니다 ' * 20}{REFUSED_FOR_GOOD}", most_bytes=80)
 REFUSED = shorten(f"{'blocked: ' * 60}{REFUSED_FOR_GOOD}", most_bytes=80)
 
 
@@ -38,6 +39,7 @@ def ended(status: JobStatus, *reasons: str | None) -> Progress:
         (ended(JobStatus.CANCELLED, None), "delivered all 2 images"),
         (ended(JobStatus.COMPLETED, CEILING, None), "has used up its max_credits; order what is missing as a new job"),
         (ended(JobStatus.COMPLETED, REFUSED, REFUSED), "was refused for good; order"),
+        (ended(JobStatus.COMPLETED, *[REFUSED_IN_KOREAN] * 100), "was refused for good; order"),
         (ended(JobStatus.COMPLETED, REFUSED, CEILING), "max_credits, and was refused for good"),
     ],
 )
