@@ -164,7 +164,10 @@ class Settings(BaseSettings):
     @field_validator("darkroom_home")
     @classmethod
     def _expand_home(cls, value: Path) -> Path:
-        return value.expanduser()
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise ValueError("must not begin with ~ and a user who has no home here") from None
 
     @field_validator("supabase_url", "supabase_jwks_url", "temporal_ui_url")
     @classmethod

@@ -82,7 +82,9 @@ def with_references(document: dict[str, Any], uploads: Mapping[int, NewUpload]) 
     for attach_id, upload in uploads.items():
         entry = {"attach_id": attach_id, "type": "reference"}
         for part, key in _places(content, upload):
-            part[key] = [*(part.get(key) or []), entry]
+            there = part.get(key) or []
+            if isinstance(there, list):  # else whoever reads the document says what is wrong with it
+                part[key] = [*there, entry]
     return content
 
 

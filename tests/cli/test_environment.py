@@ -139,3 +139,12 @@ def _key_and_price() -> tuple[str, int]:
     settings = read_settings()
     assert settings.supabase_service_role_key is not None
     return settings.supabase_service_role_key.get_secret_value(), settings.image_credit_price
+
+
+def test_a_home_of_a_user_who_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_HOME", "~nobody-of-this-name/pictures")
+    with pytest.raises(SettingRejected) as caught:
+        read_settings()
+    assert str(caught.value) == (
+        "DARKROOM_HOME=~nobody-of-this-name/pictures: must not begin with ~ and a user who has no home here"
+    )

@@ -1,6 +1,7 @@
 """Pictures given along with an order: prepared as an upload is, or refused in one line."""
 
 import io
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -103,3 +104,12 @@ def test_a_reference_file_is_stored_as_an_upload_is(run: Run, connected: Path, t
     assert b"PAYLOAD" not in stored.read_bytes()
     with Image.open(stored) as image:
         assert image.size == (32, 64)
+
+
+@pytest.mark.parametrize("there", [5, True, "7", {"attachId": 7}])
+def test_references_of_another_shape_are_refused_in_one_line_beside_a_file_too(
+    run: Run, settled: Path, tmp_path: Path, there: object
+) -> None:
+    (tmp_path / "order.json").write_text(json.dumps({"prompt": "x", "quantity": 1, "uploadedAttachIds": there}))
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    assert_rejected(run, settled, "uploaded_attach_ids: must be a list", "order.json", "--reference", "a.jpg")
