@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -65,8 +65,9 @@ class LocalWorkers:
     def _forget_old_ones(self) -> None:
         before = time.time() - REMEMBERED
         for file in self._folder.glob("*.lock"):
-            if file.stat().st_mtime < before and self.is_dead(file.stem):
-                file.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another worker, which starts at the same time, was quicker
+                if file.stat().st_mtime < before and self.is_dead(file.stem):
+                    file.unlink()
 
 
 def _locked(file: int) -> bool:

@@ -57,3 +57,10 @@ def test_a_folder_that_cannot_be_made_leaves_the_worker_unknown(tmp_path: Path) 
     (tmp_path / "file").write_text("in the way")
     with LocalWorkers(tmp_path / "file").joined() as worker:
         assert worker is None
+
+
+def test_workers_that_start_together_take_each_others_tidying_for_no_error(tmp_path: Path) -> None:
+    # As a file looks that another worker has just removed: listed, and gone.
+    (tmp_path / f"{'0' * 32}.lock").symlink_to(tmp_path / "gone")
+    with LocalWorkers(tmp_path).joined() as worker:
+        assert worker is not None
