@@ -168,13 +168,21 @@ async def ask_workers(settings: Settings) -> list[Finding]:
             execution_timeout=ANSWER_PATIENCE,
         )
     except (ServerNotReachable, RPCError, WorkflowFailureError) as error:
-        reason = explained(error) if isinstance(error, RPCError) else error
-        return [Finding.unknown(LIVE, f"workers do not answer: {reason}")]
+        return [Finding.unknown(LIVE, f"workers do not answer: {_why_silent(error)}")]
     silent = [
         Finding.wrong(f"{LIVE} {queue}", "no worker has answered in 8 s", "check that one runs and has a free place")
         for queue in answer.silent
     ]
     return [*map(_live, answer.reports), *silent]
+
+
+def _why_silent(error: ServerNotReachable | RPCError | WorkflowFailureError) -> str:
+    if isinstance(error, RPCError):
+        return explained(error)
+    if isinstance(error, WorkflowFailureError):
+        patience = ANSWER_PATIENCE.total_seconds()
+        return f"no response within {patience:.0f} s; workers of version 0.2.0 and earlier do not support this check"
+    return str(error)
 
 
 def _live(report: WorkerReport) -> Finding:

@@ -75,7 +75,7 @@ class Steering:
             # The row is closed a moment before the workflow that closed it, and opened a moment after another
             # restart has started one.
             if monotonic() > deadline and not await self._end_cleaning(row):
-                raise NotPossibleNow(f"job {job_id} was {row.status}, and is being restarted already")
+                raise NotPossibleNow(f"job {job_id} is already being restarted")
             await asyncio.sleep(0.1)
 
     async def _pass_on(  # noqa: PLR0917 - a request, its signal and what is said of it

@@ -9,6 +9,7 @@ from temporalio.client import Client as TemporalClient
 from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.client.executions import QUERY_DEADLINE
+from darkroom.client.temporal_faults import explained
 from darkroom.domain.findings import Finding
 from darkroom.domain.names import parse_job_workflow_id
 from darkroom.domain.receipts import shorten
@@ -32,7 +33,7 @@ class StuckWorkflow(NamedTuple):
         job_id = parse_job_workflow_id(self.workflow_id)
         if job_id is not None:
             end += f", then `darkroom restart {job_id}`"
-        return f"run a worker of the version that started it, or end it with {end}; only what is missing is made again"
+        return f"run a worker of the version that started it, or end it with {end}; only missing pictures are made"
 
 
 async def stuck_workflows(temporal: TemporalClient) -> list[StuckWorkflow] | None:
@@ -55,7 +56,7 @@ async def check_stuck(temporal: TemporalClient) -> list[Finding]:
     try:
         stuck = await stuck_workflows(temporal)
     except RPCError as error:
-        return [Finding.unknown(WORKFLOWS, f"the server does not tell: {error.status.name}")]
+        return [Finding.unknown(WORKFLOWS, f"the server returned an error: {explained(error)}")]
     if stuck is None:
         return [Finding.unknown(WORKFLOWS, "this Temporal server does not report tasks that keep failing")]
     if not stuck:
@@ -74,5 +75,5 @@ async def _reason(temporal: TemporalClient, workflow_id: str, run_id: str) -> st
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
             return shorten(event.workflow_task_failed_event_attributes.failure.message or "its task fails")
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
-            return "its task ends in no time: the worker dies of it, or does not answer"
+            return "its task times out: workers crash on it, or do not respond"
     return "its task fails"

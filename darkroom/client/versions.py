@@ -18,6 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import WorkerDeploymentConfig
 
 from darkroom.client.executions import QUERY_DEADLINE
+from darkroom.client.temporal_faults import explained
 from darkroom.client.workers import SEEN_WITHIN
 from darkroom.domain.findings import Finding
 from darkroom.domain.names import TaskQueue as Queue
@@ -68,7 +69,7 @@ async def warn_without_current_version(temporal: TemporalClient, settings: Setti
         if await has_current_version(temporal, version.deployment):
             return
     except RPCError as error:
-        log.warning("versions unknown", deployment=version.deployment, reason=str(error.status.name))
+        log.warning("versions unknown", deployment=version.deployment, reason=explained(error))
         return
     log.warning(
         "no current version",
@@ -115,7 +116,7 @@ async def check_versions(temporal: TemporalClient) -> list[Finding]:
     try:
         lacking = await versions_without_worker(temporal)
     except RPCError as error:
-        return [Finding.unknown(VERSIONS, f"the server does not tell: {error.status.name}")]
+        return [Finding.unknown(VERSIONS, f"the server returned an error: {explained(error)}")]
     return [
         Finding.wrong(
             VERSIONS,
