@@ -83,8 +83,8 @@ MUTANTS = (
     Mutant(
         "what a run that takes over finds on the row is not passed on",
         JOB,
-        "self._control.open(run.providers, run.control, run.failure)",
-        "self._control.open(run.providers, OpenedRun().control, run.failure)",
+        "self._control.open(run.providers, run.control, run.failure,",
+        "self._control.open(run.providers, OpenedRun().control, run.failure,",
     ),
     Mutant(
         "the first batch does not wait for a pause that came before the job was open",

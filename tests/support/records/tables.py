@@ -24,6 +24,7 @@ TABLES = {
     "quel_production_photo": "production_id",
     "quel_job_stages": "job_id, stage_index",
     "quel_job_runs": "run_id",
+    "quel_job_requests": "job_id, number",
     "quel_generation_attempts": "job_id, stage_index, ordinal, started_at, call_id",
     "quel_attach": "attach_id",
     "quel_books": "book_id",
