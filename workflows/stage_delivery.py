@@ -185,10 +185,14 @@ class StageDelivery:
             self._control.reassert()
 
     async def _provider(self) -> str | None:
-        """Who makes the next pictures; waits for a quota when nobody else is left. None when it is all over."""
+        """Who makes the next pictures, after a quota when nobody else is left. None when it is over or to continue."""
         turns, quotas, stage_index = self._state.turns, self._control.quotas, self._state.plan.stage_index
         known = self._state.reason
-        while (provider := turns.choose(quotas.free(workflow.now()))) is None and not self._halted():
+
+        def halted() -> bool:
+            return self._halted() or self._quiet.is_awaited
+
+        while (provider := turns.choose(quotas.free(workflow.now()))) is None and not halted():
             back = {name: until for name in turns.willing if (until := quotas.back_at(name)) is not None}
             first = min(back, key=lambda name: back[name])
             self._state.reason = shorten(quotas.reason(first))
@@ -196,7 +200,7 @@ class StageDelivery:
             self._on_change()
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(
-                    lambda: self._halted() or turns.choose(quotas.free(workflow.now())) is not None,
+                    lambda: halted() or turns.choose(quotas.free(workflow.now())) is not None,
                     timeout=max(back[first] - workflow.now(), timedelta(seconds=1)),
                 )
         self._state.reason = known
@@ -204,7 +208,7 @@ class StageDelivery:
         return None if self._halted() else provider
 
     def _halted(self) -> bool:
-        return self._over() or self._control.on_hold or self._quiet.is_awaited
+        return self._over() or self._control.on_hold
 
     async def _salvage(self) -> None:
         """Deliver what is paid for and waits in staging, whatever ended the stage (spec §2).

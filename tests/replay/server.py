@@ -49,7 +49,7 @@ class Server:
         return running_stack(self.skipping if skipping else self.client, self.home, provider, **chosen)
 
 
-SERVER_OPTIONS = {"continued_as_new": suggesting_to_continue_after(60)}
+SERVER_OPTIONS = dict.fromkeys(("continued_as_new", "continued_after_a_stage"), suggesting_to_continue_after(60))
 """Of the scenarios that need a server of another kind."""
 
 Scenario = Callable[[Server], Awaitable[None]]

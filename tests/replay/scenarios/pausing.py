@@ -1,5 +1,7 @@
 """Pauses by the user."""
 
+from uuid import UUID
+
 from tests.replay.application import (
     Act,
     Between,
@@ -7,6 +9,7 @@ from tests.replay.application import (
     NextOrdinalsInput,
     ScriptedProvider,
     StartRun,
+    WorkflowStack,
     plant,
     until,
     until_batches_ended,
@@ -112,23 +115,33 @@ async def continued_as_new(server: Server) -> None:
     provider = ScriptedProvider({(0, 0): [Act.MISS], (1, 0): [Act.REFUSE] * 9, (1, 1): [Act.REFUSE] * 9})
     async with server.stack(provider, stage_concurrency=1) as stack:
         stack.provider.gate.clear()
-        job_id = await stack.order(4, 2, 3)
-        first = (await stack.handle(job_id).describe()).run_id
-        while (await stack.handle(job_id).describe()).run_id == first:
-            calls = stack.provider.total_calls
-            await stack.client.pause(job_id, "lunch")
-            await until_paused(stack, job_id)
-            stack.provider.gate.set()
-            await stack.provider.until_idle()
-            stack.provider.gate.clear()
+        await _pause_until_it_continues(stack, await stack.order(4, 2, 3))
 
-            async def continued_or_quiet() -> bool:
-                running = f"WorkflowId STARTS_WITH 'job-{job_id}/' AND ExecutionStatus = 'Running'"
-                quiet = (await stack.temporal.count_workflows(running)).count == 0
-                return quiet or (await stack.handle(job_id).describe()).run_id != first
 
-            await until(continued_or_quiet, "the batches to end")
-            await stack.client.resume(job_id)
-            await stack.provider.until_calls(calls + 1)
+async def continued_after_a_stage(server: Server) -> None:
+    """The same, when a stage is complete already: the ids of its pictures are read."""
+    async with server.stack(stage_concurrency=1) as stack:
+        stack.provider.gate.clear()
+        await _pause_until_it_continues(stack, await stack.order(1, 12))
+
+
+async def _pause_until_it_continues(stack: WorkflowStack, job_id: UUID) -> None:
+    first = (await stack.handle(job_id).describe()).run_id
+    while (await stack.handle(job_id).describe()).run_id == first:
+        calls = stack.provider.total_calls
+        await stack.client.pause(job_id, "lunch")
+        await until_paused(stack, job_id)
         stack.provider.gate.set()
-        await stack.client.result(job_id)
+        await stack.provider.until_idle()
+        stack.provider.gate.clear()
+
+        async def continued_or_quiet() -> bool:
+            running = f"WorkflowId STARTS_WITH 'job-{job_id}/' AND ExecutionStatus = 'Running'"
+            quiet = (await stack.temporal.count_workflows(running)).count == 0
+            return quiet or (await stack.handle(job_id).describe()).run_id != first
+
+        await until(continued_or_quiet, "the batches to end")
+        await stack.client.resume(job_id)
+        await stack.provider.until_calls(calls + 1)
+    stack.provider.gate.set()
+    await stack.client.result(job_id)
