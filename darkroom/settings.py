@@ -19,16 +19,12 @@ from darkroom.domain.wording import in_a_sentence
 from darkroom.proxies import check_proxies
 
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
 _PREFIX_NAME = re.compile(r"[A-Za-z0-9._~-]+")
 _ADDRESSES = {
     "supabase_url": "the project's https://abcdefgh.supabase.co",
     "supabase_jwks_url": "https://abcdefgh.supabase.co/auth/v1/.well-known/jwks.json",
     "temporal_ui_url": "http://temporal.example:8080",
 }
-
-
 _KEY = re.compile(r"[!-~]+")
 _SECRETS = (
     *("gemini_api_key", "runware_api_key", "supabase_service_role_key", "supabase_service_key"),
@@ -157,7 +153,7 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         width, _, height = value.lower().partition("x")
-        if not (width.isdigit() and height.isdigit() and 16 <= int(width) <= 8192 and 16 <= int(height) <= 8192):
+        if not (width.isdecimal() and height.isdecimal() and 16 <= int(width) <= 8192 and 16 <= int(height) <= 8192):
             raise ValueError("must be width x height in pixels, each from 16 to 8192, such as 1376x768")
         return int(width), int(height)
 
@@ -275,6 +271,8 @@ def read_settings() -> Settings:
         if name.lower() in _SECRETS:
             raise SettingRejected(f"{name}: {in_a_sentence(reason)}") from None
         raise SettingRejected(f"{name}={first['input']!s}: {in_a_sentence(reason)}") from None
+    except UnicodeDecodeError as error:
+        raise SettingRejected(f".env: is not UTF-8 text (byte {error.start:,}); save it as UTF-8") from None
     check_together(settings)
     return settings
 

@@ -49,14 +49,23 @@ def configured_server() -> dict[str, Any] | None:
         SettingRejected: the configuration cannot be read.
     """
     given = {**dotenv_values(".env"), **os.environ}
-    # Empty means unset, as for our own settings; the SDK takes an empty key for a key.
-    environment = {name: value.strip() for name, value in given.items() if value and value.strip()}
+    # Empty means unset, as for our own settings; the SDK takes an empty key for a key. What others left in the
+    # environment, such as a path in another encoding, is none of Temporal's.
+    environment = {
+        name: value.strip()
+        for name, value in given.items()
+        if value and value.strip() and (name.startswith("TEMPORAL_") or _is_text(name + value))
+    }
     try:
         config = ClientConfig.load_client_connect_config(override_env_vars=environment)
     except (RuntimeError, OSError, ValueError) as error:
         raise unreadable(error) from None
     check_headers(config)
     return dict(config) if config.get("target_host") else None
+
+
+def _is_text(value: str) -> bool:
+    return value.encode("utf-8", "ignore").decode() == value
 
 
 async def connect(settings: Settings, patience: timedelta = PATIENCE, metrics_port: int | None = None) -> Client:

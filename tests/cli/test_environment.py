@@ -1,5 +1,6 @@
 """An environment that something cannot use: one line that names the variable, and never its secret."""
 
+import os
 from pathlib import Path
 
 import httpx
@@ -148,3 +149,24 @@ def test_a_home_of_a_user_who_is_not_there_is_one_line(monkeypatch: pytest.Monke
     assert str(caught.value) == (
         "DARKROOM_HOME=~nobody-of-this-name/pictures: must not begin with ~ and a user who has no home here"
     )
+
+
+@pytest.mark.parametrize("data", ["IMAGE_PROVIDER=offline".encode("utf-16"), b"A=1\nNAME=caf\xe9\n"])
+def test_an_env_file_in_another_encoding_is_one_line(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(data)
+    with pytest.raises(SettingRejected, match=r"^\.env: is not UTF-8 text \(byte [\d,]+\); save it as UTF-8$"):
+        read_settings()
+
+
+def test_a_variable_of_others_in_another_encoding_is_none_of_temporals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREETING", os.fsdecode(b"caf\xe9"))
+    found = configured_server()
+    assert found is not None
+    assert found["target_host"] == "127.0.0.1:1"
+
+
+@pytest.mark.parametrize("size", ["\u00b2x\u00b3", "16x", "wide", "1376x76800"])
+def test_a_size_of_other_figures_is_one_line(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFLINE_SIZE", size)
+    with pytest.raises(SettingRejected, match="must be width x height in pixels, each from 16 to 8192"):
+        read_settings()
