@@ -12,15 +12,28 @@ language sql stable security definer set search_path = '' as $$
         as delivered_at
     from public.quel_production_jobs as job
     where job.job_id = p_job_id and job.job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
-  ), call as materialized (
-    select call.attempt_id, call.stage_index, call.ordinal, call.provider, call.attempt, call.outcome, call.reason,
-      call.started_at + make_interval(secs => coalesce(call.seconds, 0)) as ended_at
-    from public.quel_generation_attempts as call join job on call.run_id = job.current_run_id
-    where call.job_id = p_job_id and (call.outcome is null or call.outcome <> 'generated')
   ), answered as (
     select greatest(job.delivered_at, (
-      select max(ended_at) from call where outcome in ('missed', 'refused'))) as at
+      select max(started_at + make_interval(secs => coalesce(seconds, 0)))
+      from public.quel_generation_attempts
+      where job_id = p_job_id and run_id = job.current_run_id and outcome in ('missed', 'refused'))) as at
     from job
+  ), undecided as materialized (
+    -- After a long outage most images are given up, with twenty calls each, which tell no more.
+    select call.stage_index, call.ordinal
+    from public.quel_generation_attempts as call join job on job.running and call.run_id = job.current_run_id
+    where call.job_id = p_job_id and (call.outcome is null or call.outcome <> 'generated')
+    group by call.stage_index, call.ordinal
+    having bool_or(outcome = 'fault') and not coalesce(bool_or(outcome in ('missed', 'refused')), false)
+  ), call as materialized (
+    select call.* from job, undecided cross join lateral (
+      select made.attempt_id, made.stage_index, made.ordinal, made.provider, made.attempt, made.outcome, made.reason,
+        made.started_at + make_interval(secs => coalesce(made.seconds, 0)) as ended_at
+      from public.quel_generation_attempts as made
+      where made.job_id = p_job_id and made.stage_index = undecided.stage_index and made.ordinal = undecided.ordinal
+        and made.run_id = job.current_run_id and (made.outcome is null or made.outcome <> 'generated')
+      offset 0  -- image by image: joined as a whole, all calls of the job would be read
+    ) as call
   ), image as (
     select call.stage_index, call.ordinal, max(attempt_id) as newest,
       max(attempt_id) filter (where outcome = 'fault') as newest_fault,
@@ -30,7 +43,6 @@ language sql stable security definer set search_path = '' as $$
         min(ended_at) filter (where outcome = 'fault')) as since
     from call, answered
     group by call.stage_index, call.ordinal
-    having bool_or(outcome = 'fault') and not coalesce(bool_or(outcome in ('missed', 'refused')), false)
   ), retried as (
     select image.stage_index, image.ordinal, newest.provider, newest.attempt, coalesce(fault.reason, '') as reason,
       image.faults, image.since, fault.ended_at as failed_at
@@ -49,8 +61,7 @@ language sql stable security definer set search_path = '' as $$
     'delivered', (
       select count(*) from public.quel_attach
       where job_id = p_job_id and delivered_at is not null and delivered_at >= p_since),
-    'retried', case when job.running then coalesce((
-      select jsonb_agg(to_jsonb(retried) order by stage_index, ordinal) from retried), '[]') else '[]' end)
+    'retried', coalesce((select jsonb_agg(to_jsonb(retried) order by stage_index, ordinal) from retried), '[]'))
   from job, answered
 $$;
 
