@@ -66,13 +66,14 @@ RecordsAdapter = Callable[[Path], AbstractAsyncContextManager[RecordsFixture]]
 StorageAdapter = Callable[[Path], AbstractAsyncContextManager[Storage]]
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(sqlite_file, id="sqlite-file"),
-        pytest.param(sqlite_memory, id="sqlite-memory", marks=pytest.mark.slow),  # all tests of workflows use it
-        pytest.param(None, id="supabase"),
-    ]
-)
+ON_SQLITE = [
+    pytest.param(sqlite_file, id="sqlite-file"),
+    pytest.param(sqlite_memory, id="sqlite-memory", marks=pytest.mark.slow),  # all tests of workflows use it
+]
+ON_SUPABASE = pytest.param(None, id="supabase")
+
+
+@pytest.fixture(params=[*ON_SQLITE, ON_SUPABASE])
 async def planted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RecordsFixture]:
     """Records that a test leaves broken, because it planted what `audit` must find."""
     adapter: RecordsAdapter | None = request.param

@@ -1,7 +1,8 @@
 """Rows broken by hand: one line that names job and column; the lists show the other jobs."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import product
 
 import pytest
 from structlog.testing import capture_logs
@@ -9,25 +10,37 @@ from structlog.testing import capture_logs
 from darkroom.domain.errors import RecordsRefused
 from darkroom.domain.images import Outcome
 from darkroom.records.sqlite import SqliteRecords
+from tests.contracts.conftest import ON_SQLITE, ON_SUPABASE
 from tests.support.records.fixture import EPOCH, RecordsFixture
 from tests.support.records.tables import SqliteTables
 
-READABLE_BY_BOTH = [("generated_attach_ids", '["x"]', "must be a whole number")]
-BY_SQLITE = [
-    ("job_status", "finished", "must be 'pending', 'processing', 'completed', 'failed' or 'cancelled'"),
-    ("generated_attach_ids", "[1, 2", "is not valid JSON"),
-    ("total_images", "many", "must be a whole number"),
-    ("quel_member_id", "somebody", "must be a UUID, such as"),
-    ("created_at", "yesterday", "must be a time, such as"),
-]
+
+def where_let_in(
+    *columns: str, by_all: Sequence[tuple[str, ...]], by_sqlite: Sequence[tuple[str, ...]]
+) -> pytest.MarkDecorator:
+    """Each row on each adapter that lets it in: PostgreSQL's types and checks keep some out."""
+    pairs = [*product(by_all, [*ON_SQLITE, ON_SUPABASE]), *product(by_sqlite, ON_SQLITE)]
+    cases = [
+        pytest.param(*adapter.values, *row, id=f"{adapter.id}-{'-'.join(row)}", marks=adapter.marks)
+        for row, adapter in pairs
+    ]
+    return pytest.mark.parametrize(("planted", *columns), cases, indirect=["planted"])
 
 
-@pytest.mark.parametrize(("column", "value", "reason"), READABLE_BY_BOTH + BY_SQLITE)
+@where_let_in(
+    *("column", "value", "reason"),
+    by_all=[("generated_attach_ids", '["x"]', "must be a whole number")],
+    by_sqlite=[
+        ("job_status", "finished", "must be 'pending', 'processing', 'completed', 'failed' or 'cancelled'"),
+        ("generated_attach_ids", "[1, 2", "is not valid JSON"),
+        ("total_images", "many", "must be a whole number"),
+        ("quel_member_id", "somebody", "must be a UUID, such as"),
+        ("created_at", "yesterday", "must be a time, such as"),
+    ],
+)
 async def test_a_broken_row_is_named_and_the_lists_show_the_others(
     planted: RecordsFixture, column: str, value: str, reason: str
 ) -> None:
-    if (column, value, reason) in BY_SQLITE and not isinstance(planted.records, SqliteRecords):
-        pytest.skip("PostgreSQL's types do not let it in")
     good, bad = await planted.opened(None), await planted.opened(None)
     await planted.tables.plant(
         f"update quel_production_jobs set {column} = :value where job_id = :job", value=value, job=str(bad.job_id)
@@ -45,32 +58,30 @@ async def test_a_broken_row_is_named_and_the_lists_show_the_others(
     assert re.search(rf"{bad.job_id}.*{column}", str(lines[0]["reason"]))
 
 
-BY_METHODS = [
-    ("progress", "quel_production_jobs.generated_attach_ids", '["x"]', "generated_attach_ids"),
-    ("progress", "quel_production_jobs.job_status", "finished", "job_status must be"),
-    ("progress", "quel_job_stages.quantity", "many", "stage 0: quantity must be a whole number"),
-    ("progress", "quel_job_stages.stage_status", "asleep", "stage 0: stage_status must be"),
-    ("snapshot", "quel_production_jobs.total_images", "many", "total_images must be a whole number"),
-    ("snapshot", "quel_production_jobs.quel_member_id", "somebody", "quel_member_id must be a UUID"),
-    ("snapshot", "quel_production_jobs.created_at", "yesterday", "created_at must be a time"),
-    ("snapshot", "quel_job_stages.delivered_images", "some", "stage 0: delivered_images must be a whole number"),
-    ("order_source", "quel_production_jobs.quel_member_id", "somebody", "quel_member_id must be a UUID"),
-    ("stages", "quel_job_stages.reference_images", '[{"attach_id": "x"}]', "stage"),
-    ("movement", "quel_production_jobs.created_at", "yesterday", "created_at must be a time, not 'yesterday'"),
-    ("movement", "quel_job_runs.opened_at", "yesterday", "opened_at must be a time"),
-    ("movement", "quel_generation_attempts.started_at", "yesterday", "stage 0, image 0: started_at must be a time"),
-    ("receipt", "quel_job_runs.receipt", '{"ordered": "many"}', "receipt: job_id is missing"),
-]
-KEPT_OUT = {"many", "somebody", "yesterday", "some", "finished", "asleep"}
-"""What PostgreSQL's types and checks do not let in."""
-
-
-@pytest.mark.parametrize(("method", "where", "value", "reason"), BY_METHODS)
+@where_let_in(
+    *("method", "where", "value", "reason"),
+    by_all=[
+        ("progress", "quel_production_jobs.generated_attach_ids", '["x"]', "generated_attach_ids"),
+        ("stages", "quel_job_stages.reference_images", '[{"attach_id": "x"}]', "stage"),
+        ("receipt", "quel_job_runs.receipt", '{"ordered": "many"}', "receipt: job_id is missing"),
+    ],
+    by_sqlite=[
+        ("progress", "quel_production_jobs.job_status", "finished", "job_status must be"),
+        ("progress", "quel_job_stages.quantity", "many", "stage 0: quantity must be a whole number"),
+        ("progress", "quel_job_stages.stage_status", "asleep", "stage 0: stage_status must be"),
+        ("snapshot", "quel_production_jobs.total_images", "many", "total_images must be a whole number"),
+        ("snapshot", "quel_production_jobs.quel_member_id", "somebody", "quel_member_id must be a UUID"),
+        ("snapshot", "quel_production_jobs.created_at", "yesterday", "created_at must be a time"),
+        ("snapshot", "quel_job_stages.delivered_images", "some", "stage 0: delivered_images must be a whole number"),
+        ("order_source", "quel_production_jobs.quel_member_id", "somebody", "quel_member_id must be a UUID"),
+        ("movement", "quel_production_jobs.created_at", "yesterday", "created_at must be a time, not 'yesterday'"),
+        ("movement", "quel_job_runs.opened_at", "yesterday", "opened_at must be a time"),
+        ("movement", "quel_generation_attempts.started_at", "yesterday", "stage 0, image 0: started_at must be a time"),
+    ],
+)
 async def test_whatever_reads_a_broken_row_names_job_and_column_in_one_line(
     planted: RecordsFixture, method: str, where: str, value: str, reason: str
 ) -> None:
-    if value in KEPT_OUT and not isinstance(planted.records, SqliteRecords):
-        pytest.skip("PostgreSQL does not let it in")
     job = await planted.opened(None)
     await job.tried(0, Outcome.FAULT)
     table, column = where.split(".")
