@@ -31,9 +31,13 @@ async def api(temporal: Client, tmp_path: Path) -> AsyncIterator[ApiStack]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser, api: ApiStack) -> AsyncIterator[BrowserContext]:
-    """A visitor who was never here, with a screen of 1280 × 800."""
+    """A visitor who was never here, with a screen of 1280 × 800.
+
+    Nothing moves: a browser that draws without a GPU spends a third of the folder's time on frames that breathe. What
+    moves is seen in the tests of the mounted page.
+    """
     visitor = await browser.new_context(
-        base_url=api.url, viewport={"width": 1280, "height": 800}, accept_downloads=True
+        base_url=api.url, viewport={"width": 1280, "height": 800}, accept_downloads=True, reduced_motion="reduce"
     )
     visitor.set_default_timeout(10_000)
     yield visitor

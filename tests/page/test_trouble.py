@@ -23,7 +23,9 @@ PICTURES = os.environ.get("TROUBLE_PICTURES")
 
 @asynccontextmanager
 async def tab(browser: Browser, api: ApiStack) -> AsyncIterator[Page]:
-    context = await browser.new_context(base_url=api.url, viewport={"width": 1280, "height": 800})
+    context = await browser.new_context(
+        base_url=api.url, viewport={"width": 1280, "height": 800}, reduced_motion="reduce"
+    )
     context.set_default_timeout(15_000)
     yield await context.new_page()
     await context.close()
