@@ -68,7 +68,8 @@ def unopened_app(settings: Settings, lifespan: Lifespan | None = None) -> FastAP
     problems.install(app)
     for routes in (orders, jobs, events, pictures, deployment, pages):
         _summarise(routes.router)
-        app.include_router(routes.router)
+        # `include_router` would build each of them anew for every application, most of the time that one takes.
+        app.router.routes.extend(routes.router.routes)
     document.install(app, local=local)
 
     @app.get("/docs", include_in_schema=False)
