@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from temporalio.client import WorkflowHistory
@@ -33,20 +34,24 @@ def name_of(file: Path) -> str:
     return str(file.relative_to(HISTORIES)).removesuffix(".gz").removesuffix(".json")
 
 
-def history_of(file: Path, text: str | None = None) -> WorkflowHistory:
-    """A recorded history, or another text in its place."""
-    return WorkflowHistory.from_json(name_of(file), text or read(file))
+@cache
+def history_of(file: Path) -> WorkflowHistory:
+    """A recorded history; read once, because several tests look at each."""
+    return WorkflowHistory.from_json(name_of(file), read(file))
 
 
-def replayer() -> Replayer:
+def replayer(executor: ThreadPoolExecutor | None = None) -> Replayer:
     """Replays in the sandbox, which finds what is not deterministic."""
     return Replayer(
-        workflows=workflow_classes(), data_converter=pydantic_data_converter, interceptors=[OddSignalsDropped()]
+        workflows=workflow_classes(),
+        workflow_task_executor=executor,
+        data_converter=pydantic_data_converter,
+        interceptors=[OddSignalsDropped()],
     )
 
 
 def unsandboxed_replayer(classes: Sequence[type], executor: ThreadPoolExecutor) -> Replayer:
-    """Replays with the classes given, so that their lines can be traced or are others than those in the files."""
+    """Replays with the classes given, which may be others than those in the files."""
     return Replayer(
         workflows=classes,
         workflow_task_executor=executor,
