@@ -17,6 +17,7 @@ from darkroom.records.supabase import SupabaseRecords
 from tests.support.records.fixture import PRICE, RecordsFixture
 from tests.support.records.invariants import broken
 from tests.support.records.tables import Dump, PostgresTables
+from tests.support.supabase import rows
 from tests.support.supabase.catalogs import EXISTING
 from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project, run_file, running_project
@@ -46,16 +47,18 @@ FAILED, PENDING, PROCESSING, CANCELLED, USER_CANCELLED, SHORT = range(1, 7)
 @pytest.fixture(scope="module")
 def adopted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with running_project(tmp_path_factory.mktemp("adopted")) as project:
+        with project.connect() as db:
+            run_file(db, EXISTING)
+        project.migrate()
+        with project.connect() as db:
+            rows.keep(db)
         yield project
 
 
 @pytest.fixture
 async def fixture(adopted: Project) -> AsyncIterator[RecordsFixture]:
     with adopted.connect() as db:
-        db.execute("drop schema public cascade; create schema public")
-        adopted.prepare()
-        run_file(db, EXISTING)
-    adopted.migrate()
+        rows.put_back(db)
     records = SupabaseRecords(await open_project(adopted))
     yield RecordsFixture(records, PostgresTables(adopted.database_uri))
     await records.close()

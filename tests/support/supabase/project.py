@@ -19,6 +19,7 @@ import jwt
 import psycopg
 from psycopg import sql
 
+from tests.support.supabase import rows
 from tests.support.supabase.gateway import CALLS, HOST
 from tests.support.supabase.postgres import PostgreSQL
 from tests.support.supabase.postgrest import PostgREST
@@ -29,9 +30,6 @@ NEW_PROJECT = ROOT / "deploy" / "supabase" / "project.sql"
 MIGRATIONS = ROOT / "supabase" / "migrations"
 SCHEMAS = ROOT / "supabase" / "schemas"
 VALID_FOR = timedelta(days=3650)
-
-# What migrations write, not tests: which of them were applied.
-_KEPT = ["quel_schema_versions"]
 
 UNEXPOSED = """
 alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
@@ -104,11 +102,7 @@ class Project:
     def reset(self) -> None:
         """Empty all tables of `public` and start their sequences anew; for between tests."""
         with self.connect() as connection:
-            names = "select tablename from pg_tables where schemaname = 'public' and tablename <> all (%s)"
-            rows = connection.execute(names, (_KEPT,)).fetchall()
-            if rows:
-                tables = sql.SQL(", ").join(sql.Identifier("public", name) for (name,) in rows)
-                connection.execute(sql.SQL("truncate {} restart identity cascade").format(tables))
+            rows.empty(connection)
 
     def start_postgres(self, *, wait: bool = True) -> None:
         """Start PostgreSQL on the data that are there.
