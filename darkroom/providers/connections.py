@@ -25,7 +25,7 @@ def open_client(max_concurrent: int, headers: dict[str, str] | None = None) -> h
     the picture of another order. A call takes 20 s, a handshake 0.1 s.
     """
     return httpx2.AsyncClient(
-        verify=_trust(),
+        verify=trust(),
         limits=httpx2.Limits(max_connections=max_concurrent + SPARE_CONNECTIONS, max_keepalive_connections=0),
         follow_redirects=False,
         timeout=None,
@@ -34,7 +34,7 @@ def open_client(max_concurrent: int, headers: dict[str, str] | None = None) -> h
 
 
 @cache
-def _trust() -> ssl.SSLContext:
+def trust() -> ssl.SSLContext:
     """Whose certificates are believed: read once a process, because it takes tens of milliseconds."""
     return httpx2.create_ssl_context()
 

@@ -16,7 +16,7 @@ from darkroom.domain.errors import ProviderUnavailable, SettingRejected
 from darkroom.domain.images import Generated, ImageRequest, ProviderAnswer
 from darkroom.domain.orders import Capabilities
 from darkroom.domain.retry_after import read_retry_after
-from darkroom.providers.connections import CHECK_TIMEOUT, checked_base_url, checked_key, describe, open_client
+from darkroom.providers.connections import CHECK_TIMEOUT, checked_base_url, checked_key, describe, open_client, trust
 from darkroom.providers.gemini_answers import Asked, read_body, read_error
 from darkroom.providers.wording import whole_prompt
 
@@ -73,6 +73,8 @@ class GeminiProvider:
                 retry_options=types.HttpRetryOptions(attempts=1),
                 # No `timeout`: it is per read, and the SDK tells Google too, which rejects any below 10 s.
                 httpx_async_client=self._http,
+                # For the clients that we never use; the SDK would read the certificates twice more for them.
+                async_client_args={"verify": trust(), "ssl": trust()},
             ),
         )
 
