@@ -267,6 +267,7 @@ def test_the_demo_delivers_everything_it_ordered(tmp_path: Path) -> None:
     assert (home / "demo.log").stat().st_size >= 0
 
 
+@pytest.mark.slow
 def test_the_demos_picture_book_has_a_cover_and_a_sheet_that_reads_as_one(tmp_path: Path) -> None:
     home = tmp_path / "home"
     ended = subprocess.run(

@@ -88,7 +88,8 @@ async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be
     await darkroom.check_invariants()
 
 
-@pytest.mark.parametrize("point", [pytest.param("FirstWorkflowTask", marks=pytest.mark.slow), "LastWorkflowTask"])
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["FirstWorkflowTask", "LastWorkflowTask"])
 async def test_a_job_that_was_reset_in_temporal_is_alive_and_ends_exactly(darkroom: ProcessStack, point: str) -> None:
     port = free_port()
     await darkroom.worker.start({**SLOW, "METRICS_PORT": port})

@@ -86,7 +86,7 @@ async def following(stack: Stack, language: str, job: str, url: str) -> AsyncIte
             await process.wait()
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", [pytest.param("python", marks=pytest.mark.slow), "javascript"])
 async def test_after_a_lost_connection_no_picture_is_told_twice_or_left_out(stack: Stack, language: str) -> None:
     job = stack.order(40)
     port = httpx.URL(stack.url).port

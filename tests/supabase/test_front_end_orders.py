@@ -38,7 +38,7 @@ async def fixture(planted: Project) -> AsyncIterator[RecordsFixture]:
 def front_end(planted: Project) -> Iterator[httpx.Client]:
     """A browser in which the user OTHER is signed in."""
     headers = {"apikey": planted.anon_key, "Authorization": f"Bearer {planted.token(OTHER)}"}
-    with httpx.Client(base_url=f"{planted.url}/rest/v1", headers=headers, timeout=30) as client:
+    with httpx.Client(base_url=f"{planted.url}/rest/v1", headers=headers, timeout=30, verify=False) as client:
         yield client
 
 

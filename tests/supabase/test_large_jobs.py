@@ -1,9 +1,9 @@
 """A large job among small ones is closed and looked at quickly, though the planner has not heard of its size yet."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psycopg
+import pytest
 
 from tests.support.supabase.project import Project
 
@@ -37,10 +37,11 @@ PICTURES = (
 UNCOUNTED = ("quel_generation_attempts", "quel_attach", "quel_credits")
 
 
-@contextmanager
-def uncounted(project: Project) -> Iterator[psycopg.Connection]:
-    """Nobody counts rows behind the test's back; no call takes longer than the 8 s that Supabase gives a function."""
-    with project.connect() as database:
+@pytest.fixture(scope="module")
+def filled(migrated: Project) -> Iterator[psycopg.Connection]:
+    """Nobody counts rows behind the tests' back; no call takes longer than the 8 s that Supabase gives a function."""
+    migrated.reset()
+    with migrated.connect() as database:
         for table in UNCOUNTED:
             database.execute(f"alter table {table} set (autovacuum_enabled = false)".encode())
         try:
@@ -53,11 +54,17 @@ def uncounted(project: Project) -> Iterator[psycopg.Connection]:
                 database.execute(f"alter table {table} reset (autovacuum_enabled)".encode())
 
 
-def test_a_large_job_is_counted_before_the_planner_has_heard_of_it(project: Project) -> None:
-    with uncounted(project) as database:
-        # Each picture held against each charge took minutes.
-        tally = database.execute("select darkroom_tally(md5('large')::uuid, null)").fetchone()
-        found = database.execute("select darkroom_statistics(current_date)").fetchone()
+@pytest.fixture
+def uncounted(filled: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """The same for every test: what one changes is rolled back."""
+    with filled.transaction(force_rollback=True):
+        yield filled
+
+
+def test_a_large_job_is_counted_before_the_planner_has_heard_of_it(uncounted: psycopg.Connection) -> None:
+    # Each picture held against each charge took minutes.
+    tally = uncounted.execute("select darkroom_tally(md5('large')::uuid, null)").fetchone()
+    found = uncounted.execute("select darkroom_statistics(current_date)").fetchone()
     assert tally is not None
     assert found is not None
     assert (tally[0]["delivered"], tally[0]["charged"]) == (30_000, 600_000)
@@ -86,13 +93,14 @@ def read(database: psycopg.Connection) -> int:
     return int(found[0])
 
 
-def test_a_large_job_is_looked_at_by_what_is_new_of_it_before_the_planner_has_heard_of_it(project: Project) -> None:
-    with uncounted(project) as database, database.transaction():
-        for statement in STAGES:
-            database.execute(statement.encode())
-        before = read(database)
-        snapshot = database.execute("select darkroom_look(md5('large')::uuid, now(), 0, 500, 500)").fetchone()
-        rows = read(database) - before
+def test_a_large_job_is_looked_at_by_what_is_new_of_it_before_the_planner_has_heard_of_it(
+    uncounted: psycopg.Connection,
+) -> None:
+    for statement in STAGES:
+        uncounted.execute(statement.encode())
+    before = read(uncounted)
+    snapshot = uncounted.execute("select darkroom_look(md5('large')::uuid, now(), 0, 500, 500)").fetchone()
+    rows = read(uncounted) - before
     assert snapshot is not None
     # Half of what has no picture was missed, half waits to be settled.
     states = [one["state"] for one in snapshot[0]["undelivered"]]
@@ -115,14 +123,13 @@ WAITING = (
 )
 
 
-def test_what_a_settlement_reads_does_not_grow_with_what_is_delivered(project: Project) -> None:
+def test_what_a_settlement_reads_does_not_grow_with_what_is_delivered(uncounted: psycopg.Connection) -> None:
     group = "select darkroom_settle_group(md5('large')::uuid, 0, 'run', array(select generate_series(29900, 29949)))"
-    with uncounted(project) as database, database.transaction():
-        for statement in WAITING:
-            database.execute(statement.encode())
-        before = read(database)
-        answers = database.execute(group.encode()).fetchone()
-        rows = read(database) - before
+    for statement in WAITING:
+        uncounted.execute(statement.encode())
+    before = read(uncounted)
+    answers = uncounted.execute(group.encode()).fetchone()
+    rows = read(uncounted) - before
     assert answers is not None
     assert {(one["settlement"], one["row_trails"], len(one["call_ids"])) for one in answers[0]} == {
         ("settled", True, 1)
@@ -130,15 +137,14 @@ def test_what_a_settlement_reads_does_not_grow_with_what_is_delivered(project: P
     assert rows < 10 * 50
 
 
-def test_a_list_of_jobs_carries_no_long_lists_of_ids(project: Project) -> None:
-    with uncounted(project) as database, database.transaction():
-        for statement in STAGES:
-            database.execute(statement.encode())
-        page = database.execute(
-            "select darkroom_job_page(1, 'processing', null, null, null), length(generated_attach_ids::text),"
-            " length(darkroom_job_page(1, 'processing', null, null, null)::text)"
-            " from quel_production_jobs where job_status = 'processing'"
-        ).fetchone()
+def test_a_list_of_jobs_carries_no_long_lists_of_ids(uncounted: psycopg.Connection) -> None:
+    for statement in STAGES:
+        uncounted.execute(statement.encode())
+    page = uncounted.execute(
+        "select darkroom_job_page(1, 'processing', null, null, null), length(generated_attach_ids::text),"
+        " length(darkroom_job_page(1, 'processing', null, null, null)::text)"
+        " from quel_production_jobs where job_status = 'processing'"
+    ).fetchone()
     assert page is not None
     [line], whole, sent = page
     assert len(line["first_attach_ids"]) == 6

@@ -14,25 +14,25 @@ from tests.support.stacks.workflow import running_stack
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.mark.parametrize(
-    ("signal", "arguments"),
-    [
-        ("cancel", [1, 2]),
-        ("pause", [{"reason": "lunch"}, {}]),
-        ("pause", [[]]),
-        ("resume", [1]),
-        ("pause", [{"number": 10**30}]),
-        ("cancel", [{"number": -1}]),
-        ("report", [1, 2]),
-        ("nobody knows it", [1, 2]),
-    ],
-)
-async def test_a_signal_with_odd_arguments_changes_nothing_and_fails_nothing(
-    signal: str, arguments: list[object], skipping_client: TemporalClient, home: Path
+ODD: list[tuple[str, list[object]]] = [
+    ("cancel", [1, 2]),
+    ("pause", [{"reason": "lunch"}, {}]),
+    ("pause", [[]]),
+    ("resume", [1]),
+    ("pause", [{"number": 10**30}]),
+    ("cancel", [{"number": -1}]),
+    ("report", [1, 2]),
+    ("nobody knows it", [1, 2]),
+]
+
+
+async def test_signals_with_odd_arguments_change_nothing_and_fail_nothing(
+    skipping_client: TemporalClient, home: Path
 ) -> None:
     async with running_stack(skipping_client, home, stage_concurrency=1) as stack:
         job_id = await stack.held(2, calls=1)
-        await stack.handle(job_id).signal(signal, args=arguments)
+        for signal, arguments in ODD:
+            await stack.handle(job_id).signal(signal, args=arguments)
         receipt = await stack.end_of(job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 2)
         seen = [event.event_type for event in await events(stack, job_workflow_id(job_id))]

@@ -54,7 +54,9 @@ async def _check_failed(stack: WorkflowStack, job_id: UUID, delivered: int = 0) 
     await stack.check_invariants()
 
 
-@pytest.mark.parametrize("refused", ["begin_attempt", "attach", "credit"])
+@pytest.mark.parametrize(
+    "refused", ["credit", *(pytest.param(one, marks=pytest.mark.slow) for one in ("begin_attempt", "attach"))]
+)
 async def test_a_job_whose_records_refuse_a_picture_fails_with_the_message_and_is_restarted_later(
     refused: str, skipping_client: TemporalClient, home: Path
 ) -> None:
