@@ -23,7 +23,7 @@ from tests.support.stacks.temporal_server import (
     suggesting_to_continue_after,
 )
 from tests.support.stacks.watching import end_of
-from tests.support.stacks.workflow import PRICE, WorkflowStack, running_stack
+from tests.support.stacks.workflow import PATIENCE, PRICE, WorkflowStack, running_stack
 from tests.support.until import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
@@ -42,10 +42,16 @@ async def _executions(stack: WorkflowStack, job_id: UUID) -> list[int]:
     return [one.history_length or 0 async for one in stack.temporal.list_workflows(query)]
 
 
-async def _pause_and_resume(stack: WorkflowStack, job_id: UUID, *, quiet: bool = False) -> None:
+REPLAY_PATIENCE = 120.0
+"""Seconds, on a busy machine: a history of 17,000 events that the worker no longer holds is replayed from its start."""
+
+
+async def _pause_and_resume(
+    stack: WorkflowStack, job_id: UUID, *, quiet: bool = False, patience: float = PATIENCE
+) -> None:
     """A pause that is applied, and taken back; `quiet` waits in between until no batch runs."""
     assert (await stack.client.pause(job_id, "lunch")).success
-    await stack.until_paused(job_id)
+    await stack.until_paused(job_id, patience)
     await stack.provider.until_idle()
     if quiet:
         running = f"WorkflowId STARTS_WITH '{job_workflow_id(job_id)}/' AND ExecutionStatus = 'Running'"
@@ -55,7 +61,7 @@ async def _pause_and_resume(stack: WorkflowStack, job_id: UUID, *, quiet: bool =
 
         await until(no_batch_runs, "the batches to end")
     assert (await stack.client.resume(job_id)).success
-    await stack.until_row(job_id, lambda row: not row.paused, "the end of the pause")
+    await stack.until_row(job_id, lambda row: not row.paused, "the end of the pause", patience)
 
 
 async def test_pauses_without_end_end_no_job(impatient_client: TemporalClient, home: Path) -> None:
@@ -170,7 +176,7 @@ async def test_thousands_of_pauses_end_no_job(home: Path, pauses: int, stages: i
         job_id = await stack.order(*[10_000 // stages] * stages, max_top_ups=0)
         lengths: list[int] = []
         for _ in range(pauses):
-            await _pause_and_resume(stack, job_id)
+            await _pause_and_resume(stack, job_id, patience=REPLAY_PATIENCE)
             described = await stack.handle(job_id).describe()
             assert described.status is WorkflowExecutionStatus.RUNNING
             lengths.append(described.history_length or 0)

@@ -85,17 +85,19 @@ class WorkflowStack:
         """The job's row."""
         return await self.client.job(job_id)
 
-    async def until_row(self, job_id: UUID, condition: Callable[[JobRow], bool], what: str) -> None:
+    async def until_row(
+        self, job_id: UUID, condition: Callable[[JobRow], bool], what: str, seconds: float = PATIENCE
+    ) -> None:
         """Wait until the job's row is so."""
 
         async def so() -> bool:
             return condition(await self.row(job_id))
 
-        await until(so, what)
+        await until(so, what, seconds)
 
-    async def until_paused(self, job_id: UUID) -> None:
+    async def until_paused(self, job_id: UUID, seconds: float = PATIENCE) -> None:
         """Wait until the job's row says that it is paused."""
-        await self.until_row(job_id, lambda row: row.paused, "the pause on the row")
+        await self.until_row(job_id, lambda row: row.paused, "the pause on the row", seconds)
 
     async def until_cancelling(self, job_id: UUID) -> None:
         """Wait until the job's row says that it is to be cancelled: from then on no call begins."""
