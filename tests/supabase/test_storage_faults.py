@@ -26,7 +26,7 @@ def server(tmp_path: Path) -> Iterator[StorageServer]:
 @pytest.fixture
 async def client(server: StorageServer) -> AsyncIterator[AsyncStorageClient]:
     """With a bucket."""
-    async with httpx.AsyncClient(timeout=5) as http:
+    async with httpx.AsyncClient(timeout=5, verify=False) as http:
         opened = AsyncStorageClient(f"{server.url}/", {"Authorization": f"Bearer {KEY}"}, http_client=http)
         await opened.create_bucket(BUCKET)
         yield opened

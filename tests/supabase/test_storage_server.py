@@ -29,7 +29,7 @@ def server(tmp_path: Path) -> Iterator[StorageServer]:
 @pytest.fixture
 async def with_key(server: StorageServer) -> AsyncIterator[Open]:
     """Opens a client with any key."""
-    async with httpx.AsyncClient(timeout=5) as http:
+    async with httpx.AsyncClient(timeout=5, verify=False) as http:
 
         def client(key: str) -> AsyncStorageClient:
             headers = {"apikey": key, "Authorization": f"Bearer {key}"}
