@@ -13,12 +13,13 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from darkroom.domain.attempts import Attempt, Begin
 from darkroom.domain.errors import StorageRefused
+from darkroom.domain.groups import UploadGroupInput
 from darkroom.domain.images import ImageKey, UploadInput
 from darkroom.domain.names import batch_workflow_id
 from darkroom.domain.progress import JobStatus
 from darkroom.storage.files import FileStorage
 from tests.support.fakes.scripted import Act, ScriptedProvider
-from tests.support.stacks.watching import Between, end_of, heard, until_heard
+from tests.support.stacks.watching import Between, end_of, heard, job_of, until_heard
 from tests.support.stacks.workflow import WorkflowStack, running_stack
 from tests.support.until import until
 
@@ -75,11 +76,11 @@ async def test_calls_of_a_batch_that_was_terminated_in_the_last_round_are_delive
 async def test_what_a_terminated_batch_of_the_last_round_had_staged_is_delivered(
     skipping_client: TemporalClient, home: Path
 ) -> None:
-    uploading = Between("upload")
+    uploading = Between("upload", "upload_group")
     async with running_stack(skipping_client, home, interceptors=[uploading], max_top_ups=0) as stack:
 
-        async def terminate(image: UploadInput) -> None:
-            await stack.temporal.get_workflow_handle(batch_workflow_id(image.key.job_id, 0, 0, 0)).terminate()
+        async def terminate(image: UploadInput | UploadGroupInput) -> None:
+            await stack.temporal.get_workflow_handle(batch_workflow_id(job_of(image), 0, 0, 0)).terminate()
 
         uploading.before = terminate
         receipt = await end_of(stack, await stack.order(4))
@@ -106,12 +107,12 @@ async def test_a_job_that_fails_leaves_its_pictures_in_staging_for_a_restart(
     skipping_client: TemporalClient, home: Path
 ) -> None:
     provider = ScriptedProvider({(0, 1): [Act.STOP]})
-    uploading = Between("upload")
+    uploading = Between("upload", "upload_group")
     async with running_stack(skipping_client, home, provider, interceptors=[uploading], stage_concurrency=1) as stack:
 
-        async def terminate(image: UploadInput) -> None:
+        async def terminate(image: UploadInput | UploadGroupInput) -> None:
             await provider.until_calls(2)
-            await stack.temporal.get_workflow_handle(batch_workflow_id(image.key.job_id, 1, 0, 0)).terminate()
+            await stack.temporal.get_workflow_handle(batch_workflow_id(job_of(image), 1, 0, 0)).terminate()
 
         uploading.before = terminate
         job_id = await stack.order(3, 3)
@@ -129,14 +130,14 @@ async def test_a_job_whose_staging_cannot_be_looked_into_fails_with_the_reason_a
     skipping_client: TemporalClient, home: Path
 ) -> None:
     storage = Closed(home / "files")
-    uploading = Between("upload")
+    uploading = Between("upload", "upload_group")
     async with running_stack(
         skipping_client, home, storage=storage, interceptors=[uploading], stage_concurrency=2, max_top_ups=0
     ) as stack:
 
-        async def terminate(image: UploadInput) -> None:
+        async def terminate(image: UploadInput | UploadGroupInput) -> None:
             storage.closed = True
-            await stack.temporal.get_workflow_handle(batch_workflow_id(image.key.job_id, 0, 0, 0)).terminate()
+            await stack.temporal.get_workflow_handle(batch_workflow_id(job_of(image), 0, 0, 0)).terminate()
 
         uploading.before = terminate
         job_id = await stack.order(2)

@@ -74,16 +74,22 @@ async def until_batches_ended(stack: WorkflowStack, job_id: UUID, number: int = 
     await until(enough, f"{number} batches to end")
 
 
+def job_of(image: Any) -> UUID:
+    """The job of an activity's input: of one image, or of a group."""
+    job_id: UUID = image.key.job_id if hasattr(image, "key") else image.job_id
+    return job_id
+
+
 def without_time_skipping(temporal: TemporalClient) -> TemporalClient:
     """The same server; the timers of what is started with this client take their time."""
     return TemporalClient(temporal.service_client, namespace=temporal.namespace, data_converter=temporal.data_converter)
 
 
 class Between(Interceptor):
-    """Steps in before or after an activity's work, once."""
+    """Steps in before or after the work of an activity of one of these types, once."""
 
-    def __init__(self, activity_type: str) -> None:
-        self.activity_type = activity_type
+    def __init__(self, *activity_types: str) -> None:
+        self.activity_types = activity_types
         self.before: Callable[[Any], Awaitable[None]] | None = None
         """Called with the activity's input."""
         self.after: Callable[[Any], Awaitable[None]] | None = None
@@ -99,7 +105,7 @@ class _SteppingIn(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         between = self._between
-        if activity.info().activity_type != between.activity_type:
+        if activity.info().activity_type not in between.activity_types:
             return await self.next.execute_activity(input)
         before, between.before = between.before, None
         if before is not None:
