@@ -22,7 +22,7 @@ from tests.support.stacks.temporal_server import (
     running_temporal,
     suggesting_to_continue_after,
 )
-from tests.support.stacks.watching import end_of
+from tests.support.stacks.watching import end_of, until_no_batch_runs
 from tests.support.stacks.workflow import PATIENCE, PRICE, WorkflowStack, running_stack
 from tests.support.until import until
 
@@ -49,17 +49,12 @@ REPLAY_PATIENCE = 120.0
 async def _pause_and_resume(
     stack: WorkflowStack, job_id: UUID, *, quiet: bool = False, patience: float = PATIENCE
 ) -> None:
-    """A pause that is applied, and taken back; `quiet` waits in between until no batch runs."""
+    """A pause that is applied, and taken back; `quiet` waits in between until the job knows that no batch runs."""
     assert (await stack.client.pause(job_id, "lunch")).success
     await stack.until_paused(job_id, patience)
     await stack.provider.until_idle()
     if quiet:
-        running = f"WorkflowId STARTS_WITH '{job_workflow_id(job_id)}/' AND ExecutionStatus = 'Running'"
-
-        async def no_batch_runs() -> bool:
-            return (await stack.temporal.count_workflows(running)).count == 0
-
-        await until(no_batch_runs, "the batches to end")
+        await until_no_batch_runs(stack, job_id)
     assert (await stack.client.resume(job_id)).success
     await stack.until_row(job_id, lambda row: not row.paused, "the end of the pause", patience)
 

@@ -65,6 +65,17 @@ async def batches_ended(stack: WorkflowStack, job_id: UUID) -> int:
     return ended - (asked - await heard(stack, job_id, "record_progress"))
 
 
+async def until_no_batch_runs(stack: WorkflowStack, job_id: UUID) -> None:
+    """Wait until the job has taken in the results of all batches that it began."""
+
+    async def all_ended() -> bool:
+        found = await events(stack, job_workflow_id(job_id))
+        begun = sum(event.event_type == _BATCH_BEGUN for event in found)
+        return begun == await batches_ended(stack, job_id)
+
+    await until(all_ended, "all batches to end")
+
+
 async def until_batches_ended(stack: WorkflowStack, job_id: UUID, number: int = 1) -> None:
     """Wait until the job has taken in the results of so many batches."""
 
@@ -144,6 +155,7 @@ class BrokenFolder:
 
 _ACTED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 
+_BATCH_BEGUN = EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED
 _BATCH_ENDED = (
     EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED,
     EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED,
