@@ -26,6 +26,10 @@ from darkroom.storage import Storage
 KEEP_FAILED = timedelta(days=30)
 """How long the generated pictures of a failed job wait for a restart (spec §3)."""
 
+LATE = timedelta(days=1)
+LATEST = 1_000
+"""How long after a job's end, and in how many of the newest jobs, pictures are looked for that came late."""
+
 _ENDED_FROM_OUTSIDE = {
     WorkflowExecutionStatus.TERMINATED: "its workflow was terminated in Temporal",
     WorkflowExecutionStatus.TIMED_OUT: "its workflow timed out in Temporal",
@@ -128,12 +132,24 @@ class Housekeeper:
     async def _remove_staged(self) -> int:
         removed = 0
         failed_before = datetime.now(UTC) - KEEP_FAILED
-        for job_id in sorted(set(_jobs_of(await self._storage.keys(STAGING)))):
+        staged = set(_jobs_of(await self._storage.keys(STAGING)))
+        for job_id in sorted(staged | await self._with_lost_calls()):
             try:
                 removed += await self._remove_leftovers(job_id, failed_before)
             except RecordsRefused as error:
                 log.warning("leftovers stay", job_id=str(job_id), reason=str(error))
         return removed
+
+    async def _with_lost_calls(self) -> set[UUID]:
+        """Jobs that ended lately while a call had no outcome: its worker may have come back and written its picture."""
+        since = datetime.now(UTC) - LATE
+        found = set()
+        for job in await self._records.jobs(None, LATEST):
+            if job.status.ended and job.updated_at > since:
+                receipt = await self._records.receipt(job.job_id)
+                if receipt is not None and receipt.total.unknown_calls:
+                    found.add(job.job_id)
+        return found
 
     async def _remove_leftovers(self, job_id: UUID, failed_before: datetime) -> int:
         job = await self._records.job(job_id)

@@ -11,7 +11,9 @@ from structlog.testing import capture_logs
 from temporalio.client import Client as TemporalClient
 
 from darkroom.client.schedules import ensure_schedules
+from darkroom.domain.attempts import Attempt, Begin
 from darkroom.domain.housekeeping import Tidied
+from darkroom.domain.images import ImageKey
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, WAITING_JOBS_SCHEDULE, TaskQueue, staging_key
 from darkroom.domain.progress import JobStatus
@@ -138,6 +140,32 @@ async def test_what_was_staged_after_the_end_goes_and_a_failed_jobs_pictures_wai
         assert await housekeeper(stack).tidy() == Tidied(removed_objects=1)
         assert list(await stack.parts.storage.keys("staging/")) == ["staging/doctor/1"]
         assert len(await stack.parts.records.delivered_images(whole, 0, 10)) == 2
+        await stack.check_invariants()
+
+
+async def test_a_picture_that_a_lost_worker_wrote_after_the_end_goes(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        job_id = await stack.held(2, calls=2)
+        row = await stack.row(job_id)
+        assert row.run_id is not None
+        lost = Attempt(
+            key=ImageKey(job_id=job_id, stage_index=0, ordinal=0),
+            run_id=row.run_id,
+            call_id=uuid4(),
+            round=0,
+            provider="offline",
+            worker="elsewhere",
+        )
+        assert (await stack.parts.records.begin_attempt(lost, looked=True)).begin is Begin.BEGUN
+        receipt = await stack.end_of(job_id)
+        assert (receipt.delivered, receipt.total.unknown_calls) == (2, 1)
+        assert await housekeeper(stack).tidy() == Tidied()
+        late = lost.key.final(row.user_id, lost.call_id)
+        await stack.parts.storage.put(late, b"late", "image/webp")
+        assert await housekeeper(stack).tidy() == Tidied(removed_objects=1)
+        assert not await stack.parts.storage.exists(late)
         await stack.check_invariants()
 
 
