@@ -116,6 +116,31 @@ async def test_a_hold_that_covers_a_part_of_a_group_settles_its_first_images(
         assert await stack.parts.records.audit() == []
 
 
+async def test_a_row_that_cannot_be_read_stops_the_job_and_holds_up_no_other_image(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    crediting = Between("credit_group")
+    async with running_stack(skipping_client, home, interceptors=[crediting]) as stack:
+        asked: list[int] = []
+
+        async def break_the_first(group: CreditGroupInput) -> None:
+            asked.extend(group.ordinals)
+            await _plant(
+                stack,
+                "update quel_generation_attempts set call_id = 'no id' where job_id = :id and ordinal = :ordinal",
+                id=str(group.job_id),
+                ordinal=asked[0],
+            )
+
+        crediting.before = break_the_first
+        job_id, receipt = await _all_at_once(stack)
+        assert (receipt.status, receipt.error_message is None) == (JobStatus.FAILED, False)
+        delivered = {ordinal for ordinal, _ in await stack.parts.records.delivered_pairs(job_id, 0, -1, 99)}
+        assert asked[0] not in delivered
+        assert set(asked[1:]) <= delivered
+        assert receipt.total.charged == PRICE * len(delivered)
+
+
 async def test_a_picture_that_the_storage_does_not_take_holds_up_no_other(
     skipping_client: TemporalClient, home: Path
 ) -> None:

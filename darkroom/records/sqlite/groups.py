@@ -51,7 +51,7 @@ def _or_refused(db: sqlite3.Connection, change: Callable[[], T], refused: Callab
     try:
         with savepoint(db):
             return change()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, TypeError, ValueError) as error:  # the latter of rows that somebody set by hand
         if passes(error) or not db.in_transaction:
             raise
         return refused(error)
