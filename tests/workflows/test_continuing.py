@@ -12,7 +12,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from darkroom.contract import PipelineJob
 from darkroom.domain import continuing
-from darkroom.domain.continuing import ENOUGH_HISTORY, LONG_HISTORY
+from darkroom.domain.continuing import ENOUGH_HISTORY
 from darkroom.domain.names import job_workflow_id
 from darkroom.domain.progress import JobStatus
 from tests.support.fakes.scripted import Act, Always, ScriptedProvider
@@ -27,6 +27,9 @@ from tests.support.stacks.workflow import PATIENCE, PRICE, WorkflowStack, runnin
 from tests.support.until import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
+
+SERVER_ENDS_A_WORKFLOW = 51_200
+"""Events."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -179,7 +182,7 @@ async def test_thousands_of_pauses_end_no_job(home: Path, pauses: int, stages: i
         receipt = await asyncio.wait_for(stack.client.result(job_id), 300)
         assert receipt.status is JobStatus.CANCELLED
         assert receipt.delivered == stack.provider.total_calls == receipt.total.provider_calls
-        assert max(lengths) < 1.5 * LONG_HISTORY
+        assert max(lengths) < SERVER_ENDS_A_WORKFLOW / 2
         await stack.check_invariants()
         history = await stack.handle(job_id).fetch_history()
         assert max(len(payload.data) for event in history.events for payload in payloads(event)) < 16 * 1024
