@@ -150,14 +150,8 @@ async def test_a_picture_that_a_lost_worker_wrote_after_the_end_goes(
         job_id = await stack.held(2, calls=2)
         row = await stack.row(job_id)
         assert row.run_id is not None
-        lost = Attempt(
-            key=ImageKey(job_id=job_id, stage_index=0, ordinal=0),
-            run_id=row.run_id,
-            call_id=uuid4(),
-            round=0,
-            provider="offline",
-            worker="elsewhere",
-        )
+        key = ImageKey(job_id=job_id, stage_index=0, ordinal=0)
+        lost = Attempt(key=key, run_id=row.run_id, call_id=uuid4(), round=0, provider="offline", worker="elsewhere")
         assert (await stack.parts.records.begin_attempt(lost, looked=True)).begin is Begin.BEGUN
         receipt = await stack.end_of(job_id)
         assert (receipt.delivered, receipt.total.unknown_calls) == (2, 1)
