@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,7 @@ import pytest
 from postgrest import APIError
 
 from darkroom.supabase import Supabase, open_supabase
-from tests.support.supabase.gateway import ChunkedBody
+from tests.support.supabase.http_bodies import ChunkedBody
 from tests.support.supabase.postgrest import postgrest_program
 from tests.support.supabase.project import ROOT, Project, new_secret, running_project
 from tests.support.supabase.storage_server import running_storage
@@ -202,6 +203,35 @@ async def test_the_gateway_answers_502_while_postgrest_is_down(project: Project,
     assert (answer.status_code, answer.headers["content-type"]) == (502, "text/html")
     project.start_postgrest()
     assert (await db.client.table("notes").select("*").execute()).data == []
+
+
+def closed_within(connection: socket.socket, seconds: float) -> bool:
+    """Whether the other side closes; what else comes is read."""
+    connection.settimeout(seconds)
+    try:
+        while connection.recv(65536):
+            pass
+    except TimeoutError:
+        return False
+    finally:
+        connection.settimeout(10)
+    return True
+
+
+@pytest.mark.parametrize("end", [Project.stop_postgrest, Project.kill_postgrest])
+def test_a_connection_to_the_gateway_outlives_the_postgrest_behind_it(project: Project, end: object) -> None:
+    address = httpx.URL(project.url)
+    head = f"GET /rest/v1/notes HTTP/1.1\r\nHost: {address.netloc.decode()}\r\nAuthorization: Bearer "
+    request = f"{head}{project.service_role_key}\r\n\r\n".encode()
+    assert callable(end)
+    with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
+        connection.sendall(request)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        end(project)
+        assert not closed_within(connection, 0.5)  # a client would meet that end with its next request
+        connection.sendall(request)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 502 ")
+    project.start_postgrest()
 
 
 async def test_the_gateway_counts_calls_by_method_and_path(project: Project, db: Supabase) -> None:

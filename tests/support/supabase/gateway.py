@@ -1,7 +1,8 @@
 """The gateway: one address for PostgREST and Storage, as a hosted project has it. A process of its own.
 
 It reads the heads of requests, to find the target, to strip the prefix, to count, and to know where the next request
-starts. Answers pass unread: over HTTP/1.1 they come back in the order in which the client asked.
+starts. Answers pass as they come, over HTTP/1.1 in the order in which the client asked; where one ends is followed,
+because a target that closes between two answers is none of the client's business.
 
     python -m tests.support.supabase.gateway rest/v1=127.0.0.1:3000 storage/v1=127.0.0.1:5000
 
@@ -13,67 +14,13 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import cast
+
+from tests.support.supabase.http_bodies import Body, SizedBody, answer_body, body_of
 
 HOST = "127.0.0.1"
 CALLS = "/-/calls"
 _END_OF_HEAD = b"\r\n\r\n"
-
-
-class Body(Protocol):
-    """How far the body of a request goes."""
-
-    finished: bool
-
-    def take(self, received: bytearray) -> int:
-        """How many of these bytes belong to it; to be asked once for each byte."""
-        ...
-
-
-class SizedBody:
-    """A body whose length was said; none has length 0."""
-
-    def __init__(self, length: int) -> None:
-        self._left = length
-        self.finished = length == 0
-
-    def take(self, received: bytearray) -> int:
-        taken = min(self._left, len(received))
-        self._left -= taken
-        self.finished = self._left == 0
-        return taken
-
-
-class ChunkedBody:
-    """A body in chunks, each with its length in front, the last one empty."""
-
-    def __init__(self) -> None:
-        self._left = 0
-        self._in_trailer = False
-        self.finished = False
-
-    def take(self, received: bytearray) -> int:
-        position = 0
-        while not self.finished and position < len(received):
-            if self._left:
-                step = min(self._left, len(received) - position)
-                self._left -= step
-                position += step
-                continue
-            end = received.find(b"\r\n", position)
-            if end < 0:
-                break
-            self._line(bytes(received[position:end]))
-            position = end + 2
-        return position
-
-    def _line(self, line: bytes) -> None:
-        if self._in_trailer:
-            self.finished = not line
-        elif size := int(line.split(b";")[0], 16):
-            self._left = size + 2
-        else:
-            self._in_trailer = True
 
 
 class Upstream(asyncio.Protocol):
@@ -83,14 +30,40 @@ class Upstream(asyncio.Protocol):
 
     def __init__(self, client: "Client") -> None:
         self._client = client
+        self._received = bytearray()
+        self._method = ""
+        self._body: Body | None = None
+        self.begun = True
         self.answered = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
 
+    def send(self, method: str, request: bytes) -> None:
+        """Pass a request on, whose body follows."""
+        self._method = method
+        self.begun = self.answered = False
+        self.transport.write(request)
+
     def data_received(self, data: bytes) -> None:
-        self.answered = True
+        self.begun = True
         self._client.transport.write(data)
+        self._received += data
+        while self._received and not self.answered:
+            if self._body is None:
+                head, end, _ = self._received.partition(_END_OF_HEAD)
+                if not end:
+                    return
+                del self._received[: len(head) + len(end)]
+                self._body = answer_body(self._method, bytes(head))
+            else:
+                taken = self._body.take(self._received)
+                if not taken:
+                    return
+                del self._received[:taken]
+            if self._body is not None and self._body.finished:
+                self._body = None
+                self.answered = True
 
     def connection_lost(self, error: Exception | None) -> None:
         self._client.upstream_lost(self)
@@ -139,12 +112,14 @@ class Client(asyncio.Protocol):
             upstream.transport.resume_reading()
 
     def upstream_lost(self, lost: Upstream) -> None:
-        """A target closed: that is a 502 if it owes an answer, and else the end of this connection."""
+        """A target closed: a 502 if it owes an answer, the end of this connection if it broke one off."""
         self._upstreams = {prefix: upstream for prefix, upstream in self._upstreams.items() if upstream is not lost}
         if lost is not self._current or self.transport.is_closing():
             return
         self._current = None
         if lost.answered:
+            return
+        if lost.begun:
             self.transport.close()
             return
         self._own_answer = bad_gateway()
@@ -185,11 +160,11 @@ class Client(asyncio.Protocol):
             request = f"{method} {rest} HTTP/1.1\r\n".encode("latin-1") + headers
             upstream = self._upstreams.get(prefix)
             if upstream is None or upstream.transport.is_closing():
-                self._connecting = asyncio.create_task(self._connect(prefix, request))
+                self._connecting = asyncio.create_task(self._connect(prefix, method, request))
             else:
-                self._send(upstream, request)
+                self._send(upstream, method, request)
 
-    async def _connect(self, prefix: str, request: bytes) -> None:
+    async def _connect(self, prefix: str, method: str, request: bytes) -> None:
         try:
             _, upstream = await asyncio.get_running_loop().create_connection(
                 lambda: Upstream(self), *self._targets[prefix]
@@ -200,14 +175,13 @@ class Client(asyncio.Protocol):
                 self._answer()
         else:
             self._upstreams[prefix] = upstream
-            self._send(upstream, request)
+            self._send(upstream, method, request)
         self._connecting = None
         self._advance()
 
-    def _send(self, upstream: Upstream, request: bytes) -> None:
+    def _send(self, upstream: Upstream, method: str, request: bytes) -> None:
         self._current = upstream
-        upstream.answered = False
-        upstream.transport.write(request)
+        upstream.send(method, request)
 
     def _pass_on(self, part: bytes) -> None:
         if self._own_answer is None and self._current is not None:
@@ -230,15 +204,6 @@ def split_prefix(path: str) -> tuple[str, str]:
 def call_name(path: str) -> str:
     """`/rpc/darkroom_settle?x=1` → `rpc/darkroom_settle`; what goes deeper is left out."""
     return "/".join(path.partition("?")[0].split("/")[1:3])
-
-
-def body_of(headers: bytes) -> Body:
-    """What the headers say about the body."""
-    lower = headers.lower()
-    if b"\r\ntransfer-encoding: chunked" in b"\r\n" + lower:
-        return ChunkedBody()
-    _, named, value = (b"\r\n" + lower).partition(b"\r\ncontent-length:")
-    return SizedBody(int(value.split(b"\r\n", 1)[0]) if named else 0)
 
 
 def answer(status: str, kind: str, body: str) -> bytes:
