@@ -10,6 +10,7 @@ from activities.refreshing import RowRefresher
 from activities.staging import Staging
 from activities.webhooks import WebhookActivities
 from darkroom.bootstrap import Parts
+from darkroom.domain import continuing
 from darkroom.domain.money import Terms
 from darkroom.signing import deployment_secret, webhook_key
 from darkroom.workers import LocalWorkers
@@ -82,6 +83,7 @@ def job_activities(parts: Parts) -> JobActivities:
         top_up_delay_seconds=settings.top_up_delay,
         stage_concurrency=settings.stage_concurrency,
         provider_timeout_seconds=settings.provider_timeout.total_seconds(),
+        long_history=continuing.LONG_HISTORY,
     )
     stalled_after = timedelta(seconds=settings.stalled_after)
     return JobActivities(parts.records, parts.storage, parts.intake, terms, pace, stalled_after)

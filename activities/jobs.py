@@ -32,6 +32,7 @@ class Pace(Value):
     top_up_delay_seconds: float
     stage_concurrency: int
     provider_timeout_seconds: float
+    long_history: int
 
 
 class RunRecords(JobRecords, WebhookRecords, LeftoverRecords, Protocol):

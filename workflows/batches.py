@@ -1,5 +1,8 @@
 """The running batches of a job: their handles, and what is broadcast to them. No decisions."""
 
+import contextlib
+from collections.abc import Iterator
+
 from temporalio import exceptions, workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -17,6 +20,12 @@ class Batches:
     def __init__(self, control: JobControl) -> None:
         self._control = control
         self._running: dict[str, BatchHandle] = {}
+        self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether batches end before all of theirs is decided, because the job is to continue as new."""
+        return self._draining
 
     @property
     def any_runs(self) -> bool:
@@ -27,6 +36,12 @@ class Batches:
         """Send a control to every running batch; one that has just ended needs it no more."""
         for handle in list(self._running.values()):
             await self._send(handle, control)
+
+    async def drain(self) -> None:
+        """Let every batch begin nothing more and end with what is in progress, those too that are just starting."""
+        self._draining = True
+        for handle in list(self._running.values()):
+            await self._send_drain(handle)
 
     async def run(self, batch: BatchInput, name: str) -> BatchResult:
         """Start a batch as a child workflow and wait for its end.
@@ -43,16 +58,29 @@ class Batches:
             if self._control.applied.version != batch.control.version:
                 # It was applied while the child was starting, and was not in its input.
                 await self._send(handle, self._control.applied)
+            if self._draining:
+                await self._send_drain(handle)
             return await handle
         finally:
             del self._running[name]
 
     @staticmethod
     async def _send(handle: BatchHandle, control: Control) -> None:
-        try:
+        with _unless_ended(handle):
             await handle.signal(StageBatchWorkflow.control, control)
-        except exceptions.ApplicationError as error:
-            workflow.logger.info("child %s has ended already: %s", handle.id, error)
+
+    @staticmethod
+    async def _send_drain(handle: BatchHandle) -> None:
+        with _unless_ended(handle):
+            await handle.signal(StageBatchWorkflow.drain)
+
+
+@contextlib.contextmanager
+def _unless_ended(handle: BatchHandle) -> Iterator[None]:
+    try:
+        yield
+    except exceptions.ApplicationError as error:
+        workflow.logger.info("child %s has ended already: %s", handle.id, error)
 
 
 def _summary(batch: BatchInput) -> str:

@@ -26,6 +26,10 @@ HELD_ENDS = "held-ends"
 CONTINUES = "continues"
 """0.2: a job whose history has become long continues as new at a quiet moment."""
 
+DRAINS = "drains"
+"""0.2: a job that makes a moment to continue as new tells its batches to begin nothing more, instead of waiting for
+their ends: where pauses are short, none comes."""
+
 IDS_OF_ENDED = "ids-of-ended"
 """0.2: a job that continues as new reads the ids of the stages that had ended before, too."""
 

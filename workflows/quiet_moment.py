@@ -7,14 +7,15 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.job_control import JobControl
     from darkroom.domain.job_state import JobState
     from workflows.batches import Batches
-    from workflows.patches import CONTINUES
+    from workflows.patches import CONTINUES, DRAINS
 
 
 class QuietMoment:
     """A moment at which the job can continue as new: every stage waits between two batches.
 
     A pause is one, and enough once the history is no longer short. Where pauses are so short that none becomes quiet,
-    the job makes its own before the server would end it: its stages begin no further batch until it has continued.
+    the job makes its own before the server would end it: its batches end with what is in progress, and its stages begin
+    no further one until it has continued.
     """
 
     def __init__(self, state: JobState, control: JobControl, batches: Batches) -> None:
@@ -37,8 +38,10 @@ class QuietMoment:
 
     async def until_time_to_continue(self) -> None:
         """Wait for the moment, if it ever comes."""
-        await workflow.wait_condition(lambda: _is_long() or (self._is_quiet and _is_enough()))
+        await workflow.wait_condition(lambda: self._is_long or (self._is_quiet and _is_enough()))
         self._awaited = workflow.patched(CONTINUES)
+        if not self._is_quiet and workflow.patched(DRAINS):
+            await self._batches.drain()
         await workflow.wait_condition(lambda: self._awaited and self._is_quiet)
 
     @property
@@ -52,11 +55,11 @@ class QuietMoment:
             and not self._batches.any_runs
         )
 
+    @property
+    def _is_long(self) -> bool:
+        return workflow.info().get_current_history_length() > self._state.run.long_history
+
 
 def _is_enough() -> bool:
     info = workflow.info()
     return info.is_continue_as_new_suggested() or info.get_current_history_length() > continuing.ENOUGH_HISTORY
-
-
-def _is_long() -> bool:
-    return workflow.info().get_current_history_length() > continuing.LONG_HISTORY

@@ -38,7 +38,8 @@ HELD_FOR_LONG = timedelta(seconds=5)
 class StageBatchWorkflow:
     """Makes the images of its input and says what became of each.
 
-    What is held by a pause goes back to not started; the parent asks for it again on resume.
+    What is held by a pause, or not begun when the parent ends it early, goes back to not started; the parent asks for
+    it again.
     """
 
     @workflow.init
@@ -50,6 +51,7 @@ class StageBatchWorkflow:
         self._generating = asyncio.Semaphore(batch.concurrency)
         self._publishing = Publishing(batch)
         self._tally = BatchTally(batch)
+        self._drained = False
         self._held_since: datetime | None = None
         self._ended = False
 
@@ -82,10 +84,16 @@ class StageBatchWorkflow:
             if control.holds:
                 self._drop_what_waits()
 
+    @workflow.signal
+    def drain(self) -> None:
+        """Begin nothing more: the parent is to continue as new."""
+        self._drained = True
+        self._drop_what_waits()
+
     @property
     def _draining(self) -> bool:
         """Whether nothing may be begun; what is under way finishes."""
-        return self._control.holds or self._tally.over
+        return self._control.holds or self._drained or self._tally.over
 
     async def _deliver(self) -> None:
         # Twice as many lanes as calls: while one image is encoded and settled the next is being drawn,

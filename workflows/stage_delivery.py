@@ -156,7 +156,8 @@ class StageDelivery:
         if result.held:
             await workflow.wait_condition(lambda: self._control.in_sync)
         # Nothing decided, nothing asked of us and the same provider again: the round would never end.
-        stuck = result.decided == 0 and self._control.requested.version == asked and not result.quota_spent
+        asked_of_us = self._control.requested.version != asked or self._batches.draining
+        stuck = result.decided == 0 and not asked_of_us and not result.quota_spent
         return None if stuck else result.decided
 
     async def _ordinals(self, round_: int, batch: int, budget: int) -> Sequence[int]:

@@ -7,7 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.jobs import JobActivities
-    from darkroom.domain import continuing, movement
+    from darkroom.domain import movement
     from darkroom.domain.batches import RunRef
     from darkroom.domain.job_control import JobControl
     from darkroom.domain.job_state import JobState
@@ -50,7 +50,7 @@ class TableRefresh:
     @property
     def _pause(self) -> timedelta:
         """Longer in a long history: a job that waits for days, for a worker or a storage, must not grow out of it."""
-        long = workflow.info().get_current_history_length() > continuing.LONG_HISTORY // 2
+        long = workflow.info().get_current_history_length() > self._state.run.long_history // 2
         return movement.TABLE_REFRESHED_EVERY * (RARELY if long else 1)
 
     @property

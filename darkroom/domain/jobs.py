@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue
 
-from darkroom.domain.continuing import Continued
+from darkroom.domain.continuing import LONG_HISTORY, Continued
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import StageEnd
@@ -136,6 +136,8 @@ class OpenedRun(Value):
     started_at: datetime | None = None
     webhook: bool = False
     """Whether the end is sent to a webhook; its URL is only in the records."""
+    long_history: int = LONG_HISTORY
+    """Events after which it makes a quiet moment to continue as new."""
     generation: int = 0
     """A run keeps the one with which it was opened."""
     fresh: bool = False

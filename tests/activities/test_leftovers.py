@@ -11,6 +11,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.jobs import JobActivities, Pace
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.domain.batches import RunRef
+from darkroom.domain.continuing import LONG_HISTORY
 from darkroom.domain.images import ImageKey
 from darkroom.domain.jobs import End
 from darkroom.domain.money import Terms
@@ -59,7 +60,7 @@ class Studio:
             self.storage,
             self.parts.intake,
             Terms(unit_price=PRICE, max_top_ups=5, providers=("offline",)),
-            Pace(top_up_delay_seconds=2, stage_concurrency=2, provider_timeout_seconds=180),
+            Pace(top_up_delay_seconds=2, stage_concurrency=2, provider_timeout_seconds=180, long_history=LONG_HISTORY),
         )
         asked = RunRef(job_id=self.job.job_id, run_id=run, user_id=self.user_id)
         await ActivityEnvironment().run(jobs.remove_leftovers, asked)

@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 import workflows
-from darkroom.domain import movement
+from darkroom.domain import continuing, movement
 from darkroom.domain.batches import BatchInput, NextOrdinalsInput, SetControlInput
 from darkroom.domain.errors import StorageRefused
 from darkroom.domain.images import AttachInput, CreditInput, GenerateInput, ImageRequest, ProviderAnswer, UploadInput
@@ -73,6 +73,7 @@ __all__ = [
     "WebhookInput",
     "WorkflowStack",
     "batch_workflow_id",
+    "continuing",
     "events",
     "heard",
     "job_workflow_id",

@@ -266,6 +266,14 @@ MUTANTS = (
     ),
     Mutant("a batch is cancelled with its cancel", BATCH, "            self._tally.cancel()\n", "            raise\n"),
     Mutant("a long job goes on without end", "quiet_moment.py", "workflow.patched(CONTINUES)", "False"),
+    Mutant(
+        "a long job does not drain its batches",
+        "quiet_moment.py",
+        "            await self._batches.drain()\n",
+        "            pass\n",
+    ),
+    Mutant("a batch that starts meanwhile is not drained", BATCHES, "if self._draining:", "if False:"),
+    Mutant("a drained batch begins more", BATCH, "self._drained = True", "self._drained = False"),
     Mutant("quotas of before grow", JOB, "quota_spread() if workflow.patched(QUOTAS_GROW) else None", "quota_spread()"),
     # The others.
     Mutant(

@@ -125,6 +125,27 @@ async def test_a_stage_that_waits_for_a_quota_keeps_no_other_from_continuing(
         assert (await end_of(stack, job_id)).delivered == 3
 
 
+async def test_pauses_too_short_for_a_batch_to_end_make_a_moment_to_continue(
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(continuing, "LONG_HISTORY", 100)
+    async with running_stack(skipping_client, home, stage_concurrency=1) as stack:
+        job_id = await stack.held(3, 2, calls=2)
+
+        async def is_long() -> bool:
+            return ((await stack.handle(job_id).describe()).history_length or 0) > 100
+
+        while not await is_long():
+            await stack.client.pause(job_id, "lunch")
+            await stack.client.resume(job_id)
+        first = (await stack.handle(job_id).describe()).run_id
+        stack.provider.gate.set()
+        receipt = await end_of(stack, job_id)
+        assert (receipt.status, receipt.delivered, stack.provider.total_calls) == (JobStatus.COMPLETED, 5, 5)
+        assert (await stack.handle(job_id).describe()).run_id != first
+        await stack.check_invariants()
+
+
 @pytest.mark.slow
 async def test_a_cancel_after_it_continued_ends_the_job_and_every_id_is_known(
     impatient_client: TemporalClient, home: Path

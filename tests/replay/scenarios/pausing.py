@@ -1,5 +1,7 @@
 """Pauses by the user."""
 
+import asyncio
+from unittest.mock import patch
 from uuid import UUID
 
 from tests.replay.application import (
@@ -10,6 +12,7 @@ from tests.replay.application import (
     ScriptedProvider,
     StartRun,
     WorkflowStack,
+    continuing,
     plant,
     until,
     until_batches_ended,
@@ -123,6 +126,32 @@ async def continued_after_a_stage(server: Server) -> None:
     async with server.stack(stage_concurrency=1) as stack:
         stack.provider.gate.clear()
         await _pause_until_it_continues(stack, await stack.order(1, 12))
+
+
+async def drained_to_continue(server: Server) -> None:
+    """Pauses so short that no batch ends: the one that runs, and the one that starts, are told to begin no more."""
+    drawing, asking, is_long = Between("generate"), Between("next_ordinals"), asyncio.Event()
+    provider = ScriptedProvider({(0, 0): [Act.MISS]})
+    stack_of = server.stack(provider, interceptors=[drawing, asking], stage_concurrency=1, top_up_delay=0)
+    with patch.object(continuing, "LONG_HISTORY", 80):
+        async with stack_of as stack:
+
+            async def hold_the_other_stage(image: GenerateInput) -> None:
+                if image.key.stage_index == 0:
+                    drawing.before = hold_the_other_stage
+                else:
+                    await is_long.wait()
+
+            async def pause_until_it_is_long(asked: NextOrdinalsInput) -> None:
+                for pauses in range(1, 9):
+                    await stack.client.pause(asked.job_id)
+                    await until_heard(stack, asked.job_id, "set_control", 2 * pauses - 1)
+                    await stack.client.resume(asked.job_id)
+                    await until_heard(stack, asked.job_id, "set_control", 2 * pauses)
+                is_long.set()
+
+            drawing.before, asking.before = hold_the_other_stage, pause_until_it_is_long
+            await stack.client.result(await stack.order(1, 3))
 
 
 async def _pause_until_it_continues(stack: WorkflowStack, job_id: UUID) -> None:
