@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 import structlog
 from temporalio import activity
 
+from activities.call_results import OUTCOMES, generated, known, without_picture
 from activities.liveness import pause
 from activities.materials import Material, MaterialRecords, Materials
 from activities.provider_health import ProviderHealth
 from activities.staging import FIRST_RETRY, LONGEST_RETRY, Staging
-from darkroom.domain.attempts import Attempt, AttemptEnd, Begin, BegunAttempt
+from darkroom.domain.attempts import Attempt, AttemptEnd, Begin
 from darkroom.domain.errors import (
     DarkroomError,
     PictureNotExamined,
@@ -31,26 +32,15 @@ from darkroom.domain.images import (
     Missed,
     Outcome,
     ProviderAnswer,
-    QuotaSpent,
     Refused,
     Stopped,
 )
-from darkroom.domain.receipts import shorten
-from darkroom.pictures import NotAPicture, PictureWork, digest
+from darkroom.pictures import NotAPicture, PictureWork
 from darkroom.providers import ImageProvider
 from darkroom.records.images import ImageRecords
 from darkroom.storage import Storage
 
 log = structlog.get_logger(__name__)
-
-
-_OUTCOMES: dict[type[ProviderAnswer], Outcome] = {
-    Generated: Outcome.GENERATED,
-    Missed: Outcome.MISSED,
-    Refused: Outcome.REFUSED,
-    QuotaSpent: Outcome.QUOTA_SPENT,
-    Stopped: Outcome.STOPPED,
-}
 
 
 class CallRecords(ImageRecords, MaterialRecords, Protocol):
@@ -118,7 +108,7 @@ class ProviderCalls:
                 return staged
             begun = await self._records.begin_attempt(attempt, looked=True)
         if begun.begin is not Begin.BEGUN:
-            return _known(begun)
+            return known(begun)
         # Nothing is awaited between the row above and the call: a pause or a cancel written before the
         # row refuses it, one written after finds the call in progress.
         return await self._call(image, provider, material, call_id)
@@ -153,7 +143,7 @@ class ProviderCalls:
             log.exception("provider's answer lost", job_id=str(image.key.job_id), key=str(image.key))
             answer = Missed(reason=f"the provider's answer could not be read: {type(error).__name__}")
         if provider is not None and material.lost is None:
-            self._health.answered(image.provider, str(image.key), _OUTCOMES[type(answer)])
+            self._health.answered(image.provider, str(image.key), OUTCOMES[type(answer)])
         return await self._conclude(image, call_id, answer, time.monotonic() - started)
 
     async def _ask(self, provider: ImageProvider, request: ImageRequest) -> ProviderAnswer:
@@ -181,29 +171,22 @@ class ProviderCalls:
                 raise
             except Exception as error:  # noqa: BLE001 - memory, a fault of a client: the next attempt finds the bytes
                 return await self._look_again(image, call_id, error)
-            return await self._picture(image, call_id, answer.data, seconds)
-        result = _without_picture(call_id, answer)
+            return await generated(call_id, answer.data, seconds)
+        result = without_picture(call_id, answer)
         await self._finish(
             call_id, AttemptEnd(outcome=result.outcome, reason=result.reason, final=result.final, seconds=seconds)
         )
         return result
 
-    async def _picture(self, image: GenerateInput, call_id: UUID, data: bytes, seconds: float | None) -> GenerateResult:
-        """What staged bytes are: a picture, or a miss, which is recorded."""
+    async def _examined(self, image: GenerateInput, call_id: UUID, data: bytes) -> GenerateResult:
+        """What earlier staged bytes are: a picture, or a miss, which is recorded. New ones are left to `upload`."""
         try:
-            media_type = await self._pictures.media_type(data)
+            await self._pictures.check(data)
         except NotAPicture as error:
             return await self._miss(call_id, str(error))
         except Exception as error:  # noqa: BLE001 - memory, no thread: it may pass, and the bytes are staged
             return await self._look_again(image, call_id, error)
-        return GenerateResult(
-            outcome=Outcome.GENERATED,
-            call_id=call_id,
-            media_type=media_type,
-            size=len(data),
-            sha256=digest(data),
-            seconds=None if seconds is None else round(seconds, 3),
-        )
+        return await generated(call_id, data, None)
 
     async def _look_again(self, image: GenerateInput, call_id: UUID, error: Exception) -> GenerateResult:
         """Leave kept bytes to the next attempt, which looks before it calls; the last attempt records a miss.
@@ -246,38 +229,13 @@ class ProviderCalls:
             if staged is None:
                 return missed
             # Those of version 0.1 do not say which call brought them.
-            found = await self._picture(image, staged.call_id or call_ids[0], staged.data, None)
+            found = await self._examined(image, staged.call_id or call_ids[0], staged.data)
             if found.outcome is Outcome.GENERATED:
                 return found
             log.warning("staged picture unreadable", job_id=str(image.key.job_id), key=str(image.key))
             await self._staging.drop([(image.key, staged.call_id)])
             missed = found
             rest = call_ids[call_ids.index(staged.call_id) + 1 :] if staged.call_id else ()
-
-
-def _known(begun: BegunAttempt) -> GenerateResult:
-    match begun.begin:
-        case Begin.DELIVERED:
-            return GenerateResult(outcome=Outcome.DELIVERED, attach_id=begun.attach_id)
-        case Begin.FULL:
-            return GenerateResult(outcome=Outcome.UNNEEDED, reason=begun.reason)
-        case Begin.DECIDED:
-            return GenerateResult(outcome=begun.outcome or Outcome.MISSED, reason=begun.reason, final=begun.final)
-        case _:
-            return GenerateResult(outcome=Outcome.HELD, reason=begun.reason, final=begun.final)
-
-
-def _without_picture(call_id: UUID, answer: ProviderAnswer) -> GenerateResult:
-    reason = None if isinstance(answer, Generated) else shorten(answer.reason)
-    match answer:
-        case Refused():
-            return GenerateResult(outcome=Outcome.REFUSED, call_id=call_id, reason=reason, final=answer.final)
-        case QuotaSpent():
-            return GenerateResult(outcome=Outcome.QUOTA_SPENT, call_id=call_id, reason=reason, until=answer.until)
-        case Stopped():
-            return GenerateResult(outcome=Outcome.STOPPED, call_id=call_id, reason=reason)
-        case _:
-            return GenerateResult(outcome=Outcome.MISSED, call_id=call_id, reason=reason)
 
 
 class SharedCalls:

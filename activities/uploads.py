@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -9,11 +10,11 @@ import structlog
 
 from activities.staging import Staging
 from darkroom.domain.attempts import AttemptEnd
-from darkroom.domain.errors import StorageRefused
+from darkroom.domain.errors import DarkroomError, PictureNotExamined, StorageRefused
 from darkroom.domain.groups import Uploaded, UploadGroupInput, UploadGroupResult
 from darkroom.domain.images import ImageKey, Outcome, UploadInput, UploadResult
 from darkroom.domain.names import image_prefix
-from darkroom.pictures import CORES, NotAPicture, PictureWork, digest
+from darkroom.pictures import CORES, NoChild, NotAPicture, PictureWork, digest_of
 from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
 from darkroom.storage import Storage
@@ -25,6 +26,9 @@ MAY_BE_LATE = 10.0
 
 GROUP_PATIENCE = 15.0
 """Seconds after which the pictures of a group that are not stored yet go alone."""
+
+UNFORESEEN = 5
+"""How often an error that nobody foresaw is met with one picture before it is a miss: it may pass, as memory does."""
 
 IN_HAND = 4 * CORES
 """Pictures that are in memory as the provider gave them: while some are encoded, others are read."""
@@ -43,6 +47,8 @@ class Uploads:
         self._staging = staging
         self._pictures = pictures
         self._in_hand = asyncio.Semaphore(IN_HAND)
+        self._unforeseen: Counter[str] = Counter()
+        """Errors by picture."""
 
     async def group(self, group: UploadGroupInput) -> UploadGroupResult:
         """Several pictures side by side, with a result each."""
@@ -60,7 +66,7 @@ class Uploads:
         """One picture: stored, delivered already, or why not.
 
         Raises:
-            StorageUnavailable, RecordsUnavailable: not now.
+            StorageUnavailable, RecordsUnavailable, NoChild, PictureNotExamined: not now.
         """
         started = time.monotonic()
         try:
@@ -81,7 +87,26 @@ class Uploads:
             if image.call_id is not None:
                 await self._records.finish_attempt(image.call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=0))
             return UploadResult(outcome=Outcome.STOPPED, reason=str(error))
-        return UploadResult(outcome=Outcome.GENERATED, path=path, size=len(encoded), sha256=digest(encoded))
+        except (DarkroomError, NoChild):
+            raise  # no fault of the picture
+        except Exception as error:  # noqa: BLE001 - the picture is paid for: not lost, and not tried for ever
+            return await self._look_again(image, error)
+        self._unforeseen.pop(str(image.key), None)
+        return UploadResult(outcome=Outcome.GENERATED, path=path, size=len(encoded), sha256=await digest_of(encoded))
+
+    async def _look_again(self, image: UploadInput, error: Exception) -> UploadResult:
+        """Leave a picture to the next attempt; the last one records a miss.
+
+        Raises:
+            PictureNotExamined: unless this is the last one.
+        """
+        reason = f"the picture could not be encoded: {type(error).__name__}"
+        log.error("picture not encoded", job_id=str(image.key.job_id), key=str(image.key), exc_info=error)
+        self._unforeseen[str(image.key)] += 1
+        if self._unforeseen[str(image.key)] < UNFORESEEN:
+            raise PictureNotExamined(reason) from None
+        del self._unforeseen[str(image.key)]
+        return await self._missed(image, reason)
 
     async def _remove_if_late(self, key: ImageKey, path: str) -> None:
         """Remove a file that nobody will name: this worker stood still, and the image was delivered or given up."""

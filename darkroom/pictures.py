@@ -13,11 +13,14 @@ from darkroom.decoding import codecs
 from darkroom.decoding.children import CORES, ChildDied, Children, NoChild
 from darkroom.decoding.codecs import NotAPicture, PictureFacts
 
-__all__ = ["CORES", "NotAPicture", "PictureFacts", "PictureWork", "digest", "guess_media_type"]
+__all__ = ["CORES", "NoChild", "NotAPicture", "PictureFacts", "PictureWork", "digest", "digest_of", "guess_media_type"]
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
+
+LARGE = 256 * 1024
+"""Bytes of a picture."""
 
 MOST_REMEMBERED = 1_000
 """Pictures that ended their processes."""
@@ -37,6 +40,11 @@ def guess_media_type(data: bytes) -> str:
 def digest(data: bytes) -> str:
     """The SHA-256 of the bytes, in hex."""
     return sha256(data).hexdigest()
+
+
+async def digest_of(data: bytes) -> str:
+    """The same; that of a large picture takes milliseconds, and leaves the event loop meanwhile."""
+    return await asyncio.to_thread(digest, data) if len(data) > LARGE else digest(data)
 
 
 class PictureWork:
@@ -61,17 +69,16 @@ class PictureWork:
         """`codecs.inspect`."""
         return await self._run(partial(codecs.inspect, data))
 
-    async def media_type(self, data: bytes) -> str:
-        """That of the picture; what its first bytes say while no process can be started, which is no fault of it.
+    async def check(self, data: bytes) -> None:
+        """Decode a picture; not while no process can be started, which is no fault of it.
 
         Raises:
             NotAPicture: why it cannot be used.
         """
         try:
-            return (await self.inspect(data)).media_type
+            await self.inspect(data)
         except NoChild as error:
             log.warning("picture not decoded", sha256=digest(data), reason=str(error))
-            return guess_media_type(data)
 
     async def encode(self, data: bytes) -> bytes:
         """`codecs.encode_webp`."""

@@ -13,6 +13,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.composition import image_activities
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
+from activities.uploads import UNFORESEEN
 from darkroom.domain.attempts import Attempt
 from darkroom.domain.images import (
     AttachInput,
@@ -26,7 +27,7 @@ from darkroom.domain.images import (
     UploadInput,
 )
 from darkroom.domain.progress import JobStatus
-from darkroom.pictures import PictureFacts, PictureWork
+from darkroom.pictures import PictureWork
 from tests.support.fakes.scripted import PICTURE, tiny_picture
 from tests.support.fakes.storage import RefusingSome
 from tests.support.stacks.watching import Between, BrokenFolder
@@ -74,7 +75,7 @@ async def test_an_outage_of_the_storage_holds_the_calls_open_and_none_is_made_tw
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")], ids=["memory", "thread"])
-async def test_an_error_while_a_staged_picture_is_examined_costs_neither_the_picture_nor_a_call(
+async def test_an_error_while_a_staged_picture_is_encoded_costs_neither_the_picture_nor_a_call(
     error: Exception, skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fails(monkeypatch, error, times=1)
@@ -88,8 +89,7 @@ async def test_an_error_while_a_staged_picture_is_examined_costs_neither_the_pic
 async def test_one_that_never_passes_is_a_recorded_miss_after_the_last_attempt_and_one_call(
     skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.PROVIDER_ATTEMPTS", 3)  # of twenty, which take a quarter of an hour
-    _fails(monkeypatch, MemoryError(), times=3)
+    _fails(monkeypatch, MemoryError(), times=UNFORESEEN)
     async with running_stack(skipping_client, home, stage_concurrency=1) as stack:
         receipt = await stack.end_of(await stack.order(1, max_top_ups=0))
         assert (receipt.delivered, receipt.total.misses, receipt.total.unknown_calls) == (0, 1, 0)
@@ -98,16 +98,16 @@ async def test_one_that_never_passes_is_a_recorded_miss_after_the_last_attempt_a
 
 
 def _fails(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int) -> None:
-    """Examining a picture fails so many times."""
-    real, failed = PictureWork.inspect, [0]
+    """Encoding a picture, which is the first look at it, fails so many times."""
+    real, failed = PictureWork.encode, [0]
 
-    async def inspect(self: PictureWork, data: bytes) -> PictureFacts:
+    async def encode(self: PictureWork, data: bytes) -> bytes:
         if failed[0] < times:
             failed[0] += 1
             raise error
         return await real(self, data)
 
-    monkeypatch.setattr(PictureWork, "inspect", inspect)
+    monkeypatch.setattr(PictureWork, "encode", encode)
 
 
 async def test_an_error_of_the_provider_nobody_foresaw_is_a_recorded_miss_and_no_second_call(
