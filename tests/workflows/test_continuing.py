@@ -155,7 +155,7 @@ async def test_a_cancel_after_it_continued_ends_the_job_and_every_id_is_known(
         stack.provider.gate.set()
         first = (await stack.handle(job_id).describe()).run_id
         while (await stack.handle(job_id).describe()).run_id == first:
-            await _pause_and_resume(stack, job_id)
+            await _pause_and_resume(stack, job_id, quiet=True)
 
         async def ids_known() -> bool:
             progress = (await stack.client.progress(job_id)).progress
