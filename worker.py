@@ -37,6 +37,7 @@ from activities.storybook import BookActivities
 from activities.waiting import WaitingActivities
 from activities.worker_reports import WorkerReportActivities
 from darkroom import logs
+from darkroom.allocator import give_back_large_buffers
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.connection import connect, ensure_search_attributes
 from darkroom.client.schedules import ensure_schedules
@@ -94,6 +95,7 @@ async def running_workers(
         runner: of the workflows; by default none in a sandbox, which costs a third of a worker's time
             (docs/decisions/0007-no-sandbox.md).
     """
+    give_back_large_buffers()
     with local_workers(parts).joined() as worker_id:
         async with _serving(
             parts,

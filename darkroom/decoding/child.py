@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from darkroom.allocator import give_back_large_buffers
 from darkroom.decoding import codecs  # before the first picture, which would wait for it
 
 __all__ = ["OUT_OF_MEMORY", "codecs", "main"]
@@ -36,6 +37,7 @@ def main() -> None:
     parent, memory = int(sys.argv[1]), int(sys.argv[2])
     _end_with(parent)
     _limit(memory)
+    give_back_large_buffers()
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a codec prints must not stand among the answers
