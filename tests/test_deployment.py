@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from darkroom.domain.names import TaskQueue
+from darkroom.embedded.server import PROMPT_TASKS
 from darkroom.settings import Settings
 from tests.support.ports import free_port
 from tests.support.programs import required
@@ -313,3 +314,10 @@ def test_calls_wait_in_one_partition_because_each_is_fair_only_in_itself() -> No
     assert config["matching.enableFairness"] == [{"value": True}]
     assert config["matching.numTaskqueueReadPartitions"] == one
     assert config["matching.numTaskqueueWritePartitions"] == one
+
+
+def test_both_servers_hand_out_tasks_promptly() -> None:
+    config = yaml.safe_load((ROOT / "deploy/temporal/dynamic-config.yaml").read_text("utf-8"))
+    for setting in PROMPT_TASKS:
+        name, _, value = setting.partition("=")
+        assert config[name] == [{"value": int(value)}]

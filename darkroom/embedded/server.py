@@ -45,6 +45,9 @@ FAIR_QUEUES = (
     "matching.numTaskqueueWritePartitions=1",
 )
 
+PROMPT_TASKS = ("history.transferProcessorMaxPollRPS=100",)
+"""A shard looks for tasks to hand out at most 20 times a second otherwise: each step of a workflow waits up to 50 ms."""
+
 log = structlog.get_logger("darkroom.embedded.server")
 
 
@@ -220,7 +223,7 @@ async def _launch(home: Path, port: int, ui_port: int) -> asyncio.subprocess.Pro
     # The server takes the name for part of a URI, in which `#`, `?` and `%` of the folder's name mean something else.
     arguments += ["--db-filename", _DATABASE]
     arguments += ["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"]
-    for value in FAIR_QUEUES:
+    for value in (*FAIR_QUEUES, *PROMPT_TASKS):
         arguments += ["--dynamic-config-value", value]
     arguments += ["--log-level", "warn"]
     for attribute in SearchAttribute:
