@@ -84,6 +84,7 @@ def job_activities(parts: Parts) -> JobActivities:
         stage_concurrency=settings.stage_concurrency,
         provider_timeout_seconds=settings.provider_timeout.total_seconds(),
         long_history=continuing.LONG_HISTORY,
+        stages_at_once=settings.job_stages_at_once,
     )
     stalled_after = timedelta(seconds=settings.stalled_after)
     return JobActivities(parts.records, parts.storage, parts.intake, terms, pace, stalled_after)

@@ -17,13 +17,16 @@ from darkroom.domain.money import Terms
 from darkroom.domain.movement import STALLED_AFTER, Faults, Movement, faults_of, with_movement
 from darkroom.domain.orders import Order
 from darkroom.domain.progress import Progress
-from darkroom.domain.receipts import Receipt
-from darkroom.domain.rounds import PAGE, StageCounts
+from darkroom.domain.receipts import Receipt, each_end
+from darkroom.domain.rounds import PAGE, StageCounts, StagePlan
 from darkroom.housekeeping.leftovers import LeftoverRecords, remove_leftovers
 from darkroom.orders.intake import Intake
 from darkroom.records.jobs import JobRecords
 from darkroom.records.webhooks import WebhookRecords
 from darkroom.storage import Storage
+
+ROOM_FOR_STAGES = 12_000
+"""Bytes of the plans of stages in one payload of a history."""
 
 
 class Pace(Value):
@@ -33,6 +36,7 @@ class Pace(Value):
     stage_concurrency: int
     provider_timeout_seconds: float
     long_history: int
+    stages_at_once: int
 
 
 class RunRecords(JobRecords, WebhookRecords, LeftoverRecords, Protocol):
@@ -70,6 +74,8 @@ class JobActivities:
     @at_the_edge
     async def open_job(self, start: StartRun) -> OpenedRun:
         """Open a run of the job; the first one turns the order document into stored stages."""
+        if start.stages_after >= 0:
+            return _page(await self._records.open_run(start, None, self._terms, None), start.stages_after)
         source = await self._records.order_source(start.job_id)
         order: Order | None = None
         rejection: str | None = None
@@ -86,7 +92,7 @@ class JobActivities:
                     await self._records.keep_webhook(start.job_id, webhook_url)
         opened = await self._records.open_run(start, order, self._terms, rejection)
         known = {"fresh": not source.opened, "generation": GENERATION}
-        return opened.model_copy(update=self._pace.model_dump() | known)
+        return _page(opened.model_copy(update=self._pace.model_dump() | known))
 
     @activity.defn
     @at_the_edge
@@ -135,7 +141,9 @@ class JobActivities:
             opened = await self._records.open_run(close.unopened, None, self._terms, close.error_message)
             if opened.superseded is not None:
                 return await self._records.receipt(close.job_id) or Receipt.nothing(close.job_id, opened.superseded)
-        return await self._records.close_run(close)
+        if close.ends:
+            close = close.model_copy(update={"stages": each_end(close.ends), "ends": ()})
+        return (await self._records.close_run(close)).for_history()
 
     @activity.defn
     @at_the_edge
@@ -147,3 +155,16 @@ class JobActivities:
         """
         work = remove_leftovers(self._records, self._storage, run.job_id, run.run_id, run.user_id)
         await finish_despite_cancel(asyncio.create_task(work))
+
+
+def _page(opened: OpenedRun, after: int = -1) -> OpenedRun:
+    """The run with as many of its stages, from the one after `after` on, as fit into a history's payload."""
+    following = [plan for plan in opened.stages if plan.stage_index > after]
+    page: list[StagePlan] = []
+    room = ROOM_FOR_STAGES
+    for plan in following:
+        room -= len(plan.model_dump_json())
+        if page and room < 0:
+            break
+        page.append(plan)
+    return opened.model_copy(update={"stages": tuple(page), "more_stages": len(page) < len(following)})

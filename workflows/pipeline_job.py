@@ -10,7 +10,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.jobs import JobActivities
     from activities.storybook import BookActivities
     from darkroom.contract import PipelineJob
-    from darkroom.domain import progress
     from darkroom.domain.batches import BatchReport, RunRef
     from darkroom.domain.job_control import JobControl
     from darkroom.domain.job_state import JobState
@@ -20,29 +19,27 @@ with workflow.unsafe.imports_passed_through():
         End,
         FinishBook,
         JobInput,
-        OpenedRun,
         PauseRequest,
         ResumeRequest,
         StartRun,
     )
-    from darkroom.domain.movement import Faults, with_faults
     from darkroom.domain.names import SearchAttribute
     from darkroom.domain.orders import JobType
     from darkroom.domain.progress import JobStatus, Progress
-    from darkroom.domain.receipts import Receipt
+    from darkroom.domain.receipts import Receipt, grouped
     from darkroom.domain.stage_state import StageState
     from darkroom.domain.webhooks import WebhookInput
     from workflows.batches import Batches
     from workflows.controls import ControlRelay, quota_spread, until_applied
     from workflows.events import log
     from workflows.patches import IDS_OF_ENDED, QUOTAS_GROW
-    from workflows.policies import BOOK_WRITE, CLEANING, RECORD_WRITE, SETTLEMENT
+    from workflows.policies import BOOK_WRITE, CLEANING, SETTLEMENT
     from workflows.quiet_moment import QuietMoment
     from workflows.refusals import refusal_or_raise, unless_refused
-    from workflows.runs import records_run_id
+    from workflows.runs import opened, records_run_id
     from workflows.stage_delivery import StageDelivery
     from workflows.stage_records import learn_ids
-    from workflows.table import TableRefresh
+    from workflows.table import Table
     from workflows.webhook import start_webhook
 
 JOB_STATUS = SearchAttributeKey.for_keyword(SearchAttribute.JOB_STATUS)
@@ -62,7 +59,7 @@ class PipelineJobWorkflow(PipelineJob):
         self._control = JobControl(continues=job.continued is not None)
         self._batches = Batches(self._control)
         self._quiet = QuietMoment(self._state, self._control, self._batches)
-        self._table = TableRefresh(self._state, self._control, self._show)
+        self._table = Table(self._state, self._control, self.progress)
         self._receipt: Receipt | None = None
         self._unopened: StartRun | None = None
         """The run that the records refused to open."""
@@ -127,9 +124,7 @@ class PipelineJobWorkflow(PipelineJob):
             restart=self._job.restart,
         )
         try:
-            run: OpenedRun = await workflow.execute_activity_method(
-                JobActivities.open_job, start, summary="open", **RECORD_WRITE
-            )
+            run = await opened(start)
         except exceptions.ActivityError as error:
             self._control.fail(refusal_or_raise(error))
             self._unopened = start
@@ -156,6 +151,7 @@ class PipelineJobWorkflow(PipelineJob):
         serving = [
             asyncio.create_task(relay.relay()),
             asyncio.create_task(relay.lift_spent_quotas()),
+            asyncio.create_task(self._table.keep_shown()),
             asyncio.create_task(self._table.refresh(self._run_ref)),
             continuing,
         ]
@@ -184,7 +180,8 @@ class PipelineJobWorkflow(PipelineJob):
         await workflow.wait_condition(lambda: control.in_sync)
         stages = [stage for stage in self._state.stages if not stage.ended]
         control.begin_stages(stage.plan.stage_index for stage in stages)
-        await asyncio.gather(self._learn_ids_of_ended(), *(self._deliver_stage(stage) for stage in stages))
+        turns = asyncio.Semaphore(self._state.run.stages_at_once or len(stages) or 1)
+        await asyncio.gather(self._learn_ids_of_ended(), *(self._deliver_stage(stage, turns) for stage in stages))
         await until_applied(control)
 
     async def _learn_ids_of_ended(self) -> None:
@@ -193,7 +190,7 @@ class PipelineJobWorkflow(PipelineJob):
             reading = [learn_ids(self._job.job_id, stage) for stage in self._state.stages if stage.ended]
             await asyncio.gather(*(unless_refused(one, self._control.fail) for one in reading))
 
-    async def _deliver_stage(self, stage: StageState) -> None:
+    async def _deliver_stage(self, stage: StageState, turns: asyncio.Semaphore) -> None:
         delivery = StageDelivery(
             stage,
             self._state.run,
@@ -204,11 +201,12 @@ class PipelineJobWorkflow(PipelineJob):
             on_report=self._on_batch_report,
             on_change=self._show,
         )
-        try:
-            await delivery.deliver()
-        except exceptions.ActivityError as error:
-            self._control.fail(refusal_or_raise(error))
-            self._control.end_stage(stage.plan.stage_index)
+        async with self._quiet.its_turn(stage.plan.stage_index, turns):
+            try:
+                await delivery.deliver()
+            except exceptions.ActivityError as error:
+                self._control.fail(refusal_or_raise(error))
+                self._control.end_stage(stage.plan.stage_index)
 
     def _on_batch_report(self, report: BatchReport) -> None:
         """What one batch met that concerns all."""
@@ -233,17 +231,17 @@ class PipelineJobWorkflow(PipelineJob):
             run_id=self._run_id,
             end=end,
             error_message=self._control.failure,
-            stages=stages,
+            stages=stages if self._state.run.generation < 2 else (),
+            ends=grouped(stages) if self._state.run.generation >= 2 else (),
             unopened=self._unopened,
         )
         receipt: Receipt = await workflow.execute_activity_method(
             JobActivities.close_job, close, summary="close", **SETTLEMENT
         )
         self._receipt = receipt
-        self._table.faults = Faults()
         self._state.close(receipt)
         workflow.upsert_search_attributes([JOB_STATUS.value_set(receipt.status)])
-        self._show()
+        self._table.show()
         return receipt
 
     async def _finish_book(self, end: End) -> None:
@@ -281,5 +279,4 @@ class PipelineJobWorkflow(PipelineJob):
         )
 
     def _show(self) -> None:
-        """The job's page in the Temporal Web UI."""
-        workflow.set_current_details(progress.markdown(with_faults(self.progress(), self._table.faults)))
+        self._table.changed = True

@@ -1,5 +1,9 @@
 """When a job's workflow has become long, and nothing of it is in progress (part of the job's workflow)."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -29,6 +33,14 @@ class QuietMoment:
     def is_awaited(self) -> bool:
         """Whether no stage may begin a batch, nor wait for long at any other place, until the job has continued."""
         return self._awaited
+
+    @asynccontextmanager
+    async def its_turn(self, stage_index: int, turns: asyncio.Semaphore) -> AsyncIterator[None]:
+        """Deliver a stage while it is its turn; until then it keeps nobody from continuing."""
+        self._parked.add(stage_index)
+        async with turns:
+            self._parked.discard(stage_index)
+            yield
 
     async def until_may_begin(self, stage_index: int) -> None:
         """Wait at the only place where a stage waits for long: before its next batch, while that may not begin."""

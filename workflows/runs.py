@@ -1,9 +1,11 @@
-"""Which run of its job a workflow is."""
+"""Which run of its job a workflow is, and what the records say when they open it."""
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from darkroom.domain.jobs import JobInput
+    from activities.jobs import JobActivities
+    from darkroom.domain.jobs import JobInput, OpenedRun, StartRun
+    from workflows.policies import RECORD_WRITE
 
 
 def records_run_id(job: JobInput) -> str:
@@ -13,3 +15,26 @@ def records_run_id(job: JobInput) -> str:
     and an execution that continues another is told.
     """
     return job.continued.run_id if job.continued else workflow.info().original_execution_run_id
+
+
+async def opened(start: StartRun) -> OpenedRun:
+    """The run with all of its stages, which come in pages.
+
+    Raises:
+        ActivityError: the records refuse to open it.
+    """
+    run = await _page(start, "open")
+    while run.more_stages and run.superseded is None:
+        last = run.stages[-1].stage_index
+        page = await _page(start.model_copy(update={"stages_after": last}), f"open · stages after {last}")
+        if page.superseded is not None:
+            return page
+        run = run.model_copy(update={"stages": run.stages + page.stages, "more_stages": page.more_stages})
+    return run
+
+
+async def _page(start: StartRun, summary: str) -> OpenedRun:
+    page: OpenedRun = await workflow.execute_activity_method(
+        JobActivities.open_job, start, summary=summary, **RECORD_WRITE
+    )
+    return page

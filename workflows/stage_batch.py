@@ -201,7 +201,7 @@ class StageBatchWorkflow:
                 self._queue.append(ordinal)
                 self._stop(made.reason)
             case _:
-                self._note_missed(ordinal, made.reason, gave_up=made.gave_up)
+                self._note_missed(ordinal, made.reason, gave_up=made.gave_up, lost=made.outcome is Outcome.LOST)
 
     async def _publish(self, ordinal: int, call: StagedCall) -> None:
         uploaded = await self._publishing.upload(ordinal, call)
@@ -253,8 +253,8 @@ class StageBatchWorkflow:
         self._tally.note_unneeded()
         self._log("image not needed", ordinal, reason=reason)
 
-    def _note_missed(self, ordinal: int, reason: str | None, *, gave_up: bool = False) -> None:
-        self._tally.note_missed(reason, gave_up=gave_up)
+    def _note_missed(self, ordinal: int, reason: str | None, *, gave_up: bool = False, lost: bool = False) -> None:
+        self._tally.note_missed(reason, gave_up=gave_up, lost=lost)
         self._log("image missed", ordinal, reason=reason)
         if self._tally.over:
             self._drop_what_waits()

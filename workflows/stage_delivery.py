@@ -138,14 +138,17 @@ class StageDelivery:
         state.in_flight = min(len(ordinals), self._run.stage_concurrency)
         self._on_change()
         result: BatchResult | None = None
-        delivered, self._salvaged = state.delivered, False
+        delivered, decided, self._salvaged = state.delivered, state.decided, False
+        told_all = False
         try:
             result = await self._run_child(provider, round_, batch, tuple(ordinals))
         except exceptions.ChildWorkflowError as error:
             self._note_lost_child(error)
         else:
             self._take_in(result, provider)
-        told_all = len(ordinals) > 0 and state.delivered == delivered + len(ordinals) and not state.lacks_ids
+            told_all = state.note_batch(ordinals, result, decided)
+        if self._run.generation < 2:
+            told_all = len(ordinals) > 0 and state.delivered == delivered + len(ordinals) and not state.lacks_ids
         if not (told_all and self._run.generation >= 1):
             await read_records(self._job_id, self._state)
         self._on_change()
@@ -164,6 +167,8 @@ class StageDelivery:
         count = min(budget, PAGE)
         if self._run.fresh and (round_, batch) == (0, 0):
             return range(count)
+        if self._run.generation >= 2 and (first := self._state.next_ordinal) is not None:
+            return range(first, first + count)
         return await workflow.execute_activity_method(
             JobActivities.next_ordinals,
             NextOrdinalsInput(job_id=self._job_id, stage_index=self._state.plan.stage_index, limit=count),

@@ -192,7 +192,7 @@ class Client:
             temporalio.service.RPCError: Temporal does not know the job (any more); see `receipt`.
         """
         receipt: Receipt = await self._executions.handle(job_id).result()
-        return receipt
+        return receipt if not receipt.more_missing else await self._reading.receipt(job_id)
 
     async def receipt(self, job_id: UUID) -> Receipt:
         """What an ended job ordered, delivered, missed and charged.

@@ -49,9 +49,9 @@ class BatchTally:
             self._pairs.append((ordinal, attach_id))
         self._tell(delivered=self._news.delivered + 1)
 
-    def note_missed(self, reason: str | None, *, gave_up: bool = False) -> None:
+    def note_missed(self, reason: str | None, *, gave_up: bool = False, lost: bool = False) -> None:
         """An ordinal has no image, and a top-up makes up for it; with a provider that is down, another may."""
-        self._decide(provider_down=self._result.provider_down or gave_up)
+        self._decide(provider_down=self._result.provider_down or gave_up, lost=self._result.lost + lost)
         self._halted = self._halted or (gave_up and self._batch.has_fallback)
         self._tell(missed=self._news.missed + 1, reason=reason or self._news.reason)
 

@@ -73,6 +73,8 @@ class BatchResult(Value):
     """Whether no other may be asked either."""
     provider_down: bool = False
     """Whether a picture was given up because the provider did not answer."""
+    lost: int = 0
+    """Ordinals of these whose call Temporal gave up: what became of them, the records may know."""
     quota_spent: bool = False
     superseded: str | None = Field(default=None, alias="turned_away")
     """The run may do nothing more: the job has ended, or another run has it."""

@@ -4,9 +4,10 @@ It is the input of the next execution, so it stays small: what a stage has as it
 What is delivered, asked and paused is read from the records, as when a run opens.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from darkroom.domain.index_ranges import IndexRanges, index_ranges, indexes_of
 from darkroom.domain.model import Compact
 from darkroom.domain.receipts import shorten
 from darkroom.domain.rounds import StageStatus
@@ -43,13 +44,25 @@ class StageKept(Compact):
     """What its round still has to make; None once it has ended."""
     batch: int = 0
     """The number of the round's next batch."""
-    delivered_at_start: int = 0
+    delivered_at_start: int | None = 0
+    """None where nobody needs it any more: the records say what is delivered."""
     stopped: bool = False
     cancelled: bool = False
     ended: StageStatus | None = None
+    """Only in runs of before there were groups of ended stages."""
     reason: int | None = None
     """Which of the reasons it says."""
     turns: TurnsKept = TurnsKept()
+
+
+class EndedKept(Compact):
+    """Stages that have ended short, all in the same way."""
+
+    stages: IndexRanges
+    status: StageStatus
+    round: int = 0
+    reason: int | None = None
+    """Which of the reasons they say."""
 
 
 class QuotaKept(Compact):
@@ -69,6 +82,7 @@ class Continued(Compact):
     began: datetime
     """When the run opened, for the time that is left."""
     stages: tuple[StageKept, ...] = ()
+    ended: tuple[EndedKept, ...] = ()
     reasons: tuple[str, ...] = ()
     quotas: tuple[QuotaKept, ...] = ()
 
@@ -93,3 +107,28 @@ class Reasons:
     def of(self, number: int | None) -> str | None:
         """The reason that was kept there."""
         return None if number is None else self.kept[number]
+
+
+def ended_together(stages: Iterable[StageKept]) -> tuple[EndedKept, ...]:
+    """Stages that have ended, in groups."""
+    indexes: dict[tuple[StageStatus, int, int | None], list[int]] = {}
+    for stage in stages:
+        if stage.ended is not None:
+            indexes.setdefault((stage.ended, stage.round, stage.reason), []).append(stage.stage_index)
+    return tuple(
+        EndedKept(stages=index_ranges(group), status=status, round=round_, reason=reason)
+        for (status, round_, reason), group in indexes.items()
+    )
+
+
+def each_ended(groups: Iterable[EndedKept]) -> Iterator[StageKept]:
+    """The stages of the groups one by one."""
+    for group in groups:
+        for index in indexes_of(group.stages):
+            yield StageKept(
+                stage_index=index,
+                round=group.round,
+                delivered_at_start=None,
+                ended=group.status,
+                reason=group.reason,
+            )

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from darkroom.domain import progress
 from darkroom.domain.batches import BatchReport
-from darkroom.domain.continuing import Continued, Reasons
+from darkroom.domain.continuing import Continued, Reasons, each_ended, ended_together
 from darkroom.domain.job_control import JobControl
 from darkroom.domain.jobs import End, OpenedRun
 from darkroom.domain.progress import JobStatus, Progress
@@ -37,9 +37,12 @@ class JobState:
         if run.superseded is None:
             self.status = JobStatus.PROCESSING
             with_ids = run.total_images <= MAX_IMAGES_WITH_IDS
-            self._stages = {plan.stage_index: StageState(plan, run.providers, with_ids=with_ids) for plan in run.stages}
+            self._stages = {
+                plan.stage_index: StageState(plan, run.providers, with_ids=with_ids, fresh=run.fresh)
+                for plan in run.stages
+            }
             if continued is not None:
-                kept = {stage.stage_index: stage for stage in continued.stages}
+                kept = {stage.stage_index: stage for stage in (*continued.stages, *each_ended(continued.ended))}
                 reasons = Reasons(continued.reasons)
                 for index, stage in self._stages.items():
                     stage.restore(kept.get(index), reasons)
@@ -47,11 +50,13 @@ class JobState:
     def keep(self, run_id: str, control: JobControl) -> Continued:
         """What another execution of the job has to know; asked at a quiet moment, when no batch runs."""
         reasons = Reasons()
-        stages = tuple(kept for stage in self._stages.values() if (kept := stage.keep(reasons)) is not None)
+        stages = [kept for stage in self._stages.values() if (kept := stage.keep(reasons)) is not None]
+        grouped = self.run.generation >= 2
         return Continued(
             run_id=run_id,
             began=self._began,
-            stages=stages,
+            stages=tuple(stage for stage in stages if not (grouped and stage.ended)),
+            ended=ended_together(stage for stage in stages if stage.ended) if grouped else (),
             reasons=tuple(reasons.kept),
             quotas=control.quotas.keep(),
         )
@@ -67,12 +72,16 @@ class JobState:
             self._stages[report.stage_index].merge(report)
 
     def end_stages(self, control: JobControl) -> tuple[End, tuple[StageEnd, ...]]:
-        """How the job ends, and each of its stages; asked when everything that was requested is applied."""
+        """How the job ends, and each of its stages; asked when everything that was requested is applied.
+
+        Reasons have as much room as a history gives them, one by one; who groups them makes room for more.
+        """
         cancelled = control.requested.cancel_requested
         for stage in self._stages.values():
             stage.end(cancelled=cancelled, failure=control.failure)
         end = End.FAILED if control.failure else End.CANCELLED if cancelled else End.DELIVERED
-        room = room_of_each(sum(stage.reason is not None for stage in self._stages.values()))
+        reasons = sum(stage.reason is not None for stage in self._stages.values())
+        room = room_of_each(reasons) if self.run.generation < 2 else None
         return end, tuple(stage.ending(room) for stage in self._stages.values())
 
     def close(self, receipt: Receipt) -> None:

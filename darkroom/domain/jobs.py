@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 from darkroom.domain.continuing import LONG_HISTORY, Continued
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus
-from darkroom.domain.receipts import StageEnd
+from darkroom.domain.receipts import StageEnd, StagesEnd
 from darkroom.domain.rounds import StagePlan
 
 
@@ -104,14 +104,18 @@ class StartRun(Value):
     started_at: datetime
     """When Temporal started the run: an older run never takes over from a newer one."""
     restart: bool
+    stages_after: int = -1
+    """Tell the stages after this one, a page of them: a run that is open already."""
 
 
-GENERATION = 1
+GENERATION = 2
 """The newest generation of the workflows' commands, which the worker that opens a run gives it and all of its batches.
 
 0: runs of before there were generations. 1 (0.2): the images of a batch take their steps in groups; what a batch told
 is not asked of the records again; nothing is cleaned up where nothing is left; a batch whose calls have all ended
-leaves its last news to its result; and what `workflows/patches.py` asks for with `has`.
+leaves its last news to its result; and what `workflows/patches.py` asks for with `has`. 2 (0.2): stages deliver some
+at a time; which ordinals a top-up makes, and what a batch with misses delivered, is not asked of the records where the
+workflow was told all of it; how the stages ended is told in groups.
 """
 
 
@@ -126,6 +130,10 @@ class OpenedRun(Value):
     user_id: UUID | None = None
     total_images: int = 0
     stages: tuple[StagePlan, ...] = ()
+    """A page of them in a history; more follow the last one while `more_stages`."""
+    more_stages: bool = False
+    stages_at_once: int = 0
+    """How many deliver at a time; 0 for all, as runs of before."""
     max_top_ups: int = 0
     providers: tuple[str, ...] = ()
     """Who draws: the first, and when that one cannot, the next."""
@@ -162,6 +170,8 @@ class CloseRun(Value):
     end: End
     error_message: str | None = None
     stages: tuple[StageEnd, ...] = ()
+    ends: tuple[StagesEnd, ...] = ()
+    """The same in groups, for a history."""
     unopened: StartRun | None = None
     """The run could not be opened: it is opened as one that fails, and closed."""
 

@@ -1,5 +1,6 @@
 """Progress as clients read it (spec §6)."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -9,6 +10,9 @@ from pydantic import field_validator
 
 from darkroom.domain.model import Value
 from darkroom.domain.rounds import StageStatus
+
+MOST_ROWS = 100
+"""Stages in a table of the Temporal Web UI; of more, those are shown that are neither waiting nor complete."""
 
 
 class JobStatus(StrEnum):
@@ -146,6 +150,10 @@ def markdown(progress: Progress) -> str:
         _row("stage", "delivered", "in flight", "round", "status", "missed", "refused", "reason"),
         "|---|---|---|---|---|---|---|---|",
     ]
+    shown = progress.stages
+    if len(shown) > MOST_ROWS:
+        at_rest = (StageStatus.WAITING, StageStatus.COMPLETE)
+        shown = tuple(stage for stage in shown if stage.status not in at_rest)[:MOST_ROWS]
     lines += [
         _row(
             stage.label,
@@ -157,8 +165,12 @@ def markdown(progress: Progress) -> str:
             stage.refused,
             reason_of(stage),
         )
-        for stage in progress.stages
+        for stage in shown
     ]
+    if len(shown) < len(progress.stages):
+        counts = Counter(stage.status for stage in progress.stages)
+        told = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+        lines += ["", f"{len(progress.stages):,} stages: {told}"]
     if progress.pause_reason:
         lines += ["", progress.pause_reason]
     return "\n".join(lines)

@@ -1,16 +1,25 @@
 """The receipt of an ended job (spec §4)."""
 
-from collections.abc import Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Sequence
+from operator import attrgetter, itemgetter
 from typing import Literal
 from uuid import UUID
 
-from darkroom.domain.model import Value
+from darkroom.domain.index_ranges import IndexRanges, index_ranges, indexes_of
+from darkroom.domain.model import Compact, Value
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import StageStatus
 
 LONGEST_REASON = 300
 """Characters."""
+
+MOST_REASONS = 100
+"""Different reasons of the stages of a job."""
+
+OTHER_REASON = "one of very many different reasons; the attempts in the records have them"
+
+MOST_MISSING = 100
+"""Short stages that a workflow's result names."""
 
 
 class StageEnd(Value):
@@ -19,6 +28,44 @@ class StageEnd(Value):
     stage_index: int
     status: StageStatus
     reason: str | None = None
+
+
+class StagesEnd(Compact):
+    """How several stages ended, all in the same way."""
+
+    stages: IndexRanges
+    status: StageStatus
+    reason: str | None = None
+
+
+def grouped(ends: Iterable[StageEnd]) -> tuple[StagesEnd, ...]:
+    """The ends of stages, in the order of the first stage of each group.
+
+    Reasons are shortened so that they fit into a history's payload together. Of very many different ones, those that
+    come first are kept.
+    """
+    indexes: dict[tuple[StageStatus, str | None], list[int]] = {}
+    for end in ends:
+        indexes.setdefault((end.status, end.reason), []).append(end.stage_index)
+    room = room_of_each(min(MOST_REASONS, len(indexes)))
+    groups: dict[tuple[StageStatus, str | None], list[int]] = {}
+    for number, ((status, reason), stages) in enumerate(indexes.items()):
+        kept = OTHER_REASON if reason and number >= MOST_REASONS else reason
+        groups.setdefault((status, kept and shorten(kept, most_bytes=room)), []).extend(stages)
+    return tuple(
+        StagesEnd(stages=index_ranges(stages), status=status, reason=reason)
+        for (status, reason), stages in groups.items()
+    )
+
+
+def each_end(groups: Iterable[StagesEnd]) -> tuple[StageEnd, ...]:
+    """The ends of stages one by one, in their order."""
+    ends = (
+        StageEnd(stage_index=index, status=group.status, reason=group.reason)
+        for group in groups
+        for index in indexes_of(group.stages)
+    )
+    return tuple(sorted(ends, key=attrgetter("stage_index")))
 
 
 class StageMissing(Value):
@@ -66,6 +113,8 @@ class Receipt(Value):
     ordered: int
     delivered: int
     missing: tuple[StageMissing, ...] = ()
+    more_missing: int = 0
+    """Short stages beyond those in `missing`: a workflow's result names at most 100."""
     unit_price: int = 0
     error_message: str | None = None
     total: Tally = Tally()
@@ -75,6 +124,17 @@ class Receipt(Value):
     def leaves_nothing(self) -> bool:
         """Whether every call that was ever made for the job is a delivered image: nothing can be left in staging."""
         return self.status is JobStatus.COMPLETED and self.total.provider_calls == self.delivered
+
+    def for_history(self) -> "Receipt":
+        """The receipt as the result of a workflow, where a payload has 16 KiB."""
+        if len(self.missing) <= MOST_MISSING:
+            return self
+        room = room_of_each(MOST_MISSING)
+        named = tuple(
+            stage.model_copy(update={"reason": shorten(stage.reason, most_bytes=room)})
+            for stage in self.missing[:MOST_MISSING]
+        )
+        return self.model_copy(update={"missing": named, "more_missing": len(self.missing) - MOST_MISSING})
 
     @property
     def severity(self) -> Literal["info", "warning", "error"]:

@@ -1,6 +1,8 @@
 """What a job's workflow knows of one stage while it is being delivered."""
 
-from darkroom.domain.batches import BatchReport
+from collections.abc import Sequence
+
+from darkroom.domain.batches import BatchReport, BatchResult
 from darkroom.domain.continuing import Reasons, StageKept
 from darkroom.domain.fallback import Turns
 from darkroom.domain.progress import StageProgress
@@ -15,7 +17,7 @@ REFUSED_FOR_GOOD = "; refused for good, change the prompt or references"
 class StageState:
     """Counts of one stage: what the records said last, and what was reported since."""
 
-    def __init__(self, plan: StagePlan, providers: tuple[str, ...], *, with_ids: bool) -> None:
+    def __init__(self, plan: StagePlan, providers: tuple[str, ...], *, with_ids: bool, fresh: bool = False) -> None:
         self.plan = plan
         self.round = 0
         self.in_flight = 0
@@ -30,6 +32,8 @@ class StageState:
         """What the round in progress still has to make; None between two rounds."""
         self.batch = 0
         """The number of the round's next batch."""
+        self.next_ordinal = 0 if fresh else None
+        """The lowest that was never made, while no other below it is left to make; None when only the records know."""
         self._with_ids = with_ids
         self._counts = plan.counts
         self._delivered_at_start = plan.counts.delivered
@@ -95,7 +99,8 @@ class StageState:
                 self.status = StageStatus.COMPLETE
             return
         self.round, self.left, self.batch = kept.round, kept.left, kept.batch
-        self._delivered_at_start = kept.delivered_at_start
+        if kept.delivered_at_start is not None:
+            self._delivered_at_start = kept.delivered_at_start
         self.stopped, self.cancelled = kept.stopped, kept.cancelled
         self.status = kept.ended or (StageStatus.TOPPING_UP if kept.round else StageStatus.DELIVERING)
         self.reason = reasons.of(kept.reason)
@@ -119,6 +124,13 @@ class StageState:
         """Take in ids of delivered images."""
         if self._with_ids:
             self._ids.update(pairs)
+
+    def note_batch(self, ordinals: Sequence[int], result: BatchResult, decided_before: int) -> bool:
+        """Whether all that became of a batch was told, each image by its own; else the records have to be read."""
+        number = len(ordinals)
+        told = result.decided == number and not result.lost and self.decided == decided_before + number > 0
+        self.next_ordinal = ordinals[-1] + 1 if told and self.next_ordinal is not None else None
+        return told and not self.lacks_ids
 
     def correct(self, counts: StageCounts) -> None:
         """Replace what was reported by what the records say; no child is running."""

@@ -60,7 +60,13 @@ class Studio:
             self.storage,
             self.parts.intake,
             Terms(unit_price=PRICE, max_top_ups=5, providers=("offline",)),
-            Pace(top_up_delay_seconds=2, stage_concurrency=2, provider_timeout_seconds=180, long_history=LONG_HISTORY),
+            Pace(
+                top_up_delay_seconds=2,
+                stage_concurrency=2,
+                provider_timeout_seconds=180,
+                long_history=LONG_HISTORY,
+                stages_at_once=40,
+            ),
         )
         asked = RunRef(job_id=self.job.job_id, run_id=run, user_id=self.user_id)
         await ActivityEnvironment().run(jobs.remove_leftovers, asked)

@@ -20,10 +20,11 @@ NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 PROVIDERS = ("gemini", "runware")
 
 
-def _opened(plans: tuple[StagePlan, ...], continued: Continued | None = None) -> JobState:
+def _opened(plans: tuple[StagePlan, ...], continued: Continued | None = None, generation: int = 0) -> JobState:
     state = JobState(uuid4(), NOON)
     total = sum(plan.quantity for plan in plans)
-    state.open(OpenedRun(stages=plans, providers=PROVIDERS, total_images=total), NOON, continued)
+    run = OpenedRun(stages=plans, providers=PROVIDERS, total_images=total, generation=generation)
+    state.open(run, NOON, continued)
     return state
 
 
@@ -90,6 +91,32 @@ async def test_what_a_hundred_stages_in_progress_leave_is_below_16_kib(letter: s
     another = _opened(tuple(_plan(index) for index in range(100)), kept)
     assert [stage.round for stage in another.stages] == [3] * 100
     assert {stage.left for stage in another.stages} == {10}
+
+
+def test_a_thousand_stages_of_which_most_ended_short_leave_less_than_16_kib() -> None:
+    plans = tuple(_plan(index) for index in range(1_000))
+    state = _opened(plans, generation=2)
+    for number, stage in enumerate(state.stages):
+        if number >= 960:
+            stage.begin_round(2)
+        elif number % 3:
+            stage.round = 1 + number % 5
+            stage.reason = f"{number % 7}: {'x' * 290}"
+            stage.end(cancelled=number % 2 == 0, failure=None)
+        else:
+            stage.merge(BatchReport(stage_index=number, delivered=10))
+            stage.end(cancelled=False, failure=None)
+    kept = state.keep("run", JobControl())
+    assert len(kept.stages) == 40
+    assert len(kept.model_dump_json()) < 16 * 1024
+    counted = tuple(
+        plan.model_copy(update={"counts": StageCounts(delivered=stage.delivered)})
+        for plan, stage in zip(plans, state.stages, strict=True)
+    )
+    another = _opened(counted, kept)
+    for before, after in zip(state.stages, another.stages, strict=True):
+        assert (after.status, after.left) == (before.status, before.left)
+        assert after.status is StageStatus.COMPLETE or (after.round, after.reason) == (before.round, before.reason)
 
 
 def test_complete_stages_are_not_kept_and_stay_complete() -> None:

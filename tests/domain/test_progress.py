@@ -7,8 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from darkroom.domain.index_ranges import index_ranges, indexes_of
 from darkroom.domain.progress import JobStatus, Progress, StageProgress, caught_up, eta_seconds, markdown, trails
-from darkroom.domain.receipts import Receipt, StageMissing, nothing_delivered, room_of_each, shorten
+from darkroom.domain.receipts import (
+    OTHER_REASON,
+    Receipt,
+    StageEnd,
+    StageMissing,
+    each_end,
+    grouped,
+    nothing_delivered,
+    room_of_each,
+    shorten,
+)
 from darkroom.domain.rounds import StageStatus
 
 JOB = UUID(int=1)
@@ -161,6 +172,71 @@ def test_the_receipt_of_100_short_stages_fits_into_a_history() -> None:
         error_message=shorten("é" * 500),
     )
     assert len(receipt.model_dump_json().encode()) < 16 * 1024
+
+
+def test_the_receipt_of_1_000_short_stages_names_100_of_them_in_a_history() -> None:
+    gaps = tuple(StageMissing(stage_index=n, missing=10, reason="é" * 300) for n in range(1_000))
+    receipt = Receipt(
+        job_id=JOB, job_type="template", status=JobStatus.COMPLETED, ordered=10_000, delivered=9, missing=gaps
+    )
+    told = receipt.for_history()
+    assert len(told.model_dump_json().encode()) < 16 * 1024
+    assert [gap.stage_index for gap in told.missing] == list(range(100))
+    assert told.more_missing == 900
+    assert told.for_history() == told
+
+
+def _ends() -> st.SearchStrategy[list[StageEnd]]:
+    reasons = st.sampled_from([None, "a miss", "refused; change the prompt"])
+    statuses = st.sampled_from(list(StageStatus))
+    indexes = st.lists(st.integers(0, 999), unique=True).map(sorted)
+    return indexes.flatmap(
+        lambda found: st.tuples(
+            *(st.builds(StageEnd, stage_index=st.just(n), status=statuses, reason=reasons) for n in found)
+        ).map(list)
+    )
+
+
+@given(_ends())
+def test_the_ends_of_stages_are_the_same_in_groups(ends: list[StageEnd]) -> None:
+    assert list(each_end(grouped(ends))) == ends
+
+
+def test_the_ends_of_1_000_stages_with_a_reason_each_fit_into_a_history() -> None:
+    ends = [StageEnd(stage_index=n, status=StageStatus.SHORT, reason=f"{n}: {'é' * 290}") for n in range(1_000)]
+    groups = grouped(ends)
+    assert sum(len(group.model_dump_json().encode()) for group in groups) < 15 * 1024
+    told = each_end(groups)
+    assert [end.stage_index for end in told] == list(range(1_000))
+    assert (told[0].reason or "").startswith("0: é")
+    assert told[999].reason == OTHER_REASON
+
+
+@given(st.sets(st.integers(0, 50)))
+def test_numbers_are_the_same_in_ranges(numbers: set[int]) -> None:
+    assert list(indexes_of(index_ranges(numbers))) == sorted(numbers)
+
+
+def test_ranges_are_short() -> None:
+    assert index_ranges([7, 3, 0, 1, 2, 4]) == "0-4,7"
+
+
+def test_the_table_of_many_stages_shows_those_that_are_neither_waiting_nor_complete() -> None:
+    statuses = [StageStatus.COMPLETE] * 300 + [StageStatus.DELIVERING] * 40 + [StageStatus.WAITING] * 660
+    stages = tuple(
+        StageProgress(stage_index=n, label=f"row {n}", quantity=1, status=status) for n, status in enumerate(statuses)
+    )
+    progress = Progress(
+        job_id=JOB,
+        job_type="template",
+        status=JobStatus.PROCESSING,
+        total_images=1_000,
+        completed_images=300,
+        stages=stages,
+    )
+    told = markdown(progress)
+    assert told.count("| row ") == 40
+    assert told.endswith("1,000 stages: 300 complete, 40 delivering, 660 waiting")
 
 
 def test_what_a_workflow_told_never_hides_what_the_records_have_shown() -> None:
