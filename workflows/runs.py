@@ -24,12 +24,16 @@ async def opened(start: StartRun) -> OpenedRun:
         ActivityError: the records refuse to open it.
     """
     run = await _page(start, "open")
-    while run.more_stages and run.superseded is None:
+    while run.more_stages:
         last = run.stages[-1].stage_index
         page = await _page(start.model_copy(update={"stages_after": last}), f"open · stages after {last}")
-        if page.superseded is not None:
-            return page
-        run = run.model_copy(update={"stages": run.stages + page.stages, "more_stages": page.more_stages})
+        run = run.model_copy(
+            update={
+                "stages": run.stages + page.stages,
+                "more_stages": page.more_stages,
+                "superseded": page.superseded,
+            }
+        )
     return run
 
 

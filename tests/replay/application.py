@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 import workflows
+from activities import jobs as job_activities
 from darkroom.domain import continuing, movement
 from darkroom.domain.batches import BatchInput, NextOrdinalsInput, SetControlInput
 from darkroom.domain.errors import StorageRefused
@@ -76,6 +77,7 @@ __all__ = [
     "continuing",
     "events",
     "heard",
+    "job_activities",
     "job_workflow_id",
     "movement",
     "running_stack",

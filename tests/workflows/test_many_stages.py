@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from temporalio.client import Client as TemporalClient
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 LARGEST_PAYLOAD = 16 * 1024
 
 
-async def job_histories(stack: WorkflowStack, job_id: object) -> list[WorkflowHistory]:
+async def job_histories(stack: WorkflowStack, job_id: UUID) -> list[WorkflowHistory]:
     """Of every execution of a job's own workflow, the first one first."""
     query = f"WorkflowId = '{job_workflow_id(job_id)}'"
     found = [one async for one in stack.temporal.list_workflows(query)]
@@ -77,7 +78,7 @@ async def test_a_round_with_misses_asks_the_records_for_nothing(skipping_client:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 async def test_a_thousand_stages_of_ten(skipping_client: TemporalClient, home: Path) -> None:
-    chance = random.Random(8)  # noqa: S311 - which calls miss
+    chance = random.Random(8)
     misses = {(stage, n): [Act.MISS] for stage in range(1_000) for n in range(14) if chance.random() < 0.08}
     stack_of = running_stack(skipping_client, home, ScriptedProvider(misses), opening_balance=1_000_000)
     async with stack_of as stack:

@@ -1,6 +1,8 @@
 """Jobs that nobody interrupts."""
 
-from tests.replay.application import Act, ScriptedProvider
+from unittest.mock import patch
+
+from tests.replay.application import Act, ScriptedProvider, job_activities
 from tests.replay.server import Server
 
 
@@ -41,3 +43,12 @@ async def second_page(server: Server) -> None:
     """More images than a batch holds: a second batch in the same round."""
     async with server.stack(stage_concurrency=50) as stack:
         await stack.client.result(await stack.order(501))
+
+
+async def many_stages(server: Server) -> None:
+    """More stages than a payload holds, two at a time: misses, one that stays short, one that is refused."""
+    misses = {(0, 0): [Act.MISS], (2, 0): [Act.MISS], (2, 2): [Act.MISS], (2, 3): [Act.MISS]}
+    provider = ScriptedProvider({**misses, (3, 0): [Act.REFUSE_FINALLY]})
+    with patch.object(job_activities, "ROOM_FOR_STAGES", 300):
+        async with server.stack(provider, job_stages_at_once=2) as stack:
+            await stack.client.result(await stack.order(1, 2, 2, 1, 1, max_top_ups=1))
