@@ -72,7 +72,7 @@ class Order(Value):
 class Limits(Value):
     """How large an order may be (spec §1)."""
 
-    stages: int = 1_000
+    stages: int = 100
     images_per_stage: int = 10_000
     images_per_job: int = 30_000
     prompt_characters: int = 20_000

@@ -46,7 +46,7 @@ FAIR_QUEUES = (
 )
 
 PROMPT_TASKS = ("history.transferProcessorMaxPollRPS=100",)
-"""A shard looks for tasks to hand out 20 times a second at most otherwise: a workflow's every step waits up to 50 ms."""
+"""A shard hands out tasks 20 times a second at most otherwise, and every step of a workflow waits for 37 ms."""
 
 log = structlog.get_logger("darkroom.embedded.server")
 
