@@ -23,7 +23,8 @@ from darkroom.domain.errors import OrderRejected
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.snapshots import JobCursor
-from darkroom.orders import document_again, read_order
+from darkroom.orders import read_order
+from darkroom.orders.again import document_again
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -99,12 +100,14 @@ async def view_of(use: Services, caller: Caller, job_id: UUID, urls: PublicUrls)
 @router.get("/{job_id}/order", responses=documented(404, 409))
 async def ordered(job_id: JobId, caller: SignedIn, use: Use, urls: Urls) -> OrderedDocument:
     """Get the order of a job, of the same type and with all its options, as a document that can be ordered again."""
-    await use.snapshot(job_id, caller)
+    snapshot = await use.snapshot(job_id, caller)
     stages = await use.parts.records.stages(job_id)
     source = await use.parts.records.order_source(job_id)
     if not stages:
         try:
-            stages = read_order(source.document, job_type=source.job_type).order.stages
+            stages = read_order(
+                source.document, job_type=source.job_type, total_images=snapshot.progress.total_images
+            ).order.stages
         except OrderRejected as error:
             raise Problem(409, f"job {job_id} was not created from a valid order: {error}") from None
     # A document that no run has opened may name what is not its user's.
