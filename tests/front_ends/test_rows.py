@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from markupsafe import escape
 from PIL import Image
 from temporalio.client import Client
 
@@ -136,6 +137,10 @@ async def test_every_row_is_picked_up_opened_and_delivered_as_it_says(front_end:
         assert (ended["status"], ended["job_type"]) == ("completed", ROWS[name]["job_type"]), name
         assert ended["completed_images"] == sum(stage.quantity for stage in stages), name
         receipt = (await front_end.http.get(f"/api/jobs/{job_id}/receipt")).json()
+        page = await front_end.http.get(f"/jobs/{job_id}", headers={"Accept": "text/html"})
+        assert page.status_code == 200, name
+        assert page.text.count('<section class="strip"') == len(stages)
+        assert all(escape(stage.prompt) in page.text for stage in stages), name
         assert (receipt["job_type"], receipt["delivered"]) == (ROWS[name]["job_type"], ended["completed_images"])
 
 
