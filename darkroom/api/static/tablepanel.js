@@ -114,7 +114,7 @@ export class TablePanel {
     const cell = (text, kind = null) => el("td", { class: kind }, text);
     return el(
       "tr", {},
-      cell(number(this.#table.numbers[index] ?? index + 1), "number"), cell(label, "label"), cell(prompt, "prompt"),
+      cell(number(this.#table.numbers[index] ?? index + 1), "number"), cell(label, "stage-name"), cell(prompt, "prompt"),
       cell(number(quantity), "number"), cell(aspect_ratio), cell(number(references.length), "number"), cell(number(credits), "number"),
     );
   }
