@@ -80,9 +80,14 @@ class JobActivities:
         order: Order | None = None
         rejection: str | None = None
         if not source.opened:
+            row = await self._records.job(start.job_id)
             try:
                 read = await self._intake.check(
-                    source.document, source.user_id, job_type=source.job_type, production_id=source.production_id
+                    source.document,
+                    source.user_id,
+                    job_type=source.job_type,
+                    production_id=source.production_id,
+                    total_images=None if row is None else row.total_images,
                 )
                 order = read.order
             except OrderRejected as error:

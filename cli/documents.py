@@ -16,22 +16,31 @@ from darkroom.orders.json_text import DEEPEST, read_json
 from darkroom.orders.references import LARGEST_UPLOAD
 
 LARGEST_DOCUMENT = 10 * 1024 * 1024
-"""Bytes. The largest order the limits allow, 100 prompts of 20,000 characters, has 8 MB at most."""
+"""Bytes: room for 1,000 prompts of 10,000 characters, or 100 of the longest in any script."""
 
 _STAGE = re.compile(r"^(\d{1,4})=(.*)$", re.DOTALL)
 _NOT_DECIMAL = re.compile(r"[-+]?0[0-9_]|.*:")
 _YAML = (".yaml", ".yml")
 
 
-def read_document(name: str) -> Any:
-    """What a JSON or YAML file holds; `-` is standard input.
+def read_bytes(name: str) -> bytes:
+    """The bytes of a file that holds an order; `-` is standard input.
 
     Raises:
-        OrderRejected: it cannot be read, is too large, or is neither.
+        OrderRejected: it cannot be read, or is too large.
     """
     data = sys.stdin.buffer.read(LARGEST_DOCUMENT + 1) if name == "-" else read_file("document", name, LARGEST_DOCUMENT)
     if len(data) > LARGEST_DOCUMENT:
         raise _rejected(f"is larger than the maximum of {LARGEST_DOCUMENT:,} bytes")
+    return data
+
+
+def parse_document(name: str, data: bytes) -> Any:
+    """What the bytes of a JSON or YAML file hold.
+
+    Raises:
+        OrderRejected: they are neither.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

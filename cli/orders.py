@@ -8,9 +8,9 @@ import typer
 from pydantic import JsonValue
 
 from cli import arguments
-from cli.documents import read_document, read_reference
 from cli.invocation import command
 from cli.jobs import watch_to_end
+from cli.order_files import GivenFile, OrderFile, read_order_file, read_pictures, values_of
 from cli.output import Output, as_value, plural
 from cli.session import opened_settings, run
 from cli.statuses import Status
@@ -23,7 +23,9 @@ from darkroom.orders import owner_of
 from darkroom.orders.references import NewUpload
 from darkroom.settings import Settings
 
-_FILE = Annotated[str, typer.Argument(metavar="FILE", help="The order as JSON or YAML; - reads standard input.")]
+_FILE = Annotated[
+    str, typer.Argument(metavar="FILE", help="The order as JSON, YAML, or a table (CSV); - reads standard input.")
+]
 _REFERENCES = Annotated[
     list[str] | None,
     typer.Option(
@@ -31,6 +33,33 @@ _REFERENCES = Annotated[
         "-r",
         metavar="[STAGE=]FILE",
         help="A reference picture (PNG, JPEG or WebP, at most 20 MB), for one stage or for all. Repeatable.",
+        show_default=False,
+    ),
+]
+_PROMPT = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt",
+        metavar="TEXT",
+        help="With a table: the prompt of all rows. {colour} is replaced by each row's value in that column.",
+        show_default=False,
+    ),
+]
+_SET = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="With a table: a value for all rows, such as quantity=2 or aspect_ratio=1:1. Repeatable.",
+        show_default=False,
+    ),
+]
+_REFERENCE_DIR = Annotated[
+    str | None,
+    typer.Option(
+        "--reference-dir",
+        metavar="DIR",
+        help="The folder of the pictures that rows name in the column 'reference'.",
         show_default=False,
     ),
 ]
@@ -49,13 +78,16 @@ _ANONYMOUS = Annotated[bool, typer.Option("--anonymous", help="Order without a u
 def submit(
     file: _FILE,
     *,
+    prompt: _PROMPT = None,
+    values: _SET = None,
+    reference_dir: _REFERENCE_DIR = None,
     reference: _REFERENCES = None,
     job_id: _JOB_ID = None,
     anonymous: _ANONYMOUS = False,
     watch: arguments.Watch = False,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Order pictures: validate FILE, store it as a job and start it.
+    """Order pictures: validate FILE, store it as a job and start it. A table is a stage per row.
 
     Nothing is written if the order is rejected, the balance does not cover it, or no Temporal server
     answers. The job belongs to the user that `userId` in the document names, otherwise to the local user.
@@ -63,10 +95,11 @@ def submit(
     output = Output(as_json=as_json)
     settings = opened_settings()
     chosen_id = arguments.uuid("--job-id", job_id) if job_id is not None else None
-    document = read_document(file)
-    user = _payer(settings, document, anonymous=anonymous)
-    files = [read_reference(given) for given in reference or ()]
-    raise typer.Exit(run(_submit(settings, document, chosen_id, user, files, watch=watch, output=output)))
+    order = read_order_file(file, values_of(prompt, values or ()))
+    user = _payer(settings, order.document, anonymous=anonymous)
+    with order.naming_rows():
+        files = read_pictures(order, reference or (), reference_dir)
+    raise typer.Exit(run(_submit(settings, order, chosen_id, user, files, watch=watch, output=output)))
 
 
 def _payer(settings: Settings, document: Any, *, anonymous: bool) -> UUID | None:
@@ -81,18 +114,21 @@ def _payer(settings: Settings, document: Any, *, anonymous: bool) -> UUID | None
 
 async def _submit(
     settings: Settings,
-    document: Any,
+    file: OrderFile,
     job_id: UUID | None,
     user: UUID | None,
-    files: Sequence[tuple[str, bytes, int | None]],
+    files: Sequence[GivenFile],
     *,
     watch: bool,
     output: Output,
 ) -> Status:
     async with open_parts(settings) as parts:
-        references = [await parts.uploads.read(*file) for file in files]
+        references = [
+            await parts.uploads.read(one.name, one.data, one.stage_index, in_rows=one.in_rows) for one in files
+        ]
         # Before a server is asked and a file is made: a wrong order leaves nothing behind.
-        order = await _find(parts, job_id) or await _check(parts, document, user, references)
+        with file.naming_rows():
+            order = await _find(parts, job_id) or await _check(parts, file.document, user, references)
         if isinstance(order, CheckedOrder):
             order.ensure_affordable(settings.image_credit_price)
         temporal = await connect(settings)

@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     build_id: Annotated[str, Field(pattern=_VERSION_PART)] | None = None
 
     job_stages_at_once: Annotated[int, Field(ge=1, le=1_000)] = 40
-    max_stages: Annotated[int, Field(ge=1, le=100)] = 100
+    max_stages: Annotated[int, Field(ge=1, le=1_000)] = 1_000
     max_stage_images: Annotated[int, Field(ge=1, le=10_000)] = 10_000
     max_job_images: Annotated[int, Field(ge=1, le=30_000)] = 30_000
 

@@ -16,13 +16,13 @@ from darkroom._version import __version__
 from darkroom.api import document, problems
 from darkroom.api.request_guard import RequestGuard
 from darkroom.api.root_path import RootPath, check_public
-from darkroom.api.routes import deployment, events, jobs, orders, pages, pictures
+from darkroom.api.routes import deployment, events, jobs, orders, pages, pictures, tables
 from darkroom.api.services import Services
 from darkroom.api.sign_in import sign_in_needed
 from darkroom.settings import Settings
 
 LARGEST_DOCUMENT = 12 * 1024 * 1024
-"""Bytes of a body: 100 stages with prompts of 20,000 characters, however they are escaped."""
+"""Bytes of a body: 1,000 prompts of 10,000 characters, or 100 of the longest, however they are escaped."""
 
 _STATIC = Path(__file__).parent / "static"
 _SWAGGER = Path(fastapi_offline.__file__).parent / "static"
@@ -66,7 +66,7 @@ def unopened_app(settings: Settings, lifespan: Lifespan | None = None) -> FastAP
         lifespan=lifespan,
     )
     problems.install(app)
-    for routes in (orders, jobs, events, pictures, deployment, pages):
+    for routes in (orders, tables, jobs, events, pictures, deployment, pages):
         _summarise(routes.router)
         # `include_router` would build each of them anew for every application, most of the time that one takes.
         app.router.routes.extend(routes.router.routes)

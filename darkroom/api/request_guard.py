@@ -13,13 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from darkroom.api.problems import Problem, answer, problem_of
 from darkroom.api.root_path import path_of
 from darkroom.api.sign_in import is_loopback
+from darkroom.orders.tables import MEDIA_TYPES as TABLES
 
 log = structlog.get_logger("darkroom.api")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORWARDED = ("forwarded", "x-forwarded-for")
-_BODIES = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")
+_BODIES = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded", *TABLES)
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "

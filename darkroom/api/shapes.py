@@ -152,10 +152,14 @@ class SubmittedView(Value):
 
 
 class QuotedStage(Value):
-    """The cost of one stage."""
+    """One stage as it will be ordered, and its cost."""
 
     stage_index: int
+    label: str
+    prompt: str = Field(description="As the provider gets it; above 500 characters, its beginning.")
     quantity: int
+    aspect_ratio: str
+    references: tuple[int, ...] = Field(description="The ids of its reference pictures, in order.")
     credits: int
 
 
@@ -170,6 +174,15 @@ class Quote(Value):
     enough: bool
     stages: tuple[QuotedStage, ...]
     warnings: tuple[str, ...] = ()
+
+
+class TableView(Value):
+    """A table as rows of an order document."""
+
+    columns: tuple[str, ...] = Field(description="The names of the columns, as the first row spells them.")
+    names: tuple[str, ...] = Field(description="The names of the same columns in an order document.")
+    rows: tuple[dict[str, str], ...] = Field(description="For `rows` of an order document of type `template`.")
+    numbers: tuple[int, ...] = Field(description="The number of each row in the table; the names are in row 1.")
 
 
 class SteerAnswer(Value):

@@ -1,11 +1,13 @@
 """A job's stages as the page shows them: a strip each, a frame for every ordered picture."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from darkroom.api.job_feed import JobFeed
 from darkroom.api.public_urls import PublicUrls
-from darkroom.api.shapes import ImageView, OrderedDocument, Preview, StageView
+from darkroom.api.shapes import ImageView, Preview, ReferenceThumbnail, StageView
 from darkroom.domain.model import Value
+from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, Stage
 from darkroom.domain.rounds import StageStatus
 from darkroom.domain.snapshots import MOST_FRAMES
 
@@ -50,46 +52,53 @@ class Strip(Value):
     """Frames left out."""
 
 
-def strips_of(feed: JobFeed, ordered: OrderedDocument, urls: PublicUrls) -> list[Strip]:
-    """The strips of a job, as its feed knows it."""
-    documents = {stage["stage_index"]: stage for stage in ordered.document["stages"]}
+def strips_of(
+    feed: JobFeed, stages: Sequence[Stage], references: Mapping[int, ReferenceThumbnail], urls: PublicUrls
+) -> list[Strip]:
+    """The strips of a job, as its feed knows it.
+
+    Args:
+        feed: of the job.
+        stages: as they were ordered.
+        references: thumbnails of those that the caller may see.
+        urls: of the pictures.
+    """
+    ordered = {stage.stage_index: stage for stage in stages}
     pictures: dict[int, list[ImageView]] = {}
     for image in feed.images(0, feed.known, urls):
         pictures.setdefault(image.stage_index, []).append(image)
     return [
-        _strip(stage, documents.get(stage.stage_index, {}), pictures.get(stage.stage_index, []), ordered, feed.ended)
-        for stage in feed.stages() or _ordered_only(ordered)
+        _strip(stage, ordered.get(stage.stage_index), pictures.get(stage.stage_index, []), references, feed.ended)
+        for stage in feed.stages() or map(_ordered_only, stages)
     ]
 
 
-def _ordered_only(ordered: OrderedDocument) -> list[StageView]:
-    """The stages of a job that no run has opened: every ordered picture has its frame all the same."""
-    return [
-        StageView(
-            stage_index=stage["stage_index"],
-            label=f"stage {stage['stage_index']}",
-            quantity=stage["quantity"],
-            frames=() if stage["quantity"] <= MOST_FRAMES else None,
-        )
-        for stage in ordered.document["stages"]
-    ]
+def _ordered_only(stage: Stage) -> StageView:
+    """A stage of a job that no run has opened: every ordered picture has its frame all the same."""
+    return StageView(
+        stage_index=stage.stage_index,
+        label=stage.label,
+        quantity=stage.quantity,
+        frames=() if stage.quantity <= MOST_FRAMES else None,
+    )
 
 
 def _strip(
-    stage: StageView, document: dict[str, object], images: list[ImageView], ordered: OrderedDocument, ended: bool
+    stage: StageView,
+    ordered: Stage | None,
+    images: list[ImageView],
+    references: Mapping[int, ReferenceThumbnail],
+    ended: bool,
 ) -> Strip:
-    references = document.get("individual_image_attach_ids")
-    ids = [ref["attach_id"] for ref in references] if isinstance(references, list) else []
     all_frames = stage.quantity <= MOST_SHOWN and stage.frames is not None
     frames = _all_frames(stage, images, ended) if all_frames else _newest(images)
+    ids = [ref.attach_id for ref in ordered.references] if ordered else []
     return Strip(
         stage=stage,
-        prompt=str(document.get("prompt", "")),
-        aspect_ratio=str(document.get("aspect_ratio", "16:9")),
+        prompt=ordered.prompt if ordered else "",
+        aspect_ratio=ordered.aspect_ratio if ordered else DEFAULT_ASPECT_RATIO,
         references=tuple(
-            Preview(attach_id=i, thumbnail_url=ordered.references[i].thumbnail_url)
-            for i in ids
-            if i in ordered.references
+            Preview(attach_id=i, thumbnail_url=references[i].thumbnail_url) for i in ids if i in references
         ),
         frames=frames,
         hidden=stage.quantity - len(frames),

@@ -12,7 +12,7 @@ from darkroom.domain.jobs import JobRow, NewJob
 from darkroom.domain.money import Account
 from darkroom.domain.names import OPENING_CREDITS
 from darkroom.domain.orders import ReferenceOwner
-from darkroom.orders import opened, priority_of
+from darkroom.orders import as_stored, opened, priority_of
 from darkroom.orders.intake import Intake
 from darkroom.orders.references import NewUpload, Uploads, with_references
 from darkroom.records.jobs import JobRecords
@@ -77,7 +77,7 @@ class Ordering:
         assert isinstance(document, dict), "the intake admits nothing else"
         return CheckedOrder(
             # A copy: what the caller does with the document after the check must not change what is stored.
-            document=copy.deepcopy(document),
+            document=copy.deepcopy(as_stored(document)),
             order=admitted.order,
             unknown_keys=admitted.unknown_keys,
             references=tuple(references),

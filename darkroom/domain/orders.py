@@ -20,6 +20,8 @@ class JobType(StrEnum):
     PIPELINE_STAGE = "pipeline_stage"
     SIMPLE_GENERAL = "simple_general"
     SIMPLE_PORTRAIT = "simple_portrait"
+    SINGLE_BATCH = "single_batch"
+    TEMPLATE = "template"
     STORYBOOK = "storybook"
 
 
@@ -72,7 +74,7 @@ class Order(Value):
 class Limits(Value):
     """How large an order may be (spec §1)."""
 
-    stages: int = 100
+    stages: int = 1_000
     images_per_stage: int = 10_000
     images_per_job: int = 30_000
     prompt_characters: int = 20_000

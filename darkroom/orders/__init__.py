@@ -1,7 +1,7 @@
 """Order documents become lists of stages: one file a `job_type`."""
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import Document
 from darkroom.domain.model import Value
-from darkroom.domain.orders import JobType, Limits, Order, Stage, check_size
-from darkroom.orders import pipeline_stage, simple_general, simple_portrait, storybook
+from darkroom.domain.orders import JobType, Limits, Order, check_size
+from darkroom.orders import oldest, pipeline_stage, simple_general, simple_portrait, single_batch, storybook, template
 from darkroom.orders.document import Envelope, Reader, snake_key, snake_keys
 from darkroom.orders.json_text import read_json
 
@@ -19,6 +19,8 @@ _PARSERS: Mapping[JobType, Callable[[Reader, Document], Order]] = {
     JobType.PIPELINE_STAGE: pipeline_stage.parse,
     JobType.SIMPLE_GENERAL: simple_general.parse,
     JobType.SIMPLE_PORTRAIT: simple_portrait.parse,
+    JobType.SINGLE_BATCH: single_batch.parse,
+    JobType.TEMPLATE: template.parse,
     JobType.STORYBOOK: storybook.parse,
 }
 
@@ -27,6 +29,9 @@ _DISTINCTIVE_KEYS = {
     "uploaded_attach_ids": JobType.SIMPLE_GENERAL,
     "merged_images": JobType.SIMPLE_PORTRAIT,
     "pages": JobType.STORYBOOK,
+    "base_prompt": JobType.SINGLE_BATCH,
+    "rows": JobType.TEMPLATE,
+    "variables": JobType.TEMPLATE,
 }
 
 
@@ -37,12 +42,15 @@ class ReadOrder(Value):
     unknown_keys: tuple[str, ...] = ()
 
 
-def read_order(document: Any, *, job_type: str | None = None, limits: Limits | None = None) -> ReadOrder:
+def read_order(
+    document: Any, *, job_type: str | None = None, total_images: int | None = None, limits: Limits | None = None
+) -> ReadOrder:
     """Turn an order document into stages and check everything that needs nothing but the document.
 
     Args:
         document: what JSON or YAML gave, or a JSON text with it; keys in camelCase, dashes or snake_case.
         job_type: the job row's column, which wins over the document's key.
+        total_images: the job row's column; it counts where the document names no quantity.
         limits: the configured maximum.
 
     Raises:
@@ -54,9 +62,12 @@ def read_order(document: Any, *, job_type: str | None = None, limits: Limits | N
     content = snake_keys(document)
     limits = limits or Limits()
     _check_entries(content, limits)
-    reader = Reader()
-    parse = _PARSERS[_job_type(content, job_type)]
-    order = parse(reader, content)
+    reader = Reader(limits, total_images)
+    named = named_type(content, job_type)
+    if oldest.is_oldest(content, named) and (named or not _misspelt(content)):
+        order = oldest.parse(reader, content, named)
+    else:
+        order = _PARSERS[named or _inferred(content)](reader, content)
     check_size(order, limits)  # before sorting: a rejection names the entry as it was sent
     order = order.model_copy(update={"stages": tuple(sorted(order.stages, key=lambda s: s.stage_index))})
     return ReadOrder(order=order, unknown_keys=tuple(reader.unknown))
@@ -71,9 +82,22 @@ def opened(document: Any) -> Any:
     return read_json(document) if isinstance(document, str) and document.lstrip()[:1] == "{" else document
 
 
+def as_stored(document: dict[str, Any]) -> dict[str, Any]:
+    """The document as it is kept with its job: what depends on the order of its keys is written out.
+
+    Raises:
+        OrderRejected: its keys cannot be read.
+    """
+    content = snake_keys(document)
+    is_table = "rows" in content or "variables" in content
+    if not is_table or content.get("job_type") not in (None, JobType.TEMPLATE):
+        return document
+    return template.as_stored(content)
+
+
 def _check_entries(content: Document, limits: Limits) -> None:
     """Reject what would take long to read, before it is."""
-    for key in ("stages", "merged_images", "pages"):
+    for key in ("stages", "merged_images", "pages", "combinations", "rows"):
         entries = content.get(key)
         if isinstance(entries, list) and len(entries) > limits.stages:
             raise OrderRejected("stages", f"{len(entries)} exceed the maximum of {limits.stages}")
@@ -119,86 +143,34 @@ def priority_of(document: Any) -> int | None:
         return None
 
 
-_OF_ALL_STAGES = (
-    "production_id", "max_top_ups", "max_credits", "priority", "provider", "providers", "webhook_url"
-)  # fmt: skip
+def named_type(content: Document, column: str | None) -> JobType | None:
+    """The type that the row or else the document names.
 
-
-def document_again(document: Any, job_type: str | None, stages: Sequence[Stage]) -> dict[str, Any]:
-    """The document of a job as it can be ordered again: of the same type, with all that it says, without its user.
-
-    Stages are those that were stored. A document that can no longer be read gives them and what it says of all of them.
-
-    Args:
-        document: the job's, as it was sent.
-        job_type: the job row's column.
-        stages: of the job.
+    Raises:
+        OrderRejected: there is no such type.
     """
-    content = _without_user(document)
-    if job_type != JobType.PIPELINE_STAGE:
-        try:
-            read = read_order({**content, "job_type": job_type} if job_type else content).order
-        except OrderRejected:
-            content = {key: content[key] for key in _OF_ALL_STAGES if key in content}
-        else:
-            if read.job_type is not JobType.PIPELINE_STAGE:
-                return {**content, "job_type": str(read.job_type)}
-    content.pop("aspect_ratio", None)  # each stage has its own
-    parts = _parts_of(content)
-    return {
-        **content,
-        "job_type": str(JobType.PIPELINE_STAGE),
-        "stages": [
-            {
-                **parts.get(stage.stage_index, {}),
-                "stage_index": stage.stage_index,
-                "prompt": stage.prompt,
-                "quantity": stage.quantity,
-                "aspect_ratio": stage.aspect_ratio,
-                "individual_image_attach_ids": [reference.model_dump() for reference in stage.references],
-            }
-            for stage in stages
-        ],
-    }
-
-
-def _without_user(document: Any) -> dict[str, Any]:
-    try:
-        document = opened(document)
-        content = snake_keys(document) if isinstance(document, dict) else {}
-    except OrderRejected:
-        return {}
-    return {key: value for key, value in content.items() if key != "user_id"}
-
-
-def _parts_of(content: Document) -> dict[Any, dict[str, Any]]:
-    """What a document says of each stage; the merged picture is among its references."""
-    listed = content.get("stages")
-    parts = [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
-    return {
-        part.get("stage_index", position): {key: part[key] for key in part if key != "merged_image_attach_id"}
-        for position, part in enumerate(parts)
-    }
-
-
-def _job_type(content: Document, column: str | None) -> JobType:
     named = column or content.get("job_type")
     if named is None:
-        for key, job_type in _DISTINCTIVE_KEYS.items():
-            if key in content:
-                return job_type
-        raise OrderRejected(
-            "job_type", f"is missing; set it, or give one of {', '.join(_DISTINCTIVE_KEYS)}{_misspelt(content)}"
-        )
+        return None
     try:
         return JobType(named)
     except ValueError:
         raise OrderRejected("job_type", f"'{named}' is unknown; use one of {', '.join(JobType)}") from None
 
 
+def _inferred(content: Document) -> JobType:
+    for key, job_type in _DISTINCTIVE_KEYS.items():
+        if key in content:
+            return job_type
+    raise OrderRejected(
+        "job_type", f"is missing; set it, or give one of {', '.join(_DISTINCTIVE_KEYS)}{_misspelt(content)}"
+    )
+
+
 def _misspelt(content: Document) -> str:
     for key in list(content)[:100]:
-        if meant := difflib.get_close_matches(key[:100], _DISTINCTIVE_KEYS, n=1, cutoff=0.7):
+        meant = difflib.get_close_matches(key[:100], _DISTINCTIVE_KEYS, n=1, cutoff=0.7)
+        if meant and key not in oldest.OldestDocument.model_fields:
             return f" ('{key[:100]}' is unknown; did you mean {meant[0]}?)"
     return ""
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 from itertools import islice
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -9,7 +10,8 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from darkroom.domain.errors import OrderRejected
-from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, DEFAULT_PRIORITY, JobType, Order, Reference, Stage
+from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, DEFAULT_PRIORITY, JobType, Limits, Order, Reference, Stage
+from darkroom.domain.visible import is_visible
 from darkroom.domain.wording import reason_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -18,13 +20,17 @@ _DEEPEST = 20
 _MOST_UNKNOWN = 100
 """Keys that are named in warnings; a document may hold a million of them."""
 _LONGEST_UNKNOWN = 100
+
+MEANINGLESS = frozenset(("category", "global_context", "camera_angle", "shot_type", "is_pre_edited", "total_images"))
+"""What existing front ends send beside the order: ignored without a warning."""
+
 M = TypeVar("M", bound="Part")
 
 
-def snake_keys(value: Any, depth: int = 0) -> Any:
+def snake_keys(value: Any, depth: int = 0, *, rename: bool = True) -> Any:
     """The same document with every key in snake_case: `aspect-ratio` and `aspectRatio` are one field.
 
-    A field that is null is left out: it is absent.
+    A field that is null is left out: it is absent. What has no meaning here keeps its own names within.
 
     Raises:
         OrderRejected: two spellings of one field disagree, a key is not a string, or it is nested too deeply.
@@ -32,7 +38,7 @@ def snake_keys(value: Any, depth: int = 0) -> Any:
     if depth > _DEEPEST:
         raise OrderRejected("document", f"is nested deeper than {_DEEPEST} levels")
     if isinstance(value, list):
-        return [snake_keys(item, depth + 1) for item in value]
+        return [snake_keys(item, depth + 1, rename=rename) for item in value]
     if not isinstance(value, dict):
         return _keepable(value)
     renamed: dict[str, Any] = {}
@@ -41,8 +47,8 @@ def snake_keys(value: Any, depth: int = 0) -> Any:
             raise OrderRejected("document", f"has the key {key!r}, which is not a string")
         if item is None:
             continue
-        name = snake_key(key)
-        content = snake_keys(item, depth + 1)
+        name = snake_key(key) if rename else key
+        content = snake_keys(item, depth + 1, rename=rename and name not in MEANINGLESS)
         if name in renamed and renamed[name] != content:
             raise OrderRejected(name, "is given twice, in two spellings with different values")
         renamed[name] = content
@@ -78,6 +84,10 @@ class Part(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, str_max_length=2_000_000)
 
+    def unknown_keys(self) -> Iterable[str]:
+        """The keys that nobody understands, and that a warning names."""
+        return (key for key in self.model_extra or {} if key not in MEANINGLESS)
+
 
 class AttachRef(Part):
     """One uploaded picture, and what it shows."""
@@ -103,6 +113,7 @@ class Envelope(Part):
     provider: str | None = None
     providers: tuple[str, ...] | None = None
     webhook_url: str | None = None
+    negative_prompt: str | None = None
 
     def order(self, job_type: JobType, stages: list[Stage]) -> Order:
         """The order these fields and stages make."""
@@ -127,10 +138,27 @@ class Envelope(Part):
         return tuple(dict.fromkeys(named))
 
 
-class Reader:
-    """Reads parts of a document and remembers unknown keys."""
+def with_negative(prompt: str, negative: str | None) -> str:
+    """The prompt, with what the picture must not show at its end: no provider of ours takes it separately.
 
-    def __init__(self) -> None:
+    A prompt that says nothing stays as it is, and is rejected for that.
+    """
+    if negative is None or not is_visible(negative) or not is_visible(prompt):
+        return prompt
+    return f"{prompt}\n\nAvoid: {negative.strip()}"
+
+
+class Reader:
+    """Reads parts of a document and remembers unknown keys.
+
+    Args:
+        limits: the configured maximum.
+        total_images: the job row's column; it counts where a document names no quantity.
+    """
+
+    def __init__(self, limits: Limits, total_images: int | None = None) -> None:
+        self.limits = limits
+        self.total_images = total_images or None
         self.unknown: list[str] = []
 
     def read(self, model: type[M], content: Any) -> M:
@@ -147,9 +175,12 @@ class Reader:
         self._collect(part, "")
         return part
 
+    def ignore(self, keys: Iterable[str]) -> None:
+        """Remember keys that are not understood, as far as they can be named in warnings."""
+        self.unknown += islice(keys, max(0, _MOST_UNKNOWN - len(self.unknown)))
+
     def _collect(self, part: Part, where: str) -> None:
-        more = islice(part.model_extra or {}, max(0, _MOST_UNKNOWN - len(self.unknown)))
-        self.unknown += [f"{where}{key[:_LONGEST_UNKNOWN]}" for key in more]
+        self.ignore(f"{where}{key[:_LONGEST_UNKNOWN]}" for key in part.unknown_keys())
         for name in type(part).model_fields:
             value = getattr(part, name)
             if isinstance(value, Part):

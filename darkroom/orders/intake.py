@@ -52,6 +52,7 @@ class Intake:
         *,
         job_type: str | None = None,
         production_id: UUID | None = None,
+        total_images: int | None = None,
         promised: Mapping[int, ReferenceOwner] | None = None,
         opening: Account | None = None,
     ) -> AdmittedOrder:
@@ -62,6 +63,7 @@ class Intake:
             user_id: who pays; None for an anonymous, free job.
             job_type: the row's column, when there is one.
             production_id: the row's column, when there is one; it wins over the document's.
+            total_images: the row's column; it counts where the document names no quantity.
             promised: attachments that will be stored once the order is valid.
             opening: the account that a user without one gets with the order; without it such an order is rejected.
 
@@ -69,7 +71,9 @@ class Intake:
             OrderRejected: with the field and the reason.
         """
         # A large document takes a second to read, in which this process serves others.
-        read = await asyncio.to_thread(read_order, document, job_type=job_type, limits=self._limits)
+        read = await asyncio.to_thread(
+            read_order, document, job_type=job_type, total_images=total_images, limits=self._limits
+        )
         if read.order.user_id is not None and read.order.user_id != user_id:
             raise OrderRejected(
                 "user_id", f"{read.order.user_id} is not the user who pays for the job ({user_id or 'none'})"

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Reference, Stage
-from darkroom.orders.document import AttachId, AttachRef, Envelope, Part, Reader, WholeNumber
+from darkroom.orders.document import AttachId, AttachRef, Envelope, Part, Reader, WholeNumber, with_negative
 
 
 class StagePart(Part):
@@ -16,6 +16,7 @@ class StagePart(Part):
     prompt: str
     quantity: WholeNumber
     aspect_ratio: str | None = None
+    negative_prompt: str | None = None
     merged_image_attach_id: AttachId | None = None
     individual_image_attach_ids: tuple[AttachRef, ...] | None = None
 
@@ -42,7 +43,7 @@ def parse(reader: Reader, content: Document) -> Order:
             Stage(
                 stage_index=index,
                 label=f"stage {index}",
-                prompt=part.prompt,
+                prompt=with_negative(part.prompt, part.negative_prompt or document.negative_prompt),
                 quantity=part.quantity,
                 aspect_ratio=part.aspect_ratio or document.aspect_ratio,
                 references=tuple(references),

@@ -1,15 +1,19 @@
 """Pictures that users bring: checked, stored once, and put into order documents."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
 from darkroom.domain import names
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.model import Value
+from darkroom.domain.orders import JobType
 from darkroom.domain.stored import NewReference
+from darkroom.orders import opened
 from darkroom.orders.document import snake_keys
+from darkroom.orders.oldest import is_oldest
+from darkroom.orders.reference_lists import attachments_in, files_in
 from darkroom.pictures import NotAPicture, PictureFacts, PictureWork, digest
 from darkroom.records.images import ReferenceRecords
 from darkroom.storage import Storage
@@ -28,6 +32,8 @@ class NewUpload(Value):
     facts: PictureFacts
     stage_index: int | None = None
     """The stage it is for; None for all."""
+    in_rows: bool = False
+    """Whether it is for the rows of a table that name it in `reference`, and for no others."""
 
 
 class Uploads:
@@ -38,7 +44,7 @@ class Uploads:
         self._storage = storage
         self._pictures = pictures
 
-    async def read(self, name: str, data: bytes, stage_index: int | None = None) -> NewUpload:
+    async def read(self, name: str, data: bytes, stage_index: int | None = None, *, in_rows: bool = False) -> NewUpload:
         """The bytes as an upload, written anew without metadata, whoever brings them; nothing is stored yet.
 
         Raises:
@@ -52,7 +58,7 @@ class Uploads:
             clean, facts = await self._pictures.cleaned(data)
         except NotAPicture as error:
             raise OrderRejected("reference", f"{name}: {error}") from None
-        return NewUpload(name=name, data=clean, facts=facts, stage_index=stage_index)
+        return NewUpload(name=name, data=clean, facts=facts, stage_index=stage_index, in_rows=in_rows)
 
     async def store(self, upload: NewUpload, user_id: UUID | None) -> int:
         """Store the file and its record; the same picture of the same user is stored once."""
@@ -79,13 +85,49 @@ def with_references(document: dict[str, Any], uploads: Mapping[int, NewUpload]) 
     if not uploads:
         return document
     content: dict[str, Any] = snake_keys(copy.deepcopy(document))
+    _name_files(content, {upload.name: attach_id for attach_id, upload in uploads.items() if upload.in_rows})
     for attach_id, upload in uploads.items():
+        if upload.in_rows:
+            continue
         entry = {"attach_id": attach_id, "type": "reference"}
         for part, key in _places(content, upload):
             there = part.get(key) or []
+            there = attachments_in(there) if key == "references" else there
             if isinstance(there, list):  # else whoever reads the document says what is wrong with it
                 part[key] = [*there, entry]
     return content
+
+
+def files_named(document: Any) -> dict[str, str]:
+    """The files that a document's rows name in `reference`, each with the first field that does."""
+    content = snake_keys(opened(document)) if isinstance(opened(document), dict) else {}
+    found: dict[str, str] = {}
+    for where, part in _naming_files(content):
+        names = files_in(part["reference"])
+        for name in names if isinstance(names, list) else ():
+            if isinstance(name, str):
+                found.setdefault(name, f"{where}reference")
+    return found
+
+
+def _naming_files(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The parts of a document that may name files, and where they stand."""
+    rows = content.get("rows")
+    parts = [("", content)] if isinstance(rows, list) or "variables" in content else []
+    parts += [(f"rows[{at}].", row) for at, row in enumerate(rows) if isinstance(row, dict)] if parts and rows else []
+    return ((where, part) for where, part in parts if "reference" in part)
+
+
+def _name_files(content: dict[str, Any], stored: Mapping[str, int]) -> None:
+    """Put the attachments of files in the place of their names."""
+    for _, part in _naming_files(content):
+        names = files_in(part["reference"])
+        if not isinstance(names, list) or not all(isinstance(name, str) and name in stored for name in names):
+            continue  # the order is rejected for it
+        there = attachments_in(part.get("references") or [])
+        if isinstance(there, list):
+            part["references"] = [*there, *({"attach_id": stored[name], "type": "reference"} for name in names)]
+            del part["reference"]
 
 
 def _places(content: dict[str, Any], upload: NewUpload) -> list[tuple[dict[str, Any], str]]:
@@ -100,6 +142,30 @@ def _places(content: dict[str, Any], upload: NewUpload) -> list[tuple[dict[str, 
         return [(part, "individual_image_attach_ids") for part in chosen]
     if "merged_images" in content:
         raise OrderRejected("reference", f"{upload.name}: a simple_portrait order takes its pictures from mergedImages")
+    rows = content.get("rows")
+    if isinstance(rows, list):
+        return [(part, "references") for part in _rows_for(content, rows, upload)]
     if upload.stage_index not in (None, 0):
-        raise OrderRejected("reference", f"{upload.name}: the order has no stage {upload.stage_index}")
+        raise OrderRejected("reference", f"{upload.name}: {_no_stage(content, upload.stage_index)}")
+    if "variables" in content or content.get("job_type") == JobType.TEMPLATE:
+        return [(content, "references")]
+    if "base_prompt" in content or is_oldest(content, None):
+        return [(content, "individual_image_attach_ids")]
     return [(content, "uploaded_attach_ids")]
+
+
+def _no_stage(content: dict[str, Any], index: int | None) -> str:
+    if "variables" in content or "combinations" in content:
+        return "all stages of this order have the same references; leave out the stage"
+    return f"the order has no stage {index}"
+
+
+def _rows_for(content: dict[str, Any], rows: list[Any], upload: NewUpload) -> list[dict[str, Any]]:
+    """The document for those rows that have no references of their own, and each row that has."""
+    if upload.stage_index is None:
+        return [content, *(row for row in rows if isinstance(row, dict) and row.get("references"))]
+    if upload.stage_index >= len(rows) or not isinstance(rows[upload.stage_index], dict):
+        raise OrderRejected("reference", f"{upload.name}: the order has no stage {upload.stage_index}")
+    row = rows[upload.stage_index]
+    row.setdefault("references", content.get("references") or [])
+    return [row]

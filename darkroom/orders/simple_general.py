@@ -3,7 +3,7 @@
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Stage
-from darkroom.orders.document import AttachRef, Envelope, Reader, WholeNumber
+from darkroom.orders.document import AttachRef, Envelope, Reader, WholeNumber, with_negative
 
 
 class GeneralDocument(Envelope):
@@ -26,7 +26,7 @@ def parse(reader: Reader, content: Document) -> Order:
     stage = Stage(
         stage_index=0,
         label="stage 0",
-        prompt=document.prompt,
+        prompt=with_negative(document.prompt, document.negative_prompt),
         quantity=document.quantity,
         aspect_ratio=document.aspect_ratio,
         references=tuple(ref.reference() for ref in document.uploaded_attach_ids),

@@ -2,7 +2,7 @@
 
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Reference, Stage
-from darkroom.orders.document import AttachId, Envelope, Part, Reader, WholeNumber
+from darkroom.orders.document import AttachId, Envelope, Part, Reader, WholeNumber, with_negative
 
 
 class PortraitPart(Part):
@@ -11,6 +11,7 @@ class PortraitPart(Part):
     merged_attach_id: AttachId
     wrapping_prompt: str
     photo_index: WholeNumber | None = None
+    negative_prompt: str | None = None
 
 
 class PortraitDocument(Envelope):
@@ -26,7 +27,7 @@ def parse(reader: Reader, content: Document) -> Order:
         Stage(
             stage_index=position,
             label=f"photo {position if part.photo_index is None else part.photo_index}",
-            prompt=part.wrapping_prompt,
+            prompt=with_negative(part.wrapping_prompt, part.negative_prompt or document.negative_prompt),
             quantity=1,
             aspect_ratio=document.aspect_ratio,
             references=(Reference(attach_id=part.merged_attach_id, type="merged"),),

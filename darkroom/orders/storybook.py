@@ -8,7 +8,7 @@ from pydantic import Field
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Reference, Stage
-from darkroom.orders.document import AttachId, Envelope, Part, Reader
+from darkroom.orders.document import AttachId, Envelope, Part, Reader, with_negative
 from darkroom.orders.storybook_prompts import Style, page_prompt
 
 
@@ -45,7 +45,9 @@ def parse(reader: Reader, content: Document) -> Order:
             Stage(
                 stage_index=index,
                 label=f"page {index + 1}",
-                prompt=page_prompt(style, spoken, has_reference=bool(references)),
+                prompt=with_negative(
+                    page_prompt(style, spoken, has_reference=bool(references)), document.negative_prompt
+                ),
                 quantity=1,
                 aspect_ratio=document.aspect_ratio,
                 references=references,

@@ -211,6 +211,6 @@ async def test_a_document_that_takes_long_to_read_is_cut_short_and_keeps_nobody_
     assert len(answer.json()["warnings"]) == 100
     many = {"style": "cartoon", "pages": [{"dialogues": ["a"]}] * 50_000}
     answer = await quiet.http.post("/api/jobs/quote", json=many)
-    assert answer.json()["detail"] == "stages: 50000 exceed the maximum of 100"
+    assert answer.json()["detail"] == "stages: 50000 exceed the maximum of 1000"
     assert readers
     assert threading.get_ident() not in readers

@@ -85,7 +85,7 @@ async def test_every_change_may_be_one_too_many(temporal: Client, tmp_path: Path
         document = (await api.http.get("/openapi.json")).json()
         assert (await api.http.post("/api/jobs/cancel", json={"job_id": str(uuid4())})).status_code == 404
         for method, path, operation in operations(document):
-            if method == "get" or path.endswith("/quote"):
+            if method == "get" or path.endswith(("/quote", "/tables")):
                 continue
             named = path.replace("{job_id}", str(uuid4()))
             body: dict[str, Any] = (

@@ -25,7 +25,7 @@ RULES: list[tuple[str, bytes, str]] = [
     ("negative quantity", order(stage(quantity=-3)), "stages[0].quantity: -3"),
     ("quantity above a stage's maximum", order(stage(quantity=10_001)), "stages[0].quantity: 10001"),
     ("quantity above a job's maximum", order(*[stage(quantity=10_000)] * 4), "stages: 40000 images"),
-    ("too many stages", order(*[stage()] * 101), "stages: 101 exceed the maximum of 100"),
+    ("too many stages", order(*[stage()] * 1001), "stages: 1001 exceed the maximum of 1000"),
     ("empty prompt", order(stage(prompt="  \n ")), "stages[0].prompt: is empty"),
     ("long prompt", order(stage(prompt="x" * 20_001)), "stages[0].prompt: 20001 characters"),
     ("unknown aspect ratio", order(stage(**{"aspect-ratio": "5:7"})), "stages[0].aspect_ratio: '5:7'"),
@@ -39,7 +39,8 @@ RULES: list[tuple[str, bytes, str]] = [
     ("user without a member row", order(userId=str(NOBODY_KNOWN)), f"user_id: {NOBODY_KNOWN} has no member row"),
     ("duplicate stage_index", order(stage(stage_index=1), stage(stage_index=1)), "stages[1].stage_index: 1 is used"),
     ("unknown job_type", order(job_type="mosaic"), "job_type: 'mosaic' is unknown"),
-    ("no job_type, and no key that implies one", b'{"prompt": "a lemon"}', "job_type: is missing"),
+    ("no job_type, and no key that implies one", b'{"lemon": "a"}', "job_type: is missing"),
+    ("a prompt without a quantity", b'{"prompt": "a lemon"}', "quantity: is missing; say how many pictures to make"),
     ("unknown provider", order(provider="dall-e"), "provider: 'dall-e' is not available"),
     ("no uploaded image", b'{"prompt":"x","quantity":1,"uploadedAttachIds":[]}', "uploaded_attach_ids: is empty"),
     *(

@@ -31,7 +31,7 @@ RULES: list[tuple[str, dict[str, Any], str]] = [
     ("style as a number", book(style=3), "style: "),
     ("no pages", {"job_type": "storybook", "pages": []}, "stages: is empty"),
     ("no pages key", {"job_type": "storybook"}, "pages: is missing"),
-    ("too many pages", book(*[PAGE] * 101), "101 exceed the maximum of 100"),
+    ("too many pages", book(*[PAGE] * 1001), "1001 exceed the maximum of 1000"),
     ("a page without words", book(PAGE, {"dialogues": []}), "pages[1].dialogues: is empty"),
     ("a page of blanks", book({"dialogues": [" ", "\n"]}), "pages[0].dialogues: is empty"),
     ("a page without dialogues", book({}), "pages[0].dialogues: is missing"),

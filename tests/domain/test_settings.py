@@ -40,7 +40,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
     assert (settings.webp_quality, settings.webp_method) == (90, 2)
     assert (settings.log_format, settings.log_level, settings.metrics_port) == (None, "info", None)
     limits = settings.limits
-    assert (limits.stages, limits.images_per_stage, limits.images_per_job) == (100, 10_000, 30_000)
+    assert (limits.stages, limits.images_per_stage, limits.images_per_job) == (1_000, 10_000, 30_000)
 
 
 def test_a_key_makes_gemini_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,10 +20,12 @@ from darkroom.api.views import job_view, listed
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
 from darkroom.domain.errors import OrderRejected
+from darkroom.domain.orders import Stage
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.snapshots import JobCursor
-from darkroom.orders import document_again, read_order
+from darkroom.orders import read_order
+from darkroom.orders.again import document_again
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -99,17 +101,30 @@ async def view_of(use: Services, caller: Caller, job_id: UUID, urls: PublicUrls)
 @router.get("/{job_id}/order", responses=documented(404, 409))
 async def ordered(job_id: JobId, caller: SignedIn, use: Use, urls: Urls) -> OrderedDocument:
     """Get the order of a job, of the same type and with all its options, as a document that can be ordered again."""
-    await use.snapshot(job_id, caller)
-    stages = await use.parts.records.stages(job_id)
+    return (await order_of(use, caller, job_id, urls))[1]
+
+
+async def order_of(
+    use: Services, caller: Caller, job_id: UUID, urls: PublicUrls
+) -> tuple[tuple[Stage, ...], OrderedDocument]:
+    """A job's stages, whatever its type, and its order.
+
+    Raises:
+        Problem: 409, it was not created from a valid order.
+    """
+    snapshot = await use.snapshot(job_id, caller)
+    stages = tuple(await use.parts.records.stages(job_id))
     source = await use.parts.records.order_source(job_id)
     if not stages:
         try:
-            stages = read_order(source.document, job_type=source.job_type).order.stages
+            stages = read_order(
+                source.document, job_type=source.job_type, total_images=snapshot.progress.total_images
+            ).order.stages
         except OrderRejected as error:
             raise Problem(409, f"job {job_id} was not created from a valid order: {error}") from None
     # A document that no run has opened may name what is not its user's.
     owners = await use.parts.records.reference_owners({ref.attach_id for stage in stages for ref in stage.references})
-    return OrderedDocument(
+    return stages, OrderedDocument(
         document=document_again(source.document, source.job_type, stages),
         references={
             attach_id: ReferenceThumbnail(thumbnail_url=urls.thumbnail(attach_id), name=known.name)

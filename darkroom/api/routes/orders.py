@@ -4,21 +4,24 @@ import re
 from typing import Annotated, Any
 from uuid import UUID, uuid4, uuid5
 
-from fastapi import APIRouter, Body, Header, Response
+from fastapi import APIRouter, Body, Header, Query, Response
 
-from darkroom.api.order_bodies import OrderRoute
+from darkroom.api.order_bodies import OrderRoute, table_bodies
 from darkroom.api.problems import Problem, documented
 from darkroom.api.routes.waiting import until_ended
 from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
 from darkroom.api.shapes import Quote, QuotedStage, SubmittedView
 from darkroom.client.results import CheckedOrder
 from darkroom.domain.progress import JobStatus
+from darkroom.orders import as_stored
 
 router = APIRouter(prefix="/api/jobs", tags=["orders"], route_class=OrderRoute)
 
 KEYS = UUID("6e1d1c1e-41a5-4c4b-8b0e-2d6a3c0d9a51")
 """The name space in which a user's Idempotency-Key becomes a job's id: the same key is the same job, in any process."""
 LONGEST_WAIT = 60.0
+LONGEST_SHOWN = 500
+"""Characters of a prompt in a quote, which may have a thousand of them."""
 
 _EXAMPLES = {
     "stages": {
@@ -30,12 +33,29 @@ _EXAMPLES = {
             ]
         },
     },
+    "table": {
+        "summary": "A stage per row of a table",
+        "value": {
+            "prompt": "A {colour} {product} on a white table",
+            "quantity": 2,
+            "rows": [{"colour": "red", "product": "chair"}, {"colour": "green", "product": "lamp", "quantity": 3}],
+        },
+    },
     "storybook": {
         "summary": "A picture book",
         "value": {"style": "watercolor", "pages": [{"dialogues": ["On the hill stood a lamp."]}]},
     },
 }
 Document = Annotated[dict[str, Any], Body(openapi_examples=_EXAMPLES)]
+_WITH_TABLES = {"requestBody": {"content": table_bodies()}}
+PromptOfRows = Annotated[
+    str | None,
+    Query(
+        alias="prompt",
+        description="With a CSV body: the prompt of all rows, in which {colour} is replaced by each row's value in "
+        "that column. Every other parameter is a value for all rows, too, such as quantity=2 or aspect_ratio=1:1.",
+    ),
+]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -55,7 +75,7 @@ Prefer = Annotated[
 ]
 
 
-@router.post("", status_code=202, responses=documented(402, 413, 415, 422, 429))
+@router.post("", status_code=202, responses=documented(402, 413, 415, 422, 429), openapi_extra=_WITH_TABLES)
 async def order(
     document: Document,
     response: Response,
@@ -63,10 +83,11 @@ async def order(
     use: Use,
     urls: Urls,
     *,
+    _prompt: PromptOfRows = None,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> SubmittedView:
-    """Order pictures. The job is stored and started before the response is sent."""
+    """Order pictures. The job is stored and started before the response is sent. A CSV body is a stage per row."""
     client = await use.client()
     job_id = uuid4() if idempotency_key is None else uuid5(KEYS, f"{caller.user_id} {idempotency_key}")
     existing = None if idempotency_key is None else await client.find(job_id)
@@ -76,7 +97,7 @@ async def order(
         taken = await client.submit(checked, job_id=job_id)
     else:
         taken = await client.resubmit(existing)
-    if taken.found and (await use.parts.records.order_source(job_id)).document != document:
+    if taken.found and (await use.parts.records.order_source(job_id)).document != as_stored(document):
         raise Problem(
             422,
             "this Idempotency-Key was used for a different order; use a new key for each order",
@@ -104,8 +125,8 @@ async def order(
     )
 
 
-@router.post("/quote", responses=documented(413, 415, 422))
-async def quote(document: Document, caller: SignedIn, use: Use) -> Quote:
+@router.post("/quote", responses=documented(413, 415, 422), openapi_extra=_WITH_TABLES)
+async def quote(document: Document, caller: SignedIn, use: Use, *, _prompt: PromptOfRows = None) -> Quote:
     """Get a quote: what an order costs, and whether your credits cover it. Nothing is created."""
     return _quote(use, await use.parts.client(None).check(document, caller.user_id))
 
@@ -122,11 +143,23 @@ def _quote(use: Services, checked: CheckedOrder) -> Quote:
         available=available,
         enough=available >= sum(parts),
         stages=tuple(
-            QuotedStage(stage_index=stage.stage_index, quantity=stage.quantity, credits=part)
+            QuotedStage(
+                stage_index=stage.stage_index,
+                label=stage.label,
+                prompt=_beginning(stage.prompt),
+                quantity=stage.quantity,
+                aspect_ratio=stage.aspect_ratio,
+                references=tuple(ref.attach_id for ref in stage.references),
+                credits=part,
+            )
             for stage, part in zip(stages, parts, strict=True)
         ),
         warnings=checked.warnings,
     )
+
+
+def _beginning(prompt: str) -> str:
+    return prompt if len(prompt) <= LONGEST_SHOWN else f"{prompt[: LONGEST_SHOWN - 1]}…"
 
 
 def _wait(prefer: str | None) -> float:

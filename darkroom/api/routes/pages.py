@@ -21,6 +21,7 @@ from darkroom.api.sign_in import COOKIE, Caller, presented, session_of
 from darkroom.api.strips import strips_of
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
+from darkroom.domain.orders import Stage
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.sentences import how_it_stands
 
@@ -78,24 +79,26 @@ async def jobs_page(
 @router.get("/jobs/{job_id}")
 async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use, urls: Urls) -> HTMLResponse:
     await use.snapshot(job_id, caller)
-    ordered = await _ordered(job_id, caller, use, urls)
+    stages, ordered = await _ordered(job_id, caller, use, urls)
     # One reading for all of it: numbers and frames that agree.
     feed = await use.feeds.once(job_id)
     view = feed.job(urls)
     job: dict[str, Any] = view.model_dump(mode="json")
-    strips: Any = _JSON.dump_python(strips_of(feed, ordered, urls), mode="json")
+    strips: Any = _JSON.dump_python(strips_of(feed, stages, ordered.references, urls), mode="json")
     shown = {"job": job, "strips": strips}
     return await _page(request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=shown)
 
 
-async def _ordered(job_id: UUID, caller: Caller, use: Services, urls: PublicUrls) -> OrderedDocument:
+async def _ordered(
+    job_id: UUID, caller: Caller, use: Services, urls: PublicUrls
+) -> tuple[tuple[Stage, ...], OrderedDocument]:
     """What was ordered; nothing, where a front end stored an invalid order: such a job has failed and says why."""
     try:
-        return await job_routes.ordered(job_id, caller, use, urls)
+        return await job_routes.order_of(use, caller, job_id, urls)
     except Problem as problem:
         if problem.status != 409:
             raise
-        return OrderedDocument(document={"stages": []}, references={})
+        return (), OrderedDocument(document={}, references={})
 
 
 @router.post("/jobs/{job_id}/{action}")

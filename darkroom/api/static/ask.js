@@ -19,7 +19,7 @@ export const isOffline = (error) => error instanceof Problem && error.code === "
 
 /**
  * @param {string} address
- * @param {{method?: string, json?: unknown, form?: FormData, headers?: Record<string, string>, signal?: AbortSignal}} [wish]
+ * @param {{method?: string, json?: unknown, form?: FormData|Blob, headers?: Record<string, string>, signal?: AbortSignal}} [wish]
  * @returns {Promise<any>}
  * @throws {Problem}
  */

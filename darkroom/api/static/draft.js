@@ -4,13 +4,15 @@
  * @typedef {{attach_id: number, thumbnail_url: string, name: string, type?: string}} Reference
  * @typedef {{prompt: string, quantity: string, aspect_ratio: string, references: Reference[], part?: object}} DraftStage
  *   `part` is what an order that is ordered again says of this stage and the form does not show
- * @typedef {{key: string, stages: DraftStage[], whole?: object}} Draft `whole` is what an order that is ordered again
- *   says of all its stages: its type, style, ceiling, providers, priority, webhook
+ * @typedef {{key: string, stages: DraftStage[], whole?: object, table?: import("./tabledraft.js").TableDraft}} Draft
+ *   `whole` is what an order that is ordered again says of all its stages: its type, style, ceiling, providers, priority,
+ *   webhook. With a `table` there is one stage, of what all stages have in common
  * @typedef {{stages: number, images_per_stage: number, images_per_job: number, prompt_characters: number}} Limits
  * @typedef {{stage: number|null, field: string|null, words: string}} Wrong
  */
 
 import { fromCards, misfits, placeOf, toCards } from "./ordertypes.js";
+import { isOfTable, lacks, needs, ofOrdered, tableDocument, tablePictures, tableProblem } from "./tabledraft.js";
 import { count, number } from "./words.js";
 
 const FIRST_QUANTITY = "4";
@@ -25,7 +27,7 @@ export function newStage(like) {
 export const newDraft = (key) => ({ key, stages: [newStage()] });
 
 /** Whether nothing was written yet. @param {Draft} draft */
-export const isBlank = (draft) => draft.stages.every((stage) => !stage.prompt.trim() && !stage.references.length);
+export const isBlank = (draft) => !draft.table && draft.stages.every((stage) => !stage.prompt.trim() && !stage.references.length);
 
 /** A draft as it was kept; null when there is none, or it is none of ours. @param {string|null} kept @returns {Draft|null} */
 export function readDraft(kept) {
@@ -37,10 +39,19 @@ export function readDraft(kept) {
   }
   if (typeof found?.key !== "string" || !Array.isArray(found.stages) || !found.stages.length) return null;
   const whole = objectOf(found.whole);
-  return { key: found.key, stages: found.stages.map(readStage), ...(whole ? { whole } : {}) };
+  const table = readTable(found.table);
+  const stages = found.stages.map(readStage);
+  return { key: found.key, stages: table ? stages.slice(0, 1) : stages, ...(whole ? { whole } : {}), ...(table ? { table } : {}) };
 }
 
 const objectOf = (value) => (typeof value === "object" && !Array.isArray(value) ? value : null);
+
+function readTable(table) {
+  const known = objectOf(table) && ["template", "single_batch"].includes(table.kind);
+  const whole = known && ["names", "columns", "numbers"].every((part) => Array.isArray(table[part])) && objectOf(table.files);
+  const lists = ["rows", "variables", "combinations"].every((part) => table?.[part] === undefined || Array.isArray(table[part]));
+  return whole && lists ? table : null;
+}
 
 function readStage(stage) {
   const part = objectOf(stage?.part);
@@ -61,9 +72,10 @@ function readStage(stage) {
 
 /** The draft of an order that was made before. @returns {Draft} */
 export function fromOrdered({ document, references }, key) {
-  const { cards, whole } = toCards(document);
+  const { cards, whole, table } = isOfTable(document) ? ofTable(document) : toCards(document);
   return {
     key,
+    ...(table ? { table } : {}),
     ...(Object.keys(whole).length ? { whole } : {}),
     stages: cards.map(({ prompt, quantity, aspect_ratio, references: attached, part }) => ({
       prompt,
@@ -78,22 +90,31 @@ export function fromOrdered({ document, references }, key) {
   };
 }
 
+function ofTable(document) {
+  const { card, whole, table } = ofOrdered(document);
+  return { cards: [card], whole, table };
+}
+
 /** The order document. @param {Draft} draft */
-export const toDocument = ({ stages, whole }) => fromCards(stages, whole);
+export const toDocument = ({ stages, whole, table }) => (table ? tableDocument(stages[0], table, whole) : fromCards(stages, whole));
 
 /** A quantity as a number; null where it is none. @param {string} text */
 export const quantityOf = (text) => (/^\s*\d{1,9}\s*$/.test(text) ? Number(text) : null);
 
 /** How many pictures, as far as it can be told. @param {Draft} draft */
-export const pictures = (draft) => draft.stages.reduce((sum, stage) => sum + (quantityOf(stage.quantity) ?? 0), 0);
+export const pictures = ({ stages, table }) =>
+  table
+    ? tablePictures(table, quantityOf(stages[0].quantity) ?? 0)
+    : stages.reduce((sum, stage) => sum + (quantityOf(stage.quantity) ?? 0), 0);
 
 /** What is wrong, in the order of the form. @param {Draft} draft @param {Limits} limits @returns {Wrong[]} */
 export function mistakes(draft, limits) {
   const found = [];
+  const needed = draft.table ? needs(draft.table) : { prompt: true, quantity: true };
   draft.stages.forEach((stage, index) => {
     const wrong = (field, words) => found.push({ stage: index, field, words });
     const length = [...stage.prompt].length;
-    if (!stage.prompt.trim()) wrong("prompt", "Enter a prompt.");
+    if (!stage.prompt.trim() && needed.prompt) wrong("prompt", "Enter a prompt.");
     else if (length > limits.prompt_characters) {
       wrong("prompt", `${number(length)} characters exceed the maximum of ${number(limits.prompt_characters)}.`);
     }
@@ -103,7 +124,8 @@ export function mistakes(draft, limits) {
       wrong("quantity", `Enter a number between 1 and ${number(limits.images_per_stage)}.`);
     }
   });
-  found.push(...misfits(draft));
+  if (draft.table) found.push(...lacks(draft.table).map((words) => ({ stage: null, field: null, words })));
+  else found.push(...misfits(draft));
   const all = pictures(draft);
   if (all > limits.images_per_job) {
     found.push({ stage: null, field: null, words: `${number(all)} pictures exceed the maximum of ${number(limits.images_per_job)} per job.` });
@@ -111,8 +133,9 @@ export function mistakes(draft, limits) {
   return found;
 }
 
-/** A problem of the API, at the field that it names. @param {{field: string|null, message: string}} problem @returns {Wrong} */
-export function wrongOf({ field, message }) {
+/** A problem of the API, at the field that it names. @param {{field: string|null, message: string}} problem @param {Draft} [draft] @returns {Wrong} */
+export function wrongOf({ field, message }, { table } = {}) {
+  if (table) return { stage: null, field: null, words: tableProblem({ field, message }, table) };
   const place = placeOf(field ?? "");
   const words = field && message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message;
   const sentence = `${words.slice(0, 1).toUpperCase()}${words.slice(1)}${/[.!?]$/.test(words) ? "" : "."}`;

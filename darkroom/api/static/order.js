@@ -9,6 +9,8 @@ import { besides } from "./ordertypes.js";
 import { Quoting } from "./quoting.js";
 import { at } from "./root.js";
 import { StageCard } from "./stagecard.js";
+import { isTableFile, needs, stagesOf } from "./tabledraft.js";
+import { readTable, TablePanel } from "./tablepanel.js";
 import { count } from "./words.js";
 
 class OrderPage {
@@ -29,6 +31,12 @@ class OrderPage {
     this.message = this.form.querySelector("[data-message]");
     this.loaded = document.querySelector("[data-loaded]");
     this.besides = document.querySelector("[data-besides]");
+    this.adding = this.form.querySelector("[data-adding]");
+    this.panel = new TablePanel(this.form.querySelector("[data-table]"), {
+      changed: () => this.#changed(),
+      remove: () => this.#removeTable(),
+      insert: (text) => this.#cards[0].insert(text),
+    });
     this.quoting = new Quoting((answer) => {
       this.#answer = answer;
       this.#draw();
@@ -48,6 +56,12 @@ class OrderPage {
     });
     this.form.querySelector("[data-add]").addEventListener("click", () => this.#add());
     this.form.addEventListener("keydown", (event) => this.#key(event));
+    const file = this.form.querySelector("#table-file");
+    file.addEventListener("change", () => {
+      this.#take([...file.files]);
+      file.value = "";
+    });
+    this.#takeFiles();
     window.addEventListener("pagehide", () => this.#keep());
     if (/Mac|iP(hone|ad)/.test(navigator.userAgent)) this.form.querySelector("[data-modifier]").textContent = "⌘";
   }
@@ -62,9 +76,65 @@ class OrderPage {
     this.#add();
   }
 
+  /** Files may be dropped beside the cards as well. */
+  #takeFiles() {
+    const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+    this.form.addEventListener("dragover", (event) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      this.form.classList.toggle("over", !event.target.closest("[data-stage-card]"));
+    });
+    this.form.addEventListener("dragleave", (event) => this.form.contains(event.relatedTarget) || this.form.classList.remove("over"));
+    this.form.addEventListener("drop", (event) => {
+      this.form.classList.remove("over");
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      const others = this.#take([...event.dataTransfer.files]);
+      if (others.length) this.#cards.at(-1).references.add(others);
+    });
+  }
+
+  /** Take a table, and the pictures that one names; gives the other files. @param {File[]} files */
+  #take(files) {
+    const table = files.find(isTableFile);
+    const pictures = files.filter((file) => !isTableFile(file));
+    if (!table) return this.panel.take(pictures);
+    this.#useTable(table, pictures);
+    return [];
+  }
+
+  async #useTable(file, pictures) {
+    this.#say("");
+    let table;
+    try {
+      table = await readTable(file);
+    } catch (error) {
+      return this.#say(isOffline(error) ? "Darkroom is unreachable. Add the table again." : `${file.name}: ${error.message}.`);
+    }
+    const before = this.draft;
+    const [stage] = before.stages;
+    this.#show({ key: newKey(), ...(before.whole ? { whole: before.whole } : {}), stages: [{ ...stage, quantity: before.table ? stage.quantity : "1" }], table });
+    const others = this.panel.take(pictures);
+    if (others.length) this.#cards[0].references.add(others);
+    const said = `${file.name}: ${count(table.rows.length, "stage", "stages")}.`;
+    if (isBlank(before)) this.#sayAbove(said);
+    else this.#sayAbove(said, "Restore my draft", () => this.#show(before));
+    announce(said, true);
+    this.#cards[0].focus();
+  }
+
+  #removeTable() {
+    const before = this.draft;
+    this.#show({ key: newKey(), stages: before.stages });
+    this.#cards[0].focus();
+    this.#sayAbove("Table removed.", "Undo", () => this.#show(before));
+  }
+
   /** @param {import("./draft.js").Draft} draft */
   #show(draft) {
     this.draft = draft;
+    this.panel.show(draft.table ?? null);
+    this.adding.hidden = Boolean(draft.table);
     this.#tried = false;
     this.#cards = draft.stages.map((stage) => this.#card(stage));
     this.stages.replaceChildren(...this.#cards.map((card) => card.root));
@@ -86,10 +156,13 @@ class OrderPage {
   }
 
   #card(stage) {
-    return new StageCard(stage, this.can, { changed: () => this.#changed(), remove: (card) => this.#remove(card) });
+    return new StageCard(stage, this.can, {
+      changed: () => this.#changed(), remove: (card) => this.#remove(card), take: (files) => this.#take(files),
+    });
   }
 
   #add() {
+    if (this.draft.table) return undefined;
     if (this.draft.stages.length >= this.can.limits.stages) {
       return this.#say(`An order can have at most ${this.can.limits.stages} stages.`);
     }
@@ -135,22 +208,25 @@ class OrderPage {
     this.#cards.forEach((card, index) => {
       card.number(index, this.#cards.length === 1);
       card.draw();
+      if (this.draft.table) card.share(needs(this.draft.table));
       card.say(wrongs.filter((wrong) => wrong.stage === index), this.#tried);
     });
     const { quote } = this.#answer;
+    this.panel.draw(this.#answer, wrongs.length > 0);
     say(this.form.querySelector("[data-sum]"), sum(this.draft, this.account.price));
     const rest = afterwards(quote?.credits ?? pictures(this.draft) * this.account.price, quote?.available ?? this.account.available);
     const balance = this.form.querySelector("[data-balance]");
     say(balance, [rest.words, ...(quote?.warnings ?? [])].join("; "));
     balance.classList.toggle("wrong", !rest.enough);
     const whole = wrongs.find((wrong) => wrong.stage === null);
-    if (whole) this.#say(whole.words);
+    // What a table still lacks stands beside it, until somebody orders.
+    if (whole && (whole.fromServer || !this.draft.table || this.#tried)) this.#say(whole.words);
   }
 
   #wrongs() {
     const { problem } = this.#answer;
     const wrongs = mistakes(this.draft, this.can.limits);
-    return problem ? [...wrongs, { ...wrongOf(problem), fromServer: true }] : wrongs;
+    return problem ? [...wrongs, { ...wrongOf(problem, this.draft), fromServer: true }] : wrongs;
   }
 
   async #order() {
@@ -191,7 +267,7 @@ class OrderPage {
       this.message.append(el("a", { href: at("/jobs") }, "view your jobs"), ". Select Order to place this one as well.");
       return;
     }
-    const wrong = wrongOf(error);
+    const wrong = wrongOf(error, this.draft);
     if (wrong.stage === null) return this.#say(wrong.words);
     this.#answer = { quote: null, problem: error };
     this.#draw();
@@ -211,7 +287,8 @@ class OrderPage {
       const ordered = await ask(at(`/api/jobs/${encodeURIComponent(job)}/order`));
       const before = this.draft;
       this.#show(fromOrdered(ordered, newKey()));
-      const said = `Copied from job ${job.slice(0, 8)}: ${count(this.draft.stages.length, "stage", "stages")}.`;
+      const stages = this.draft.table ? stagesOf(this.draft.table) : this.draft.stages.length;
+      const said = `Copied from job ${job.slice(0, 8)}: ${count(stages, "stage", "stages")}.`;
       if (isBlank(before)) this.#sayAbove(said);
       else this.#sayAbove(said, "Restore my draft", () => this.#show(before));
     } catch (error) {

@@ -17,7 +17,8 @@ export class StageCard {
   /**
    * @param {import("./draft.js").DraftStage} stage kept up to date
    * @param {{shapes: string[], most: number, limits: import("./draft.js").Limits, price: number}} can
-   * @param {{changed: () => void, remove: (card: StageCard) => void}} tell
+   * @param {{changed: () => void, remove: (card: StageCard) => void, take: (files: File[]) => File[]}} tell `take` keeps
+   *   the files that are no references of this stage, and gives the others
    */
   constructor(stage, can, tell) {
     this.stage = stage;
@@ -38,6 +39,14 @@ export class StageCard {
     this.root.querySelector("[data-less]").addEventListener("click", () => this.#step(-1));
     this.root.querySelector("[data-more]").addEventListener("click", () => this.#step(1));
     this.#takeFiles();
+  }
+
+  /** Show it as what all stages of a table have in common. @param {{quantity: boolean}} needed */
+  share({ quantity }) {
+    this.root.querySelector("h2").textContent = "For all stages";
+    this.root.querySelector("[data-stage-price]").textContent = "";
+    this.root.querySelector("[data-how-many]").hidden = !quantity;
+    this.root.querySelector("[data-for=quantity]").textContent = "Pictures per stage";
   }
 
   /** @param {number} index @param {boolean} alone whether it is the only one */
@@ -82,6 +91,14 @@ export class StageCard {
     const target = this.root.querySelector(`[data-field="${field}"]`) ?? this.root.querySelector(":checked, input[type=file]");
     target.focus();
     this.root.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Put text where the cursor is in the prompt. @param {string} text */
+  insert(text) {
+    const { selectionStart, selectionEnd } = this.prompt;
+    this.prompt.setRangeText(text, selectionStart, selectionEnd, "end");
+    this.prompt.dispatchEvent(new Event("input"));
+    this.prompt.focus();
   }
 
   #field(name) {
@@ -143,13 +160,14 @@ export class StageCard {
       root.classList.remove("over");
       if (!hasFiles(event)) return;
       event.preventDefault();
-      this.references.add([...event.dataTransfer.files]);
+      event.stopPropagation();
+      this.references.add(this.tell.take([...event.dataTransfer.files]));
     });
     root.addEventListener("paste", (event) => {
       const files = [...(event.clipboardData?.files ?? [])];
       if (!files.length) return;
       event.preventDefault();
-      this.references.add(files);
+      this.references.add(this.tell.take(files));
     });
   }
 }
