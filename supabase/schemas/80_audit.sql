@@ -17,7 +17,8 @@ language sql stable security definer set search_path = '' as $$
       member.quel_member_id, quel_member_credit, opening_balance + coalesce(journal.amount, 0))
     from public.quel_member as member
     left join (
-      select quel_member_id, sum(amount) as amount from public.quel_credits group by quel_member_id
+      select user_id as quel_member_id, sum(amount) as amount from public.quel_credits
+      where org_id is null group by user_id
     ) as journal using (quel_member_id)
     where quel_member_credit <> opening_balance + coalesce(journal.amount, 0)
     union all
@@ -54,7 +55,7 @@ language sql stable security definer set search_path = '' as $$
     select format('job %s: ended with completed_images %s, but %s images are delivered',
       job_id, completed_images, coalesce(delivered.images, 0))
     from ours left join delivered using (job_id)
-    where job_status in ('completed', 'failed', 'cancelled')
+    where job_status::text in ('completed', 'failed', 'cancelled', 'user_cancelled')
       and completed_images <> coalesce(delivered.images, 0)
     union all
     select format('job %s, stage %s: counts %s delivered images, but has %s',
@@ -68,7 +69,7 @@ language sql stable security definer set search_path = '' as $$
     union all
     select format('job %s: has ended, but its hold of %s credits is open', job_id, amount)
     from public.quel_credit_holds join public.quel_production_jobs using (job_id)
-    where released_at is null and job_status in ('completed', 'failed', 'cancelled')
+    where released_at is null and job_status::text in ('completed', 'failed', 'cancelled', 'user_cancelled')
     union all
     select format('job %s: its open hold is %s, but %s missing images cost %s',
       hold.job_id, hold.amount, stages.missing, stages.missing * ours.unit_price)

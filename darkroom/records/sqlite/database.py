@@ -26,7 +26,7 @@ MOST_AT_ONCE = 100
 _PRIMARY = 0xFF
 """Of SQLite's error codes, what kind of error it is; the rest says more."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
 _ADDED = {
@@ -34,6 +34,9 @@ _ADDED = {
     "quel_generation_attempts": {"model": "text", "worker": "text"},
 }
 """By table, columns that files of older versions lack."""
+
+_RENAMED = {"quel_credits": {"quel_member_id": "user_id"}}
+"""By table, columns that files of older versions have under another name."""
 
 
 class _Change(NamedTuple):
@@ -266,6 +269,11 @@ def _bring_up_to_date(db: sqlite3.Connection) -> None:
             for column, kind in columns.items():
                 if there and column not in there:
                     db.execute(f"alter table {table} add column {column} {kind}")
+        for table, names in _RENAMED.items():
+            there = {row["name"] for row in db.execute(f"pragma table_info({table})")}
+            for before, name in names.items():
+                if before in there:
+                    db.execute(f"alter table {table} rename column {before} to {name}")
         for statement in _statements(files(__package__).joinpath("schema.sql").read_text("utf-8")):
             db.execute(statement)
         db.execute(f"pragma user_version = {SCHEMA_VERSION}")
