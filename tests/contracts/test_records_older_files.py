@@ -43,6 +43,7 @@ def without_watching(db: sqlite3.Connection) -> None:
     ):
         db.execute(f"drop index {index}")
     db.execute("alter table quel_generation_attempts drop column model")
+    db.execute("alter table quel_credits rename column user_id to quel_member_id")
     db.execute("drop table quel_api_keys")
     db.execute("pragma user_version = 2")
 

@@ -35,9 +35,6 @@ _ADDED = {
 }
 """By table, columns that files of older versions lack."""
 
-_RENAMED = {"quel_credits": {"quel_member_id": "user_id"}}
-"""By table, columns that files of older versions have under another name."""
-
 
 class _Change(NamedTuple):
     """A change, and who waits for what it returns."""
@@ -269,11 +266,8 @@ def _bring_up_to_date(db: sqlite3.Connection) -> None:
             for column, kind in columns.items():
                 if there and column not in there:
                     db.execute(f"alter table {table} add column {column} {kind}")
-        for table, names in _RENAMED.items():
-            there = {row["name"] for row in db.execute(f"pragma table_info({table})")}
-            for before, name in names.items():
-                if before in there:
-                    db.execute(f"alter table {table} rename column {before} to {name}")
+        if any(row["name"] == "quel_member_id" for row in db.execute("pragma table_info(quel_credits)")):
+            db.execute("alter table quel_credits rename column quel_member_id to user_id")
         for statement in _statements(files(__package__).joinpath("schema.sql").read_text("utf-8")):
             db.execute(statement)
         db.execute(f"pragma user_version = {SCHEMA_VERSION}")
