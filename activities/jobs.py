@@ -75,7 +75,11 @@ class JobActivities:
         if not source.opened:
             try:
                 read = await self._intake.check(
-                    source.document, source.user_id, job_type=source.job_type, production_id=source.production_id
+                    source.document,
+                    source.user_id,
+                    org_id=source.org_id,
+                    job_type=source.job_type,
+                    production_id=source.production_id,
                 )
                 order = read.order
             except OrderRejected as error:

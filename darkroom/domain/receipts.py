@@ -5,7 +5,9 @@ from operator import itemgetter
 from typing import Literal
 from uuid import UUID
 
-from darkroom.domain.model import Value
+from pydantic import Field
+
+from darkroom.domain.model import Value, is_none
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import StageStatus
 
@@ -63,6 +65,8 @@ class Receipt(Value):
     job_id: UUID
     job_type: str
     status: JobStatus
+    org_id: UUID | None = Field(default=None, exclude_if=is_none)
+    """The organization that paid; left out where the user did. Workers of before know nothing of it."""
     ordered: int
     delivered: int
     missing: tuple[StageMissing, ...] = ()

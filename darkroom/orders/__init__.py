@@ -120,7 +120,7 @@ def priority_of(document: Any) -> int | None:
 
 
 _OF_ALL_STAGES = (
-    "production_id", "max_top_ups", "max_credits", "priority", "provider", "providers", "webhook_url"
+    "org_id", "production_id", "max_top_ups", "max_credits", "priority", "provider", "providers", "webhook_url"
 )  # fmt: skip
 
 

@@ -26,11 +26,13 @@ MOST_AT_ONCE = 100
 _PRIMARY = 0xFF
 """Of SQLite's error codes, what kind of error it is; the rest says more."""
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
 _ADDED = {
-    "quel_production_jobs": {"book_id": "text", "webhook_url": "text"},
+    "quel_production_jobs": {"book_id": "text", "webhook_url": "text", "org_id": "text"},
+    "quel_credits": {"org_id": "text", "used_by_member_id": "text"},
+    "quel_credit_holds": {"org_id": "text"},
     "quel_generation_attempts": {"model": "text", "worker": "text"},
 }
 """By table, columns that files of older versions lack."""

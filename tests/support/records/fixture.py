@@ -46,6 +46,7 @@ class Job:
                 job_id=self.job_id,
                 job_type=self.order.job_type,
                 user_id=self.order.user_id,
+                org_id=self.order.org_id,
                 production_id=self.order.production_id,
                 document={"prompt": "as it came"},
                 total_images=self.order.total_images,
@@ -263,11 +264,13 @@ class RecordsFixture:
         *,
         max_credits: int | None = None,
         production_id: UUID | None = None,
+        org_id: UUID | None = None,
     ) -> Job:
         """A job that is not stored yet."""
         order = Order(
             job_type=JobType.PIPELINE_STAGE,
             user_id=user_id,
+            org_id=org_id,
             production_id=production_id,
             stages=tuple(
                 Stage(
@@ -290,8 +293,9 @@ class RecordsFixture:
         *,
         max_credits: int | None = None,
         production_id: UUID | None = None,
+        org_id: UUID | None = None,
     ) -> Job:
-        job = self.job(user_id, quantities, max_credits=max_credits, production_id=production_id)
+        job = self.job(user_id, quantities, max_credits=max_credits, production_id=production_id, org_id=org_id)
         assert await job.create()
         return job
 
@@ -302,8 +306,11 @@ class RecordsFixture:
         *,
         max_credits: int | None = None,
         production_id: UUID | None = None,
+        org_id: UUID | None = None,
     ) -> Job:
-        job = await self.pending(user_id, quantities, max_credits=max_credits, production_id=production_id)
+        job = await self.pending(
+            user_id, quantities, max_credits=max_credits, production_id=production_id, org_id=org_id
+        )
         opened = await job.open()
         assert opened.failure is None
         assert opened.superseded is None

@@ -18,6 +18,9 @@ Dump = Mapping[str, Sequence[Row]]
 
 TABLES = {
     "quel_member": "quel_member_id",
+    "quel_organization": "org_id",
+    "quel_organization_member": "org_id, member_id",
+    "quel_organization_opening": "org_id",
     "quel_credits": "id",
     "quel_credit_holds": "job_id",
     "quel_production_jobs": "job_id",
