@@ -4,7 +4,8 @@
  * @typedef {{attach_id: number, thumbnail_url: string, name: string, type?: string}} Reference
  * @typedef {{prompt: string, quantity: string, aspect_ratio: string, references: Reference[], part?: object}} DraftStage
  *   `part` is what an order that is ordered again says of this stage and the form does not show
- * @typedef {{key: string, stages: DraftStage[], whole?: object}} Draft `whole` is what an order that is ordered again
+ * @typedef {{key: string, stages: DraftStage[], whole?: object, org_id?: string}} Draft `org_id` is the organization
+ *   that pays instead of the user, `whole` is what an order that is ordered again
  *   says of all its stages: its type, style, ceiling, providers, priority, webhook
  * @typedef {{stages: number, images_per_stage: number, images_per_job: number, prompt_characters: number}} Limits
  * @typedef {{stage: number|null, field: string|null, words: string}} Wrong
@@ -37,7 +38,8 @@ export function readDraft(kept) {
   }
   if (typeof found?.key !== "string" || !Array.isArray(found.stages) || !found.stages.length) return null;
   const whole = objectOf(found.whole);
-  return { key: found.key, stages: found.stages.map(readStage), ...(whole ? { whole } : {}) };
+  const payer = typeof found.org_id === "string" ? { org_id: found.org_id } : {};
+  return { key: found.key, stages: found.stages.map(readStage), ...payer, ...(whole ? { whole } : {}) };
 }
 
 const objectOf = (value) => (typeof value === "object" && !Array.isArray(value) ? value : null);
@@ -61,9 +63,11 @@ function readStage(stage) {
 
 /** The draft of an order that was made before. @returns {Draft} */
 export function fromOrdered({ document, references }, key) {
-  const { cards, whole } = toCards(document);
+  const { cards, whole: all } = toCards(document);
+  const { org_id, ...whole } = all;
   return {
     key,
+    ...(org_id ? { org_id } : {}),
     ...(Object.keys(whole).length ? { whole } : {}),
     stages: cards.map(({ prompt, quantity, aspect_ratio, references: attached, part }) => ({
       prompt,
@@ -79,7 +83,26 @@ export function fromOrdered({ document, references }, key) {
 }
 
 /** The order document. @param {Draft} draft */
-export const toDocument = ({ stages, whole }) => fromCards(stages, whole);
+export const toDocument = ({ stages, whole, org_id }) => ({ ...fromCards(stages, whole), ...(org_id ? { org_id } : {}) });
+
+/** The wallet that pays; one that is not ours has nothing. @param {Draft} draft */
+export const walletOf = (account, { org_id }) =>
+  org_id ? (account.organizations.find((one) => one.org_id === org_id) ?? { available: 0 }) : account;
+
+/** Who may pay, the user first; also the one that an order names and that is not ours. @param {Draft} draft */
+export function payers({ organizations }, { org_id }) {
+  const known = organizations.map((one) => ({
+    value: one.org_id,
+    words: one.status === "active" ? one.name : `${one.name} (${one.status})`,
+    disabled: one.status !== "active" && one.org_id !== org_id,
+  }));
+  const other = org_id && !organizations.some((one) => one.org_id === org_id);
+  return [
+    { value: "", words: "You", disabled: false },
+    ...known,
+    ...(other ? [{ value: org_id, words: `Organization ${org_id.slice(0, 8)}`, disabled: false }] : []),
+  ];
+}
 
 /** A quantity as a number; null where it is none. @param {string} text */
 export const quantityOf = (text) => (/^\s*\d{1,9}\s*$/.test(text) ? Number(text) : null);

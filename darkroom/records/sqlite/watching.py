@@ -64,7 +64,8 @@ def _summary(row: sqlite3.Row) -> JobSummary:
 # Not the order document and not the ids, which are long.
 _LOOKED_AT = """
 select job.job_id, job_type, job_status, job.quel_member_id, total_images, completed_images, failed_images,
-  error_message, job.created_at, started_at, completed_at, unit_price, current_run_id, paused, pause_reason, cancel_requested, failing,
+  error_message, job.created_at, started_at, completed_at, unit_price, current_run_id, paused, pause_reason,
+  cancel_requested, failing,
   (select sum(delivered_images) from quel_job_stages as stage where stage.job_id = job.job_id) as delivered,
   (select amount from quel_credit_holds as hold where hold.job_id = job.job_id and released_at is null) as held,
   organization.org_id as org_id, organization.org_name as org_name
