@@ -30,6 +30,34 @@ create table public.quel_member (
   created_at timestamptz default now()
 );
 
+-- Who may let an organization pay. An existing deployment's front end keeps both tables; Darkroom reads them, and
+-- changes no more than org_credit.
+create table public.quel_organization (
+  org_id uuid primary key default gen_random_uuid(),
+  org_name text not null,
+  org_credit bigint default 0 check (org_credit >= 0),
+  owner_id uuid not null,
+  org_status text not null default 'active',
+  created_at timestamptz default now(),
+  updated_at timestamptz default now()
+);
+
+create table public.quel_organization_member (
+  id uuid primary key default gen_random_uuid(),
+  org_id uuid not null references public.quel_organization (org_id) on delete cascade,
+  member_id uuid not null references public.quel_member (quel_member_id) on delete cascade,
+  role text not null default 'member',
+  status text not null default 'active',
+  unique (org_id, member_id)
+);
+create index quel_organization_member_of on public.quel_organization_member (member_id);
+
+-- What an organization had before Darkroom counted; 42_organizations.sql fills it for new ones.
+create table public.quel_organization_opening (
+  org_id uuid primary key references public.quel_organization (org_id) on delete cascade,
+  opening_balance bigint not null
+);
+
 create table public.quel_production_photo (
   production_id uuid primary key default gen_random_uuid(),
   quel_member_id uuid,
@@ -48,6 +76,7 @@ create table public.quel_production_jobs (
   job_status text not null default 'pending'
     check (job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
   quel_member_id uuid,
+  org_id uuid,
   production_id uuid,
   job_input_data jsonb,
   -- What front ends poll.
@@ -206,22 +235,30 @@ create table public.quel_credits (
   balance_after integer,
   attach_idx integer,
   production_idx uuid,
+  -- The organization whose balance changed, and whose job it paid.
   org_id uuid,
+  used_by_member_id uuid,
   job_id uuid,
   idempotency_key text,
   created_at timestamptz default now()
 );
 create unique index quel_credits_idempotency_key on public.quel_credits (idempotency_key);
 create index quel_credits_newest on public.quel_credits (user_id, created_at desc nulls last, id desc);
+create index quel_credits_organization on public.quel_credits (org_id, created_at desc nulls last, id desc)
+  where org_id is not null;
 
--- What is set aside of a balance for the images that a job still owes.
+-- What is set aside of a balance for the images that a job still owes. It also says who pays for the job, from the first
+-- opening on: the member, or the organization.
 create table public.quel_credit_holds (
   job_id uuid primary key references public.quel_production_jobs (job_id) on delete cascade,
   quel_member_id uuid not null,
+  org_id uuid,
   amount integer not null check (amount >= 0),
   released_at timestamptz
 );
 create index quel_credit_holds_open on public.quel_credit_holds (quel_member_id) where released_at is null;
+create index quel_credit_holds_organization on public.quel_credit_holds (org_id)
+  where org_id is not null and released_at is null;
 
 create table public.quel_books (
   book_id uuid primary key default gen_random_uuid(),

@@ -5,6 +5,9 @@ alter table public.quel_schema_versions enable row level security;
 alter table public.quel_adopted_tables enable row level security;
 alter table public.quel_words enable row level security;
 alter table public.quel_member enable row level security;
+alter table public.quel_organization enable row level security;
+alter table public.quel_organization_member enable row level security;
+alter table public.quel_organization_opening enable row level security;
 alter table public.quel_production_photo enable row level security;
 alter table public.quel_production_jobs enable row level security;
 alter table public.quel_job_stages enable row level security;
@@ -21,12 +24,14 @@ alter table public.quel_api_keys enable row level security;
 -- none, not even to the service role.
 revoke all on
   public.quel_schema_versions, public.quel_adopted_tables, public.quel_words, public.quel_member,
+  public.quel_organization, public.quel_organization_member, public.quel_organization_opening,
   public.quel_production_photo, public.quel_production_jobs, public.quel_job_stages, public.quel_job_runs,
   public.quel_job_requests, public.quel_generation_attempts, public.quel_attach, public.quel_credits,
   public.quel_credit_holds, public.quel_books, public.quel_api_keys
 from public, anon, authenticated;
 grant all on
   public.quel_schema_versions, public.quel_adopted_tables, public.quel_words, public.quel_member,
+  public.quel_organization, public.quel_organization_member, public.quel_organization_opening,
   public.quel_production_photo, public.quel_production_jobs, public.quel_job_stages, public.quel_job_runs,
   public.quel_job_requests, public.quel_generation_attempts, public.quel_attach, public.quel_credits,
   public.quel_credit_holds, public.quel_books, public.quel_api_keys

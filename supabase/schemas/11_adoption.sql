@@ -124,14 +124,14 @@ begin
   ) then
     v_production := gen_random_uuid();
     perform public.darkroom_insert('quel_production_photo', jsonb_build_object(
-      'production_id', v_production, 'quel_member_id', p_job->'user_id',
+      'production_id', v_production, 'quel_member_id', p_job->'user_id', 'org_id', p_job->'org_id',
       'production_name', left(coalesce(p_job#>>'{document,name}', p_job->>'job_type'), 120),
       'production_status', 'pending', 'pipeline_type', p_job->'job_type', 'total_quantity', p_job->'total_images'));
   end if;
   v_stored := public.darkroom_insert_job(jsonb_build_object(
     'job_id', p_job->'job_id', 'job_type', p_job->'job_type', 'job_status', 'pending',
-    'quel_member_id', p_job->'user_id', 'production_id', v_production, 'job_input_data', p_job->'document',
-    'total_images', p_job->'total_images', 'priority', p_job->'priority', 'webhook_url', p_job->'webhook_url',
+    'quel_member_id', p_job->'user_id', 'org_id', p_job->'org_id', 'production_id', v_production,
+    'job_input_data', p_job->'document', 'total_images', p_job->'total_images', 'priority', p_job->'priority', 'webhook_url', p_job->'webhook_url',
     'created_at', v_now, 'updated_at', v_now));
   if not v_stored and p_job->>'production_id' is null then
     delete from public.quel_production_photo where production_id = v_production;

@@ -10,6 +10,7 @@ begin
     'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type), 'user_id', job.quel_member_id,
     'production_id', job.production_id, 'document', job.job_input_data,
     'opened', exists (select 1 from public.quel_job_stages as stage where stage.job_id = job.job_id))
+    || case when job.org_id is null then '{}' else jsonb_build_object('org_id', job.org_id) end
   into v_source from public.quel_production_jobs as job where job.job_id = p_job_id;
   if v_source is null then
     perform public.darkroom_not_found(p_job_id);
@@ -42,7 +43,7 @@ begin
 end
 $$;
 
--- The stages and terms of the first opening; they hold for every restart.
+-- The stages and terms of the first opening; they hold for every restart. So does who pays: the hold says it.
 create or replace function public.darkroom_store_order(p_job_id uuid, p_order jsonb) returns void
 language plpgsql set search_path = '' as $$
 begin
@@ -56,7 +57,7 @@ begin
   update public.quel_production_jobs
   set job_type = coalesce(job_type, p_order->>'job_type'),
     order_type = nullif(p_order->>'job_type', coalesce(job_type, p_order->>'job_type')),
-    quel_member_id = (p_order->>'user_id')::uuid,
+    quel_member_id = (p_order->>'user_id')::uuid, org_id = coalesce((p_order->>'org_id')::uuid, org_id),
     production_id = coalesce((p_order->>'production_id')::uuid, production_id),
     total_images = (p_order->>'total_images')::integer,
     unit_price = (p_order->>'unit_price')::integer, max_top_ups = (p_order->>'max_top_ups')::integer,
@@ -64,6 +65,10 @@ begin
     priority = (p_order->>'priority')::integer, book_id = (p_order->>'book_id')::uuid,
     webhook_url = p_order->>'webhook_url'
   where job_id = p_job_id;
+  insert into public.quel_credit_holds (job_id, quel_member_id, org_id, amount)
+  select job_id, quel_member_id, org_id, 0 from public.quel_production_jobs
+  where job_id = p_job_id and quel_member_id is not null
+  on conflict (job_id) do nothing;
 end
 $$;
 

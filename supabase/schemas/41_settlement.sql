@@ -31,7 +31,7 @@ begin
     return jsonb_build_object(
       'settlement', 'stage_full', 'reason', 'the stage has all it may deliver already');
   end if;
-  if p_user is not null then
+  if p_user is not null or exists (select from public.quel_credit_holds where job_id = p_job_id) then
     v_refusal := public.darkroom_charge(
       p_job_id, p_user, p_price, p_production_id, v_image.attach_id,
       format('%s/%s/%s', p_job_id, p_stage_index, p_ordinal));

@@ -180,7 +180,10 @@ begin
     'ordered', v_job.total_images, 'delivered', v_delivered, 'missing', v_missing,
     'unit_price', coalesce(v_job.unit_price, 0),
     'error_message', public.darkroom_shorten(v_error, 300, null),
-    'total', public.darkroom_tally(p_job_id, null), 'last_run', public.darkroom_tally(p_job_id, p_run_id));
+    'total', public.darkroom_tally(p_job_id, null), 'last_run', public.darkroom_tally(p_job_id, p_run_id))
+    || coalesce((
+      select jsonb_build_object('org_id', org_id) from public.quel_credit_holds
+      where job_id = p_job_id and org_id is not null), '{}');
   update public.quel_job_runs set receipt = v_receipt where run_id = p_run_id;
   return v_receipt;
 end

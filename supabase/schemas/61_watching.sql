@@ -127,6 +127,11 @@ language sql stable security definer set search_path = '' as $$
     'undelivered', public.darkroom_undelivered(
       job.job_id, job.current_run_id, job.job_status = 'processing',
       job.paused or job.cancel_requested or job.failing, p_most_frames))
+    || coalesce((
+      select jsonb_build_object('paid_by', jsonb_build_object(
+        'org_id', organization.org_id, 'name', coalesce(organization.org_name, '')))
+      from public.quel_credit_holds as hold join public.quel_organization as organization using (org_id)
+      where hold.job_id = p_job_id), '{}')
   from public.quel_production_jobs as job
   where job.job_id = p_job_id
     and job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')

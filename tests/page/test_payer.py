@@ -34,7 +34,8 @@ async def test_an_organization_is_chosen_and_pays(page: Page, pictures: ApiStack
     )
     await page.get_by_role("button", name="Order", exact=True).click()
     await page.wait_for_url("**/jobs/*")
-    await expect(page.locator('[data-figure="payer"]')).to_have_text("paid by Acme", use_inner_text=False)
+    await expect(page.locator("[data-figure=payer] dd")).to_have_text("Acme")
+    pictures.provider.gate.set()
     await expect(page.locator("[data-count]")).to_have_text("4 of 4", timeout=20_000)
     assert await violations(page) == []
     account = await pictures.parts.records.account(LOCAL_USER)

@@ -34,6 +34,8 @@ Headers = dict[str, str]
 
 _PLANT = """
 insert into quel_member (quel_member_id, quel_member_credit) values (%(user)s, 1000);
+insert into quel_organization (org_id, org_name, org_credit, owner_id) values (%(user)s, %(m)s, 500, %(user)s);
+insert into quel_organization_member (id, org_id, member_id) values (%(user)s, %(user)s, %(user)s);
 insert into quel_production_photo (production_id, quel_member_id, production_status) values (%(user)s, %(user)s, %(m)s);
 insert into quel_production_jobs (job_id, job_type, job_status, quel_member_id, production_id, job_input_data,
   current_run_id, unit_price) values (%(user)s, %(m)s, 'processing', %(user)s, %(user)s, '{}', %(m)s, 20);
