@@ -129,14 +129,14 @@ async def test_who_is_no_member_any_more_opens_no_job(fixture: RecordsFixture, s
 
 async def test_who_never_was_a_member_learns_nothing_of_an_organization(fixture: RecordsFixture) -> None:
     user_id = await fixture.member(500)
-    there, missing = await organization(fixture, 1_000), uuid4()
-    await set_organization(fixture, there, "suspended")
-    for org_id in (there, missing):
-        job = await fixture.pending(user_id, (3,), org_id=org_id)
-        opened = await job.open()
-        assert opened.failure == no_member(user_id, org_id)
-        await job.close(End.FAILED, error=opened.failure)
-        assert await fixture.records.membership(org_id, user_id) is None
+    org_id = await organization(fixture, 1_000)
+    await set_organization(fixture, org_id, "suspended")
+    job = await fixture.pending(user_id, (3,), org_id=org_id)
+    opened = await job.open()
+    assert opened.failure == no_member(user_id, org_id)
+    await job.close(End.FAILED, error=opened.failure)
+    for one in (org_id, uuid4()):
+        assert await fixture.records.membership(one, user_id) is None
     assert (await fixture.account(user_id)).balance == 500
 
 

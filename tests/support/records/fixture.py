@@ -230,7 +230,7 @@ class RecordsFixture:
 
     async def spend(self, user_id: UUID, amount: int) -> None:
         """Somebody else takes credits from the member, as another program with the same tables would."""
-        await self.tables.plant(
+        await self.tables.change(
             "insert into quel_credits (user_id, transaction_type, amount, balance_after, created_at)"
             " select quel_member_id, 'DEDUCT', -cast(:amount as integer), quel_member_credit - :amount, :now"
             " from quel_member where quel_member_id = :user",
@@ -238,7 +238,7 @@ class RecordsFixture:
             amount=amount,
             now=datetime.now(UTC).isoformat(),
         )
-        await self.tables.plant(
+        await self.tables.change(
             "update quel_member set quel_member_credit = quel_member_credit - :amount where quel_member_id = :user",
             user=str(user_id),
             amount=amount,

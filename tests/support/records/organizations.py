@@ -13,7 +13,7 @@ async def organization(
 ) -> UUID:
     """An active organization with these active members; the first one owns it."""
     org_id = org_id or uuid4()
-    await fixture.tables.plant(
+    await fixture.tables.change(
         "insert into quel_organization (org_id, org_name, org_credit, owner_id, org_status, created_at)"
         " values (:org, 'Acme', :balance, :owner, 'active', '2026-11-01T00:00:00+00:00')",
         org=str(org_id),
@@ -21,7 +21,7 @@ async def organization(
         owner=str(members[0] if members else await fixture.member(0)),
     )
     for user_id in members:
-        await fixture.tables.plant(
+        await fixture.tables.change(
             "insert into quel_organization_member (id, org_id, member_id, role, status)"
             " values (:id, :org, :user, 'member', 'active')",
             id=str(uuid4()),
@@ -40,14 +40,14 @@ async def organization_account(fixture: RecordsFixture, org_id: UUID) -> Organiz
 
 async def set_organization(fixture: RecordsFixture, org_id: UUID, status: str) -> None:
     """Suspend it, for example."""
-    await fixture.tables.plant(
+    await fixture.tables.change(
         "update quel_organization set org_status = :status where org_id = :org", status=status, org=str(org_id)
     )
 
 
 async def set_membership(fixture: RecordsFixture, org_id: UUID, user_id: UUID, status: str) -> None:
     """Let a member leave, ban them, take them back."""
-    await fixture.tables.plant(
+    await fixture.tables.change(
         "update quel_organization_member set status = :status where org_id = :org and member_id = :user",
         status=status,
         org=str(org_id),
@@ -57,7 +57,7 @@ async def set_membership(fixture: RecordsFixture, org_id: UUID, user_id: UUID, s
 
 async def spend_of_organization(fixture: RecordsFixture, org_id: UUID, amount: int) -> None:
     """Somebody else takes credits from the organization, as another program with the same tables would."""
-    await fixture.tables.plant(
+    await fixture.tables.change(
         "insert into quel_credits"
         " (user_id, org_id, used_by_member_id, transaction_type, amount, balance_after, created_at)"
         " select owner_id, org_id, owner_id, 'DEDUCT', -cast(:amount as integer), org_credit - :amount, :now"
@@ -66,7 +66,7 @@ async def spend_of_organization(fixture: RecordsFixture, org_id: UUID, amount: i
         amount=amount,
         now=datetime.now(UTC).isoformat(),
     )
-    await fixture.tables.plant(
+    await fixture.tables.change(
         "update quel_organization set org_credit = org_credit - :amount where org_id = :org",
         org=str(org_id),
         amount=amount,
