@@ -209,8 +209,6 @@ INSIDE = {
     "darkroom_not_found",
     "darkroom_nothing_delivered",
     "darkroom_other_word",
-
-
     "darkroom_open_organization",
     "darkroom_passes",
     "darkroom_path",
