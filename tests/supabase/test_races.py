@@ -21,6 +21,12 @@ from darkroom.supabase import open_supabase
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
 from tests.support.records.groups import attach_group, settle_group
 from tests.support.records.invariants import broken
+from tests.support.records.organizations import (
+    organization,
+    organization_account,
+    set_membership,
+    set_organization,
+)
 from tests.support.records.tables import PostgresTables
 from tests.support.supabase.project import Project
 
@@ -72,6 +78,39 @@ async def all_at_once(work: list[Awaitable[object]]) -> None:
     for result in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(result, BaseException) and not isinstance(result, RunRefused):
             raise result
+
+
+async def test_organizations_and_members_are_charged_at_once_while_one_is_suspended_again_and_again(
+    fixture: RecordsFixture,
+) -> None:
+    users = [await fixture.member(1_000_000) for _ in range(3)]
+    org_id = await organization(fixture, 1_000_000, users)
+    shared = [await fixture.opened(user_id, (30,), org_id=org_id) for user_id in users for _ in range(2)]
+    own = [await fixture.opened(user_id, (30,)) for user_id in users]
+    settled: dict[UUID, int] = dict.fromkeys([job.job_id for job in (*shared, *own)], 0)
+
+    async def deliver(job: Job, ordinals: range) -> None:
+        here = on(fixture.connections[ordinals.start % CLIENTS], job)
+        await attach_group(here, ordinals)
+        results = await settle_group(here, ordinals)
+        assert {one.settlement for one in results} <= {Settlement.SETTLED, Settlement.INSUFFICIENT}
+        settled[job.job_id] += sum(one.settlement is Settlement.SETTLED for one in results)
+        await here.records.grant_organization(org_id, 7, f"{job.job_id}-{ordinals.start}")
+
+    async def suspend() -> None:
+        for status in ["suspended", "active"] * 5:
+            await set_organization(fixture, org_id, status)
+        for status in ["banned", "active"] * 5:
+            await set_membership(fixture, org_id, users[0], status)
+
+    groups = [(job, range(start, start + 6)) for start in range(0, 30, 6) for job in (*shared, *own)]
+    await all_at_once([suspend(), *(deliver(job, ordinals) for job, ordinals in groups)])
+    assert [settled[job.job_id] for job in own] == [30] * 3
+    paid = sum(settled[job.job_id] for job in shared) * PRICE
+    account = await organization_account(fixture, org_id)
+    assert account.balance == 1_000_000 - paid + 7 * len(groups)
+    assert account.held == sum(30 - settled[job.job_id] for job in shared) * PRICE
+    assert [(await fixture.account(user_id)).balance for user_id in users] == [1_000_000 - 30 * PRICE] * 3
 
 
 async def test_everything_at_once_on_one_members_jobs(fixture: RecordsFixture) -> None:
