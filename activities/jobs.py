@@ -85,6 +85,7 @@ class JobActivities:
                 read = await self._intake.check(
                     source.document,
                     source.user_id,
+                    org_id=source.org_id,
                     job_type=source.job_type,
                     production_id=source.production_id,
                     total_images=None if row is None else row.total_images,

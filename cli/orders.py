@@ -1,7 +1,7 @@
 """`submit`: an order document becomes a job."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import typer
@@ -72,6 +72,15 @@ _JOB_ID = Annotated[
         show_default=False,
     ),
 ]
+_ORG = Annotated[
+    str | None,
+    typer.Option(
+        "--org",
+        metavar="ORG",
+        help="The UUID of the organization that pays instead of the user; `org_id` in the order does the same.",
+        show_default=False,
+    ),
+]
 _ANONYMOUS = Annotated[bool, typer.Option("--anonymous", help="Order without a user: nothing is charged.")]
 
 
@@ -83,6 +92,7 @@ def submit(
     reference_dir: _REFERENCE_DIR = None,
     reference: _REFERENCES = None,
     job_id: _JOB_ID = None,
+    org: _ORG = None,
     anonymous: _ANONYMOUS = False,
     watch: arguments.Watch = False,
     as_json: arguments.AsJson = False,
@@ -90,33 +100,42 @@ def submit(
     """Order pictures: validate FILE, store it as a job and start it. A table is a stage per row.
 
     Nothing is written if the order is rejected, the balance does not cover it, or no Temporal server
-    answers. The job belongs to the user that `userId` in the document names, otherwise to the local user.
+    answers. The job belongs to the user that `userId` in the document names, otherwise to the local user, who
+    pays for it unless an organization does.
     """
     output = Output(as_json=as_json)
     settings = opened_settings()
     chosen_id = arguments.uuid("--job-id", job_id) if job_id is not None else None
+    org_id = arguments.uuid("--org", org) if org is not None else None
     order = read_order_file(file, values_of(prompt, values or ()))
-    user = _payer(settings, order.document, anonymous=anonymous)
+    payer = _Payer(_user(settings, order.document, anonymous=anonymous), org_id)
     with order.naming_rows():
         files = read_pictures(order, reference or (), reference_dir)
-    raise typer.Exit(run(_submit(settings, order, chosen_id, user, files, watch=watch, output=output)))
+    raise typer.Exit(run(_submit(settings, order, chosen_id, payer, files, watch=watch, output=output)))
 
 
-def _payer(settings: Settings, document: Any, *, anonymous: bool) -> UUID | None:
+class _Payer(NamedTuple):
+    """Whose job it is, and the organization that is to pay for it."""
+
+    user_id: UUID | None
+    org_id: UUID | None
+
+
+def _user(settings: Settings, document: Any, *, anonymous: bool) -> UUID | None:
     named = owner_of(document)
     if anonymous and named is not None:
         raise OrderRejected("user_id", f"the order names {named}; remove it, or order without --anonymous")
-    payer = None if anonymous else named or settings.local_user
-    if payer is None and not anonymous:
+    user = None if anonymous else named or settings.local_user
+    if user is None and not anonymous:
         raise OrderRejected("user_id", "is missing: set userId to the user who pays, or order with --anonymous")
-    return payer
+    return user
 
 
 async def _submit(
     settings: Settings,
     file: OrderFile,
     job_id: UUID | None,
-    user: UUID | None,
+    payer: _Payer,
     files: Sequence[GivenFile],
     *,
     watch: bool,
@@ -128,7 +147,7 @@ async def _submit(
         ]
         # Before a server is asked and a file is made: a wrong order leaves nothing behind.
         with file.naming_rows():
-            order = await _find(parts, job_id) or await _check(parts, file.document, user, references)
+            order = await _find(parts, job_id) or await _check(parts, file.document, payer, references)
         if isinstance(order, CheckedOrder):
             order.ensure_affordable(settings.image_credit_price)
         temporal = await connect(settings)
@@ -161,9 +180,9 @@ async def _find(parts: Parts, job_id: UUID | None) -> JobRow | None:
     return await parts.client(None).find(job_id)
 
 
-async def _check(parts: Parts, document: Any, user: UUID | None, references: Sequence[NewUpload]) -> CheckedOrder:
+async def _check(parts: Parts, document: Any, payer: _Payer, references: Sequence[NewUpload]) -> CheckedOrder:
     if has_records(parts.settings):
-        return await parts.client(None).check(document, user, references)
+        return await parts.client(None).check(document, payer.user_id, references, org_id=payer.org_id)
     # Opening records that do not exist would create them.
     async with imagined_parts(parts.settings) as imagined:
-        return await imagined.client(None).check(document, user, references)
+        return await imagined.client(None).check(document, payer.user_id, references, org_id=payer.org_id)

@@ -17,6 +17,7 @@ from darkroom.domain.keys import ApiKey
 from darkroom.domain.money import Account, JournalRow
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt, Tally
+from darkroom.domain.wallets import OrganizationAccount
 
 
 def receipt_table(receipt: Receipt) -> RenderableType:
@@ -28,6 +29,8 @@ def receipt_table(receipt: Receipt) -> RenderableType:
             f"{one.provider} {one.delivered:,} ({plural(one.calls, 'call')})" for one in receipt.total.made_by
         )
         parts.append(Text(f"delivered by: {shares}"))
+    if receipt.org_id is not None:
+        parts.append(Text(f"paid by organization {receipt.org_id}"))
     parts += [
         Text(f"stage {stage.stage_index}: {stage.missing:,} missing: {stage.reason}", style="accent")
         for stage in receipt.missing
@@ -182,15 +185,22 @@ def _status(job: JobRow, trouble: str | None) -> tuple[str, str | None, str]:
     return f"{job.status}{short}", None, "quiet" if job.status is JobStatus.CANCELLED else ""
 
 
-def account_table(account: Account, journal: Sequence[JournalRow]) -> RenderableType:
+def account_table(account: Account | OrganizationAccount, journal: Sequence[JournalRow]) -> RenderableType:
     """A balance, and the changes that led to it."""
     amounts = FirstThatFits(_balance(account, remarks=True), _balance(account, remarks=False))
+    parts: list[RenderableType] = [amounts]
+    if isinstance(account, OrganizationAccount):
+        parts.insert(0, Text(f"{account.name} ({account.status})", "strong"))
     if not journal:
-        return amounts
-    return Group(amounts, Text(""), FirstThatFits(_changes(journal), _changes(journal, "when", "attachment")))
+        return Group(*parts)
+    return Group(
+        *parts,
+        Text(""),
+        FirstThatFits(_changes(journal), _changes(journal, "user"), _changes(journal, "when", "attachment", "user")),
+    )
 
 
-def _balance(account: Account, *, remarks: bool) -> Table:
+def _balance(account: Account | OrganizationAccount, *, remarks: bool) -> Table:
     table = plain_table(header=False)
     table.add_column(style="quiet", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
@@ -213,12 +223,15 @@ def _changes(journal: Sequence[JournalRow], *left_out: str) -> Table:
             "amount": f"{row.amount:+,}",
             "balance": f"{row.balance_after:,}",
             "attachment": "" if row.attach_id is None else str(row.attach_id),
+            "user": str(row.used_by_member_id or ""),
         }
         for row in journal
     ]
+    if not any(row["user"] for row in rows):
+        left_out += ("user",)
     table = plain_table()
     for name in [name for name in rows[0] if name not in left_out]:
-        quiet = "quiet" if name in ("when", "attachment") else ""
+        quiet = "quiet" if name in ("when", "attachment", "user") else ""
         table.add_column(
             name,
             justify="left" if name in ("when", "what") else "right",

@@ -11,6 +11,7 @@ from darkroom.api.sign_in import SignedInBy
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus, Progress, StageProgress
 from darkroom.domain.snapshots import Frame
+from darkroom.domain.wallets import PaidBy
 
 
 class Action(StrEnum):
@@ -47,6 +48,8 @@ class Credits(Value):
     """Credits per image; None before the job is first opened."""
     spent: int
     held: int
+    paid_by: PaidBy | None = None
+    """The organization that pays; None where the user does, and before the job is first opened."""
 
 
 class JobView(Progress):
@@ -171,6 +174,9 @@ class Quote(Value):
     credits: int
     """The most that can be charged: the full price, or `max_credits` if that is less."""
     available: int
+    """Credits of whoever pays."""
+    paid_by: PaidBy | None = None
+    """The organization that pays; None where you do."""
     enough: bool
     stages: tuple[QuotedStage, ...]
     warnings: tuple[str, ...] = ()
@@ -241,6 +247,18 @@ class LimitsView(Value):
     prompt_characters: int
 
 
+class OrganizationView(Value):
+    """An organization that the caller is an active member of: order with its `org_id` to let it pay."""
+
+    org_id: UUID
+    name: str
+    status: str
+    """Only an `active` organization pays."""
+    balance: int
+    held: int
+    available: int
+
+
 class AccountView(Value):
     """The caller's account."""
 
@@ -250,6 +268,7 @@ class AccountView(Value):
     balance: int
     held: int
     available: int
+    organizations: tuple[OrganizationView, ...]
     price: int
     providers: tuple[ProviderView, ...]
     limits: LimitsView

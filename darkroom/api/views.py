@@ -28,7 +28,7 @@ def job_view(
         created_at=snapshot.created_at,
         completed_at=snapshot.completed_at,
         per_minute=per_minute,
-        credits=Credits(price=snapshot.unit_price, spent=snapshot.spent, held=snapshot.held),
+        credits=Credits(price=snapshot.unit_price, spent=snapshot.spent, held=snapshot.held, paid_by=snapshot.paid_by),
         actions=actions_of(progress),
         urls=urls,
     )

@@ -73,20 +73,28 @@ class Client:
         self._steering = Steering(records, intake, self._executions, self._reading)
         self._pick_up_pending = pick_up_pending
 
-    async def check(self, document: object, user_id: UUID | None, references: Sequence[NewUpload] = ()) -> CheckedOrder:
+    async def check(
+        self,
+        document: object,
+        user_id: UUID | None,
+        references: Sequence[NewUpload] = (),
+        *,
+        org_id: UUID | None = None,
+    ) -> CheckedOrder:
         """Check an order against everything that is known; nothing is written.
 
         The local user needs no account: the order that opens it is checked against its opening balance.
 
         Args:
             document: the order, as docs/orders.md describes it.
-            user_id: who pays; None for an anonymous, free job.
+            user_id: whose job it is, and who pays unless an organization does; None for an anonymous, free job.
             references: pictures that are stored when the order is submitted.
+            org_id: the organization that pays instead of the user; else the one that the document names.
 
         Raises:
             OrderRejected: with the field and the reason.
         """
-        return await self._ordering.check(document, user_id, references)
+        return await self._ordering.check(document, user_id, references, org_id)
 
     async def submit(self, checked: CheckedOrder, *, job_id: UUID | None = None) -> Submitted:
         """Store a checked order as a pending job and start its workflow.

@@ -61,7 +61,9 @@ class Ordering:
         self._executions = executions
         self._local_user = local_user
 
-    async def check(self, document: object, user_id: UUID | None, references: Sequence[NewUpload]) -> CheckedOrder:
+    async def check(
+        self, document: object, user_id: UUID | None, references: Sequence[NewUpload], org_id: UUID | None
+    ) -> CheckedOrder:
         promised = {
             attach_id: ReferenceOwner(attach_id=attach_id, user_id=user_id)
             for attach_id in range(HIGHEST_ATTACH_ID, HIGHEST_ATTACH_ID - len(references), -1)
@@ -73,7 +75,7 @@ class Ordering:
         opening = None
         if user_id is not None and user_id == self._local_user:
             opening = Account(user_id=user_id, balance=OPENING_CREDITS, held=0)
-        admitted = await self._intake.check(complete, user_id, promised=promised, opening=opening)
+        admitted = await self._intake.check(complete, user_id, org_id=org_id, promised=promised, opening=opening)
         assert isinstance(document, dict), "the intake admits nothing else"
         return CheckedOrder(
             # A copy: what the caller does with the document after the check must not change what is stored.
@@ -93,6 +95,7 @@ class Ordering:
             job_id=job_id or uuid4(),
             job_type=checked.order.job_type,
             user_id=checked.user_id,
+            org_id=checked.order.org_id,
             production_id=checked.order.production_id,
             document=with_references(checked.document, stored),
             total_images=checked.order.total_images,

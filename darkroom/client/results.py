@@ -9,6 +9,7 @@ from darkroom.domain.money import Account, insufficient
 from darkroom.domain.orders import Order
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.rounds import allot
+from darkroom.domain.wallets import OrganizationAccount
 from darkroom.orders.references import NewUpload
 
 
@@ -18,18 +19,18 @@ class CheckedOrder(Value):
     document: dict[str, Any]
     """As it was sent."""
     order: Order
-    """What it asks for, its references included; its user pays."""
+    """What it asks for, its references included; its organization pays, or else its user."""
     unknown_keys: tuple[str, ...] = ()
     references: tuple[NewUpload, ...] = ()
     """Pictures to store with it."""
-    account: Account | None
+    account: Account | OrganizationAccount | None
     """The payer's, as it was read; None for an anonymous, free job."""
     opens_account: bool = False
     """Whether the payer is the local user, whose account comes with the first order."""
 
     @property
     def user_id(self) -> UUID | None:
-        """Who pays; None for an anonymous, free job."""
+        """Whose job it is; None for an anonymous, free job."""
         return self.order.user_id
 
     def credits_by_stage(self, price: int) -> list[int]:

@@ -221,6 +221,7 @@ class Settlement(StrEnum):
     RUN_REFUSED = "run_refused"
     """The job is not processing under this run."""
     INSUFFICIENT = "insufficient"
+    """Whoever pays cannot: too few credits, or an organization that may not pay for this user (any more)."""
     REFUSED = "refused"
     """The records refuse this image alone, in a group: retrying cannot help, and the job stops."""
 

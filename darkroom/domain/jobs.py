@@ -20,6 +20,8 @@ class NewJob(Value):
     job_id: UUID
     job_type: str
     user_id: UUID | None
+    org_id: UUID | None = None
+    """The organization that pays instead of the user."""
     production_id: UUID | None
     document: dict[str, JsonValue]
     total_images: int
@@ -48,6 +50,8 @@ class JobRow(Value):
     """The run that opened it last."""
     unit_price: int | None
     """Credits an image, fixed when the job first opened."""
+    org_id: UUID | None = None
+    """The organization that pays; None where the user does."""
     priority: int
     created_at: datetime
     started_at: datetime | None

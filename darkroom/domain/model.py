@@ -12,6 +12,11 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 
 
+def is_none(value: object) -> bool:
+    """For fields that are left out when they have nothing to say."""
+    return value is None
+
+
 class Compact(Value):
     """A value that is written without what it has by default."""
 

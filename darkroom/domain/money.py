@@ -55,10 +55,15 @@ class JournalRow(Value):
     """One of ours, or whatever another program with the same tables writes."""
     amount: int
     balance_after: int
+    """Of the wallet: the organization's where `org_id` is set."""
     attach_id: int | None
     production_id: UUID | None
     idempotency_key: str | None
     created_at: datetime
+    org_id: UUID | None = None
+    """The organization whose balance changed; None for the member's."""
+    used_by_member_id: UUID | None = None
+    """Whose job an organization paid."""
 
 
 class SettledImage(Value):

@@ -48,6 +48,8 @@ class Order(Value):
 
     job_type: JobType
     user_id: UUID | None
+    org_id: UUID | None = None
+    """The organization that pays instead of the user."""
     production_id: UUID | None = None
     book_id: UUID | None = None
     """The book whose pages these are."""

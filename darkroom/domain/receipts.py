@@ -5,8 +5,10 @@ from operator import attrgetter, itemgetter
 from typing import Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from darkroom.domain.index_ranges import IndexRanges, index_ranges, indexes_of
-from darkroom.domain.model import Compact, Value
+from darkroom.domain.model import Compact, Value, is_none
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import StageStatus
 
@@ -110,6 +112,8 @@ class Receipt(Value):
     job_id: UUID
     job_type: str
     status: JobStatus
+    org_id: UUID | None = Field(default=None, exclude_if=is_none)
+    """The organization that paid; left out where the user did. Workers of before know nothing of it."""
     ordered: int
     delivered: int
     missing: tuple[StageMissing, ...] = ()

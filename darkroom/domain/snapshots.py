@@ -7,6 +7,7 @@ from uuid import UUID
 
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus, Progress
+from darkroom.domain.wallets import PaidBy
 
 MOST_FRAMES = 500
 """Stages above this size are shown without a frame for each picture that is not delivered."""
@@ -77,6 +78,8 @@ class JobSnapshot(Value):
     """Credits charged so far, by all runs."""
     held: int
     """Credits still set aside."""
+    paid_by: PaidBy | None = None
+    """The organization that pays; None where the user does, or nobody."""
     pictures: tuple[Picture, ...]
     """Those delivered behind the mark, in the order they came; a page of them."""
     undelivered: tuple[Undelivered, ...]

@@ -59,6 +59,8 @@ class OrderSource(Value):
     job_id: UUID
     job_type: str | None
     user_id: UUID | None
+    org_id: UUID | None = None
+    """The row's column."""
     production_id: UUID | None
     document: JsonValue
     opened: bool

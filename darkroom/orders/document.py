@@ -105,6 +105,7 @@ class Envelope(Part):
 
     job_type: str | None = None
     user_id: UUID | None = None
+    org_id: UUID | None = None
     production_id: UUID | None = None
     aspect_ratio: str = DEFAULT_ASPECT_RATIO
     max_top_ups: Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=100)] | None = None
@@ -120,6 +121,7 @@ class Envelope(Part):
         return Order(
             job_type=job_type,
             user_id=self.user_id,
+            org_id=self.org_id,
             production_id=self.production_id,
             stages=tuple(stages),
             max_top_ups=self.max_top_ups,

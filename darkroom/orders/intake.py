@@ -8,6 +8,7 @@ from uuid import UUID
 from darkroom.domain.errors import OrderRejected, WebhookRefused
 from darkroom.domain.money import Account
 from darkroom.domain.orders import Capabilities, Limits, Order, ReferenceOwner, check_providers, check_references
+from darkroom.domain.wallets import OrganizationAccount, cannot_pay
 from darkroom.orders import ReadOrder, read_order, webhook_of
 from darkroom.records.books import BookRecords
 from darkroom.records.images import ReferenceRecords
@@ -22,7 +23,7 @@ class IntakeRecords(ReferenceRecords, AccountRecords, BookRecords, Protocol):
 class AdmittedOrder(ReadOrder):
     """An order that can be delivered, and the account that pays for it."""
 
-    account: Account | None
+    account: Account | OrganizationAccount | None
     """As it was read; None for an anonymous, free job."""
     opens_account: bool = False
     """Whether the account is one that the payer gets with the order."""
@@ -50,6 +51,7 @@ class Intake:
         document: object,
         user_id: UUID | None,
         *,
+        org_id: UUID | None = None,
         job_type: str | None = None,
         production_id: UUID | None = None,
         total_images: int | None = None,
@@ -60,7 +62,8 @@ class Intake:
 
         Args:
             document: as it was sent.
-            user_id: who pays; None for an anonymous, free job.
+            user_id: whose job it is, and who pays unless an organization does; None for an anonymous, free job.
+            org_id: the organization that the row or the caller names; it wins over the document's.
             job_type: the row's column, when there is one.
             production_id: the row's column, when there is one; it wins over the document's.
             total_images: the row's column; it counts where the document names no quantity.
@@ -78,17 +81,25 @@ class Intake:
             raise OrderRejected(
                 "user_id", f"{read.order.user_id} is not the user who pays for the job ({user_id or 'none'})"
             )
-        production_id = production_id or read.order.production_id
-        order = read.order.model_copy(update={"user_id": user_id, "production_id": production_id})
+        if org_id is not None and read.order.org_id not in (None, org_id):
+            raise OrderRejected(
+                "org_id", f"{read.order.org_id} is not the organization that pays for the job ({org_id})"
+            )
+        known = {
+            "user_id": user_id,
+            "org_id": org_id or read.order.org_id,
+            "production_id": production_id or read.order.production_id,
+        }
+        order = read.order.model_copy(update=known)
         check_providers(order, self._providers, self._default)
         await self._check_references(order, promised or {})
         await self._check_production(order)
         await self._check_book(order)
         if order.webhook_url is not None:
             await self._check_webhook(order.webhook_url)
-        account = None if user_id is None else await self._records.account(user_id)
-        opens_account = user_id is not None and account is None
-        if opens_account and opening is None:
+        account = await self._account(order)
+        opens_account = account is None and opening is not None and user_id is not None
+        if account is None and user_id is not None and opening is None:
             raise OrderRejected(
                 "user_id", f"{user_id} has no member row; `darkroom credits grant {user_id} N` creates one"
             )
@@ -98,6 +109,23 @@ class Intake:
             account=opening if opens_account else account,
             opens_account=opens_account,
         )
+
+    async def _account(self, order: Order) -> Account | OrganizationAccount | None:
+        """Who pays, as far as there is such a wallet."""
+        if order.org_id is None:
+            return None if order.user_id is None else await self._records.account(order.user_id)
+        if order.user_id is None:
+            raise OrderRejected("org_id", "an organization pays only for its members; set the user, or leave it out")
+        organization = await self._records.organization(order.org_id)
+        refusal = cannot_pay(
+            order.org_id,
+            order.user_id,
+            None if organization is None else organization.status,
+            await self._records.membership(order.org_id, order.user_id),
+        )
+        if refusal is not None:
+            raise OrderRejected("org_id", refusal)
+        return organization
 
     async def webhook_of(self, document: object) -> str | None:
         """The webhook URL of an order that was rejected; None when it has none, or one that is not allowed."""

@@ -7,10 +7,11 @@ from uuid import UUID
 from darkroom.domain.groups import CreditGroupInput
 from darkroom.domain.images import ImageKey
 from darkroom.domain.money import Account, JournalRow, SettledImage
+from darkroom.domain.wallets import OrganizationAccount
 
 
 class AccountRecords(Protocol):
-    """What members have."""
+    """What members and organizations have."""
 
     async def ensure_member(self, user_id: UUID, opening_balance: int) -> None:
         """Create the member with this balance unless there is one."""
@@ -25,7 +26,31 @@ class AccountRecords(Protocol):
         ...
 
     async def journal(self, user_id: UUID, limit: int) -> Sequence[JournalRow]:
-        """A member's newest journal rows, newest first."""
+        """A member's newest journal rows, newest first; without those of organizations that paid for them."""
+        ...
+
+    async def grant_organization(self, org_id: UUID, amount: int, idempotency_key: str) -> OrganizationAccount:
+        """Add credits to an organization, with a journal row `GRANT` in its owner's name.
+
+        Raises:
+            NotPossibleNow: there is no such organization.
+        """
+        ...
+
+    async def organization(self, org_id: UUID) -> OrganizationAccount | None:
+        """An organization's balance and holds; None when there is none."""
+        ...
+
+    async def organizations(self, user_id: UUID) -> Sequence[OrganizationAccount]:
+        """Those whose active member a user is, by name; also the ones that may not pay now."""
+        ...
+
+    async def membership(self, org_id: UUID, user_id: UUID) -> str | None:
+        """The status of a user's membership: active, left or banned; None without one."""
+        ...
+
+    async def organization_journal(self, org_id: UUID, limit: int) -> Sequence[JournalRow]:
+        """An organization's newest journal rows, newest first."""
         ...
 
 

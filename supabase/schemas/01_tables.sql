@@ -8,13 +8,54 @@ create table public.quel_schema_versions (
 comment on table public.quel_schema_versions is
   'Darkroom''s migrations. Pending jobs from before the first of them belong to whoever ran jobs then.';
 
+-- The tables that were there before Darkroom. Of these, row-level security, policies, grants and defaults stay as they
+-- are.
+create table public.quel_adopted_tables (table_name text primary key);
+
+-- The words for states that the columns of this database take, of ours and, where a column lacks one, of its own;
+-- without any, a row keeps what it has.
+create table public.quel_words (
+  subject text not null,
+  word text not null,
+  stored text,
+  primary key (subject, word)
+);
+
 -- A balance is the opening balance and the journal (quel_credits) added up (spec §4). The opening balance is what a
 -- member had before Darkroom counted; 40_money.sql fills it for new members.
 create table public.quel_member (
   quel_member_id uuid primary key,
   quel_member_credit integer not null default 0 check (quel_member_credit >= 0),
-  opening_balance integer,
+  opening_balance bigint,
   created_at timestamptz default now()
+);
+
+-- Who may let an organization pay. An existing deployment's front end keeps both tables; Darkroom reads them, and
+-- changes no more than org_credit.
+create table public.quel_organization (
+  org_id uuid primary key default gen_random_uuid(),
+  org_name text not null,
+  org_credit bigint default 0 check (org_credit >= 0),
+  owner_id uuid not null,
+  org_status text not null default 'active',
+  created_at timestamptz default now(),
+  updated_at timestamptz default now()
+);
+
+create table public.quel_organization_member (
+  id uuid primary key default gen_random_uuid(),
+  org_id uuid not null references public.quel_organization (org_id) on delete cascade,
+  member_id uuid not null references public.quel_member (quel_member_id) on delete cascade,
+  role text not null default 'member',
+  status text not null default 'active',
+  unique (org_id, member_id)
+);
+create index quel_organization_member_of on public.quel_organization_member (member_id);
+
+-- What an organization had before Darkroom counted; 42_organizations.sql fills it for new ones.
+create table public.quel_organization_opening (
+  org_id uuid primary key references public.quel_organization (org_id) on delete cascade,
+  opening_balance bigint not null
 );
 
 create table public.quel_production_photo (
@@ -30,9 +71,12 @@ create table public.quel_production_photo (
 create table public.quel_production_jobs (
   job_id uuid primary key default gen_random_uuid(),
   job_type text,
+  -- What the order is, where a check keeps job_type from saying it.
+  order_type text,
   job_status text not null default 'pending'
     check (job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
   quel_member_id uuid,
+  org_id uuid,
   production_id uuid,
   job_input_data jsonb,
   -- What front ends poll.
@@ -75,19 +119,18 @@ create index quel_production_jobs_member on public.quel_production_jobs (quel_me
 create index quel_production_jobs_prefix on public.quel_production_jobs ((job_id::text) text_pattern_ops);
 create index quel_production_jobs_completed on public.quel_production_jobs (completed_at);
 -- Lists of jobs: all, of a status, of a user, of both. Rows of before Darkroom may lack a time; those stand last.
-create index quel_production_jobs_page on public.quel_production_jobs (coalesce(created_at, 'epoch'), job_id)
-  where job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled');
+create index quel_production_jobs_page_of_all on public.quel_production_jobs (coalesce(created_at, 'epoch'), job_id);
 create index quel_production_jobs_page_of_status
   on public.quel_production_jobs (job_status, coalesce(created_at, 'epoch'), job_id);
-create index quel_production_jobs_page_of_member
-  on public.quel_production_jobs (quel_member_id, coalesce(created_at, 'epoch'), job_id)
-  where job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled');
+create index quel_production_jobs_page_of_user
+  on public.quel_production_jobs (quel_member_id, coalesce(created_at, 'epoch'), job_id);
 create index quel_production_jobs_page_of_member_and_status
   on public.quel_production_jobs (quel_member_id, job_status, coalesce(created_at, 'epoch'), job_id);
 
--- The stages of an order, normalised; they hold for every restart.
+-- The stages of an order, normalised; they hold for every restart. Like all that belongs to a job, they go with its row:
+-- deployments delete a production, and with it its jobs.
 create table public.quel_job_stages (
-  job_id uuid not null references public.quel_production_jobs (job_id),
+  job_id uuid not null references public.quel_production_jobs (job_id) on delete cascade,
   stage_index integer not null,
   label text not null,
   prompt text not null,
@@ -103,7 +146,7 @@ create table public.quel_job_stages (
 
 create table public.quel_job_runs (
   run_id text primary key,
-  job_id uuid not null references public.quel_production_jobs (job_id),
+  job_id uuid not null references public.quel_production_jobs (job_id) on delete cascade,
   started_at timestamptz not null,
   opened_at timestamptz not null,
   closed_at timestamptz,
@@ -186,27 +229,36 @@ create index quel_attach_member on public.quel_attach (quel_member_id);
 -- Darkroom have none.
 create table public.quel_credits (
   id bigint generated by default as identity primary key,
-  quel_member_id uuid not null,
+  user_id uuid not null,
   transaction_type text,
   amount integer,
   balance_after integer,
   attach_idx integer,
   production_idx uuid,
+  -- The organization whose balance changed, and whose job it paid.
+  org_id uuid,
+  used_by_member_id uuid,
   job_id uuid,
   idempotency_key text,
   created_at timestamptz default now()
 );
 create unique index quel_credits_idempotency_key on public.quel_credits (idempotency_key);
-create index quel_credits_newest on public.quel_credits (quel_member_id, created_at desc nulls last, id desc);
+create index quel_credits_newest on public.quel_credits (user_id, created_at desc nulls last, id desc);
+create index quel_credits_organization on public.quel_credits (org_id, created_at desc nulls last, id desc)
+  where org_id is not null;
 
--- What is set aside of a balance for the images that a job still owes.
+-- What is set aside of a balance for the images that a job still owes. It also says who pays for the job, from the first
+-- opening on: the member, or the organization.
 create table public.quel_credit_holds (
-  job_id uuid primary key references public.quel_production_jobs (job_id),
+  job_id uuid primary key references public.quel_production_jobs (job_id) on delete cascade,
   quel_member_id uuid not null,
+  org_id uuid,
   amount integer not null check (amount >= 0),
   released_at timestamptz
 );
 create index quel_credit_holds_open on public.quel_credit_holds (quel_member_id) where released_at is null;
+create index quel_credit_holds_organization on public.quel_credit_holds (org_id)
+  where org_id is not null and released_at is null;
 
 create table public.quel_books (
   book_id uuid primary key default gen_random_uuid(),

@@ -28,11 +28,18 @@ begin
 end
 $$;
 
+-- The state of a job in our words. Whether front ends or we have cancelled it, and with which word, makes no difference.
+create or replace function public.darkroom_status(p_status text) returns text
+language sql immutable set search_path = '' as $$
+  select case when p_status = 'user_cancelled' then 'cancelled' else p_status end
+$$;
+
 -- The row as clients poll it. Rows of before Darkroom may lack anything.
 create or replace function public.darkroom_job_json(job public.quel_production_jobs) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
-    'job_id', job.job_id, 'job_type', job.job_type, 'status', job.job_status,
+    'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type),
+    'status', public.darkroom_status(job.job_status::text),
     'user_id', job.quel_member_id, 'production_id', job.production_id,
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
     'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),
@@ -43,6 +50,7 @@ language sql stable set search_path = '' as $$
     'created_at', coalesce(job.created_at, job.started_at, job.updated_at, 'epoch'),
     'started_at', job.started_at, 'completed_at', job.completed_at,
     'updated_at', coalesce(job.updated_at, job.created_at, 'epoch'))
+    || case when job.org_id is null then '{}' else jsonb_build_object('org_id', job.org_id) end
 $$;
 
 -- Delivered images, and ordinals whose last word is a miss or a refusal. Whether an image is delivered is asked for one

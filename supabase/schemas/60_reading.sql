@@ -5,25 +5,28 @@
 create or replace function public.darkroom_job(p_job_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select public.darkroom_job_json(job) from public.quel_production_jobs as job
-  where job.job_id = p_job_id and job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
+  where job.job_id = p_job_id
+    and job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
 $$;
 
 -- Jobs, newest first. Planned for each call: few jobs run among many that ended, and no one plan is good for both.
 create or replace function public.darkroom_jobs(p_status text, p_limit integer) returns jsonb
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
+  v_status public.quel_production_jobs.job_status%type := public.darkroom_word('job_status', p_status);
+  v_other public.quel_production_jobs.job_status%type := public.darkroom_other_word('job_status', p_status);
   v_jobs jsonb;
 begin
   if p_status is null then
     select jsonb_agg(public.darkroom_job_json(page) order by page.created_at desc nulls last) into v_jobs from (
       select * from public.quel_production_jobs
-      where job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
+      where job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
       order by created_at desc nulls last limit p_limit
     ) as page;
   else
     select jsonb_agg(public.darkroom_job_json(page) order by page.created_at desc nulls last) into v_jobs from (
       select * from public.quel_production_jobs
-      where job_status = p_status order by created_at desc nulls last limit p_limit
+      where job_status = v_status or job_status = v_other order by created_at desc nulls last limit p_limit
     ) as page;
   end if;
   return coalesce(v_jobs, '[]');
@@ -38,7 +41,7 @@ language sql stable security definer set search_path = '' as $$
   from (
     select * from public.quel_production_jobs
     where job_id::text ~>=~ p_prefix and job_id::text ~<~ (p_prefix || '~')
-      and job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
+      and job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
     limit p_limit
   ) as page
 $$;
@@ -138,7 +141,8 @@ $$;
 create or replace function public.darkroom_progress(p_job_id uuid, p_most_ids integer) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
-    'job_id', job.job_id, 'job_type', coalesce(job.job_type, ''), 'status', job.job_status,
+    'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type, ''),
+    'status', public.darkroom_status(job.job_status::text),
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
     'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),
     'failed_images', coalesce(job.failed_images, 0),
@@ -152,7 +156,8 @@ language sql stable security definer set search_path = '' as $$
       ) order by stage.stage_index)
       from public.quel_job_stages as stage where stage.job_id = job.job_id), '[]'))
   from public.quel_production_jobs as job
-  where job.job_id = p_job_id and job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
+  where job.job_id = p_job_id
+    and job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
 $$;
 
 -- A delivered image, as lists of images show it.
@@ -160,7 +165,7 @@ create or replace function public.darkroom_images_json(image public.quel_attach)
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'attach_id', image.attach_id, 'job_id', image.job_id, 'stage_index', image.stage_index,
-    'ordinal', image.ordinal, 'path', image.attach_file_path, 'size', image.attach_file_size,
+    'ordinal', image.ordinal, 'path', public.darkroom_path(image), 'size', image.attach_file_size,
     'sha256', image.sha256, 'delivered_at', image.delivered_at)
 $$;
 

@@ -13,18 +13,21 @@ declare
   v_before timestamptz := coalesce(
     (select coalesce(created_at, 'epoch') from public.quel_production_jobs where job_id = p_before_id),
     p_before_created, 'infinity');
+  v_status public.quel_production_jobs.job_status%type := public.darkroom_word('job_status', p_status);
+  v_other public.quel_production_jobs.job_status%type := public.darkroom_other_word('job_status', p_status);
   v_jobs jsonb;
 begin
   select jsonb_agg(jsonb_build_object(
-    'job_id', page.job_id, 'job_type', page.job_type, 'status', page.job_status, 'paused', page.paused,
-    'cancel_requested', page.cancel_requested, 'total_images', coalesce(page.total_images, 0),
+    'job_id', page.job_id, 'job_type', page.job_type, 'status', public.darkroom_status(page.job_status),
+    'paused', page.paused, 'cancel_requested', page.cancel_requested, 'total_images', coalesce(page.total_images, 0),
     'completed_images', coalesce(page.completed_images, 0), 'failed_images', coalesce(page.failed_images, 0),
     'error_message', page.error_message, 'title', page.title, 'first_attach_ids', page.first_attach_ids,
     'created_at', coalesce(page.created_at, page.started_at, page.updated_at, 'epoch'),
     'started_at', page.started_at, 'completed_at', page.completed_at
   ) order by coalesce(page.created_at, 'epoch') desc, page.job_id desc) into v_jobs
   from (
-    select job.job_id, job.job_type, job.job_status, job.paused, job.cancel_requested, job.total_images,
+    select job.job_id, coalesce(job.order_type, job.job_type) as job_type, job.job_status::text, job.paused,
+      job.cancel_requested, job.total_images,
       job.completed_images, job.failed_images, job.error_message, job.created_at, job.started_at, job.completed_at,
       job.updated_at,
       case when jsonb_typeof(job.generated_attach_ids) = 'array'
@@ -32,8 +35,8 @@ begin
       (select left(stage.prompt, 200) from public.quel_job_stages as stage
        where stage.job_id = job.job_id order by stage.stage_index limit 1) as title
     from public.quel_production_jobs as job
-    where job.job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
-      and (p_status is null or job.job_status = p_status)
+    where job.job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
+      and (p_status is null or job.job_status = v_status or job.job_status = v_other)
       and (p_user_id is null or job.quel_member_id = p_user_id)
       and (coalesce(job.created_at, 'epoch'), job.job_id)
         < (v_before, coalesce(p_before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
@@ -124,6 +127,12 @@ language sql stable security definer set search_path = '' as $$
     'undelivered', public.darkroom_undelivered(
       job.job_id, job.current_run_id, job.job_status = 'processing',
       job.paused or job.cancel_requested or job.failing, p_most_frames))
+    || coalesce((
+      select jsonb_build_object('paid_by', jsonb_build_object(
+        'org_id', organization.org_id, 'name', coalesce(organization.org_name, '')))
+      from public.quel_credit_holds as hold join public.quel_organization as organization using (org_id)
+      where hold.job_id = p_job_id), '{}')
   from public.quel_production_jobs as job
-  where job.job_id = p_job_id and job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
+  where job.job_id = p_job_id
+    and job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
 $$;

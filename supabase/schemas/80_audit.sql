@@ -17,12 +17,32 @@ language sql stable security definer set search_path = '' as $$
       member.quel_member_id, quel_member_credit, opening_balance + coalesce(journal.amount, 0))
     from public.quel_member as member
     left join (
-      select quel_member_id, sum(amount) as amount from public.quel_credits group by quel_member_id
+      select user_id as quel_member_id, sum(amount) as amount from public.quel_credits
+      where org_id is null group by user_id
     ) as journal using (quel_member_id)
     where quel_member_credit <> opening_balance + coalesce(journal.amount, 0)
     union all
     select format('member %s: the balance %s is below 0', quel_member_id, quel_member_credit)
     from public.quel_member where quel_member_credit < 0
+    union all
+    select format('organization %s: balance %s is not opening balance + journal = %s',
+      organization.org_id, coalesce(org_credit, 0), coalesce(opening_balance, 0) + coalesce(journal.amount, 0))
+    from public.quel_organization as organization
+    left join public.quel_organization_opening using (org_id)
+    left join (
+      select org_id, sum(amount) as amount from public.quel_credits where org_id is not null group by org_id
+    ) as journal using (org_id)
+    where coalesce(org_credit, 0) <> coalesce(opening_balance, 0) + coalesce(journal.amount, 0)
+    union all
+    select format('organization %s: the balance %s is below 0', org_id, org_credit)
+    from public.quel_organization where org_credit < 0
+    union all
+    select format('job %s: %s is to pay, but attachment %s was charged to %s', hold.job_id,
+      coalesce('organization ' || hold.org_id, 'member ' || hold.quel_member_id), credit.attach_idx,
+      coalesce('organization ' || credit.org_id, 'member ' || credit.user_id))
+    from public.quel_credit_holds as hold join public.quel_credits as credit using (job_id)
+    where credit.transaction_type = 'DEDUCT' and credit.idempotency_key is not null
+      and (hold.org_id, hold.quel_member_id) is distinct from (credit.org_id, credit.user_id)
     union all
     select format('job %s: %s images are delivered, %s are charged',
       job_id, delivered.images, coalesce(journal.charges, 0))
@@ -54,7 +74,7 @@ language sql stable security definer set search_path = '' as $$
     select format('job %s: ended with completed_images %s, but %s images are delivered',
       job_id, completed_images, coalesce(delivered.images, 0))
     from ours left join delivered using (job_id)
-    where job_status in ('completed', 'failed', 'cancelled')
+    where job_status::text in ('completed', 'failed', 'cancelled', 'user_cancelled')
       and completed_images <> coalesce(delivered.images, 0)
     union all
     select format('job %s, stage %s: counts %s delivered images, but has %s',
@@ -68,7 +88,7 @@ language sql stable security definer set search_path = '' as $$
     union all
     select format('job %s: has ended, but its hold of %s credits is open', job_id, amount)
     from public.quel_credit_holds join public.quel_production_jobs using (job_id)
-    where released_at is null and job_status in ('completed', 'failed', 'cancelled')
+    where released_at is null and job_status::text in ('completed', 'failed', 'cancelled', 'user_cancelled')
     union all
     select format('job %s: its open hold is %s, but %s missing images cost %s',
       hold.job_id, hold.amount, stages.missing, stages.missing * ours.unit_price)

@@ -9,9 +9,11 @@ import pytest
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.orders import Capabilities, Limits, ReferenceOwner
 from darkroom.domain.stored import NewReference
+from darkroom.domain.wallets import OrganizationAccount
 from darkroom.orders.intake import Intake
 from darkroom.webhooks.egress_policy import EgressPolicy
 from tests.support.records.fixture import RecordsFixture
+from tests.support.records.organizations import organization, set_membership, set_organization
 from tests.support.webhooks.hostile_addresses import HOSTS
 from tests.support.webhooks.name_server import NameServer
 
@@ -128,3 +130,66 @@ async def test_the_end_of_a_rejected_order_is_told_where_its_webhook_may_lead(in
     others: list[object] = [{"webhook_url": "https://inside.example/"}, {"webhook_url": 7}, {}, [], {1: 2}]
     for other in others:
         assert await intake.webhook_of(other) is None
+
+
+async def test_an_organization_pays_that_the_row_or_the_document_names(fixture: RecordsFixture, intake: Intake) -> None:
+    user_id = await fixture.member(0)
+    org_id = await organization(fixture, 1_000, [user_id])
+    for order, column in (
+        (document(orgId=str(org_id)), None),
+        (document(), org_id),
+        (document(org_id=str(org_id)), org_id),
+    ):
+        admitted = await intake.check(order, user_id, org_id=column)
+        assert (admitted.order.user_id, admitted.order.org_id) == (user_id, org_id)
+        assert admitted.unknown_keys == ()
+        assert isinstance(admitted.account, OrganizationAccount)
+        assert (admitted.account.org_id, admitted.account.available) == (org_id, 1_000)
+    assert (await intake.check(document(), user_id)).order.org_id is None
+
+
+async def test_a_row_and_a_document_that_name_two_organizations_are_rejected(
+    fixture: RecordsFixture, intake: Intake
+) -> None:
+    user_id = await fixture.member()
+    one, other = [await organization(fixture, 1_000, [user_id]) for _ in range(2)]
+    with pytest.raises(OrderRejected, match=f"{one} is not the organization that pays for the job \\({other}\\)"):
+        await intake.check(document(org_id=str(one)), user_id, org_id=other)
+
+
+async def test_an_organization_that_may_not_pay_is_rejected_in_one_line(
+    fixture: RecordsFixture, intake: Intake
+) -> None:
+    user_id, stranger = await fixture.member(), await fixture.member()
+    org_id = await organization(fixture, 1_000, [user_id])
+    order = document(org_id=str(org_id))
+    assert await rejected(fixture, intake, order, stranger) == (
+        "org_id",
+        f"user {stranger} is not an active member of organization {org_id}; "
+        "ask an admin of the organization to add the user",
+    )
+    await set_organization(fixture, org_id, "suspended")
+    assert await rejected(fixture, intake, order, user_id) == (
+        "org_id",
+        f"organization {org_id} is suspended and cannot pay; ask its owner to reactivate it",
+    )
+    await set_membership(fixture, org_id, user_id, "banned")
+    field, reason = await rejected(fixture, intake, order, user_id)
+    assert (field, "(status: banned)" in reason) == ("org_id", True)
+    field, reason = await rejected(fixture, intake, order, None)
+    assert (field, reason) == (
+        "org_id",
+        "an organization pays only for its members; set the user, or leave it out",
+    )
+    field, reason = await rejected(fixture, intake, document(org_id="acme"), user_id)
+    assert field == "org_id"
+
+
+async def test_a_member_without_credits_can_order_at_the_expense_of_an_organization_but_not_the_reverse(
+    fixture: RecordsFixture, intake: Intake
+) -> None:
+    user_id = await fixture.member(1_000)
+    org_id = await organization(fixture, 0, [user_id])
+    admitted = await intake.check(document(org_id=str(org_id)), user_id)
+    assert admitted.account is not None
+    assert admitted.account.available == 0

@@ -23,10 +23,19 @@ from darkroom.supabase import open_supabase
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
 from tests.support.records.groups import attach_group, settle_group
 from tests.support.records.invariants import broken
+from tests.support.records.organizations import (
+    organization,
+    set_membership,
+    set_organization,
+    spend_of_organization,
+)
 from tests.support.records.tables import PostgresTables, SqliteTables
 from tests.support.supabase.project import Project
 
 T = TypeVar("T")
+
+BALANCE = st.integers(0, 300)
+WALLET = st.integers(0, 3)
 
 
 @dataclass
@@ -34,7 +43,10 @@ class Model:
     """What one job must look like."""
 
     job: Job
-    charged: bool
+    user_id: UUID | None
+    """None for a free job."""
+    org_id: UUID | None
+    """Who pays instead of the user."""
     quantities: list[int]
     targets: list[int]
     runs: int = 1
@@ -49,6 +61,14 @@ class Model:
     delivered: set[tuple[int, int]] = field(default_factory=set)
 
     @property
+    def charged(self) -> bool:
+        return self.user_id is not None
+
+    @property
+    def wallet(self) -> UUID | None:
+        return self.org_id or self.user_id
+
+    @property
     def price(self) -> int:
         return PRICE if self.charged else 0
 
@@ -61,7 +81,7 @@ class Model:
 
 
 class Money(RuleBasedStateMachine):
-    """One member, several jobs, and somebody else who spends the member's credits."""
+    """Two members, two organizations of theirs, several jobs, and somebody else who spends the credits of any."""
 
     jobs: Bundle[Model] = Bundle("jobs")
 
@@ -70,9 +90,13 @@ class Money(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.fixture = self.run(self.new_fixture())
         self.all: list[Model] = []
-        self.balance = 0
         self.grants = 0
-        self.user_id = UUID(int=1)
+        self.users = [UUID(int=1), UUID(int=2)]
+        self.organizations = [UUID(int=11), UUID(int=12)]
+        self.balances: dict[UUID, int] = {}
+        self.suspended: set[UUID] = set()
+        self.gone: set[tuple[UUID, UUID]] = set()
+        """Members that are none any more."""
 
     async def new_fixture(self) -> RecordsFixture:
         records = SqliteRecords(":memory:")
@@ -81,43 +105,74 @@ class Money(RuleBasedStateMachine):
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
-    @initialize(balance=st.integers(0, 300))
-    def start(self, balance: int) -> None:
-        self.balance = balance
-        self.run(self.fixture.records.ensure_member(self.user_id, balance))
+    @initialize(own=st.lists(BALANCE, min_size=2, max_size=2), shared=st.lists(BALANCE, min_size=2, max_size=2))
+    def start(self, own: list[int], shared: list[int]) -> None:
+        for user_id, balance in zip(self.users, own, strict=True):
+            self.run(self.fixture.ensure_member(user_id, balance))
+        for org_id, balance in zip(self.organizations, shared, strict=True):
+            self.run(organization(self.fixture, balance, self.users, org_id))
+        self.balances = dict(zip(self.users + self.organizations, own + shared, strict=True))
 
-    @rule(amount=st.integers(1, 100))
-    def grant(self, amount: int) -> None:
+    @rule(wallet=WALLET, amount=st.integers(1, 100))
+    def grant(self, wallet: int, amount: int) -> None:
         self.grants += 1
+        whose = list(self.balances)[wallet]
+        records = self.fixture.records
+        granted = records.grant_organization if whose in self.organizations else records.grant
         for _ in range(2):
-            self.run(self.fixture.records.grant(self.user_id, amount, f"grant-{self.grants}"))
-        self.balance += amount
+            self.run(granted(whose, amount, f"grant-{self.grants}"))
+        self.balances[whose] += amount
 
-    @rule(share=st.floats(0, 1))
-    def somebody_else_spends(self, share: float) -> None:
-        amount = int(self.balance * share)
-        if amount:
-            self.run(self.fixture.spend(self.user_id, amount))
-            self.balance -= amount
+    @rule(wallet=WALLET, share=st.floats(0, 1))
+    def somebody_else_spends(self, wallet: int, share: float) -> None:
+        whose = list(self.balances)[wallet]
+        self._spend(whose, int(self.balances[whose] * share))
+
+    def _spend(self, whose: UUID, amount: int) -> None:
+        if amount and whose in self.organizations:
+            self.run(spend_of_organization(self.fixture, whose, amount))
+        elif amount:
+            self.run(self.fixture.spend(whose, amount))
+        self.balances[whose] -= amount
+
+    @rule(which=st.integers(0, 1), pays=st.booleans())
+    def an_organization_is_suspended_or_restored(self, which: int, pays: bool) -> None:
+        org_id = self.organizations[which]
+        self.run(set_organization(self.fixture, org_id, "active" if pays else "suspended"))
+        (self.suspended.discard if pays else self.suspended.add)(org_id)
+
+    @rule(which=st.integers(0, 1), who=st.integers(0, 1), status=st.sampled_from(["active", "left", "banned"]))
+    def a_membership_changes(self, which: int, who: int, status: str) -> None:
+        org_id, user_id = self.organizations[which], self.users[who]
+        self.run(set_membership(self.fixture, org_id, user_id, status))
+        (self.gone.discard if status == "active" else self.gone.add)((org_id, user_id))
+
+    def _pays(self, model: Model) -> bool:
+        if model.org_id is None or model.user_id is None:
+            return True
+        return model.org_id not in self.suspended and (model.org_id, model.user_id) not in self.gone
 
     @rule(model=jobs, left=st.integers(0, 45))
     def the_balance_is_emptied_under_a_running_job(self, model: Model, left: int) -> None:
-        if model.open and self.balance > left:
-            self.run(self.fixture.spend(self.user_id, self.balance - left))
-            self.balance = left
+        if model.open and model.wallet is not None and self.balances[model.wallet] > left:
+            self._spend(model.wallet, self.balances[model.wallet] - left)
             self.deliver(model, 0, [0, 1, 2])
 
     @rule(
         target=jobs,
         quantities=st.lists(st.integers(1, 3), min_size=1, max_size=3),
         max_credits=st.none() | st.integers(0, 120),
-        charged=st.sampled_from([True, True, True, False]),
+        who=st.sampled_from([0, 0, 1, None]),
+        org=st.sampled_from([None, 0, 0, 1]),
         at_once=st.sampled_from([True, True, False]),
     )
-    def order(self, quantities: list[int], max_credits: int | None, charged: bool, at_once: bool) -> Model:
-        user_id = self.user_id if charged else None
-        job = self.run(self.fixture.pending(user_id, quantities, max_credits=max_credits))
-        model = Model(job, charged, quantities, allot(quantities, max_credits, PRICE if charged else 0))
+    def order(
+        self, quantities: list[int], max_credits: int | None, who: int | None, org: int | None, at_once: bool
+    ) -> Model:
+        user_id = None if who is None else self.users[who]
+        org_id = None if org is None or user_id is None else self.organizations[org]
+        job = self.run(self.fixture.pending(user_id, quantities, max_credits=max_credits, org_id=org_id))
+        model = Model(job, user_id, org_id, quantities, allot(quantities, max_credits, PRICE if user_id else 0))
         self.all.append(model)
         if at_once:
             self._take_hold(model, self.run(job.open()).failure)
@@ -142,10 +197,15 @@ class Money(RuleBasedStateMachine):
         self._take_hold(model, opened.failure)
 
     def _take_hold(self, model: Model, failure: str | None) -> None:
-        others = sum(other.hold for other in self.all if other is not model)
-        need, available = model.missing * model.price, self.balance - others
+        others = sum(other.hold for other in self.all if other is not model and other.wallet == model.wallet)
+        balance = self.balances[model.wallet] if model.wallet else 0
+        need, available = model.missing * model.price, balance - others
         model.open, model.ended, model.whole = True, False, False
-        if model.charged and need > available:
+        if not self._pays(model):
+            assert failure is not None
+            assert "organization" in failure
+            model.hold = 0
+        elif model.charged and need > available:
             assert failure == insufficient(need, available)
             model.hold = 0
         else:
@@ -194,11 +254,12 @@ class Money(RuleBasedStateMachine):
             return Settlement.RUN_REFUSED
         if model.delivered_of(stage) >= model.targets[stage]:
             return Settlement.STAGE_FULL
-        if model.charged and min(self.balance, model.hold) < PRICE:
-            return Settlement.INSUFFICIENT
+        if model.wallet is not None:
+            if not self._pays(model) or min(self.balances[model.wallet], model.hold) < PRICE:
+                return Settlement.INSUFFICIENT
+            self.balances[model.wallet] -= PRICE
         model.delivered.add(key)
         model.hold -= model.price
-        self.balance -= model.price
         return Settlement.SETTLED
 
     @rule(model=jobs, stage=st.integers(0, 2), ordinals=st.lists(st.integers(0, 4), max_size=7))
@@ -261,11 +322,13 @@ class Money(RuleBasedStateMachine):
         assert list(self.run(self.fixture.records.audit())) == []
 
     @invariant()
-    def the_account_is_the_models(self) -> None:
-        account = self.run(self.fixture.records.account(self.user_id))
-        if account is not None:
-            assert account.balance == self.balance
-            assert account.held == sum(model.hold for model in self.all)
+    def the_accounts_are_the_models(self) -> None:
+        records = self.fixture.records
+        for whose, balance in self.balances.items():
+            account = self.run(records.organization(whose) if whose in self.organizations else records.account(whose))
+            assert account is not None
+            assert account.balance == balance
+            assert account.held == sum(model.hold for model in self.all if model.wallet == whose)
 
     def teardown(self) -> None:
         self.run(self.fixture.records.close())
@@ -289,11 +352,14 @@ def test_money_rules_hold_in_any_order(orders: int) -> None:
 
 
 @pytest.mark.parametrize("orders", [3, pytest.param(60, marks=pytest.mark.slow)])
-def test_money_rules_hold_in_any_order_on_supabase(project: Project, orders: int) -> None:
+@pytest.mark.parametrize("tables", ["migrated", "described", pytest.param("variant", marks=pytest.mark.slow)])
+def test_money_rules_hold_in_any_order_on_supabase(request: pytest.FixtureRequest, tables: str, orders: int) -> None:
+    project: Project = request.getfixturevalue(tables)
+
     class MoneyOnSupabase(Money):
         async def new_fixture(self) -> RecordsFixture:
             project.reset()
             records = SupabaseRecords(await open_supabase(project.url, project.service_role_key))
-            return RecordsFixture(records, PostgresTables(project.database_uri))
+            return RecordsFixture(records, PostgresTables(project.database_uri), members_of_others=tables != "migrated")
 
     run_state_machine_as_test(MoneyOnSupabase, settings=settings(IN_ANY_ORDER, max_examples=orders))

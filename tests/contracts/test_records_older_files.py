@@ -43,8 +43,25 @@ def without_watching(db: sqlite3.Connection) -> None:
     ):
         db.execute(f"drop index {index}")
     db.execute("alter table quel_generation_attempts drop column model")
+    db.execute("alter table quel_credits rename column user_id to quel_member_id")
     db.execute("drop table quel_api_keys")
+    without_organizations(db)
     db.execute("pragma user_version = 2")
+
+
+def without_organizations(db: sqlite3.Connection) -> None:
+    """A file from before organizations paid."""
+    for table in ("quel_organization_opening", "quel_organization_member", "quel_organization"):
+        db.execute(f"drop table {table}")
+    for index in ("quel_credits_organization", "quel_credit_holds_organization"):
+        db.execute(f"drop index {index}")
+    for table, column in (
+        ("quel_credits", "org_id"),
+        ("quel_credits", "used_by_member_id"),
+        ("quel_credit_holds", "org_id"),
+        ("quel_production_jobs", "org_id"),
+    ):
+        db.execute(f"alter table {table} drop column {column}")
 
 
 async def file_of_version_2(path: Path) -> Job:

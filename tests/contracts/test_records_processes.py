@@ -17,6 +17,7 @@ from darkroom.records.sqlite import SqliteRecords
 from tests.support.read_only import NotSupported, unwritable
 from tests.support.records.fixture import Job, RecordsFixture
 from tests.support.records.invariants import broken
+from tests.support.records.organizations import organization, organization_account, spend_of_organization
 from tests.support.records.tables import SqliteTables, dump_file
 
 REPOSITORY = Path(__file__).parents[2]
@@ -83,18 +84,25 @@ async def test_processes_that_settle_at_once_never_meet_a_locked_file(
     assert list(await fixture.records.audit()) == []
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["a member's", "an organization's"])
 @pytest.mark.parametrize("together", [1, 8], ids=["alone", "in groups"])
 async def test_processes_that_share_a_short_balance_charge_what_there_was(
-    fixture: RecordsFixture, path: Path, together: int
+    fixture: RecordsFixture, path: Path, together: int, shared: bool
 ) -> None:
     user_id = await fixture.member(1_200)
-    job = await fixture.opened(user_id, (60,))
-    await fixture.spend(user_id, 1_200 - 17 * 20)
+    org_id = await organization(fixture, 1_200, [user_id]) if shared else None
+    job = await fixture.opened(user_id, (60,), org_id=org_id)
+    if org_id is None:
+        await fixture.spend(user_id, 1_200 - 17 * 20)
+    else:
+        await spend_of_organization(fixture, org_id, 1_200 - 17 * 20)
     with process(path, job, 0, 30, together) as one, process(path, job, 30, 60, together) as two:
         ended = [running.communicate(timeout=60) for running in (one, two)]
     said = Counter(line.split()[1] for out, _ in ended for line in out.splitlines())
     assert said == {"settled": 17, "insufficient": 43}, ended
-    assert (await fixture.account(user_id)).balance == 0
+    assert (await fixture.account(user_id)).balance == (1_200 if shared else 0)
+    if org_id is not None:
+        assert (await organization_account(fixture, org_id)).balance == 0
     assert broken(dump_file(path)) == []
 
 
@@ -116,12 +124,14 @@ def test_processes_that_start_at_once_on_a_new_file_make_one_schema(tmp_path: Pa
     assert len(dump_file(path)["quel_member"]) == 4
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["a member's", "an organization's"])
 @pytest.mark.parametrize("together", [1, 9], ids=["alone", "in groups"])
 async def test_a_process_killed_anywhere_leaves_every_invariant_whole(
-    fixture: RecordsFixture, path: Path, together: int
+    fixture: RecordsFixture, path: Path, together: int, shared: bool
 ) -> None:
     user_id = await fixture.member(100_000)
-    job = await fixture.opened(user_id, (400,))
+    org_id = await organization(fixture, 100_000, [user_id]) if shared else None
+    job = await fixture.opened(user_id, (400,), org_id=org_id)
     chance = random.Random(20261101)
     acknowledged: set[str] = set()
     for _ in range(6):
@@ -139,7 +149,9 @@ async def test_a_process_killed_anywhere_leaves_every_invariant_whole(
         running.wait(timeout=60)
     receipt = await job.close()
     assert (receipt.delivered, receipt.total.charged) == (400, 8_000)
-    assert (await fixture.account(user_id)).balance == 92_000
+    assert (await fixture.account(user_id)).balance == (100_000 if shared else 92_000)
+    if org_id is not None:
+        assert (await organization_account(fixture, org_id)).balance == 92_000
     assert broken(dump_file(path)) == []
 
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  afterwards, fromOrdered, isBlank, mistakes, newDraft, newStage, pictures, quantityOf, readDraft, sum, toDocument, wrongOf,
+  afterwards, fromOrdered, isBlank, mistakes, newDraft, newStage, payers, pictures, quantityOf, readDraft, sum, toDocument, walletOf, wrongOf,
 } from "../../darkroom/api/static/draft.js";
 import { besides } from "../../darkroom/api/static/ordertypes.js";
 
@@ -93,6 +93,35 @@ test("what is ordered besides the cards is said", () => {
     "type storybook, style watercolor, max credits 60, providers a, b, more");
   assert.equal(besides({ job_type: "pipeline_stage" }), "");
   assert.equal(besides(undefined), "");
+});
+
+const ACME = { org_id: "11111111-2222-4333-8444-555555555555", name: "Acme", status: "active", available: 60 };
+const BETA = { org_id: "22222222-2222-4333-8444-555555555555", name: "Beta", status: "suspended", available: 9 };
+const ACCOUNT = { available: 1_000, organizations: [ACME, BETA] };
+
+test("who pays is part of the order, of what is kept, and of what is ordered again", () => {
+  const paid = { ...draft(stage()), org_id: ACME.org_id };
+  assert.equal(toDocument(paid).org_id, ACME.org_id);
+  assert.equal("org_id" in toDocument(draft(stage())), false);
+  assert.deepEqual(readDraft(JSON.stringify(paid)), paid);
+  const again = fromOrdered({ document: toDocument(paid), references: {} }, "new");
+  assert.equal(again.org_id, ACME.org_id);
+  assert.equal(besides(again.whole), "");
+  assert.equal("org_id" in readDraft(JSON.stringify({ ...paid, org_id: 7 })), false);
+});
+
+test("what is available is what the chosen wallet has", () => {
+  assert.equal(walletOf(ACCOUNT, draft()).available, 1_000);
+  assert.equal(walletOf(ACCOUNT, { ...draft(), org_id: ACME.org_id }).available, 60);
+  assert.equal(walletOf(ACCOUNT, { ...draft(), org_id: "not mine" }).available, 0);
+});
+
+test("who may pay: the user, active organizations, and the one that the order names", () => {
+  const offered = payers(ACCOUNT, draft());
+  assert.deepEqual(offered.map(({ words, disabled }) => [words, disabled]), [["You", false], ["Acme", false], ["Beta (suspended)", true]]);
+  assert.equal(payers(ACCOUNT, { ...draft(), org_id: BETA.org_id })[2].disabled, false);
+  const [, other] = payers({ organizations: [] }, { ...draft(), org_id: ACME.org_id });
+  assert.deepEqual([other.value, other.words], [ACME.org_id, "Organization 11111111"]);
 });
 
 test("quantities are whole numbers", () => {

@@ -1,7 +1,7 @@
 """Many at once on one member's jobs, through PostgREST: no deadlock, and the books are right at the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,39 +21,34 @@ from darkroom.supabase import open_supabase
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
 from tests.support.records.groups import attach_group, settle_group
 from tests.support.records.invariants import broken
+from tests.support.records.organizations import (
+    organization,
+    organization_account,
+    set_membership,
+    set_organization,
+)
 from tests.support.records.tables import PostgresTables
-from tests.support.supabase.catalogs import EXISTING
-from tests.support.supabase.project import Project, run_file, running_project
+from tests.support.supabase.project import Project
 
 CLIENTS = 3
 """Of 20 connections each: more calls at once than PostgREST has connections to the database."""
 
 
-@pytest.fixture(scope="module")
-def adopted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Tables made by hand, with foreign keys of their own: each takes locks that Darkroom does not know of."""
-    with running_project(tmp_path_factory.mktemp("adopted")) as project:
-        with project.connect() as db:
-            run_file(db, EXISTING)
-        project.migrate()
-        yield project
-
-
-async def opened(project: Project) -> RecordsFixture:
+async def opened(project: Project, *, adopted: bool) -> RecordsFixture:
     patient = httpx.Timeout(30)
     records: list[Records] = [
         SupabaseRecords(await open_supabase(project.url, project.service_role_key, timeouts=patient))
         for _ in range(CLIENTS)
     ]
-    return RecordsFixture(records[0], PostgresTables(project.database_uri), records[1:])
+    return RecordsFixture(records[0], PostgresTables(project.database_uri), records[1:], members_of_others=adopted)
 
 
-@pytest.fixture(params=["adopted", pytest.param("migrated", marks=pytest.mark.slow)])
+@pytest.fixture(params=["described", pytest.param("migrated", marks=pytest.mark.slow)])
 async def fixture(request: pytest.FixtureRequest) -> AsyncIterator[RecordsFixture]:
     project: Project = request.getfixturevalue(request.param)
     project.reset()
     before = deadlocks(project)
-    fixture = await opened(project)
+    fixture = await opened(project, adopted=request.param == "described")
     yield fixture
     dump = await fixture.dump()
     audit = await fixture.records.audit()
@@ -83,6 +78,39 @@ async def all_at_once(work: list[Awaitable[object]]) -> None:
     for result in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(result, BaseException) and not isinstance(result, RunRefused):
             raise result
+
+
+async def test_organizations_and_members_are_charged_at_once_while_one_is_suspended_again_and_again(
+    fixture: RecordsFixture,
+) -> None:
+    users = [await fixture.member(1_000_000) for _ in range(3)]
+    org_id = await organization(fixture, 1_000_000, users)
+    shared = [await fixture.opened(user_id, (30,), org_id=org_id) for user_id in users for _ in range(2)]
+    own = [await fixture.opened(user_id, (30,)) for user_id in users]
+    settled: dict[UUID, int] = dict.fromkeys([job.job_id for job in (*shared, *own)], 0)
+
+    async def deliver(job: Job, ordinals: range) -> None:
+        here = on(fixture.connections[ordinals.start % CLIENTS], job)
+        await attach_group(here, ordinals)
+        results = await settle_group(here, ordinals)
+        assert {one.settlement for one in results} <= {Settlement.SETTLED, Settlement.INSUFFICIENT}
+        settled[job.job_id] += sum(one.settlement is Settlement.SETTLED for one in results)
+        await here.records.grant_organization(org_id, 7, f"{job.job_id}-{ordinals.start}")
+
+    async def suspend() -> None:
+        for status in ["suspended", "active"] * 5:
+            await set_organization(fixture, org_id, status)
+        for status in ["banned", "active"] * 5:
+            await set_membership(fixture, org_id, users[0], status)
+
+    groups = [(job, range(start, start + 6)) for start in range(0, 30, 6) for job in (*shared, *own)]
+    await all_at_once([suspend(), *(deliver(job, ordinals) for job, ordinals in groups)])
+    assert [settled[job.job_id] for job in own] == [30] * 3
+    paid = sum(settled[job.job_id] for job in shared) * PRICE
+    account = await organization_account(fixture, org_id)
+    assert account.balance == 1_000_000 - paid + 7 * len(groups)
+    assert account.held == sum(30 - settled[job.job_id] for job in shared) * PRICE
+    assert [(await fixture.account(user_id)).balance for user_id in users] == [1_000_000 - 30 * PRICE] * 3
 
 
 async def test_everything_at_once_on_one_members_jobs(fixture: RecordsFixture) -> None:
@@ -269,6 +297,6 @@ async def test_one_picture_uploaded_many_times_at_once_is_one_attachment(fixture
 
 
 async def test_a_hundred_grants_with_one_key_are_one(fixture: RecordsFixture) -> None:
-    user_id = uuid4()
+    user_id = await fixture.member(0)
     await asyncio.gather(*(fixture.connections[n % CLIENTS].grant(user_id, 50, "invoice") for n in range(100)))
     assert (await fixture.account(user_id)).balance == 50

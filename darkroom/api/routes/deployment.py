@@ -8,7 +8,7 @@ from temporalio.service import RPCError
 
 from darkroom.api.problems import Problem, documented, unavailable
 from darkroom.api.services import Services, SignedIn, Use
-from darkroom.api.shapes import AccountView, LimitsView, ProviderView
+from darkroom.api.shapes import AccountView, LimitsView, OrganizationView, ProviderView
 from darkroom.api.sign_in import Caller
 from darkroom.client.temporal_faults import explained
 from darkroom.domain.errors import DarkroomError
@@ -45,7 +45,7 @@ async def account_of(use: Services, caller: Caller) -> AccountView:
     """The account of a caller; one without a member row has nothing."""
     settings = use.parts.settings
     found = await use.parts.records.account(caller.user_id) or Account(user_id=caller.user_id, balance=0, held=0)
-    limits = settings.limits
+    organizations = await use.parts.records.organizations(caller.user_id)
     return AccountView(
         user_id=caller.user_id,
         operator=caller.operator,
@@ -53,6 +53,7 @@ async def account_of(use: Services, caller: Caller) -> AccountView:
         balance=found.balance,
         held=found.held,
         available=found.available,
+        organizations=tuple(OrganizationView(**one.model_dump(), available=one.available) for one in organizations),
         price=settings.image_credit_price,
         providers=tuple(
             ProviderView(
@@ -63,7 +64,7 @@ async def account_of(use: Services, caller: Caller) -> AccountView:
             )
             for name, provider in use.parts.providers.items()
         ),
-        limits=LimitsView(**limits.model_dump()),
+        limits=LimitsView(**settings.limits.model_dump()),
     )
 
 

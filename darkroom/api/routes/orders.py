@@ -13,6 +13,7 @@ from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
 from darkroom.api.shapes import Quote, QuotedStage, SubmittedView
 from darkroom.client.results import CheckedOrder
 from darkroom.domain.progress import JobStatus
+from darkroom.domain.wallets import OrganizationAccount, PaidBy
 from darkroom.orders import as_stored
 
 router = APIRouter(prefix="/api/jobs", tags=["orders"], route_class=OrderRoute)
@@ -127,7 +128,7 @@ async def order(
 
 @router.post("/quote", responses=documented(413, 415, 422), openapi_extra=_WITH_TABLES)
 async def quote(document: Document, caller: SignedIn, use: Use, *, _prompt: PromptOfRows = None) -> Quote:
-    """Get a quote: what an order costs, and whether your credits cover it. Nothing is created."""
+    """Get a quote: what an order costs, and whether the credits of whoever pays cover it. Nothing is created."""
     return _quote(use, await use.parts.client(None).check(document, caller.user_id))
 
 
@@ -136,11 +137,13 @@ def _quote(use: Services, checked: CheckedOrder) -> Quote:
     stages = checked.order.stages
     parts = checked.credits_by_stage(price)
     available = 0 if checked.account is None else checked.account.available
+    payer = checked.account
     return Quote(
         images=checked.order.total_images,
         price=price,
         credits=sum(parts),
         available=available,
+        paid_by=PaidBy(org_id=payer.org_id, name=payer.name) if isinstance(payer, OrganizationAccount) else None,
         enough=available >= sum(parts),
         stages=tuple(
             QuotedStage(

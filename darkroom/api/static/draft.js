@@ -4,9 +4,10 @@
  * @typedef {{attach_id: number, thumbnail_url: string, name: string, type?: string}} Reference
  * @typedef {{prompt: string, quantity: string, aspect_ratio: string, references: Reference[], part?: object}} DraftStage
  *   `part` is what an order that is ordered again says of this stage and the form does not show
- * @typedef {{key: string, stages: DraftStage[], whole?: object, table?: import("./tabledraft.js").TableDraft}} Draft
- *   `whole` is what an order that is ordered again says of all its stages: its type, style, ceiling, providers, priority,
- *   webhook. With a `table` there is one stage, of what all stages have in common
+ * @typedef {{key: string, stages: DraftStage[], whole?: object, org_id?: string, table?: import("./tabledraft.js").TableDraft}} Draft
+ *   `org_id` is the organization that pays instead of the user, `whole` is what an order that is ordered again says of
+ *   all its stages: its type, style, ceiling, providers, priority, webhook. With a `table` there is one stage, of what
+ *   all stages have in common
  * @typedef {{stages: number, images_per_stage: number, images_per_job: number, prompt_characters: number}} Limits
  * @typedef {{stage: number|null, field: string|null, words: string}} Wrong
  */
@@ -41,7 +42,8 @@ export function readDraft(kept) {
   const whole = objectOf(found.whole);
   const table = readTable(found.table);
   const stages = found.stages.map(readStage);
-  return { key: found.key, stages: table ? stages.slice(0, 1) : stages, ...(whole ? { whole } : {}), ...(table ? { table } : {}) };
+  const payer = typeof found.org_id === "string" ? { org_id: found.org_id } : {};
+  return { key: found.key, stages: table ? stages.slice(0, 1) : stages, ...payer, ...(whole ? { whole } : {}), ...(table ? { table } : {}) };
 }
 
 const objectOf = (value) => (typeof value === "object" && !Array.isArray(value) ? value : null);
@@ -72,9 +74,11 @@ function readStage(stage) {
 
 /** The draft of an order that was made before. @returns {Draft} */
 export function fromOrdered({ document, references }, key) {
-  const { cards, whole, table } = isOfTable(document) ? ofTable(document) : toCards(document);
+  const { cards, whole: all, table } = isOfTable(document) ? ofTable(document) : toCards(document);
+  const { org_id, ...whole } = all;
   return {
     key,
+    ...(org_id ? { org_id } : {}),
     ...(table ? { table } : {}),
     ...(Object.keys(whole).length ? { whole } : {}),
     stages: cards.map(({ prompt, quantity, aspect_ratio, references: attached, part }) => ({
@@ -96,7 +100,29 @@ function ofTable(document) {
 }
 
 /** The order document. @param {Draft} draft */
-export const toDocument = ({ stages, whole, table }) => (table ? tableDocument(stages[0], table, whole) : fromCards(stages, whole));
+export const toDocument = ({ stages, whole, table, org_id }) => ({
+  ...(table ? tableDocument(stages[0], table, whole) : fromCards(stages, whole)),
+  ...(org_id ? { org_id } : {}),
+});
+
+/** The wallet that pays; one that is not ours has nothing. @param {Draft} draft */
+export const walletOf = (account, { org_id }) =>
+  org_id ? (account.organizations.find((one) => one.org_id === org_id) ?? { available: 0 }) : account;
+
+/** Who may pay, the user first; also the one that an order names and that is not ours. @param {Draft} draft */
+export function payers({ organizations }, { org_id }) {
+  const known = organizations.map((one) => ({
+    value: one.org_id,
+    words: one.status === "active" ? one.name : `${one.name} (${one.status})`,
+    disabled: one.status !== "active" && one.org_id !== org_id,
+  }));
+  const other = org_id && !organizations.some((one) => one.org_id === org_id);
+  return [
+    { value: "", words: "You", disabled: false },
+    ...known,
+    ...(other ? [{ value: org_id, words: `Organization ${org_id.slice(0, 8)}`, disabled: false }] : []),
+  ];
+}
 
 /** A quantity as a number; null where it is none. @param {string} text */
 export const quantityOf = (text) => (/^\s*\d{1,9}\s*$/.test(text) ? Number(text) : null);

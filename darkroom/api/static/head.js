@@ -23,11 +23,12 @@ function drawFigures(root, { view, over }) {
     element.hidden = !shown;
     say(element.querySelector("dd"), words);
   };
-  const { spent, held } = view.credits;
+  const { spent, held, paid_by: payer } = view.credits;
   const took = over && view.started_at && view.completed_at;
   figure("pace", !over, view.per_minute ? number(Math.round(view.per_minute)) : "–");
   figure("left", !over, view.eta_seconds ? duration(view.eta_seconds) : "–");
   figure("took", Boolean(took), took ? duration((new Date(view.completed_at) - new Date(view.started_at)) / 1000) : "");
+  figure("payer", Boolean(payer), payer?.name ?? "");
   figure("credits", true, over ? number(spent) : `${number(spent)} of ${number(spent + held)}`);
 }
 

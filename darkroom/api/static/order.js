@@ -6,6 +6,7 @@ import { el, say } from "./dom.js";
 import { afterwards, fromOrdered, isBlank, mistakes, newDraft, newStage, pictures, sum, toDocument, wrongOf } from "./draft.js";
 import { keepDraft, keptDraft, newKey } from "./keeping.js";
 import { besides } from "./ordertypes.js";
+import { Payer } from "./payer.js";
 import { Quoting } from "./quoting.js";
 import { at } from "./root.js";
 import { StageCard } from "./stagecard.js";
@@ -37,6 +38,7 @@ class OrderPage {
       remove: () => this.#removeTable(),
       insert: (text) => this.#cards[0].insert(text),
     });
+    this.payer = new Payer(this.form.querySelector("[data-payer]"), this.account, (org_id) => this.#letPay(org_id));
     this.quoting = new Quoting((answer) => {
       this.#answer = answer;
       this.#draw();
@@ -189,6 +191,12 @@ class OrderPage {
     this.#sayAbove(`Stage ${at} removed.`, "Undo", () => this.#insert(stage, Math.min(at, this.draft.stages.length)));
   }
 
+  #letPay(org_id) {
+    if (org_id) this.draft.org_id = org_id;
+    else delete this.draft.org_id;
+    this.#changed();
+  }
+
   #changed() {
     this.#say("");
     const wrongs = mistakes(this.draft, this.can.limits);
@@ -211,10 +219,11 @@ class OrderPage {
       if (this.draft.table) card.share(needs(this.draft.table));
       card.say(wrongs.filter((wrong) => wrong.stage === index), this.#tried);
     });
+    this.payer.draw(this.draft);
     const { quote } = this.#answer;
     this.panel.draw(this.#answer, wrongs.length > 0);
     say(this.form.querySelector("[data-sum]"), sum(this.draft, this.account.price));
-    const rest = afterwards(quote?.credits ?? pictures(this.draft) * this.account.price, quote?.available ?? this.account.available);
+    const rest = afterwards(quote?.credits ?? pictures(this.draft) * this.account.price, quote?.available ?? this.payer.available(this.draft));
     const balance = this.form.querySelector("[data-balance]");
     say(balance, [rest.words, ...(quote?.warnings ?? [])].join("; "));
     balance.classList.toggle("wrong", !rest.enough);

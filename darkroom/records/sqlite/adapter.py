@@ -29,8 +29,10 @@ from darkroom.domain.snapshots import DeliveryMark, JobCursor, JobSnapshot, JobS
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 from darkroom.domain.storybook import Book, BookResult, Page
+from darkroom.domain.wallets import OrganizationAccount
 from darkroom.domain.webhooks import Ending
 from darkroom.records.sqlite import (
+    accounts,
     auditing,
     books,
     calls,
@@ -62,16 +64,31 @@ class SqliteRecords:
         self._db = Database(path)
 
     async def ensure_member(self, user_id: UUID, opening_balance: int) -> None:
-        await self._db.write(members.ensure_member, user_id, opening_balance)
+        await self._db.write(accounts.ensure_member, user_id, opening_balance)
 
     async def grant(self, user_id: UUID, amount: int, idempotency_key: str) -> Account:
-        return await self._db.write(members.grant, user_id, amount, idempotency_key)
+        return await self._db.write(accounts.grant, user_id, amount, idempotency_key)
 
     async def account(self, user_id: UUID) -> Account | None:
-        return await self._db.read(members.account, user_id)
+        return await self._db.read(accounts.account, user_id)
 
     async def journal(self, user_id: UUID, limit: int) -> Sequence[JournalRow]:
-        return await self._db.read(members.journal, user_id, limit)
+        return await self._db.read(accounts.journal, user_id, limit)
+
+    async def grant_organization(self, org_id: UUID, amount: int, idempotency_key: str) -> OrganizationAccount:
+        return await self._db.write(accounts.grant_organization, org_id, amount, idempotency_key)
+
+    async def organization(self, org_id: UUID) -> OrganizationAccount | None:
+        return await self._db.read(accounts.organization, org_id)
+
+    async def organizations(self, user_id: UUID) -> Sequence[OrganizationAccount]:
+        return await self._db.read(accounts.organizations, user_id)
+
+    async def membership(self, org_id: UUID, user_id: UUID) -> str | None:
+        return await self._db.read(accounts.membership, org_id, user_id)
+
+    async def organization_journal(self, org_id: UUID, limit: int) -> Sequence[JournalRow]:
+        return await self._db.read(accounts.organization_journal, org_id, limit)
 
     async def reference_owners(self, attach_ids: Collection[int]) -> Mapping[int, ReferenceOwner]:
         return await self._db.read(members.reference_owners, attach_ids)

@@ -6,12 +6,32 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     (
         "member {0}: balance {1} is not opening balance + journal = {2}",
         "select member.quel_member_id, quel_member_credit, opening_balance + coalesce(sum(amount), 0) as due "
-        "from quel_member as member left join quel_credits using (quel_member_id) "
+        "from quel_member as member left join quel_credits as credit "
+        "on credit.user_id = member.quel_member_id and credit.org_id is null "
         "group by member.quel_member_id having quel_member_credit <> due",
     ),
     (
         "member {0}: the balance {1} is below 0",
         "select quel_member_id, quel_member_credit from quel_member where quel_member_credit < 0",
+    ),
+    (
+        "organization {0}: balance {1} is not opening balance + journal = {2}",
+        "select organization.org_id, org_credit, coalesce(opening_balance, 0) + coalesce(sum(amount), 0) as due "
+        "from quel_organization as organization left join quel_organization_opening using (org_id) "
+        "left join quel_credits as credit on credit.org_id = organization.org_id "
+        "group by organization.org_id having org_credit <> due",
+    ),
+    (
+        "organization {0}: the balance {1} is below 0",
+        "select org_id, org_credit from quel_organization where org_credit < 0",
+    ),
+    (
+        "job {0}: {1} is to pay, but attachment {2} was charged to {3}",
+        "select hold.job_id, coalesce('organization ' || hold.org_id, 'member ' || hold.quel_member_id), "
+        "credit.attach_idx, coalesce('organization ' || credit.org_id, 'member ' || credit.user_id) "
+        "from quel_credit_holds as hold join quel_credits as credit using (job_id) "
+        "where credit.transaction_type = 'DEDUCT' and credit.idempotency_key is not null "
+        "and (hold.org_id is not credit.org_id or hold.quel_member_id <> credit.user_id)",
     ),
     (
         "job {0}: {1} images are delivered, {2} are charged",

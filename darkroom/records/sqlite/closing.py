@@ -18,7 +18,7 @@ from darkroom.domain.receipts import (
     shorten,
 )
 from darkroom.domain.rounds import StageStatus
-from darkroom.records.sqlite import rows
+from darkroom.records.sqlite import rows, wallets
 from darkroom.records.sqlite.database import now, stamp
 from darkroom.records.sqlite.refreshing import refresh
 
@@ -44,6 +44,7 @@ def close_run(db: sqlite3.Connection, close: CloseRun) -> Receipt:
     error_message = close.error_message
     if status is JobStatus.FAILED and not error_message:
         error_message = nothing_delivered(missing)
+    wallet = wallets.of_job(db, job)
     released = _release_hold(db, close.job_id)
     moment = now()
     db.execute(
@@ -67,6 +68,7 @@ def close_run(db: sqlite3.Connection, close: CloseRun) -> Receipt:
         job_id=close.job_id,
         job_type=job["job_type"] or "",
         status=status,
+        org_id=None if wallet is None else rows.uuid_or_none(wallet.org_id),
         ordered=total,
         delivered=len(ids),
         missing=missing,

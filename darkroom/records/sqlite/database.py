@@ -26,11 +26,13 @@ MOST_AT_ONCE = 100
 _PRIMARY = 0xFF
 """Of SQLite's error codes, what kind of error it is; the rest says more."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 7
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
 _ADDED = {
-    "quel_production_jobs": {"book_id": "text", "webhook_url": "text"},
+    "quel_production_jobs": {"book_id": "text", "webhook_url": "text", "org_id": "text"},
+    "quel_credits": {"org_id": "text", "used_by_member_id": "text"},
+    "quel_credit_holds": {"org_id": "text"},
     "quel_generation_attempts": {"model": "text", "worker": "text"},
 }
 """By table, columns that files of older versions lack."""
@@ -266,6 +268,8 @@ def _bring_up_to_date(db: sqlite3.Connection) -> None:
             for column, kind in columns.items():
                 if there and column not in there:
                     db.execute(f"alter table {table} add column {column} {kind}")
+        if any(row["name"] == "quel_member_id" for row in db.execute("pragma table_info(quel_credits)")):
+            db.execute("alter table quel_credits rename column quel_member_id to user_id")
         for statement in _statements(files(__package__).joinpath("schema.sql").read_text("utf-8")):
             db.execute(statement)
         db.execute(f"pragma user_version = {SCHEMA_VERSION}")

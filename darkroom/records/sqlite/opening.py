@@ -12,7 +12,7 @@ from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import StagePlan
 from darkroom.domain.stored import OrderSource
 from darkroom.records.broken_rows import read_row
-from darkroom.records.sqlite import rows
+from darkroom.records.sqlite import rows, wallets
 from darkroom.records.sqlite.database import now, stamp
 from darkroom.records.sqlite.refreshing import refresh
 
@@ -21,13 +21,14 @@ def create_job(db: sqlite3.Connection, job: NewJob) -> bool:
     """Store a pending job; an id that is there stays as it is."""
     moment = now()
     cursor = db.execute(
-        "insert into quel_production_jobs (job_id, job_type, quel_member_id, production_id, job_input_data, "
-        "total_images, priority, webhook_url, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "insert into quel_production_jobs (job_id, job_type, quel_member_id, org_id, production_id, job_input_data, "
+        "total_images, priority, webhook_url, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "on conflict (job_id) do nothing",
         (
             str(job.job_id),
             job.job_type,
             rows.text_or_none(job.user_id),
+            rows.text_or_none(job.org_id),
             rows.text_or_none(job.production_id),
             json.dumps(job.document),
             job.total_images,
@@ -47,6 +48,7 @@ def order_source(db: sqlite3.Connection, job_id: UUID) -> OrderSource:
         "job_id": job_id,
         "job_type": row["job_type"],
         "user_id": row["quel_member_id"] or None,
+        "org_id": row["org_id"] or None,
         "production_id": row["production_id"] or None,
         "document": rows.json_in(row, "job_input_data"),
         "opened": bool(rows.stage_rows(db, job_id)),
@@ -113,8 +115,8 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
         )
     db.execute(
         "update quel_production_jobs set job_type = ?, quel_member_id = ?, production_id = ?, total_images = ?, "
-        "unit_price = ?, max_top_ups = ?, max_credits = ?, provider = ?, priority = ?, book_id = ?, webhook_url = ? "
-        "where job_id = ?",
+        "unit_price = ?, max_top_ups = ?, max_credits = ?, provider = ?, priority = ?, book_id = ?, webhook_url = ?, "
+        "org_id = ? where job_id = ?",
         (
             order.job_type,
             rows.text_or_none(order.user_id),
@@ -127,35 +129,31 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
             order.priority,
             rows.text_or_none(order.book_id),
             order.webhook_url,
+            rows.text_or_none(order.org_id),
             str(job_id),
         ),
     )
+    if order.user_id is not None:
+        wallets.keep(db, job_id, wallets.Wallet(str(order.user_id), rows.text_or_none(order.org_id)))
 
 
 def _set_hold(db: sqlite3.Connection, job_id: UUID) -> str | None:
-    """Set aside what the missing images cost; gives the reason when the balance does not cover it."""
+    """Set aside what the missing images cost; gives the reason when whoever pays may not, or has too little."""
     job = rows.job_row(db, job_id)
-    user, price = job["quel_member_id"], job["unit_price"] or 0
-    if user is None:
+    wallet, price = wallets.of_job(db, job), job["unit_price"] or 0
+    if wallet is None:
         return None
-    member = db.execute("select quel_member_credit from quel_member where quel_member_id = ?", (user,)).fetchone()
-    if member is None:
-        return f"user {user} has no member row; `darkroom credits grant {user} N` creates one"
+    refusal = wallets.refusal(db, wallet)
     missing = sum(max(0, stage["target"] - stage["delivered_images"]) for stage in rows.stage_rows(db, job_id))
     need = missing * price
-    others = db.execute(
-        "select coalesce(sum(amount), 0) from quel_credit_holds "
-        "where quel_member_id = ? and released_at is null and job_id <> ?",
-        (user, str(job_id)),
-    ).fetchone()[0]
-    available = member["quel_member_credit"] - others
-    covered = need <= available
+    available = (wallets.balance(db, wallet) or 0) - wallets.held(db, wallet, besides=job_id)
+    covered = refusal is None and need <= available
     db.execute(
-        "insert into quel_credit_holds (job_id, quel_member_id, amount) values (?, ?, ?) "
+        "insert into quel_credit_holds (job_id, quel_member_id, org_id, amount) values (?, ?, ?, ?) "
         "on conflict (job_id) do update set amount = excluded.amount, released_at = null",
-        (str(job_id), user, need if covered else 0),
+        (str(job_id), wallet.user_id, wallet.org_id, need if covered else 0),
     )
-    return None if covered else insufficient(need, available)
+    return refusal or (None if covered else insufficient(need, available))
 
 
 def _take_over(db: sqlite3.Connection, start: StartRun, failure: str | None) -> None:

@@ -74,7 +74,7 @@ def to_job(row: sqlite3.Row) -> JobRow:
     """
     values = dict(row)
     values |= {"status": row["job_status"], "run_id": row["current_run_id"], "user_id": row["quel_member_id"] or None}
-    values |= {"production_id": row["production_id"] or None}
+    values |= {"production_id": row["production_id"] or None, "org_id": row["org_id"] or None}
     values |= {name: bool(row[name]) for name in ("paused", "cancel_requested")}
     values["generated_attach_ids"] = json_in(row, "generated_attach_ids")
     return read_row(JobRow, {name: values[name] for name in JobRow.model_fields})

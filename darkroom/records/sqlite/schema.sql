@@ -6,6 +6,34 @@ create table if not exists quel_member (
   created_at text not null
 );
 
+create table if not exists quel_organization (
+  org_id text primary key,
+  org_name text not null,
+  org_credit integer not null default 0 check (org_credit >= 0),
+  owner_id text not null,
+  org_status text not null default 'active',
+  created_at text not null
+);
+
+create table if not exists quel_organization_member (
+  id text primary key,
+  org_id text not null references quel_organization (org_id),
+  member_id text not null references quel_member (quel_member_id),
+  role text not null default 'member',
+  status text not null default 'active',
+  unique (org_id, member_id)
+);
+create index if not exists quel_organization_member_of on quel_organization_member (member_id);
+
+-- What an organization had before its journal began.
+create table if not exists quel_organization_opening (
+  org_id text primary key references quel_organization (org_id) on delete cascade,
+  opening_balance integer not null
+);
+create trigger if not exists darkroom_opening_balance after insert on quel_organization begin
+  insert into quel_organization_opening (org_id, opening_balance) values (new.org_id, new.org_credit);
+end;
+
 create table if not exists quel_production_photo (
   production_id text primary key,
   quel_member_id text,
@@ -48,6 +76,7 @@ create table if not exists quel_production_jobs (
   control_version integer not null default 0,
   refreshed_at real not null default 0,
   webhook_url text,
+  org_id text,
   -- Last, because they are long: SQLite walks over what stands before a column to reach it.
   job_input_data text not null,
   generated_attach_ids text not null default '[]'
@@ -113,7 +142,10 @@ create index if not exists quel_attach_content on quel_attach (sha256) where job
 
 create table if not exists quel_credits (
   id integer primary key autoincrement,
-  quel_member_id text not null,
+  user_id text not null,
+  -- Whose balance changed, where it is an organization's, and whose job it paid.
+  org_id text,
+  used_by_member_id text,
   transaction_type text not null,
   amount integer not null,
   balance_after integer not null check (balance_after >= 0),
@@ -123,16 +155,21 @@ create table if not exists quel_credits (
   idempotency_key text unique,
   created_at text not null
 );
-create index if not exists quel_credits_member on quel_credits (quel_member_id, id);
+create index if not exists quel_credits_member on quel_credits (user_id, id);
+create index if not exists quel_credits_organization on quel_credits (org_id, id) where org_id is not null;
 create index if not exists quel_credits_job on quel_credits (job_id);
 
+-- A job's hold is also what says who pays for it, from the first opening on: the member, or the organization.
 create table if not exists quel_credit_holds (
   job_id text primary key references quel_production_jobs (job_id),
   quel_member_id text not null,
+  org_id text,
   amount integer not null check (amount >= 0),
   released_at text
 );
 create index if not exists quel_credit_holds_open on quel_credit_holds (quel_member_id) where released_at is null;
+create index if not exists quel_credit_holds_organization on quel_credit_holds (org_id)
+  where org_id is not null and released_at is null;
 
 create table if not exists quel_job_runs (
   run_id text primary key,

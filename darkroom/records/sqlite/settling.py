@@ -6,7 +6,7 @@ from uuid import UUID
 
 from darkroom.domain.images import ImageKey, Settlement
 from darkroom.domain.money import SettledImage, Transaction
-from darkroom.records.sqlite import rows
+from darkroom.records.sqlite import rows, wallets
 from darkroom.records.sqlite.database import now, stamp
 from darkroom.records.sqlite.images import STAGE_IS_FULL, attachment, stage_of
 from darkroom.records.sqlite.refreshing import refresh_if_due
@@ -39,8 +39,9 @@ def settle_image(db: sqlite3.Connection, job: sqlite3.Row, key: ImageKey, run_id
     # The target, not the quantity: a stage's part of `max_credits` is never taken by another stage.
     if stage is None or stage["delivered_images"] >= stage["target"]:
         return SettledImage(settlement=Settlement.STAGE_FULL, reason=STAGE_IS_FULL)
-    if job["quel_member_id"] is not None:
-        shortfall = _charge(db, job, key, image["attach_id"])
+    wallet = wallets.of_job(db, job)
+    if wallet is not None:
+        shortfall = _charge(db, job, wallet, key, image["attach_id"])
         if shortfall is not None:
             return SettledImage(settlement=Settlement.INSUFFICIENT, reason=shortfall)
     db.execute(
@@ -67,37 +68,32 @@ def _next_moment(db: sqlite3.Connection, job_id: UUID) -> str:
     return stamp(datetime.fromisoformat(last) + timedelta(microseconds=1))
 
 
-def _charge(db: sqlite3.Connection, job: sqlite3.Row, key: ImageKey, attach_id: int) -> str | None:
-    """Take the price from balance and hold; gives the reason when they do not cover it."""
-    price, user = job["unit_price"], job["quel_member_id"]
-    member = db.execute("select quel_member_credit from quel_member where quel_member_id = ?", (user,)).fetchone()
+def _charge(
+    db: sqlite3.Connection, job: sqlite3.Row, wallet: wallets.Wallet, key: ImageKey, attach_id: int
+) -> str | None:
+    """Take the price from balance and hold; gives the reason when whoever pays may not, or has too little."""
+    price = job["unit_price"]
+    refusal = wallets.refusal(db, wallet) if wallet.org_id is not None else None
+    if refusal is not None:
+        return refusal
+    balance = wallets.balance(db, wallet) or 0
     hold = db.execute(
         "select amount from quel_credit_holds where job_id = ? and released_at is null", (str(key.job_id),)
     ).fetchone()
-    balance = member["quel_member_credit"] if member else 0
     if balance < price:
         return f"insufficient credits: need {price}, balance {balance}"
     if hold is None or hold["amount"] < price:
         return f"insufficient credits: need {price}, the job's hold has {hold['amount'] if hold else 0} left"
-    db.execute(
-        "insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, "
-        "production_idx, job_id, idempotency_key, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            user,
-            Transaction.DEDUCT,
-            -price,
-            balance - price,
-            attach_id,
-            job["production_id"],
-            str(key.job_id),
-            str(key),
-            now(),
-        ),
+    charge = wallets.Change(
+        kind=Transaction.DEDUCT,
+        amount=-price,
+        idempotency_key=str(key),
+        attach_id=attach_id,
+        production_id=job["production_id"],
+        job_id=str(key.job_id),
+        used_by=None if wallet.org_id is None else wallet.user_id,
     )
-    db.execute(
-        "update quel_member set quel_member_credit = quel_member_credit - ? where quel_member_id = ?",
-        (price, user),
-    )
+    wallets.change(db, wallet, charge)
     db.execute("update quel_credit_holds set amount = amount - ? where job_id = ?", (price, str(key.job_id)))
     return None
 

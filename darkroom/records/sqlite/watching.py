@@ -17,6 +17,7 @@ from darkroom.domain.snapshots import (
     Picture,
     Undelivered,
 )
+from darkroom.domain.wallets import PaidBy
 from darkroom.records.broken_rows import broken, read_of, read_row, readable
 from darkroom.records.sqlite.database import stamp
 from darkroom.records.sqlite.reading import progress_of
@@ -62,11 +63,16 @@ def _summary(row: sqlite3.Row) -> JobSummary:
 
 # Not the order document and not the ids, which are long.
 _LOOKED_AT = """
-select job_id, job_type, job_status, quel_member_id, total_images, completed_images, failed_images, error_message,
-  created_at, started_at, completed_at, unit_price, current_run_id, paused, pause_reason, cancel_requested, failing,
+select job.job_id, job_type, job_status, job.quel_member_id, total_images, completed_images, failed_images,
+  error_message, job.created_at, started_at, completed_at, unit_price, current_run_id, paused, pause_reason,
+  cancel_requested, failing,
   (select sum(delivered_images) from quel_job_stages as stage where stage.job_id = job.job_id) as delivered,
-  (select amount from quel_credit_holds as hold where hold.job_id = job.job_id and released_at is null) as held
-from quel_production_jobs as job where job_id = ?
+  (select amount from quel_credit_holds as hold where hold.job_id = job.job_id and released_at is null) as held,
+  organization.org_id as org_id, organization.org_name as org_name
+from quel_production_jobs as job
+left join quel_credit_holds as payer using (job_id)
+left join quel_organization as organization on organization.org_id = payer.org_id
+where job.job_id = ?
 """
 
 
@@ -86,6 +92,7 @@ def snapshot(db: sqlite3.Connection, job_id: UUID, after: DeliveryMark | None, l
             # Each delivered picture is charged once, at the price of the job, which is 0 for one without a user.
             spent=(job["unit_price"] or 0) * (job["delivered"] or 0),
             held=job["held"] or 0,
+            paid_by=None if job["org_id"] is None else PaidBy(org_id=job["org_id"], name=job["org_name"]),
             pictures=tuple(_pictures(db, job_id, after, limit)),
             undelivered=tuple(_undelivered(db, job)),
         )

@@ -18,7 +18,7 @@ from darkroom.domain.jobs import (
     Request,
     StartRun,
 )
-from darkroom.domain.money import Account, JournalRow, Terms
+from darkroom.domain.money import Terms
 from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
@@ -27,6 +27,7 @@ from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, Pr
 from darkroom.domain.storybook import Book, BookResult, Page
 from darkroom.domain.webhooks import Ending
 from darkroom.records.broken_rows import read_of, read_row, readable
+from darkroom.records.supabase.accounts import SupabaseAccounts
 from darkroom.records.supabase.functions import Functions, keepable
 from darkroom.records.supabase.images import SupabaseImages
 from darkroom.records.supabase.watching import SupabaseWatching
@@ -35,7 +36,7 @@ from darkroom.supabase import Supabase
 UNFINISHED_PAGE = 200
 
 
-class SupabaseRecords(SupabaseImages, SupabaseWatching):
+class SupabaseRecords(SupabaseAccounts, SupabaseImages, SupabaseWatching):
     """Records in a Supabase project, reached with the service role's key.
 
     What each method promises is said once, by the roles in `darkroom.records`.
@@ -43,21 +44,6 @@ class SupabaseRecords(SupabaseImages, SupabaseWatching):
 
     def __init__(self, supabase: Supabase) -> None:
         super().__init__(Functions(supabase))
-
-    async def ensure_member(self, user_id: UUID, opening_balance: int) -> None:
-        await self._call("ensure_member", user_id=str(user_id), opening_balance=opening_balance)
-
-    async def grant(self, user_id: UUID, amount: int, idempotency_key: str) -> Account:
-        account = await self._call("grant", user_id=str(user_id), amount=amount, idempotency_key=idempotency_key)
-        return Account.model_validate(account)
-
-    async def account(self, user_id: UUID) -> Account | None:
-        account = await self._call("account", user_id=str(user_id))
-        return None if account is None else Account.model_validate(account)
-
-    async def journal(self, user_id: UUID, limit: int) -> Sequence[JournalRow]:
-        rows = await self._call("journal", user_id=str(user_id), limit=limit)
-        return [JournalRow.model_validate(row) for row in rows]
 
     async def reference_owners(self, attach_ids: Collection[int]) -> Mapping[int, ReferenceOwner]:
         if not attach_ids:

@@ -1,10 +1,11 @@
 """The invariants of spec §4, read from the tables alone: independent of what `audit` believes."""
 
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
 
 from tests.support.records.tables import Dump, Row
 
-ENDED = ("completed", "failed", "cancelled")
+ENDED = ("completed", "failed", "cancelled", "user_cancelled")
 
 
 def broken(dump: Dump) -> list[str]:
@@ -16,25 +17,62 @@ def _money(dump: Dump) -> list[str]:
     wrong: list[str] = []
     journal: dict[str, list[Row]] = defaultdict(list)
     for row in dump["quel_credits"]:
-        journal[row["quel_member_id"]].append(row)
+        journal[row["org_id"] or row["user_id"]].append(row)
     for member in dump["quel_member"]:
         rows = journal[member["quel_member_id"]]
-        expected = member["opening_balance"] + sum(row["amount"] for row in rows)
-        if member["quel_member_credit"] != expected:
-            wrong.append(f"balance is {member['quel_member_credit']}, journal says {expected}")
-        if member["quel_member_credit"] < 0:
-            wrong.append(f"balance below 0: {member['quel_member_credit']}")
-        balance = member["opening_balance"]
-        for row in sorted(rows, key=lambda row: row["id"]):
-            balance += row["amount"]
-            if row["balance_after"] != balance:
-                wrong.append(f"balance_after is {row['balance_after']}, journal says {balance}")
+        wrong += _wallet("member", member["quel_member_credit"], member["opening_balance"], rows)
+    opening = {row["org_id"]: row["opening_balance"] for row in dump["quel_organization_opening"]}
+    for organization in dump["quel_organization"]:
+        org_id = organization["org_id"]
+        wrong += _wallet("organization", organization["org_credit"], opening[org_id], journal[org_id])
+    wrong += _payers(dump)
     status = {job["job_id"]: job["job_status"] for job in dump["quel_production_jobs"]}
     for hold in dump["quel_credit_holds"]:
         if hold["amount"] < 0:
             wrong.append(f"hold below 0: {hold['amount']}")
         if hold["released_at"] is None and status[hold["job_id"]] in ENDED:
             wrong.append(f"open hold of a {status[hold['job_id']]} job")
+    return wrong
+
+
+def _written(row: Row) -> tuple[datetime, int]:
+    """When a row of the journal was written; where rows are numbered, the number tells."""
+    if isinstance(row["id"], int):
+        return datetime.min.replace(tzinfo=UTC), row["id"]
+    return datetime.fromisoformat(row["created_at"]), 0
+
+
+def _wallet(whose: str, credit: int, opening_balance: int, journal: list[Row]) -> list[str]:
+    wrong: list[str] = []
+    expected = opening_balance + sum(row["amount"] for row in journal)
+    if credit != expected:
+        wrong.append(f"{whose}: balance is {credit}, journal says {expected}")
+    if credit < 0:
+        wrong.append(f"{whose}: balance below 0: {credit}")
+    balance = opening_balance
+    for row in sorted(journal, key=_written):
+        balance += row["amount"]
+        if row["balance_after"] != balance:
+            wrong.append(f"{whose}: balance_after is {row['balance_after']}, journal says {balance}")
+    return wrong
+
+
+def _payers(dump: Dump) -> list[str]:
+    """One wallet pays for a job, the one that it was opened with; an organization's rows name the member."""
+    wrong: list[str] = []
+    jobs = {job["job_id"]: job for job in dump["quel_production_jobs"]}
+    for row in dump["quel_credits"]:
+        job = jobs.get(row["job_id"])
+        if job is None:
+            continue
+        paid = (row["user_id"], row["org_id"], row["used_by_member_id"])
+        used_by = job["quel_member_id"] if job["org_id"] else None
+        if paid != (job["quel_member_id"], job["org_id"], used_by):
+            wrong.append(f"{row['idempotency_key']}: charged to {paid}")
+    for hold in dump["quel_credit_holds"]:
+        job = jobs[hold["job_id"]]
+        if (hold["quel_member_id"], hold["org_id"]) != (job["quel_member_id"], job["org_id"]):
+            wrong.append(f"hold of {hold['job_id']} is another's")
     return wrong
 
 

@@ -67,13 +67,14 @@ class ApiStack:
         self.jobs.append(UUID(answer.json()["job_id"]))
         return self.jobs[-1]
 
-    async def written(self, document: dict[str, Any], user_id: UUID = LOCAL_USER) -> UUID:
+    async def written(self, document: dict[str, Any], user_id: UUID = LOCAL_USER, org_id: UUID | None = None) -> UUID:
         """A pending job as a front end writes it down itself, past our own check."""
         job_id = uuid4()
         job = NewJob(
             job_id=job_id,
             job_type="pipeline_stage",
             user_id=user_id,
+            org_id=org_id,
             production_id=None,
             document=document,
             total_images=1,

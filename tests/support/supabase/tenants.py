@@ -34,6 +34,8 @@ Headers = dict[str, str]
 
 _PLANT = """
 insert into quel_member (quel_member_id, quel_member_credit) values (%(user)s, 1000);
+insert into quel_organization (org_id, org_name, org_credit, owner_id) values (%(user)s, %(m)s, 500, %(user)s);
+insert into quel_organization_member (id, org_id, member_id) values (%(user)s, %(user)s, %(user)s);
 insert into quel_production_photo (production_id, quel_member_id, production_status) values (%(user)s, %(user)s, %(m)s);
 insert into quel_production_jobs (job_id, job_type, job_status, quel_member_id, production_id, job_input_data,
   current_run_id, unit_price) values (%(user)s, %(m)s, 'processing', %(user)s, %(user)s, '{}', %(m)s, 20);
@@ -50,8 +52,10 @@ insert into quel_attach (attach_id, attach_file_name, attach_file_path, job_id, 
 insert into quel_books (book_id, quel_member_id, base_path) values (%(user)s, %(user)s, %(m)s);
 insert into quel_api_keys (key_id, quel_member_id, name, key_hash, created_at)
   values (%(user)s, %(user)s, %(m)s, %(m)s, now());
-insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, job_id, idempotency_key)
+insert into quel_credits (user_id, transaction_type, amount, balance_after, attach_idx, job_id, idempotency_key)
   values (%(user)s, 'DEDUCT', -20, 980, %(id)s, %(user)s, %(m)s);
+insert into quel_adopted_tables (table_name) values (%(m)s) on conflict do nothing;
+insert into quel_words (subject, word, stored) values (%(m)s, %(m)s, %(m)s) on conflict do nothing;
 """
 
 
