@@ -10,6 +10,7 @@ from temporalio.client import Client as TemporalClient
 from temporalio.service import RPCError
 
 from darkroom.client import following
+from darkroom.client.cancelled_rows import CancelledRows
 from darkroom.client.executions import JobExecutions
 from darkroom.client.ordering import Ordering, OrderingRecords, as_ordered
 from darkroom.client.reading import Reading, ReadingRecords
@@ -71,6 +72,7 @@ class Client:
             records, storage, self._executions, workers or self._executions.worker_watch(), stalled_after
         )
         self._steering = Steering(records, intake, self._executions, self._reading)
+        self._cancelled_rows = CancelledRows(records, self._executions)
         self._pick_up_pending = pick_up_pending
 
     async def check(self, document: object, user_id: UUID | None, references: Sequence[NewUpload] = ()) -> CheckedOrder:
@@ -125,12 +127,15 @@ class Client:
     async def start_waiting_jobs(self, *, processing: bool = True) -> int:
         """Start every pending or processing job that has no workflow; the number of jobs started.
 
+        First, jobs are cancelled whose row somebody else has set to `cancelled` or `user_cancelled`.
+
         A processing job without a workflow is rare (a lost `temporal.db`), a pending one is a front end's
         order: without `processing` only those are looked for.
 
         Safe at any time and from several processes: a run delivers only what is missing, and Temporal
         starts a workflow id once.
         """
+        await self._cancelled_rows.cancel()
         started = 0
         for job in await self._records.unfinished_jobs(processing=processing):
             if job.status is JobStatus.PENDING and not self._pick_up_pending:
@@ -141,6 +146,10 @@ class Client:
                 # One that cannot be started must not keep the others waiting.
                 log.warning("job not started", job_id=str(job.job_id), reason=explained(error))
         return started
+
+    async def cancel_by_row(self, job_id: UUID) -> bool:
+        """Cancel a job if somebody else has set its row to `cancelled` or `user_cancelled`; whether it was so."""
+        return await self._cancelled_rows.cancel(job_id) > 0
 
     async def job(self, job_id: UUID) -> JobRow:
         """The job's row.

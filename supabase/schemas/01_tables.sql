@@ -31,7 +31,7 @@ create table public.quel_production_jobs (
   job_id uuid primary key default gen_random_uuid(),
   job_type text,
   job_status text not null default 'pending'
-    check (job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    check (job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')),
   quel_member_id uuid,
   production_id uuid,
   job_input_data jsonb,
@@ -68,20 +68,12 @@ create table public.quel_production_jobs (
   -- When the counts above were last brought up to date; they may trail by one second (spec §2).
   refreshed_at timestamptz not null default 'epoch'
 );
-create index quel_production_jobs_newest on public.quel_production_jobs (created_at desc nulls last);
-create index quel_production_jobs_newest_of_status
-  on public.quel_production_jobs (job_status, created_at desc nulls last);
 create index quel_production_jobs_member on public.quel_production_jobs (quel_member_id, created_at);
 create index quel_production_jobs_prefix on public.quel_production_jobs ((job_id::text) text_pattern_ops);
 create index quel_production_jobs_completed on public.quel_production_jobs (completed_at);
--- Lists of jobs: all, of a status, of a user, of both. Rows of before Darkroom may lack a time; those stand last.
-create index quel_production_jobs_page on public.quel_production_jobs (coalesce(created_at, 'epoch'), job_id)
-  where job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled');
+-- Lists of jobs of a status, and of a user. Rows of before Darkroom may lack a time; those stand last.
 create index quel_production_jobs_page_of_status
   on public.quel_production_jobs (job_status, coalesce(created_at, 'epoch'), job_id);
-create index quel_production_jobs_page_of_member
-  on public.quel_production_jobs (quel_member_id, coalesce(created_at, 'epoch'), job_id)
-  where job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled');
 create index quel_production_jobs_page_of_member_and_status
   on public.quel_production_jobs (quel_member_id, job_status, coalesce(created_at, 'epoch'), job_id);
 
@@ -112,6 +104,7 @@ create table public.quel_job_runs (
   receipt jsonb
 );
 create index quel_job_runs_job on public.quel_job_runs (job_id, started_at);
+create index quel_job_runs_open on public.quel_job_runs (job_id) where closed_at is null;
 
 -- What clients asked of a job, in order; applied once the job's row says it.
 create table public.quel_job_requests (

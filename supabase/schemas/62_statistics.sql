@@ -35,7 +35,7 @@ language sql stable security definer set search_path = '' as $$
     select (completed_at at time zone 'utc')::date as day,
       count(*) filter (where job_status = 'completed') as completed,
       count(*) filter (where job_status = 'failed') as failed,
-      count(*) filter (where job_status = 'cancelled') as cancelled
+      count(*) filter (where job_status::text in ('cancelled', 'user_cancelled')) as cancelled
     from public.quel_production_jobs
     where completed_at >= p_since::timestamp at time zone 'utc' group by 1
   )

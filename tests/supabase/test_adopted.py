@@ -1,5 +1,6 @@
 """The application over a database that was made by hand, beside the rows that are in it."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
 
@@ -100,12 +101,11 @@ async def test_old_rows_may_lack_every_value(fixture: RecordsFixture) -> None:
 
 
 async def test_states_that_nobody_knows_are_shown_nowhere(fixture: RecordsFixture) -> None:
-    for job_id in (job(USER_CANCELLED), bare(4)):
-        assert await fixture.records.job(job_id) is None
-        assert await fixture.records.progress(job_id) is None
-        assert await fixture.records.jobs_beginning(str(job_id), 2) == []
+    assert await fixture.records.job(bare(4)) is None
+    assert await fixture.records.progress(bare(4)) is None
+    assert await fixture.records.jobs_beginning(str(bare(4)), 2) == []
     listed = await fixture.records.jobs(None, 1_000)
-    assert len(listed) == 203
+    assert len(listed) == 243
     assert len(await fixture.records.jobs(JobStatus.COMPLETED, 1_000)) == 41
     assert [row.job_id for row in await fixture.records.jobs_beginning(str(job(SHORT))[:-1], 20)] != []
     times = [row.created_at for row in listed]
@@ -139,7 +139,21 @@ async def test_old_jobs_can_be_looked_at_and_cost_nothing_that_darkroom_knows_of
         assert (found.unit_price, found.spent, found.held) == (None, 0, 0)
         assert (found.progress.stages, found.pictures, found.undelivered) == ((), (), ())
         assert list(await fixture.records.stages(job_id)) == []
-    assert await fixture.records.snapshot(job(USER_CANCELLED), None, 10) is None
+    assert await fixture.records.snapshot(bare(4), None, 10) is None
+
+
+async def test_both_words_for_cancelled_are_read(fixture: RecordsFixture) -> None:
+    row = await fixture.records.job(job(USER_CANCELLED))
+    assert row is not None
+    assert row.status is JobStatus.CANCELLED
+    assert [row.job_id] == [found.job_id for found in await fixture.records.jobs_beginning(str(row.job_id), 2)]
+    assert len(await fixture.records.jobs(JobStatus.CANCELLED, 1_000)) == 80
+    page = await fixture.records.job_page(1_000, statuses=(JobStatus.CANCELLED, JobStatus.FAILED))
+    assert Counter(line.status for line in page) == {JobStatus.CANCELLED: 80, JobStatus.FAILED: 41}
+    found = await fixture.records.snapshot(row.job_id, None, 10)
+    assert found is not None
+    assert found.progress.status is JobStatus.CANCELLED
+    assert await fixture.records.cancelled_rows() == []
 
 
 async def test_jobs_of_before_are_not_waiting_and_new_ones_are(fixture: RecordsFixture) -> None:

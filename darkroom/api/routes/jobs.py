@@ -58,7 +58,8 @@ async def jobs(
     """List jobs, newest first. Operators see the jobs of all users."""
     before = None if cursor is None else _read_cursor(cursor)
     user = None if caller.operator else caller.user_id
-    found = await use.parts.records.job_page(limit + 1, status=status, user_id=user, before=before)
+    statuses = () if status is None else (status,)
+    found = await use.parts.records.job_page(limit + 1, statuses=statuses, user_id=user, before=before)
     shown = found[:limit]
     following = None
     if len(found) > limit:

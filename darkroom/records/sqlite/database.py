@@ -14,6 +14,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from darkroom.disk import FULL, full_disk, lack_of_room
 from darkroom.domain.errors import DarkroomError, RecordsRefused, RecordsUnavailable
 from darkroom.records.faults import GIVE_UP, passes
+from darkroom.records.sqlite.checks import widen_checks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,7 +27,7 @@ MOST_AT_ONCE = 100
 _PRIMARY = 0xFF
 """Of SQLite's error codes, what kind of error it is; the rest says more."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
 _ADDED = {
@@ -266,6 +267,7 @@ def _bring_up_to_date(db: sqlite3.Connection) -> None:
             for column, kind in columns.items():
                 if there and column not in there:
                     db.execute(f"alter table {table} add column {column} {kind}")
+        widen_checks(db)
         for statement in _statements(files(__package__).joinpath("schema.sql").read_text("utf-8")):
             db.execute(statement)
         db.execute(f"pragma user_version = {SCHEMA_VERSION}")
