@@ -20,7 +20,8 @@ from darkroom.client.temporal_faults import explained
 from darkroom.client.workers import WorkerWatch
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.movement import STALLED_AFTER
-from darkroom.domain.progress import JobStatus, Progress
+from darkroom.domain.pick_up import PickUp
+from darkroom.domain.progress import Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.stored import DeliveredImage
 from darkroom.orders.intake import Intake
@@ -43,8 +44,7 @@ class Client:
     Args:
         temporal: None for a client that only checks and reads.
         local_user: the one user of the embedded default; None where users are made elsewhere.
-        pick_up_pending: whether pending jobs are ours to start; not so while another worker takes them from the
-            same tables.
+        pick_up: which pending jobs are ours to start, where another worker takes them from the same tables.
         stalled_after: how long nothing may be delivered or missed before a job is said to stall.
         workers: what is known of the workers, where a process keeps it; else each client looks itself.
     """
@@ -58,7 +58,7 @@ class Client:
         temporal: TemporalClient | None,
         *,
         local_user: UUID | None = None,
-        pick_up_pending: bool = True,
+        pick_up: PickUp = PickUp(),  # noqa: B008 - a value, never changed
         stalled_after: timedelta = STALLED_AFTER,
         workers: WorkerWatch | None = None,
     ) -> None:
@@ -73,7 +73,7 @@ class Client:
         )
         self._steering = Steering(records, intake, self._executions, self._reading)
         self._cancelled_rows = CancelledRows(records, self._executions)
-        self._pick_up_pending = pick_up_pending
+        self._pick_up = pick_up
 
     async def check(self, document: object, user_id: UUID | None, references: Sequence[NewUpload] = ()) -> CheckedOrder:
         """Check an order against everything that is known; nothing is written.
@@ -138,7 +138,7 @@ class Client:
         await self._cancelled_rows.cancel()
         started = 0
         for job in await self._records.unfinished_jobs(processing=processing):
-            if job.status is JobStatus.PENDING and not self._pick_up_pending:
+            if not self._pick_up.takes(job):
                 continue
             try:
                 started += await self._executions.start(await as_ordered(self._records, job), restart=False)

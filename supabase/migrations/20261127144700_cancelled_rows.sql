@@ -40,7 +40,7 @@ language sql stable set search_path = '' as $$
 $$;
 
 -- The status of a job, from its row: one that somebody else set to cancelled runs until its calls in progress have ended.
-create or replace function public.darkroom_status(p_job_status text, p_run_id text) returns text
+create or replace function public.darkroom_status_of(p_job_status text, p_run_id text) returns text
 language sql stable set search_path = '' as $$
   select case
     when p_job_status in ('cancelled', 'user_cancelled')
@@ -52,7 +52,7 @@ $$;
 create or replace function public.darkroom_is_over(p_job_status text, p_run_id text) returns boolean
 language sql stable set search_path = '' as $$
   select p_job_status in ('completed', 'failed', 'cancelled', 'user_cancelled')
-    and public.darkroom_status(p_job_status, p_run_id) <> 'processing'
+    and public.darkroom_status_of(p_job_status, p_run_id) <> 'processing'
 $$;
 
 -- Why this run may not change the job; null when it is the job's open run. The caller holds the job's row.
@@ -79,7 +79,7 @@ create or replace function public.darkroom_job_json(job public.quel_production_j
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'job_id', job.job_id, 'job_type', job.job_type,
-    'status', public.darkroom_status(job.job_status::text, job.current_run_id),
+    'status', public.darkroom_status_of(job.job_status::text, job.current_run_id),
     'user_id', job.quel_member_id, 'production_id', job.production_id,
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
     'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),
@@ -231,7 +231,7 @@ $$;
 create or replace function public.darkroom_job(p_job_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select public.darkroom_job_json(job) from public.quel_production_jobs as job
-  where job.job_id = p_job_id and public.darkroom_status(job_status::text, current_run_id)
+  where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
     in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;
 
@@ -303,7 +303,7 @@ language sql stable security definer set search_path = '' as $$
   from (
     select * from public.quel_production_jobs
     where job_id::text ~>=~ p_prefix and job_id::text ~<~ (p_prefix || '~')
-      and public.darkroom_status(job_status::text, current_run_id)
+      and public.darkroom_status_of(job_status::text, current_run_id)
         in ('pending', 'processing', 'completed', 'failed', 'cancelled')
     limit p_limit
   ) as page
@@ -323,7 +323,7 @@ declare
 begin
   select jsonb_agg(jsonb_build_object(
     'job_id', page.job_id, 'job_type', page.job_type,
-    'status', public.darkroom_status(page.job_status::text, page.current_run_id), 'paused', page.paused,
+    'status', public.darkroom_status_of(page.job_status::text, page.current_run_id), 'paused', page.paused,
     'cancel_requested', page.cancel_requested, 'total_images', coalesce(page.total_images, 0),
     'completed_images', coalesce(page.completed_images, 0), 'failed_images', coalesce(page.failed_images, 0),
     'error_message', page.error_message, 'title', page.title, 'first_attach_ids', page.first_attach_ids,
@@ -360,7 +360,7 @@ create or replace function public.darkroom_progress(p_job_id uuid, p_most_ids in
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
     'job_id', job.job_id, 'job_type', coalesce(job.job_type, ''),
-    'status', public.darkroom_status(job.job_status::text, job.current_run_id),
+    'status', public.darkroom_status_of(job.job_status::text, job.current_run_id),
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
     'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),
     'failed_images', coalesce(job.failed_images, 0),
@@ -369,12 +369,12 @@ language sql stable security definer set search_path = '' as $$
     'started_at', job.started_at, 'error_message', job.error_message,
     'stages', coalesce((
       select jsonb_agg(public.darkroom_stage_progress(
-        stage, job.current_run_id, public.darkroom_status(job.job_status::text, job.current_run_id) = 'processing',
+        stage, job.current_run_id, public.darkroom_status_of(job.job_status::text, job.current_run_id) = 'processing',
         case when coalesce(job.total_images, 0) <= p_most_ids then p_most_ids else 0 end
       ) order by stage.stage_index)
       from public.quel_job_stages as stage where stage.job_id = job.job_id), '[]'))
   from public.quel_production_jobs as job
-  where job.job_id = p_job_id and public.darkroom_status(job_status::text, current_run_id)
+  where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
     in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;
 
@@ -413,10 +413,10 @@ language sql stable security definer set search_path = '' as $$
         order by made.attempt_id desc limit 1
       ) as call on true), '[]'),
     'undelivered', public.darkroom_undelivered(
-      job.job_id, job.current_run_id, public.darkroom_status(job.job_status::text, job.current_run_id) = 'processing',
+      job.job_id, job.current_run_id, public.darkroom_status_of(job.job_status::text, job.current_run_id) = 'processing',
       job.paused or job.cancel_requested or job.failing, p_most_frames))
   from public.quel_production_jobs as job
-  where job.job_id = p_job_id and public.darkroom_status(job_status::text, current_run_id)
+  where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
     in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;
 
@@ -431,7 +431,7 @@ language sql stable security definer set search_path = '' as $$
       (select max(delivered_at) from public.quel_attach where job_id = p_job_id and delivered_at is not null)
         as delivered_at
     from public.quel_production_jobs as job
-    where job.job_id = p_job_id and public.darkroom_status(job.job_status::text, job.current_run_id)
+    where job.job_id = p_job_id and public.darkroom_status_of(job.job_status::text, job.current_run_id)
       in ('pending', 'processing', 'completed', 'failed', 'cancelled')
   ), answered as (
     select greatest(job.delivered_at, (

@@ -36,7 +36,7 @@ language sql stable set search_path = '' as $$
 $$;
 
 -- The status of a job, from its row: one that somebody else set to cancelled runs until its calls in progress have ended.
-create or replace function public.darkroom_status(p_job_status text, p_run_id text) returns text
+create or replace function public.darkroom_status_of(p_job_status text, p_run_id text) returns text
 language sql stable set search_path = '' as $$
   select case
     when p_job_status in ('cancelled', 'user_cancelled')
@@ -48,7 +48,7 @@ $$;
 create or replace function public.darkroom_is_over(p_job_status text, p_run_id text) returns boolean
 language sql stable set search_path = '' as $$
   select p_job_status in ('completed', 'failed', 'cancelled', 'user_cancelled')
-    and public.darkroom_status(p_job_status, p_run_id) <> 'processing'
+    and public.darkroom_status_of(p_job_status, p_run_id) <> 'processing'
 $$;
 
 -- The row as clients poll it. Rows of before Darkroom may lack anything.
@@ -56,7 +56,7 @@ create or replace function public.darkroom_job_json(job public.quel_production_j
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'job_id', job.job_id, 'job_type', job.job_type,
-    'status', public.darkroom_status(job.job_status::text, job.current_run_id),
+    'status', public.darkroom_status_of(job.job_status::text, job.current_run_id),
     'user_id', job.quel_member_id, 'production_id', job.production_id,
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
     'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),

@@ -5,7 +5,7 @@
 create or replace function public.darkroom_job(p_job_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select public.darkroom_job_json(job) from public.quel_production_jobs as job
-  where job.job_id = p_job_id and public.darkroom_status(job_status::text, current_run_id)
+  where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
     in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;
 
@@ -77,7 +77,7 @@ language sql stable security definer set search_path = '' as $$
   from (
     select * from public.quel_production_jobs
     where job_id::text ~>=~ p_prefix and job_id::text ~<~ (p_prefix || '~')
-      and public.darkroom_status(job_status::text, current_run_id)
+      and public.darkroom_status_of(job_status::text, current_run_id)
         in ('pending', 'processing', 'completed', 'failed', 'cancelled')
     limit p_limit
   ) as page
@@ -179,7 +179,7 @@ create or replace function public.darkroom_progress(p_job_id uuid, p_most_ids in
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
     'job_id', job.job_id, 'job_type', coalesce(job.job_type, ''),
-    'status', public.darkroom_status(job.job_status::text, job.current_run_id),
+    'status', public.darkroom_status_of(job.job_status::text, job.current_run_id),
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
     'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),
     'failed_images', coalesce(job.failed_images, 0),
@@ -188,12 +188,12 @@ language sql stable security definer set search_path = '' as $$
     'started_at', job.started_at, 'error_message', job.error_message,
     'stages', coalesce((
       select jsonb_agg(public.darkroom_stage_progress(
-        stage, job.current_run_id, public.darkroom_status(job.job_status::text, job.current_run_id) = 'processing',
+        stage, job.current_run_id, public.darkroom_status_of(job.job_status::text, job.current_run_id) = 'processing',
         case when coalesce(job.total_images, 0) <= p_most_ids then p_most_ids else 0 end
       ) order by stage.stage_index)
       from public.quel_job_stages as stage where stage.job_id = job.job_id), '[]'))
   from public.quel_production_jobs as job
-  where job.job_id = p_job_id and public.darkroom_status(job_status::text, current_run_id)
+  where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
     in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;
 

@@ -14,7 +14,7 @@ declare
 begin
   select jsonb_agg(jsonb_build_object(
     'job_id', page.job_id, 'job_type', page.job_type,
-    'status', public.darkroom_status(page.job_status::text, page.current_run_id), 'paused', page.paused,
+    'status', public.darkroom_status_of(page.job_status::text, page.current_run_id), 'paused', page.paused,
     'cancel_requested', page.cancel_requested, 'total_images', coalesce(page.total_images, 0),
     'completed_images', coalesce(page.completed_images, 0), 'failed_images', coalesce(page.failed_images, 0),
     'error_message', page.error_message, 'title', page.title, 'first_attach_ids', page.first_attach_ids,
@@ -125,9 +125,9 @@ language sql stable security definer set search_path = '' as $$
         order by made.attempt_id desc limit 1
       ) as call on true), '[]'),
     'undelivered', public.darkroom_undelivered(
-      job.job_id, job.current_run_id, public.darkroom_status(job.job_status::text, job.current_run_id) = 'processing',
+      job.job_id, job.current_run_id, public.darkroom_status_of(job.job_status::text, job.current_run_id) = 'processing',
       job.paused or job.cancel_requested or job.failing, p_most_frames))
   from public.quel_production_jobs as job
-  where job.job_id = p_job_id and public.darkroom_status(job_status::text, current_run_id)
+  where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
     in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;

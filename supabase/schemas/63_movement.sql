@@ -11,7 +11,7 @@ language sql stable security definer set search_path = '' as $$
       (select max(delivered_at) from public.quel_attach where job_id = p_job_id and delivered_at is not null)
         as delivered_at
     from public.quel_production_jobs as job
-    where job.job_id = p_job_id and public.darkroom_status(job.job_status::text, job.current_run_id)
+    where job.job_id = p_job_id and public.darkroom_status_of(job.job_status::text, job.current_run_id)
       in ('pending', 'processing', 'completed', 'failed', 'cancelled')
   ), answered as (
     select greatest(job.delivered_at, (

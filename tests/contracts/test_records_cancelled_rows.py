@@ -150,6 +150,23 @@ async def test_a_restart_forgets_the_cancel_of_the_row(fixture: RecordsFixture) 
     assert not (await job.row()).cancel_requested
 
 
+@pytest.mark.parametrize("asked", [{}, {"reason": "changed my mind"}])
+async def test_the_word_of_the_deployment_is_written(planted: RecordsFixture, asked: dict[str, str]) -> None:
+    planted.records._cancelled = "user_cancelled"  # type: ignore[attr-defined]  # as CANCELLED_STATUS says
+    member = await planted.member()
+    job, pending = await planted.opened(member, (2,)), await planted.pending(member)
+    await job.control(1, cancel_requested=True, **asked)
+    receipt = await job.close(End.CANCELLED)
+    assert await job.close(End.CANCELLED) == receipt
+    assert await planted.records.cancel_pending(pending.job_id, None)
+    for one in (job, pending):
+        assert await status_on_row(planted, one.job_id) == "user_cancelled"
+        assert (await one.row()).status is JobStatus.CANCELLED
+    failed = await planted.opened(member, (1,))
+    assert (await failed.close(End.FAILED, error="the key is wrong")).status is JobStatus.FAILED
+    assert await status_on_row(planted, failed.job_id) == "failed"
+
+
 @pytest.mark.parametrize("status", ["failed", "completed"])
 async def test_any_other_end_on_the_row_ends_the_run(fixture: RecordsFixture, status: str) -> None:
     job = await fixture.opened(await fixture.member())

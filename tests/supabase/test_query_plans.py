@@ -212,7 +212,7 @@ INSIDE = {
     "darkroom_settle_image",
     "darkroom_shorten",
     "darkroom_stage_progress",
-    "darkroom_status",
+    "darkroom_status_of",
     "darkroom_store_order",
     "darkroom_take_over",
     "darkroom_tally",

@@ -133,6 +133,19 @@ async def test_a_pending_job_whose_workflow_waits_is_never_opened(
         await stack.check_invariants()
 
 
+async def test_the_word_for_cancelled_is_the_deployment_s(skipping_client: TemporalClient, home: Path) -> None:
+    async with running_stack(skipping_client, home, cancelled_status="user_cancelled", stage_concurrency=1) as stack:
+        job_id = await stack.held(3, calls=1)
+        assert (await stack.client.cancel(job_id)).success
+        await stack.until_cancelling(job_id)
+        assert (await stack.end_of(job_id)).status is JobStatus.CANCELLED
+        unopened = await stack.stored({"stages": [{"prompt": "a red coat", "quantity": 1}]})
+        assert (await stack.client.cancel(unopened)).success
+        assert [await word_of(stack, one) for one in (job_id, unopened)] == ["user_cancelled"] * 2
+        assert (await stack.row(job_id)).status is (await stack.row(unopened)).status is JobStatus.CANCELLED
+        await stack.check_invariants()
+
+
 async def test_a_restart_makes_what_a_cancelled_row_left(skipping_client: TemporalClient, home: Path) -> None:
     async with running_stack(skipping_client, home, stage_concurrency=2) as stack:
         job_id = await stack.held(4, calls=2)
