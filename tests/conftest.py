@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 
 from darkroom.settings import Settings
+from tests.support.supabase.catalogs import BEFORE
 from tests.support.supabase.local import LocalSupabase, running_supabase
-from tests.support.supabase.project import Project, running_project
+from tests.support.supabase.project import Project, run_file, running_project
 
 # A time limit for each example, or for drawing one, fails on a machine that is busy with something else.
 hypothesis.settings.register_profile("darkroom", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -42,6 +44,27 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with running_project(tmp_path_factory.mktemp("supabase")) as project:
         project.migrate()
         yield project
+
+
+def _adopted(folder: Path, before: str) -> Iterator[Project]:
+    with running_project(folder) as project:
+        with project.connect() as db:
+            for file in BEFORE[before]:
+                run_file(db, file)
+        project.migrate()
+        yield project
+
+
+@pytest.fixture(scope="session")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project with the tables of a deployment that ran before Darkroom, migrated."""
+    yield from _adopted(tmp_path_factory.mktemp("described"), "described")
+
+
+@pytest.fixture(scope="session")
+def variant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The same, with what differs between deployments."""
+    yield from _adopted(tmp_path_factory.mktemp("variant"), "variant")
 
 
 @pytest.fixture

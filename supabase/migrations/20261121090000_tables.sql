@@ -1,8 +1,124 @@
--- The tables of spec §8. On a project that has the quel_ tables already this only adds what is missing:
--- no column, constraint or value that is there is changed, and running it again does nothing.
+-- The tables of spec §8. On a database that has the quel_ tables already this only adds what is missing: no column,
+-- constraint, default, policy, grant or value that is there is changed, and running it again does nothing.
 
 -- Two who migrate at once take turns, file by file.
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+
+-- The bodies of functions are checked when the newest file makes them: those of the files between were written for the
+-- types of our own tables, and not one of them is left in the end.
+set check_function_bodies = off;
+
+-- Tables of a shape that cannot be adopted stop this file before it changes anything. `darkroom doctor --database` asks
+-- the query between the two marks.
+do $$
+declare
+  v_faults text;
+begin
+  if to_regclass('public.quel_schema_versions') is not null then
+    return;
+  end if;
+  select string_agg(format('%s.%s: found %s, needed %s', fault."table", fault."column", fault.found, fault.needed),
+    '; ' order by fault.place) into v_faults
+  from (
+    -- shape: begin
+    with needed (place, "table", "column", kinds, key, required) as (values
+      (1, 'quel_member', 'quel_member_id', '{uuid}'::text[], true, true),
+      (2, 'quel_member', 'quel_member_credit', '{integer,bigint}', false, false),
+      (3, 'quel_production_photo', 'production_id', '{uuid}', true, true),
+      (4, 'quel_production_photo', 'quel_member_id', '{uuid}', false, false),
+      (5, 'quel_production_photo', 'production_status', '{text,character varying,enum}', false, false),
+      (6, 'quel_production_photo', 'attach_ids', '{jsonb}', false, false),
+      (7, 'quel_production_photo', 'generated_image_count', '{integer,bigint}', false, false),
+      (8, 'quel_production_jobs', 'job_id', '{uuid}', true, true),
+      (9, 'quel_production_jobs', 'job_status', '{text,character varying,enum}', false, true),
+      (10, 'quel_production_jobs', 'job_type', '{text,character varying}', false, false),
+      (11, 'quel_production_jobs', 'quel_member_id', '{uuid}', false, false),
+      (12, 'quel_production_jobs', 'production_id', '{uuid}', false, false),
+      (13, 'quel_production_jobs', 'job_input_data', '{jsonb}', false, false),
+      (14, 'quel_production_jobs', 'total_images', '{integer,bigint}', false, false),
+      (15, 'quel_production_jobs', 'completed_images', '{integer,bigint}', false, false),
+      (16, 'quel_production_jobs', 'failed_images', '{integer,bigint}', false, false),
+      (17, 'quel_production_jobs', 'generated_attach_ids', '{jsonb}', false, false),
+      (18, 'quel_production_jobs', 'created_at', '{timestamp with time zone}', false, false),
+      (19, 'quel_attach', 'attach_id', '{integer,bigint}', true, true),
+      (20, 'quel_attach', 'attach_file_size', '{integer,bigint}', false, false),
+      (21, 'quel_credits', 'id', '{integer,bigint,uuid}', true, false),
+      (22, 'quel_credits', 'user_id', '{uuid}', false, true),
+      (23, 'quel_credits', 'transaction_type', '{text,character varying}', false, false),
+      (24, 'quel_credits', 'amount', '{integer,bigint}', false, false),
+      (25, 'quel_credits', 'balance_after', '{integer,bigint}', false, false),
+      (26, 'quel_credits', 'attach_idx', '{integer,bigint}', false, false),
+      (27, 'quel_credits', 'production_idx', '{uuid}', false, false)
+    ), there as (
+      select needed.*, class.oid as class_id, class.relkind, attribute.attnum, type.typtype, type.oid as type_id,
+        pg_catalog.format_type(attribute.atttypid, attribute.atttypmod) as type
+      from needed
+      join pg_catalog.pg_class as class on class.relname = needed."table"
+        and class.relnamespace = 'public'::pg_catalog.regnamespace
+      left join pg_catalog.pg_attribute as attribute on attribute.attrelid = class.oid
+        and attribute.attname = needed."column" and not attribute.attisdropped
+      left join pg_catalog.pg_type as type on type.oid = attribute.atttypid
+    ), words as (
+      select there.*, word from there, unnest('{pending,processing,completed,failed}'::text[]) as word
+      where there."column" = 'job_status'
+    )
+    select place, "table", "column", 'a view or another kind of relation' as found, 'a table' as needed
+    from there where relkind not in ('r', 'p') and key
+    union all
+    select place, "table", "column", 'no such column', array_to_string(kinds, ' or ')
+    from there where required and type is null
+    union all
+    select place, "table", "column", type, array_to_string(kinds, ' or ')
+    from there
+    where type is not null and regexp_replace(type, '\(.*\)', '') <> all (kinds)
+      and not (typtype = 'e' and 'enum' = any (kinds))
+    union all
+    select place, "table", "column", 'no primary key and no unique constraint on it', 'a primary key'
+    from there
+    where key and type is not null and not exists (
+      select from pg_catalog.pg_index as index
+      where index.indrelid = class_id and index.indisunique and index.indpred is null and index.indnkeyatts = 1
+        and index.indkey[0] = attnum)
+    union all
+    select place, "table", "column", 'an enum without the word ' || word, 'pending, processing, completed and failed'
+    from words
+    where typtype = 'e' and not exists (
+      select from pg_catalog.pg_enum as label where label.enumtypid = type_id and label.enumlabel = word)
+    union all
+    select place, "table", "column", 'a check without the word ' || word, 'pending, processing, completed and failed'
+    from words
+    where exists (
+      select from pg_catalog.pg_constraint as rule
+      where rule.conrelid = class_id and rule.contype = 'c' and rule.conkey = array[attnum]
+        and pg_catalog.pg_get_constraintdef(rule.oid) ~ $pattern$= ANY|\mIN\M|= '$pattern$
+        and strpos(pg_catalog.pg_get_constraintdef(rule.oid), quote_literal(word)) = 0)
+    -- shape: end
+  ) as fault;
+  if v_faults is not null then
+    raise exception 'Darkroom cannot adopt these tables: %', v_faults
+      using hint = 'Nothing was changed. docs/moving.md tells which shapes can be adopted.';
+  end if;
+end
+$$;
+
+-- The tables that were there before us: of these, row-level security, policies, grants and defaults stay as they are.
+do $$
+begin
+  if to_regclass('public.quel_adopted_tables') is null then
+    create table public.quel_adopted_tables (table_name text primary key);
+    if to_regclass('public.quel_schema_versions') is null then
+      insert into public.quel_adopted_tables
+      select relname from pg_catalog.pg_class
+      where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname in (
+        'quel_member', 'quel_production_photo', 'quel_production_jobs', 'quel_attach', 'quel_credits', 'quel_books',
+        'quel_organization', 'quel_organization_member');
+    end if;
+  end if;
+end
+$$;
+alter table public.quel_adopted_tables enable row level security;
+revoke all on public.quel_adopted_tables from public, anon, authenticated;
+grant all on public.quel_adopted_tables to service_role;
 
 create table if not exists public.quel_schema_versions (
   version text primary key,
@@ -13,11 +129,10 @@ comment on table public.quel_schema_versions is
 
 create table if not exists public.quel_member (
   quel_member_id uuid primary key,
-  quel_member_credit integer not null default 0 check (quel_member_credit >= 0)
+  quel_member_credit integer not null default 0 check (quel_member_credit >= 0),
+  created_at timestamptz default now()
 );
-alter table public.quel_member
-  add column if not exists opening_balance integer,
-  add column if not exists created_at timestamptz default now();
+alter table public.quel_member add column if not exists opening_balance bigint;
 
 create table if not exists public.quel_production_photo (
   production_id uuid primary key default gen_random_uuid(),
@@ -69,11 +184,6 @@ alter table public.quel_production_jobs
   add column if not exists failing boolean not null default false,
   add column if not exists control_version integer not null default 0,
   add column if not exists refreshed_at timestamptz not null default 'epoch';
--- A front end inserts no more than type, document and production; the rest must come by itself.
-alter table public.quel_production_jobs
-  alter column job_id set default gen_random_uuid(),
-  alter column job_status set default 'pending',
-  alter column created_at set default now();
 create index if not exists quel_production_jobs_newest
   on public.quel_production_jobs (created_at desc nulls last);
 create index if not exists quel_production_jobs_newest_of_status
@@ -126,7 +236,7 @@ create index if not exists quel_attach_member on public.quel_attach (quel_member
 
 create table if not exists public.quel_credits (
   id bigint generated by default as identity primary key,
-  quel_member_id uuid not null
+  user_id uuid not null
 );
 alter table public.quel_credits
   add column if not exists id bigint generated by default as identity,
@@ -135,12 +245,13 @@ alter table public.quel_credits
   add column if not exists balance_after integer,
   add column if not exists attach_idx integer,
   add column if not exists production_idx uuid,
+  add column if not exists org_id uuid,
   add column if not exists job_id uuid,
   add column if not exists idempotency_key text,
   add column if not exists created_at timestamptz default now();
 create unique index if not exists quel_credits_idempotency_key on public.quel_credits (idempotency_key);
 create index if not exists quel_credits_newest
-  on public.quel_credits (quel_member_id, created_at desc nulls last, id desc);
+  on public.quel_credits (user_id, created_at desc nulls last, id desc);
 
 create table if not exists public.quel_credit_holds (
   job_id uuid primary key references public.quel_production_jobs (job_id),
@@ -200,7 +311,7 @@ begin
   update public.quel_member as member
   set opening_balance = coalesce(member.quel_member_credit, 0) - coalesce(
     (select sum(credit.amount) from public.quel_credits as credit
-     where credit.quel_member_id = member.quel_member_id), 0)
+     where credit.user_id = member.quel_member_id and credit.org_id is null), 0)
   where opening_balance is null;
   foreach v_trigger in array v_triggers loop
     execute format('alter table public.quel_member enable trigger %I', v_trigger);
@@ -219,86 +330,60 @@ create or replace trigger darkroom_opening_balance before insert on public.quel_
   for each row execute function public.darkroom_set_opening_balance();
 
 -- Who may do what, in the transaction that makes the tables: they are open to nobody in between. Darkroom works through
--- functions, with the service role's key. A signed-in user reads what is theirs and may put an order in.
-alter table public.quel_schema_versions enable row level security;
-alter table public.quel_member enable row level security;
-alter table public.quel_production_photo enable row level security;
-alter table public.quel_production_jobs enable row level security;
-alter table public.quel_job_stages enable row level security;
-alter table public.quel_attach enable row level security;
-alter table public.quel_credits enable row level security;
-alter table public.quel_credit_holds enable row level security;
-alter table public.quel_job_runs enable row level security;
-alter table public.quel_generation_attempts enable row level security;
-
--- A new project gives every right on new tables to everybody who can sign in, and to those who cannot.
-revoke all on
-  public.quel_schema_versions, public.quel_member, public.quel_production_photo, public.quel_production_jobs,
-  public.quel_job_stages, public.quel_attach, public.quel_credits, public.quel_credit_holds,
-  public.quel_job_runs, public.quel_generation_attempts
-from public, anon, authenticated;
-grant all on
-  public.quel_schema_versions, public.quel_member, public.quel_production_photo, public.quel_production_jobs,
-  public.quel_job_stages, public.quel_attach, public.quel_credits, public.quel_credit_holds,
-  public.quel_job_runs, public.quel_generation_attempts
-to service_role;
-
-grant select on
-  public.quel_production_photo, public.quel_production_jobs, public.quel_attach, public.quel_credits
-to authenticated;
-grant insert (quel_member_id, job_status, job_type, job_input_data, production_id)
-  on public.quel_production_jobs to authenticated;
-
-drop policy if exists darkroom_read_own on public.quel_production_photo;
-create policy darkroom_read_own on public.quel_production_photo
-  for select to authenticated using (quel_member_id = (select auth.uid()));
-
-drop policy if exists darkroom_read_own on public.quel_production_jobs;
-create policy darkroom_read_own on public.quel_production_jobs
-  for select to authenticated using (quel_member_id = (select auth.uid()));
-
--- Attachments that were not delivered are shown nowhere (spec §3).
-drop policy if exists darkroom_read_own on public.quel_attach;
-create policy darkroom_read_own on public.quel_attach
-  for select to authenticated
-  using (quel_member_id = (select auth.uid()) and (job_id is null or delivered_at is not null));
-
-drop policy if exists darkroom_read_own on public.quel_credits;
-create policy darkroom_read_own on public.quel_credits
-  for select to authenticated using (quel_member_id = (select auth.uid()));
-
--- An order from a front end: the user's own, pending, with a production of their own or none.
-drop policy if exists darkroom_order on public.quel_production_jobs;
-create policy darkroom_order on public.quel_production_jobs
-  for insert to authenticated
-  with check (
+-- functions, with the service role's key. A signed-in user reads what is theirs and may put an order in. A new project
+-- gives every right on new tables to everybody who can sign in, and to those who cannot.
+do $$
+declare
+  v_table text;
+  v_mine text := '(quel_member_id = (select auth.uid()))';
+  v_delivered text := '(quel_member_id = (select auth.uid()) and (job_id is null or delivered_at is not null))';
+  v_order text := $order$(
     quel_member_id = (select auth.uid()) and job_status = 'pending'
     and (production_id is null or exists (
       select 1 from public.quel_production_photo as production
       where production.production_id = quel_production_jobs.production_id
-        and production.quel_member_id = (select auth.uid()))));
-
--- Policies of before that would let more through than these: permissive ones add up, so these hold them back.
-drop policy if exists darkroom_only_own on public.quel_production_jobs;
-create policy darkroom_only_own on public.quel_production_jobs as restrictive
-  for all to anon, authenticated
-  using (quel_member_id = (select auth.uid()))
-  with check (
-    quel_member_id = (select auth.uid()) and job_status = 'pending'
-    and (production_id is null or exists (
-      select 1 from public.quel_production_photo as production
-      where production.production_id = quel_production_jobs.production_id
-        and production.quel_member_id = (select auth.uid()))));
-drop policy if exists darkroom_only_own on public.quel_production_photo;
-create policy darkroom_only_own on public.quel_production_photo as restrictive
-  for all to anon, authenticated using (quel_member_id = (select auth.uid()));
-drop policy if exists darkroom_only_own on public.quel_attach;
-create policy darkroom_only_own on public.quel_attach as restrictive
-  for all to anon, authenticated
-  using (quel_member_id = (select auth.uid()) and (job_id is null or delivered_at is not null));
-drop policy if exists darkroom_only_own on public.quel_credits;
-create policy darkroom_only_own on public.quel_credits as restrictive
-  for all to anon, authenticated using (quel_member_id = (select auth.uid()));
+        and production.quel_member_id = (select auth.uid()))))$order$;
+  v_own text;
+begin
+  foreach v_table in array '{quel_schema_versions, quel_member, quel_production_photo, quel_production_jobs,
+    quel_job_stages, quel_attach, quel_credits, quel_credit_holds, quel_job_runs, quel_generation_attempts}'::text[]
+  loop
+    continue when exists (select from public.quel_adopted_tables where table_name = v_table);
+    execute format('alter table public.%I enable row level security', v_table);
+    execute format('revoke all on public.%I from public, anon, authenticated', v_table);
+    execute format('grant all on public.%I to service_role', v_table);
+    -- Attachments that were not delivered are shown nowhere (spec §3).
+    v_own := case v_table
+      when 'quel_production_photo' then v_mine when 'quel_production_jobs' then v_mine when 'quel_attach' then v_delivered
+      when 'quel_credits' then '(user_id = (select auth.uid()))' end;
+    continue when v_own is null;
+    execute format('grant select on public.%I to authenticated', v_table);
+    execute format('drop policy if exists darkroom_read_own on public.%I', v_table);
+    execute format(
+      'create policy darkroom_read_own on public.%I for select to authenticated using %s', v_table, v_own);
+    -- Permissive policies add up: this one holds back those that somebody adds later.
+    execute format('drop policy if exists darkroom_only_own on public.%I', v_table);
+    if v_table <> 'quel_production_jobs' then
+      execute format('create policy darkroom_only_own on public.%I as restrictive for all to anon, authenticated using %s',
+        v_table, v_own);
+      continue;
+    end if;
+    -- An order from a front end: the user's own, pending, with a production of their own or none. It inserts no more
+    -- than type, document and production; the rest must come by itself.
+    alter table public.quel_production_jobs
+      alter column job_id set default gen_random_uuid(),
+      alter column job_status set default 'pending',
+      alter column created_at set default now();
+    grant insert (quel_member_id, job_status, job_type, job_input_data, production_id)
+      on public.quel_production_jobs to authenticated;
+    drop policy if exists darkroom_order on public.quel_production_jobs;
+    execute 'create policy darkroom_order on public.quel_production_jobs for insert to authenticated with check '
+      || v_order;
+    execute 'create policy darkroom_only_own on public.quel_production_jobs as restrictive for all'
+      ' to anon, authenticated using ' || v_own || ' with check ' || v_order;
+  end loop;
+end
+$$;
 
 -- The clock, not the start of the transaction: a job inserted while this waited for its locks is of before.
 insert into public.quel_schema_versions (version, applied_at) values ('20261121090000', clock_timestamp())

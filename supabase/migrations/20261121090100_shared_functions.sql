@@ -2,6 +2,7 @@
 -- takes and answers with the JSON of what the port returns. A whole transaction is one call.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 -- Every function of ours, whatever it is called with, for the service role alone. A new project lets everybody call
 -- what is made in it: each file that makes functions ends with this, so that not one is open for a moment.

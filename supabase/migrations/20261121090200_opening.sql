@@ -1,6 +1,7 @@
 -- Jobs come to life: stored as pending, opened by a run, told to pause or to stop.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 create or replace function public.darkroom_create_job(p_job jsonb) returns boolean
 language plpgsql security definer set search_path = '' as $$

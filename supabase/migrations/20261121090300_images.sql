@@ -3,6 +3,7 @@
 -- may have foreign keys, and two checks that share a key while each waits for all of the row are a deadlock.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 -- The ordinals to make next: every one up to the highest ever attempted that is not decided, then new ones.
 create or replace function public.darkroom_next_ordinals(

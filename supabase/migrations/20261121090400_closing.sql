@@ -1,6 +1,7 @@
 -- A run ends: final row, production row, release of the hold, receipt (spec §§2, 4).
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 -- Which provider made how many. A delivered picture is that of the newest call that was generated for it; each is
 -- looked up by itself, because a plan made before a large job was counted would hold all pictures against all calls.

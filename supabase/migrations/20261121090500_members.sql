@@ -1,6 +1,7 @@
 -- Members, their credits and the pictures they uploaded.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 create or replace function public.darkroom_ensure_member(p_user_id uuid, p_opening_balance integer) returns void
 language sql security definer set search_path = '' as $$

@@ -2,6 +2,7 @@
 -- PostgREST cuts rows at 1,000 without a word.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 -- Rows of before Darkroom may be in states that it does not know, or in none; those are shown nowhere.
 create or replace function public.darkroom_job(p_job_id uuid) returns jsonb

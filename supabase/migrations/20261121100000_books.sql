@@ -1,12 +1,12 @@
 -- Storybooks (spec §7): the book's row, and what became of its pages.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 create table if not exists public.quel_books (
   book_id uuid primary key default gen_random_uuid(),
   base_path text not null
 );
-alter table public.quel_books enable row level security;
 alter table public.quel_books
   add column if not exists quel_member_id uuid,
   add column if not exists base_path text,
@@ -15,8 +15,18 @@ alter table public.quel_books
   add column if not exists cover_image text,
   add column if not exists task_metadata jsonb,
   add column if not exists updated_at timestamptz;
-revoke all on public.quel_books from public, anon, authenticated;
-grant all on public.quel_books to service_role;
+do $$
+begin
+  if to_regclass('public.quel_adopted_tables') is not null then
+    if exists (select from public.quel_adopted_tables where table_name = 'quel_books') then
+      return;
+    end if;
+  end if;
+  alter table public.quel_books enable row level security;
+  revoke all on public.quel_books from public, anon, authenticated;
+  grant all on public.quel_books to service_role;
+end
+$$;
 
 -- A book's row as far as pictures concern it; one without a folder has one of its own.
 create or replace function public.darkroom_book_json(book public.quel_books) returns jsonb

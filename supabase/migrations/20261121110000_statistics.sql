@@ -1,6 +1,7 @@
 -- What providers did by day, and what housekeeping asks for.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 -- From the beginning of a day (UTC) on; a call counts on the day it began.
 create or replace function public.darkroom_statistics(p_since date) returns jsonb

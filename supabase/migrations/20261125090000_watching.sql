@@ -1,6 +1,7 @@
 -- What those read who watch: lists of jobs, one job in one look, and their keys to the HTTP API.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 -- Which of its models a provider drew with.
 alter table public.quel_generation_attempts add column if not exists model text;
@@ -16,14 +17,12 @@ create index if not exists quel_attach_arrival
   on public.quel_attach (job_id, delivered_at, attach_id) where delivered_at is not null;
 
 -- Lists of jobs: all, of a status, of a user, of both. Rows of before Darkroom may lack a time; those stand last.
-create index if not exists quel_production_jobs_page
-  on public.quel_production_jobs (coalesce(created_at, 'epoch'), job_id)
-  where job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled');
+create index if not exists quel_production_jobs_page_of_all
+  on public.quel_production_jobs (coalesce(created_at, 'epoch'), job_id);
 create index if not exists quel_production_jobs_page_of_status
   on public.quel_production_jobs (job_status, coalesce(created_at, 'epoch'), job_id);
-create index if not exists quel_production_jobs_page_of_member
-  on public.quel_production_jobs (quel_member_id, coalesce(created_at, 'epoch'), job_id)
-  where job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled');
+create index if not exists quel_production_jobs_page_of_user
+  on public.quel_production_jobs (quel_member_id, coalesce(created_at, 'epoch'), job_id);
 create index if not exists quel_production_jobs_page_of_member_and_status
   on public.quel_production_jobs (quel_member_id, job_status, coalesce(created_at, 'epoch'), job_id);
 

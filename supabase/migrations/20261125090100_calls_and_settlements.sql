@@ -1,6 +1,7 @@
 -- Each call's row says which model it asked; deliveries of a job stand in the order in which they were settled.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 -- The one without a model goes, or a call with its arguments could mean either. A worker of before, which gives no
 -- model, is served by the new one.

@@ -2,6 +2,7 @@
 -- overwrites nothing. No call begins for a stage that has its quantity, nor a fourth one whose workers die each time.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 -- Those without p_calls go, or a call with their arguments could mean either. A worker of before, which does not ask
 -- for calls, gets the answers that it can read.

@@ -2,6 +2,7 @@
 -- What clients ask of a job is numbered, so that the last word holds in whatever order it arrives.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 alter table public.quel_generation_attempts add column if not exists worker text;
 

@@ -1,6 +1,7 @@
 -- Reasons are counted in characters, and cut in their middle: what to do stands at their end.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 drop function if exists public.darkroom_shorten(text, integer);
 

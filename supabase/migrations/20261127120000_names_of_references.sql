@@ -1,6 +1,7 @@
 -- Who orders again sees the references under the names of their files.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 -- Those that exist and can be shown (uploads, and images that were delivered), with their owners.
 create or replace function public.darkroom_reference_owners(p_attach_ids bigint[]) returns jsonb

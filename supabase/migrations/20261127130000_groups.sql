@@ -2,6 +2,7 @@
 -- transaction, and each image or call a savepoint of its own.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 -- Whether an error passes, as `darkroom.records.faults` has it: then the whole call fails, and is made again.
 create or replace function public.darkroom_passes(p_code text) returns boolean

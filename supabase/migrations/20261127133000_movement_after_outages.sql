@@ -1,6 +1,7 @@
 -- Whether a job moves is read in the time of its progress, however long its provider failed.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = off;  -- as the first file says
 
 -- When something last happened to a job, how many images were delivered since a moment, and which images are retried:
 -- their newest call failed, or is the next attempt after one that did, and nothing else came of them.

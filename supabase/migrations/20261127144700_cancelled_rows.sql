@@ -30,6 +30,8 @@ drop index if exists public.quel_production_jobs_newest;
 drop index if exists public.quel_production_jobs_newest_of_status;
 drop index if exists public.quel_production_jobs_page;
 drop index if exists public.quel_production_jobs_page_of_member;
+drop index if exists public.quel_production_jobs_page_of_all;
+drop index if exists public.quel_production_jobs_page_of_user;
 
 create index if not exists quel_job_runs_open on public.quel_job_runs (job_id) where closed_at is null;
 
@@ -78,7 +80,7 @@ $$;
 create or replace function public.darkroom_job_json(job public.quel_production_jobs) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
-    'job_id', job.job_id, 'job_type', job.job_type,
+    'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type),
     'status', public.darkroom_status_of(job.job_status::text, job.current_run_id),
     'user_id', job.quel_member_id, 'production_id', job.production_id,
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
@@ -161,7 +163,8 @@ language sql stable security definer set search_path = '' as $$
       member.quel_member_id, quel_member_credit, opening_balance + coalesce(journal.amount, 0))
     from public.quel_member as member
     left join (
-      select quel_member_id, sum(amount) as amount from public.quel_credits group by quel_member_id
+      select user_id as quel_member_id, sum(amount) as amount from public.quel_credits
+      where org_id is null group by user_id
     ) as journal using (quel_member_id)
     where quel_member_credit <> opening_balance + coalesce(journal.amount, 0)
     union all
@@ -331,7 +334,8 @@ begin
     'started_at', page.started_at, 'completed_at', page.completed_at
   ) order by coalesce(page.created_at, 'epoch') desc, page.job_id desc) into v_jobs
   from (
-    select job.job_id, job.job_type, job.job_status, job.current_run_id, job.paused, job.cancel_requested,
+    select job.job_id, coalesce(job.order_type, job.job_type) as job_type, job.job_status, job.current_run_id,
+      job.paused, job.cancel_requested,
       job.total_images, job.completed_images, job.failed_images, job.error_message, job.created_at, job.started_at,
       job.completed_at, job.updated_at,
       case when jsonb_typeof(job.generated_attach_ids) = 'array'
@@ -359,7 +363,7 @@ $$;
 create or replace function public.darkroom_progress(p_job_id uuid, p_most_ids integer) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
-    'job_id', job.job_id, 'job_type', coalesce(job.job_type, ''),
+    'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type, ''),
     'status', public.darkroom_status_of(job.job_status::text, job.current_run_id),
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
     'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),
@@ -551,7 +555,7 @@ language sql stable security definer set search_path = '' as $$
     where run.run_id = p_run_id and run.job_id = job.job_id and run.receipt is not null
     union all
     select job.completed_at, jsonb_build_object(
-      'job_id', job.job_id, 'job_type', coalesce(job.job_type, ''), 'status', 'cancelled',
+      'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type, ''), 'status', 'cancelled',
       'ordered', coalesce(job.total_images, 0), 'delivered', 0)
     where p_run_id is null and job.current_run_id is null
       and job.job_status::text in ('cancelled', 'user_cancelled')

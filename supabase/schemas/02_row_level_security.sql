@@ -2,6 +2,8 @@
 -- reads what is theirs and may put an order in; nobody else reaches anything.
 
 alter table public.quel_schema_versions enable row level security;
+alter table public.quel_adopted_tables enable row level security;
+alter table public.quel_words enable row level security;
 alter table public.quel_member enable row level security;
 alter table public.quel_production_photo enable row level security;
 alter table public.quel_production_jobs enable row level security;
@@ -18,16 +20,16 @@ alter table public.quel_api_keys enable row level security;
 -- A project may give every right on new tables to everybody who can sign in, and to those who cannot. Another gives
 -- none, not even to the service role.
 revoke all on
-  public.quel_schema_versions, public.quel_member, public.quel_production_photo, public.quel_production_jobs,
-  public.quel_job_stages, public.quel_job_runs, public.quel_job_requests, public.quel_generation_attempts,
-  public.quel_attach,
-  public.quel_credits, public.quel_credit_holds, public.quel_books, public.quel_api_keys
+  public.quel_schema_versions, public.quel_adopted_tables, public.quel_words, public.quel_member,
+  public.quel_production_photo, public.quel_production_jobs, public.quel_job_stages, public.quel_job_runs,
+  public.quel_job_requests, public.quel_generation_attempts, public.quel_attach, public.quel_credits,
+  public.quel_credit_holds, public.quel_books, public.quel_api_keys
 from public, anon, authenticated;
 grant all on
-  public.quel_schema_versions, public.quel_member, public.quel_production_photo, public.quel_production_jobs,
-  public.quel_job_stages, public.quel_job_runs, public.quel_job_requests, public.quel_generation_attempts,
-  public.quel_attach,
-  public.quel_credits, public.quel_credit_holds, public.quel_books, public.quel_api_keys
+  public.quel_schema_versions, public.quel_adopted_tables, public.quel_words, public.quel_member,
+  public.quel_production_photo, public.quel_production_jobs, public.quel_job_stages, public.quel_job_runs,
+  public.quel_job_requests, public.quel_generation_attempts, public.quel_attach, public.quel_credits,
+  public.quel_credit_holds, public.quel_books, public.quel_api_keys
 to service_role;
 
 grant select on
@@ -48,7 +50,7 @@ create policy darkroom_read_own on public.quel_attach
   using (quel_member_id = (select auth.uid()) and (job_id is null or delivered_at is not null));
 
 create policy darkroom_read_own on public.quel_credits
-  for select to authenticated using (quel_member_id = (select auth.uid()));
+  for select to authenticated using (user_id = (select auth.uid()));
 
 -- An order from a front end: the user's own, pending, with a production of their own or none.
 create policy darkroom_order on public.quel_production_jobs
@@ -79,4 +81,4 @@ create policy darkroom_only_own on public.quel_attach as restrictive
   using (quel_member_id = (select auth.uid()) and (job_id is null or delivered_at is not null));
 
 create policy darkroom_only_own on public.quel_credits as restrictive
-  for all to anon, authenticated using (quel_member_id = (select auth.uid()));
+  for all to anon, authenticated using (user_id = (select auth.uid()));

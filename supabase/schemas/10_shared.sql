@@ -51,11 +51,17 @@ language sql stable set search_path = '' as $$
     and public.darkroom_status_of(p_job_status, p_run_id) <> 'processing'
 $$;
 
+-- The state of a job in our words. Whether front ends or we have cancelled it, and with which word, makes no difference.
+create or replace function public.darkroom_status(p_status text) returns text
+language sql immutable set search_path = '' as $$
+  select case when p_status = 'user_cancelled' then 'cancelled' else p_status end
+$$;
+
 -- The row as clients poll it. Rows of before Darkroom may lack anything.
 create or replace function public.darkroom_job_json(job public.quel_production_jobs) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
-    'job_id', job.job_id, 'job_type', job.job_type,
+    'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type),
     'status', public.darkroom_status_of(job.job_status::text, job.current_run_id),
     'user_id', job.quel_member_id, 'production_id', job.production_id,
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,

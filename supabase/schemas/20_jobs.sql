@@ -1,21 +1,5 @@
 -- Jobs come to life: stored as pending, opened by a run, told to pause or to stop.
 
--- Store a job as pending; one that is there stays as it is. Answers whether it was stored.
-create or replace function public.darkroom_create_job(p_job jsonb) returns boolean
-language plpgsql security definer set search_path = '' as $$
-begin
-  insert into public.quel_production_jobs (
-    job_id, job_type, job_status, quel_member_id, production_id, job_input_data, total_images, priority, webhook_url,
-    created_at, updated_at)
-  values (
-    (p_job->>'job_id')::uuid, p_job->>'job_type', 'pending', (p_job->>'user_id')::uuid,
-    (p_job->>'production_id')::uuid, p_job->'document', (p_job->>'total_images')::integer,
-    (p_job->>'priority')::integer, p_job->>'webhook_url', clock_timestamp(), clock_timestamp())
-  on conflict (job_id) do nothing;
-  return found;
-end
-$$;
-
 -- What a job's order is read from: the document as it came, and whether its stages are stored already.
 create or replace function public.darkroom_order_source(p_job_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -23,7 +7,7 @@ declare
   v_source jsonb;
 begin
   select jsonb_build_object(
-    'job_id', job.job_id, 'job_type', job.job_type, 'user_id', job.quel_member_id,
+    'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type), 'user_id', job.quel_member_id,
     'production_id', job.production_id, 'document', job.job_input_data,
     'opened', exists (select 1 from public.quel_job_stages as stage where stage.job_id = job.job_id))
   into v_source from public.quel_production_jobs as job where job.job_id = p_job_id;
@@ -73,8 +57,11 @@ begin
     stage_index integer, label text, prompt text, quantity integer, target integer, aspect_ratio text,
     "references" jsonb);
   update public.quel_production_jobs
-  set job_type = p_order->>'job_type', quel_member_id = (p_order->>'user_id')::uuid,
-    production_id = (p_order->>'production_id')::uuid, total_images = (p_order->>'total_images')::integer,
+  set job_type = coalesce(job_type, p_order->>'job_type'),
+    order_type = nullif(p_order->>'job_type', coalesce(job_type, p_order->>'job_type')),
+    quel_member_id = (p_order->>'user_id')::uuid,
+    production_id = coalesce((p_order->>'production_id')::uuid, production_id),
+    total_images = (p_order->>'total_images')::integer,
     unit_price = (p_order->>'unit_price')::integer, max_top_ups = (p_order->>'max_top_ups')::integer,
     max_credits = (p_order->>'max_credits')::integer, provider = p_order->>'provider',
     priority = (p_order->>'priority')::integer, book_id = (p_order->>'book_id')::uuid,
@@ -115,7 +102,7 @@ $$;
 create or replace function public.darkroom_plan(p_job_id uuid, p_failure text, p_provider text) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
-    'failure', p_failure, 'job_type', coalesce(job.job_type, ''), 'user_id', job.quel_member_id,
+    'failure', p_failure, 'job_type', coalesce(job.order_type, job.job_type, ''), 'user_id', job.quel_member_id,
     'total_images', coalesce(job.total_images, 0), 'max_top_ups', coalesce(job.max_top_ups, 0),
     'providers', string_to_array(coalesce(job.provider, p_provider), ','), 'started_at', job.started_at,
     'control', jsonb_build_object(
@@ -149,7 +136,7 @@ declare
   v_turned_away text;
   v_failure text;
 begin
-  select job_status, coalesce(failed_images, 0), current_run_id,
+  select public.darkroom_status(job_status::text), coalesce(failed_images, 0), current_run_id,
     coalesce(generated_attach_ids, 'null') not in ('null', '[]')
   into v_status, v_failed, v_current, v_before
   from public.quel_production_jobs where job_id = p_job_id for no key update;
@@ -194,7 +181,7 @@ declare
   v_changed boolean;
   v_number integer;
 begin
-  select job_status, cancel_requested, paused, paused_by_user into v_job
+  select job_status::text, cancel_requested, paused, paused_by_user into v_job
   from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);
@@ -236,7 +223,7 @@ declare
   v_cancel boolean := (p_control->>'cancel_requested')::boolean;
   v_paused boolean := v_user_paused or v_quota_until is not null;
 begin
-  select job_status, current_run_id, control_version into v_job
+  select job_status::text, current_run_id, control_version into v_job
   from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);
@@ -277,8 +264,9 @@ declare
   v_now timestamptz := clock_timestamp();
   v_status text;
   v_production uuid;
+  v_cancelled public.quel_production_jobs.job_status%type := public.darkroom_word('job_status', 'cancelled');
 begin
-  select job_status, production_id into v_status, v_production
+  select job_status::text, production_id into v_status, v_production
   from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);
@@ -287,11 +275,10 @@ begin
     return false;
   end if;
   update public.quel_production_jobs
-  set job_status = 'cancelled', cancel_requested = true, cancel_reason = p_reason, completed_at = v_now,
+  set job_status = v_cancelled, cancel_requested = true, cancel_reason = p_reason, completed_at = v_now,
     updated_at = v_now
   where job_id = p_job_id;
-  update public.quel_production_photo set production_status = 'cancelled', updated_at = v_now
-  where production_id = v_production;
+  perform public.darkroom_update_production(v_production, 'cancelled', '[]');
   return true;
 end
 $$;

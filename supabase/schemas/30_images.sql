@@ -39,7 +39,7 @@ create or replace function public.darkroom_begin_attempt(
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_attach_id integer;
+  v_attach_id bigint;
   v_job record;
   v_refusal text;
   v_decided record;
@@ -53,7 +53,7 @@ begin
     return jsonb_build_object('begin', 'delivered', 'attach_id', v_attach_id);
   end if;
   -- Shared with other attempts, not with whoever writes a pause or a cancel: that one waits for us, or we see it.
-  select job_status, current_run_id, cancel_requested, failing, paused into v_job
+  select job_status::text, current_run_id, cancel_requested, failing, paused into v_job
   from public.quel_production_jobs where job_id = p_job_id for share;
   if not found then
     perform public.darkroom_not_found(p_job_id);
@@ -175,7 +175,7 @@ create or replace function public.darkroom_attach_image(
 ) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
-  v_attach_id integer;
+  v_attach_id bigint;
   v_name text := regexp_replace(p_path, '^.*/', '');
 begin
   select attach_id into v_attach_id from public.quel_attach
@@ -217,7 +217,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_job record;
 begin
-  select job_status, current_run_id, quel_member_id into v_job
+  select job_status::text, current_run_id, quel_member_id into v_job
   from public.quel_production_jobs where job_id = p_job_id for share;
   if not found then
     perform public.darkroom_not_found(p_job_id);

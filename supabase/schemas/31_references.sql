@@ -16,16 +16,22 @@ language sql stable security definer set search_path = '' as $$
   from public.quel_production_photo where production_id = p_production_id
 $$;
 
+-- Where a picture is kept. Rows of before Darkroom may have it in the directory alone.
+create or replace function public.darkroom_path(image public.quel_attach) returns text
+language sql immutable set search_path = '' as $$
+  select coalesce(nullif(image.attach_file_path, ''), nullif(image.attach_directory, ''))
+$$;
+
 -- Rows of before Darkroom may lack a type; what they were, mostly, is WebP.
 create or replace function public.darkroom_stored_file(p_attach_id bigint) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
-    'attach_id', attach_id, 'path', attach_file_path, 'user_id', quel_member_id,
-    'media_type', coalesce(nullif(attach_file_type, ''), case lower(substring(attach_file_path from '[^.]*$'))
+    'attach_id', attach_id, 'path', stored.path, 'user_id', quel_member_id,
+    'media_type', coalesce(nullif(attach_file_type, ''), case lower(substring(stored.path from '[^.]*$'))
       when 'png' then 'image/png' when 'jpg' then 'image/jpeg' when 'jpeg' then 'image/jpeg'
       else 'image/webp' end))
-  from public.quel_attach
-  where attach_id = p_attach_id and attach_file_path is not null and (job_id is null or delivered_at is not null)
+  from public.quel_attach as image cross join lateral (select public.darkroom_path(image) as path) as stored
+  where attach_id = p_attach_id and stored.path is not null and (job_id is null or delivered_at is not null)
 $$;
 
 -- Record an uploaded picture, or find the row of the same picture of the same user.

@@ -22,7 +22,7 @@ declare
   v_attached jsonb;
   v_results jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_files)]);
 begin
-  select job_status, current_run_id, quel_member_id into v_job
+  select job_status::text, current_run_id, quel_member_id into v_job
   from public.quel_production_jobs where job_id = p_job_id for share;
   if not found then
     perform public.darkroom_not_found(p_job_id);

@@ -14,10 +14,13 @@ create trigger darkroom_opening_balance before insert on public.quel_member
 
 -- Make a member with this balance; one that is there stays as they are.
 create or replace function public.darkroom_ensure_member(p_user_id uuid, p_opening_balance integer) returns void
-language sql security definer set search_path = '' as $$
-  insert into public.quel_member (quel_member_id, quel_member_credit, opening_balance, created_at)
-  values (p_user_id, p_opening_balance, p_opening_balance, clock_timestamp())
-  on conflict (quel_member_id) do nothing
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not exists (select from public.quel_member where quel_member_id = p_user_id) then
+    perform public.darkroom_insert('quel_member', jsonb_build_object(
+      'quel_member_id', p_user_id, 'quel_member_credit', p_opening_balance, 'opening_balance', p_opening_balance));
+  end if;
+end
 $$;
 
 -- A member's balance and what open holds set aside of it; null without a member row.
@@ -36,27 +39,29 @@ create or replace function public.darkroom_grant(p_user_id uuid, p_amount intege
 returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_balance integer;
+  v_balance bigint;
 begin
   perform public.darkroom_ensure_member(p_user_id, 0);
   select coalesce(quel_member_credit, 0) into v_balance
   from public.quel_member where quel_member_id = p_user_id for no key update;
   if not exists (select 1 from public.quel_credits where idempotency_key = p_idempotency_key) then
-    if v_balance::bigint + p_amount not between 0 and 2147483647 then
+    if v_balance + p_amount not between 0 and 2147483647 then
       raise sqlstate 'PT422' using message = format(
         'user %s has %s credits; with %s more the balance would not be between 0 and 2147483647',
         p_user_id, v_balance, p_amount);
     end if;
     insert into public.quel_credits (
-      quel_member_id, transaction_type, amount, balance_after, idempotency_key, created_at)
-    values (p_user_id, 'GRANT', p_amount, v_balance + p_amount, p_idempotency_key, clock_timestamp());
+      user_id, transaction_type, amount, balance_after, idempotency_key, created_at)
+    values (
+      p_user_id, public.darkroom_word('transaction_type', 'GRANT'), p_amount, v_balance + p_amount, p_idempotency_key,
+      clock_timestamp());
     update public.quel_member set quel_member_credit = v_balance + p_amount where quel_member_id = p_user_id;
   end if;
   return public.darkroom_account(p_user_id);
 end
 $$;
 
--- A member's rows of the journal, newest first.
+-- A member's rows of the journal, newest first; those of an organisation's credits are not theirs.
 create or replace function public.darkroom_journal(p_user_id uuid, p_limit integer) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object(
@@ -65,7 +70,7 @@ language sql stable security definer set search_path = '' as $$
     'idempotency_key', page.idempotency_key, 'created_at', coalesce(page.created_at, 'epoch')
   ) order by page.created_at desc nulls last, page.id desc), '[]')
   from (
-    select * from public.quel_credits where quel_member_id = p_user_id
+    select * from public.quel_credits where user_id = p_user_id and org_id is null
     order by created_at desc nulls last, id desc limit p_limit
   ) as page
 $$;
@@ -76,7 +81,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_user uuid;
   v_price integer;
-  v_balance integer;
+  v_balance bigint;
   v_missing bigint;
   v_others bigint;
   v_need bigint;
@@ -111,11 +116,11 @@ $$;
 
 -- Take the price from balance and hold; gives the reason when they do not cover it.
 create or replace function public.darkroom_charge(
-  p_job_id uuid, p_user uuid, p_price integer, p_production_id uuid, p_attach_id integer, p_key text
+  p_job_id uuid, p_user uuid, p_price integer, p_production_id uuid, p_attach_id bigint, p_key text
 ) returns text
 language plpgsql set search_path = '' as $$
 declare
-  v_balance integer;
+  v_balance bigint;
   v_held integer;
 begin
   select quel_member_credit into v_balance from public.quel_member where quel_member_id = p_user for no key update;
@@ -128,7 +133,7 @@ begin
     return format('insufficient credits: need %s, the job''s hold has %s left', p_price, coalesce(v_held, 0));
   end if;
   insert into public.quel_credits (
-    quel_member_id, transaction_type, amount, balance_after, attach_idx, production_idx, job_id,
+    user_id, transaction_type, amount, balance_after, attach_idx, production_idx, job_id,
     idempotency_key, created_at)
   values (
     p_user, 'DEDUCT', -p_price, v_balance - p_price, p_attach_id, p_production_id, p_job_id, p_key,

@@ -82,7 +82,7 @@ declare
   v_settled jsonb;
 begin
   -- Settlements of one job come one after another: two with one key, or the last one of a stage twice, meet here.
-  select job_status, current_run_id, quel_member_id, production_id, unit_price, refreshed_at into v_job
+  select job_status::text, current_run_id, quel_member_id, production_id, unit_price, refreshed_at into v_job
   from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);
@@ -118,7 +118,7 @@ declare
   v_new boolean := false;
   v_trails jsonb := '{}';
 begin
-  select job_status, current_run_id, quel_member_id, production_id, unit_price, refreshed_at into v_job
+  select job_status::text, current_run_id, quel_member_id, production_id, unit_price, refreshed_at into v_job
   from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);

@@ -92,7 +92,7 @@ language sql immutable set search_path = '' as $$
   ) as first_ones
 $$;
 
--- The production gets the ids that it does not have yet, at its end.
+-- The production gets the ids that it does not have yet, at its end; its status, where it has a word for it.
 create or replace function public.darkroom_update_production(
   p_production_id uuid, p_status text, p_ids jsonb
 ) returns void
@@ -100,6 +100,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_there jsonb;
   v_new jsonb;
+  v_status public.quel_production_photo.production_status%type := public.darkroom_word('production_status', p_status);
 begin
   select coalesce(nullif(attach_ids, 'null'), '[]') into v_there
   from public.quel_production_photo where production_id = p_production_id for no key update;
@@ -112,7 +113,7 @@ begin
   update public.quel_production_photo
   set attach_ids = v_there || v_new,
     generated_image_count = coalesce(generated_image_count, 0) + jsonb_array_length(v_new),
-    production_status = p_status, updated_at = clock_timestamp()
+    production_status = coalesce(v_status, production_status), updated_at = clock_timestamp()
   where production_id = p_production_id;
 end
 $$;
@@ -129,12 +130,14 @@ declare
   v_ids jsonb;
   v_delivered integer;
   v_status text;
+  v_stored public.quel_production_jobs.job_status%type;
   v_missing jsonb;
   v_error text := nullif(p_error_message, '');
   v_released integer;
   v_now timestamptz;
 begin
-  select job_status, current_run_id, job_type, coalesce(total_images, 0) as total_images, unit_price, production_id
+  select job_status::text, current_run_id, coalesce(order_type, job_type) as job_type,
+    coalesce(total_images, 0) as total_images, unit_price, production_id
   into v_job
   from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
@@ -154,6 +157,7 @@ begin
     when p_end = 'cancelled' then 'cancelled'
     when p_end = 'failed' or v_delivered = 0 then 'failed'
     else 'completed' end;
+  v_stored := public.darkroom_word('job_status', v_status);
   update public.quel_job_stages as stage
   set stage_status = ended.status, reason = ended.reason
   from jsonb_to_recordset(p_stages) as ended (stage_index integer, status text, reason text)
@@ -166,7 +170,7 @@ begin
   v_now := clock_timestamp();
   update public.quel_job_runs set closed_at = v_now, released = v_released where run_id = p_run_id;
   update public.quel_production_jobs
-  set job_status = v_status, error_message = v_error, completed_at = v_now, updated_at = v_now,
+  set job_status = v_stored, error_message = v_error, completed_at = v_now, updated_at = v_now,
     failed_images = case when v_status = 'cancelled' then 0 else total_images - v_delivered end,
     paused = false, paused_by_user = false, quota_until = null, pause_reason = null
   where job_id = p_job_id;

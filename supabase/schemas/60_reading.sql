@@ -178,7 +178,7 @@ $$;
 create or replace function public.darkroom_progress(p_job_id uuid, p_most_ids integer) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
-    'job_id', job.job_id, 'job_type', coalesce(job.job_type, ''),
+    'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type, ''),
     'status', public.darkroom_status_of(job.job_status::text, job.current_run_id),
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
     'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),
@@ -202,7 +202,7 @@ create or replace function public.darkroom_images_json(image public.quel_attach)
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'attach_id', image.attach_id, 'job_id', image.job_id, 'stage_index', image.stage_index,
-    'ordinal', image.ordinal, 'path', image.attach_file_path, 'size', image.attach_file_size,
+    'ordinal', image.ordinal, 'path', public.darkroom_path(image), 'size', image.attach_file_size,
     'sha256', image.sha256, 'delivered_at', image.delivered_at)
 $$;
 

@@ -22,7 +22,8 @@ begin
     'started_at', page.started_at, 'completed_at', page.completed_at
   ) order by coalesce(page.created_at, 'epoch') desc, page.job_id desc) into v_jobs
   from (
-    select job.job_id, job.job_type, job.job_status, job.current_run_id, job.paused, job.cancel_requested,
+    select job.job_id, coalesce(job.order_type, job.job_type) as job_type, job.job_status, job.current_run_id,
+      job.paused, job.cancel_requested,
       job.total_images, job.completed_images, job.failed_images, job.error_message, job.created_at, job.started_at,
       job.completed_at, job.updated_at,
       case when jsonb_typeof(job.generated_attach_ids) = 'array'

@@ -60,7 +60,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_job record;
 begin
-  select job_status, current_run_id, book_id into v_job
+  select job_status::text, current_run_id, book_id into v_job
   from public.quel_production_jobs where job_id = p_job_id for no key update;
   if not found then
     perform public.darkroom_not_found(p_job_id);

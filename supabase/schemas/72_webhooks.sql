@@ -20,7 +20,7 @@ language sql stable security definer set search_path = '' as $$
     where run.run_id = p_run_id and run.job_id = job.job_id and run.receipt is not null
     union all
     select job.completed_at, jsonb_build_object(
-      'job_id', job.job_id, 'job_type', coalesce(job.job_type, ''), 'status', 'cancelled',
+      'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type, ''), 'status', 'cancelled',
       'ordered', coalesce(job.total_images, 0), 'delivered', 0)
     where p_run_id is null and job.current_run_id is null
       and job.job_status::text in ('cancelled', 'user_cancelled')

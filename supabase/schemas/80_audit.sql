@@ -17,7 +17,8 @@ language sql stable security definer set search_path = '' as $$
       member.quel_member_id, quel_member_credit, opening_balance + coalesce(journal.amount, 0))
     from public.quel_member as member
     left join (
-      select quel_member_id, sum(amount) as amount from public.quel_credits group by quel_member_id
+      select user_id as quel_member_id, sum(amount) as amount from public.quel_credits
+      where org_id is null group by user_id
     ) as journal using (quel_member_id)
     where quel_member_credit <> opening_balance + coalesce(journal.amount, 0)
     union all

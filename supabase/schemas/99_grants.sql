@@ -19,3 +19,5 @@ end
 $$;
 
 select public.darkroom_close_functions();
+
+select public.darkroom_learn_words();

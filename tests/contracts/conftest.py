@@ -20,6 +20,16 @@ from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project
 from tests.support.supabase.storage_server import running_storage
 
+MONEY = ("test_money", "test_records_closing", "test_records_groups", "test_records_images", "test_records_jobs")
+"""Files that run on tables of a deployment each time; the others do so at night."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the rest of the suite on adopted tables to the night."""
+    for item in items:
+        if "[described" in item.nodeid and not item.path.name.startswith(MONEY):
+            item.add_marker(pytest.mark.slow)
+
 
 @asynccontextmanager
 async def sqlite_file(folder: Path) -> AsyncIterator[RecordsFixture]:
@@ -55,9 +65,10 @@ async def supabase_storage(folder: Path) -> AsyncIterator[Storage]:
 
 
 @asynccontextmanager
-async def supabase_records(project: Project) -> AsyncIterator[RecordsFixture]:
+async def supabase_records(project: Project, *, adopted: bool = False) -> AsyncIterator[RecordsFixture]:
+    project.reset()
     records, other = [SupabaseRecords(await open_project(project)) for _ in range(2)]
-    yield RecordsFixture(records, PostgresTables(project.database_uri), [other])
+    yield RecordsFixture(records, PostgresTables(project.database_uri), [other], members_of_others=adopted)
     await other.close()
     await records.close()
 
@@ -70,14 +81,24 @@ ON_SQLITE = [
     pytest.param(sqlite_file, id="sqlite-file"),
     pytest.param(sqlite_memory, id="sqlite-memory", marks=pytest.mark.slow),  # all tests of workflows use it
 ]
-ON_SUPABASE = pytest.param(None, id="supabase")
+ON_SUPABASE = pytest.param("migrated", id="supabase")
+ADOPTED = [
+    pytest.param("described", id="described"),
+    pytest.param("variant", id="variant", marks=pytest.mark.slow),
+]
 
 
-@pytest.fixture(params=[*ON_SQLITE, ON_SUPABASE])
+@pytest.fixture(params=[*ON_SQLITE, ON_SUPABASE, *ADOPTED])
 async def planted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RecordsFixture]:
     """Records that a test leaves broken, because it planted what `audit` must find."""
-    adapter: RecordsAdapter | None = request.param
-    opened = supabase_records(request.getfixturevalue("project")) if adapter is None else adapter(tmp_path)
+    adapter: RecordsAdapter | str = request.param
+    opened: AbstractAsyncContextManager[RecordsFixture]
+    if isinstance(adapter, str):
+        if adapter != "migrated" and request.node.get_closest_marker("own_tables"):
+            pytest.skip("about tables that Darkroom made")
+        opened = supabase_records(request.getfixturevalue(adapter), adopted=adapter != "migrated")
+    else:
+        opened = adapter(tmp_path)
     async with opened as fixture:
         yield fixture
 

@@ -156,7 +156,12 @@ def test_a_group_is_its_images_one_after_another(quantity: int, steps: list[tupl
 
 
 @pytest.mark.parametrize("examples", [8, pytest.param(150, marks=pytest.mark.slow)])
-def test_a_group_is_its_images_one_after_another_on_supabase(project: Project, examples: int) -> None:
+@pytest.mark.parametrize("kind", ["migrated", "described", pytest.param("variant", marks=pytest.mark.slow)])
+def test_a_group_is_its_images_one_after_another_on_supabase(
+    request: pytest.FixtureRequest, kind: str, examples: int
+) -> None:
+    project: Project = request.getfixturevalue(kind)
+
     @settings(ANY, max_examples=examples)
     @given(st.integers(1, 4), STEPS, st.booleans())
     def property_(quantity: int, steps: list[tuple[str, Any]], refusing: bool) -> None:
@@ -165,7 +170,8 @@ def test_a_group_is_its_images_one_after_another_on_supabase(project: Project, e
             records = SupabaseRecords(await open_project(project))
             tables = PostgresTables(project.database_uri)
             try:
-                await check(RecordsFixture(records, tables), quantity, steps, refusing)
+                fixture = RecordsFixture(records, tables, members_of_others=kind != "migrated")
+                await check(fixture, quantity, steps, refusing)
             finally:
                 await records.close()
                 if refusing:

@@ -56,6 +56,7 @@ async def test_exact_cover_is_enough(fixture: RecordsFixture) -> None:
     assert (account.balance, account.held) == (0, 0)
 
 
+@pytest.mark.own_tables
 async def test_a_member_that_does_not_exist_has_nothing(fixture: RecordsFixture) -> None:
     job = await fixture.pending(uuid4(), (1,))
     assert (await job.open()).failure is not None

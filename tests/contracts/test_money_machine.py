@@ -84,7 +84,7 @@ class Money(RuleBasedStateMachine):
     @initialize(balance=st.integers(0, 300))
     def start(self, balance: int) -> None:
         self.balance = balance
-        self.run(self.fixture.records.ensure_member(self.user_id, balance))
+        self.run(self.fixture.ensure_member(self.user_id, balance))
 
     @rule(amount=st.integers(1, 100))
     def grant(self, amount: int) -> None:
@@ -289,11 +289,14 @@ def test_money_rules_hold_in_any_order(orders: int) -> None:
 
 
 @pytest.mark.parametrize("orders", [3, pytest.param(60, marks=pytest.mark.slow)])
-def test_money_rules_hold_in_any_order_on_supabase(project: Project, orders: int) -> None:
+@pytest.mark.parametrize("tables", ["migrated", "described", pytest.param("variant", marks=pytest.mark.slow)])
+def test_money_rules_hold_in_any_order_on_supabase(request: pytest.FixtureRequest, tables: str, orders: int) -> None:
+    project: Project = request.getfixturevalue(tables)
+
     class MoneyOnSupabase(Money):
         async def new_fixture(self) -> RecordsFixture:
             project.reset()
             records = SupabaseRecords(await open_supabase(project.url, project.service_role_key))
-            return RecordsFixture(records, PostgresTables(project.database_uri))
+            return RecordsFixture(records, PostgresTables(project.database_uri), members_of_others=tables != "migrated")
 
     run_state_machine_as_test(MoneyOnSupabase, settings=settings(IN_ANY_ORDER, max_examples=orders))

@@ -73,6 +73,7 @@ async def test_two_jobs_of_one_production_keep_each_others_ids(fixture: RecordsF
     assert (production["attach_ids"], production["generated_image_count"]) == (ids, 2)
 
 
+@pytest.mark.own_tables
 async def test_a_production_without_a_row_does_not_stop_the_end(fixture: RecordsFixture) -> None:
     user_id = await fixture.member()
     job = await fixture.opened(user_id, (1,), production_id=uuid4())

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from uuid import uuid4
 
+import pytest
+
 from darkroom.domain.groups import AttachGroupInput, CreditGroupInput
 from darkroom.domain.images import Settlement
 from darkroom.domain.money import SettledImage
@@ -95,6 +97,7 @@ async def test_groups_that_overlap_share_a_balance_that_does_not_cover_them(fixt
     assert (await fixture.account(user_id)).balance == 0
 
 
+@pytest.mark.own_tables
 async def test_a_group_refreshes_the_row_once_and_only_when_that_is_due(fixture: RecordsFixture) -> None:
     job = await fixture.opened(await fixture.member(), (9,))
     await attach_group(job, range(9))

@@ -30,7 +30,7 @@ async def test_a_job_of_thousands_of_images_is_closed_and_counted_at_once(tmp_pa
             "insert into quel_attach (attach_id, attach_file_name, attach_file_path, attach_file_size, "
             "attach_file_type, attach_directory, attach_storage_type, job_id, stage_index, ordinal, delivered_at, "
             "delivered_run, created_at) values (:id, 'a', 'a', 1, 'a', 'a', 'a', :job, 0, :n, :at, :run, :at)",
-            "insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, job_id, "
+            "insert into quel_credits (user_id, transaction_type, amount, balance_after, attach_idx, job_id, "
             "idempotency_key, created_at) values (:user, 'DEDUCT', -:price, 0, :id, :job, :job || '/0/' || :n, :at)",
         ):
             db.executemany(statement, [key | given for key in keys])

@@ -2,6 +2,8 @@
 
 from uuid import UUID, uuid4
 
+import pytest
+
 from darkroom.domain.money import Transaction
 from darkroom.domain.stored import NewReference
 from tests.support.records.fixture import RecordsFixture
@@ -22,6 +24,7 @@ async def test_nobody_has_an_account_without_a_member_row(fixture: RecordsFixtur
     assert await fixture.records.account(uuid4()) is None
 
 
+@pytest.mark.own_tables
 async def test_a_grant_creates_the_member_and_a_journal_row(fixture: RecordsFixture) -> None:
     user_id = uuid4()
     account = await fixture.records.grant(user_id, 250, "first")
@@ -48,6 +51,7 @@ async def test_a_settlement_stands_in_the_journal_with_its_attachment_and_produc
     assert row.idempotency_key == f"{job.job_id}/0/0"
 
 
+@pytest.mark.own_tables
 async def test_a_settlement_without_a_production_has_none_in_the_journal(fixture: RecordsFixture) -> None:
     user_id = await fixture.member(100)
     job = await fixture.opened(user_id, (1,))

@@ -119,6 +119,7 @@ async def test_a_line_shows_the_first_pictures_and_no_long_list(fixture: Records
     assert len(line.first_attach_ids) == min(delivered, 6)
 
 
+@pytest.mark.own_tables
 async def test_long_numbers_are_shown_whole(fixture: RecordsFixture) -> None:
     job = await fixture.opened(await fixture.member(), (8,))
     await job.deliver(list(range(8)))

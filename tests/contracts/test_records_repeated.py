@@ -22,6 +22,7 @@ async def twice(fixture: RecordsFixture, call: Call, *, same_answer: bool = True
         assert second == first
 
 
+@pytest.mark.own_tables
 async def test_ensuring_a_member_twice_keeps_the_first_balance(fixture: RecordsFixture) -> None:
     user_id = uuid4()
     await twice(fixture, lambda: fixture.records.ensure_member(user_id, 500))
@@ -29,6 +30,7 @@ async def test_ensuring_a_member_twice_keeps_the_first_balance(fixture: RecordsF
     assert (await fixture.account(user_id)).balance == 500
 
 
+@pytest.mark.own_tables
 async def test_a_grant_counts_once_per_key(fixture: RecordsFixture) -> None:
     user_id = uuid4()
     await twice(fixture, lambda: fixture.records.grant(user_id, 300, "grant-1"))
@@ -113,6 +115,7 @@ async def test_a_settled_image_is_never_charged_twice(fixture: RecordsFixture, a
     assert (first.settlement, first.attach_id) == (second.settlement, second.attach_id)
 
 
+@pytest.mark.own_tables
 async def test_a_row_is_refreshed_once(fixture: RecordsFixture) -> None:
     job = await fixture.opened(await fixture.member())
     await job.deliver([0, 1])

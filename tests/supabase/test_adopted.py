@@ -1,25 +1,27 @@
-"""The application over a database that was made by hand, beside the rows that are in it."""
+"""The application over the database of a deployment that ran before, beside the rows that are in it."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
+from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.jobs import End
 from darkroom.domain.money import Transaction
+from darkroom.domain.orders import JobType
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import StageEnd
 from darkroom.domain.rounds import StageStatus
 from darkroom.domain.snapshots import JobCursor, JobSummary
 from darkroom.domain.stored import NewReference
 from darkroom.records.supabase import SupabaseRecords
-from tests.support.records.fixture import PRICE, RecordsFixture
+from tests.support.records.fixture import PRICE, Job, RecordsFixture
 from tests.support.records.invariants import broken
 from tests.support.records.tables import Dump, PostgresTables
 from tests.support.supabase import rows
-from tests.support.supabase.catalogs import EXISTING
+from tests.support.supabase.catalogs import BEFORE
 from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project, run_file, running_project
 
@@ -33,7 +35,7 @@ def production(number: int) -> UUID:
 
 
 def job(number: int) -> UUID:
-    """Of `number % 6`: 1 failed, 2 pending, 3 processing, 4 cancelled, 5 cancelled as nobody else does, 0 completed."""
+    """Of `number % 6`: 1 failed, 2 pending, 3 processing, 4 and 5 cancelled, in two words, 0 completed."""
     return UUID(f"00000000-0000-0000-0002-{number:012}")
 
 
@@ -45,11 +47,12 @@ def bare(number: int) -> UUID:
 FAILED, PENDING, PROCESSING, CANCELLED, USER_CANCELLED, SHORT = range(1, 7)
 
 
-@pytest.fixture(scope="module")
-def adopted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+@pytest.fixture(scope="module", params=[*BEFORE])
+def adopted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with running_project(tmp_path_factory.mktemp("adopted")) as project:
         with project.connect() as db:
-            run_file(db, EXISTING)
+            for file in BEFORE[request.param]:
+                run_file(db, file)
         project.migrate()
         with project.connect() as db:
             rows.keep(db)
@@ -100,7 +103,7 @@ async def test_old_rows_may_lack_every_value(fixture: RecordsFixture) -> None:
         assert (row.completed_images, row.generated_attach_ids, progress.generated_attach_ids) == (0, (), ())
 
 
-async def test_states_that_nobody_knows_are_shown_nowhere(fixture: RecordsFixture) -> None:
+async def test_rows_without_a_state_are_shown_nowhere(fixture: RecordsFixture) -> None:
     assert await fixture.records.job(bare(4)) is None
     assert await fixture.records.progress(bare(4)) is None
     assert await fixture.records.jobs_beginning(str(bare(4)), 2) == []
@@ -110,6 +113,18 @@ async def test_states_that_nobody_knows_are_shown_nowhere(fixture: RecordsFixtur
     assert [row.job_id for row in await fixture.records.jobs_beginning(str(job(SHORT))[:-1], 20)] != []
     times = [row.created_at for row in listed]
     assert times == sorted(times, reverse=True)
+
+
+async def test_cancelled_is_cancelled_in_whatever_word(fixture: RecordsFixture) -> None:
+    for job_id in (job(CANCELLED), job(USER_CANCELLED)):
+        row, progress = await fixture.records.job(job_id), await fixture.records.progress(job_id)
+        assert row is not None
+        assert progress is not None
+        assert row.status is progress.status is JobStatus.CANCELLED
+    assert len(await fixture.records.jobs(JobStatus.CANCELLED, 1_000)) == 80
+    pages = await fixture.records.job_page(1_000, statuses=(JobStatus.CANCELLED,))
+    assert len(pages) == 80
+    assert {line.status for line in pages} == {JobStatus.CANCELLED}
 
 
 async def test_pages_show_every_old_job_once_those_without_a_time_last(fixture: RecordsFixture) -> None:
@@ -142,17 +157,9 @@ async def test_old_jobs_can_be_looked_at_and_cost_nothing_that_darkroom_knows_of
     assert await fixture.records.snapshot(bare(4), None, 10) is None
 
 
-async def test_both_words_for_cancelled_are_read(fixture: RecordsFixture) -> None:
-    row = await fixture.records.job(job(USER_CANCELLED))
-    assert row is not None
-    assert row.status is JobStatus.CANCELLED
-    assert [row.job_id] == [found.job_id for found in await fixture.records.jobs_beginning(str(row.job_id), 2)]
-    assert len(await fixture.records.jobs(JobStatus.CANCELLED, 1_000)) == 80
+async def test_lists_are_of_several_states_in_whatever_word(fixture: RecordsFixture) -> None:
     page = await fixture.records.job_page(1_000, statuses=(JobStatus.CANCELLED, JobStatus.FAILED))
     assert Counter(line.status for line in page) == {JobStatus.CANCELLED: 80, JobStatus.FAILED: 41}
-    found = await fixture.records.snapshot(row.job_id, None, 10)
-    assert found is not None
-    assert found.progress.status is JobStatus.CANCELLED
     assert await fixture.records.cancelled_rows() == []
 
 
@@ -199,7 +206,7 @@ async def test_an_old_member_without_a_number_has_nothing_and_can_be_given_credi
 
 async def test_the_old_journal_is_shown(fixture: RecordsFixture) -> None:
     rows = await fixture.records.journal(member(2), 100)
-    assert {row.transaction_type for row in rows} == {"purchase", Transaction.DEDUCT, "refund", "bonus"}
+    assert {row.transaction_type for row in rows} == {"purchase", Transaction.DEDUCT, "refund"}
     assert [row.created_at for row in rows] == sorted((row.created_at for row in rows), reverse=True)
 
 
@@ -209,7 +216,13 @@ async def test_old_pictures_may_be_drawn_after_by_anyone(fixture: RecordsFixture
     without_type = await fixture.records.stored_file(5)
     assert without_type is not None
     assert without_type.media_type == "image/webp"
-    await fixture.tables.plant("update quel_attach set attach_file_path = null where attach_id = 5")
+    for number in (10, 20):
+        in_directory = await fixture.records.stored_file(number)
+        assert in_directory is not None
+        assert in_directory.path == f"generated-images/user-x/generated_{number}.webp"
+    await fixture.tables.plant(
+        "update quel_attach set attach_file_path = null, attach_directory = null where attach_id = 5"
+    )
     assert await fixture.records.stored_file(5) is None
     uploaded = await fixture.records.add_reference(
         NewReference(user_id=member(1), original_name="a", path="a", size=1, media_type="image/png", sha256="ab" * 32)
@@ -240,17 +253,17 @@ async def test_an_old_job_that_made_nothing_can_be_restarted(fixture: RecordsFix
     assert await fixture.records.audit() == []
 
 
-async def test_an_invalid_row_without_defaults_ends_failed_with_the_message(
+async def test_an_invalid_row_of_a_front_end_ends_failed_with_the_message(
     adopted: Project, fixture: RecordsFixture
 ) -> None:
-    """Where the old table gives no number of images, the receipt must not lack it."""
     with psycopg.connect(adopted.database_uri, autocommit=True) as db:
-        columns = "job_type, job_status, quel_member_id, job_input_data"
-        values = f"'x', 'pending', '{member(4)}', '[]'"
-        inserted = f"insert into quel_production_jobs ({columns}) values ({values}) returning job_id, total_images"
-        row = db.execute(inserted.encode()).fetchone()
+        row = db.execute(
+            "insert into quel_production_jobs (production_id, job_type, batch_index, job_status, total_images,"
+            " quel_member_id, job_input_data) values (%s, 'simple_general', 0, 'pending', 3, %s, '[]')"
+            " returning job_id",
+            (production(4), member(4)),
+        ).fetchone()
     assert row is not None
-    assert row[1] is None
     new = fixture.job(member(4))
     new.job_id = row[0]
     new.run = new.named(1)
@@ -258,5 +271,45 @@ async def test_an_invalid_row_without_defaults_ends_failed_with_the_message(
     receipt = await new.close(
         End.FAILED, error=opened.failure, stages=(StageEnd(stage_index=0, status=StageStatus.SHORT),)
     )
-    assert (receipt.status, receipt.ordered, receipt.delivered) == (JobStatus.FAILED, 0, 0)
+    assert (receipt.status, receipt.ordered, receipt.delivered) == (JobStatus.FAILED, 3, 0)
     assert (await new.row()).error_message == "document: must be an object with keys"
+
+
+@pytest.mark.parametrize("job_type", list(JobType))
+async def test_every_kind_of_order_is_stored_in_the_shape_that_the_table_asks_for(
+    adopted: Project, fixture: RecordsFixture, job_type: JobType
+) -> None:
+    """Its place in a stage or a batch, a production where one is needed, its type beside a check that excludes it."""
+    order = fixture.job(member(1), (1,)).order.model_copy(update={"job_type": job_type})
+    new = Job(fixture.records, order)
+    assert await new.create()
+    assert not await new.create()
+    assert (await new.open()).failure is None
+    row = await new.row()
+    assert (row.job_type, (await fixture.records.order_source(new.job_id)).job_type) == (job_type, job_type)
+    with adopted.connect() as db:
+        made = db.execute(
+            "select job_type, production.quel_member_id from quel_production_jobs as job"
+            " join quel_production_photo as production using (production_id) where job_id = %s",
+            (new.job_id,),
+        ).fetchone()
+    kept = job_type if job_type in ("pipeline_stage", "simple_general", "simple_portrait") else "pipeline_stage"
+    assert made == (kept, member(1))
+    await new.deliver([0])
+    assert (await new.close()).job_type == job_type
+
+
+async def test_a_member_that_darkroom_cannot_make_is_refused_with_the_column(fixture: RecordsFixture) -> None:
+    with pytest.raises(NotPossibleNow, match=r"^quel_member\.quel_email must have a value") as refused:
+        await fixture.records.grant(uuid4(), 100, "first")
+    assert "\n" not in str(refused.value)
+
+
+async def test_a_deleted_production_takes_its_jobs_with_it(adopted: Project, fixture: RecordsFixture) -> None:
+    """Front ends delete productions; what Darkroom knows of their jobs goes too, and no hold stays behind."""
+    new = await fixture.opened(member(1), (2,), production_id=production(3))
+    await new.deliver([0])
+    with adopted.connect() as db:
+        db.execute("delete from quel_production_photo where production_id = %s", (production(3),))
+    assert await fixture.records.job(new.job_id) is None
+    assert (await fixture.account(member(1))).held == 0

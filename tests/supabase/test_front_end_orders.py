@@ -136,6 +136,7 @@ ALONE = {
             "failing": True,
             "control_version": 100,
             "refreshed_at": "2030-01-01T00:00:00Z",
+            "order_type": "storybook",
             "webhook_url": "https://169.254.169.254/",
         }.items()
     },

@@ -119,7 +119,7 @@ async def test_a_group_whose_server_process_is_killed_in_the_middle_of_it_is_set
     blocked = "select pid from pg_stat_activity where %s = any (pg_blocking_pids(pid))"
     async with await psycopg.AsyncConnection.connect(project.database_uri) as other:
         # Whoever writes the third charge waits for this one; the first two are written by then.
-        charge = "insert into quel_credits (quel_member_id, idempotency_key) values (%s, %s)"
+        charge = "insert into quel_credits (user_id, idempotency_key) values (%s, %s)"
         await other.execute(charge, (user_id, f"{job.key(2)}"))
         group = asyncio.create_task(settle_group(job, range(4)))
         async with await psycopg.AsyncConnection.connect(project.database_uri, autocommit=True) as db:

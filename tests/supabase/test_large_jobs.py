@@ -27,7 +27,7 @@ PICTURES = (
     " select 'a', 'a', 'a', 1, 'a', 'a', 'a', job_id, stage_index, ordinal, now()"
     " from quel_generation_attempts as call where not exists (select from quel_attach as known"
     " where known.job_id = call.job_id)",
-    "insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, job_id,"
+    "insert into quel_credits (user_id, transaction_type, amount, balance_after, attach_idx, job_id,"
     " idempotency_key) select gen_random_uuid(), 'DEDUCT', -20, 0, attach_id, job_id,"
     " job_id || '/' || stage_index || '/' || ordinal from quel_attach as image"
     " where not exists (select from quel_credits as known where known.job_id = image.job_id)",

@@ -1,4 +1,4 @@
-"""Migrations on an empty project, on one that was made by hand, twice, interrupted and two at once."""
+"""Migrations on an empty project and on databases of before Darkroom and of its first versions; twice, interrupted."""
 
 import re
 from collections.abc import Iterator
@@ -9,15 +9,28 @@ import psycopg
 import pytest
 
 from darkroom.records.supabase import SCHEMA_VERSION
-from tests.support.supabase.catalogs import EXISTING, FILES, Schema, database, migrate, rows, schema, statements
+from tests.support.supabase.catalogs import (
+    BEFORE,
+    FILES,
+    Schema,
+    database,
+    migrate,
+    migrate_after,
+    migrate_as_before,
+    rows,
+    schema,
+    statements,
+)
 from tests.support.supabase.project import Project, run_file
 
 Rows = dict[str, list[dict[str, object]]]
 
+ADOPTION = "20261127140000_adoption.sql"
+
 
 @dataclass(frozen=True)
 class Adopted:
-    """A database made by hand before and after its migration."""
+    """A database of before Darkroom, before and after its migration."""
 
     schema_before: Schema
     rows_before: Rows
@@ -33,13 +46,26 @@ def files(db: psycopg.Connection) -> dict[str, int]:
     return dict(db.execute(query).fetchall())
 
 
+def prepare(db: psycopg.Connection, before: str) -> None:
+    """Make a database of before Darkroom; `empty` is one, too."""
+    for file in BEFORE.get(before, ()):
+        run_file(db, file)
+
+
+@pytest.fixture(scope="module", params=[*BEFORE])
+def before(request: pytest.FixtureRequest) -> str:
+    """A kind of database of before Darkroom."""
+    kind: str = request.param
+    return kind
+
+
 @pytest.fixture(scope="module")
-def adopted(migrated: Project) -> Iterator[Adopted]:
+def adopted(migrated: Project, before: str) -> Iterator[Adopted]:
     with database(migrated) as db:
-        run_file(db, EXISTING)
-        before = schema(db), dict(rows(db)), files(db)
+        prepare(db, before)
+        found = schema(db), dict(rows(db)), files(db)
         migrate(db)
-        yield Adopted(*before, schema(db), dict(rows(db)), files(db))
+        yield Adopted(*found, schema(db), dict(rows(db)), files(db))
 
 
 @pytest.fixture(scope="module")
@@ -62,23 +88,34 @@ def test_every_value_of_before_is_still_there(adopted: Adopted) -> None:
         columns = set(before[0])
         kept = [{name: value for name, value in row.items() if name in columns} for row in adopted.rows[table]]
         assert sorted(map(str, kept)) == sorted(map(str, before)), table
-        assert len(before) >= 20
+        assert len(before) > 5
     assert {table: adopted.files[table] for table in adopted.files_before} == adopted.files_before
 
 
 def test_the_schema_of_before_is_still_there(adopted: Adopted) -> None:
-    for part in ("tables", "constraints", "indexes", "triggers", "policies", "functions"):
-        after = adopted.schema[part]
-        for name, definition in adopted.schema_before[part].items():
-            expected = definition.replace("r, row-level security f", "r, row-level security t")
-            assert after[name] == expected, f"{part}: {name}"
-    for name, definition in adopted.schema_before["columns"].items():
-        assert adopted.schema["columns"][name] == definition, name
+    """Nothing dropped and nothing altered: row-level security, policies, grants, defaults and triggers included."""
+    for part, there in adopted.schema_before.items():
+        for name, definition in there.items():
+            assert adopted.schema[part].get(name) == definition, f"{part}: {name}"
+
+
+def test_tables_of_before_get_columns_indexes_and_triggers_and_nothing_else(adopted: Adopted) -> None:
+    of_before = set(adopted.schema_before["tables"])
+    for part in set(adopted.schema) - {"columns", "indexes", "triggers", "objects", "published"}:
+        ours = set(adopted.schema[part]) - set(adopted.schema_before[part])
+        found = {name for name in ours if name.partition(".")[0] in of_before and not re.search("_not_null$", name)}
+        assert found == set(), part
+    triggers = set(adopted.schema["triggers"]) - set(adopted.schema_before["triggers"])
+    assert {name for name in triggers if ".darkroom_" not in name} == set()
 
 
 def test_the_opening_balance_is_what_the_journal_does_not_explain(adopted: Adopted) -> None:
     for member in adopted.rows["quel_member"]:
-        journal = [row for row in adopted.rows["quel_credits"] if row["quel_member_id"] == member["quel_member_id"]]
+        journal = [
+            row
+            for row in adopted.rows["quel_credits"]
+            if row["user_id"] == member["quel_member_id"] and row["org_id"] is None
+        ]
         explained = sum(int(str(row["amount"])) for row in journal)
         balance = int(str(member["quel_member_credit"] or 0))
         assert member["opening_balance"] == balance - explained
@@ -87,29 +124,69 @@ def test_the_opening_balance_is_what_the_journal_does_not_explain(adopted: Adopt
 
 def test_what_is_ours_is_the_same_on_an_empty_project(adopted: Adopted, empty: Schema) -> None:
     before = adopted.schema_before
-    for part in empty:
-        ours = {name: value for name, value in adopted.schema[part].items() if name not in before[part]}
+    tables = set(before["tables"])
+    for part in set(empty) - {"objects"}:
+        theirs = set(before[part])
+        ours = {name: value for name, value in adopted.schema[part].items() if name not in theirs}
         for name, definition in ours.items():
-            assert _without_casts(empty[part][name]) == _without_casts(definition), f"{part}: {name}"
-        of_before = set(before["tables"]) if part in ("rights on tables", "tables") else set(before[part])
-        missing = {name for name in set(empty[part]) - set(ours) - of_before if not name.split(".")[0].endswith("_seq")}
-        # An empty project makes the constraints of tables that the other one has already.
-        assert {name for name in missing if part not in ("constraints", "indexes", "tables")} == set(), part
-    for part in ("policies", "rights on tables", "rights on columns", "published"):
-        for name, definition in empty[part].items():
-            assert _without_casts(adopted.schema[part][name]) == _without_casts(definition), f"{part}: {name}"
+            assert _without_casts(empty[part].get(name, "")) == _without_casts(definition), f"{part}: {name}"
+        missing = {name for name in set(empty[part]) - set(ours) - theirs if name.partition(".")[0] not in tables}
+        # An empty project makes the keys of tables that the other one has already, and their sequences.
+        left_out = {name for name in missing if re.match("quel_(attach|credits)_.*_seq|quel_.*_pkey", name)}
+        assert missing - left_out == set(), part
 
 
 def _without_casts(definition: str) -> str:
-    """A definition without what PostgreSQL adds where a column of before is `varchar`."""
-    return re.sub(r"::(text|character varying)(\[\])?|[()]", "", definition)
+    """A definition without what PostgreSQL adds for the type that a column of before has."""
+    return re.sub(r"::(text|character varying|\w+_enum)(\[\])?|[()]", "", definition)
 
 
-@pytest.mark.parametrize("existing", [False, True], ids=["empty", "made by hand"])
-def test_migrating_again_changes_nothing(migrated: Project, existing: bool) -> None:
+@pytest.mark.parametrize("newest", ["20261121110000_statistics.sql", "20261126090000_calls_of_their_own.sql", ADOPTION])
+def test_databases_of_earlier_versions_become_equal_to_new_ones(migrated: Project, empty: Schema, newest: str) -> None:
+    """Of 0.1, of 0.2 and of the last migration before this one: with the names of then, and rows in every table."""
+    applied = max(file.name for file in FILES if file.name <= newest and file.name != ADOPTION)
     with database(migrated) as db:
-        if existing:
-            run_file(db, EXISTING)
+        migrate_as_before(db, applied)
+        db.execute(ROWS_OF_0_1)
+        kept = dict(rows(db))
+        migrate_after(db, applied)
+        assert schema(db) == empty
+        assert {name for (name,) in db.execute("select table_name from quel_adopted_tables")} == set()
+        after = dict(rows(db))
+    for table, rows_before in kept.items():
+        names = {"quel_member_id": "user_id"} if table == "quel_credits" else {}
+        # A row of each; the columns may stand in another order.
+        for row, found in zip(rows_before, after[table], strict=True):
+            renamed = {names.get(name, name): value for name, value in row.items()}
+            assert {name: value for name, value in found.items() if name in renamed} == renamed, table
+
+
+ROWS_OF_0_1 = """
+insert into quel_member (quel_member_id, quel_member_credit) values (md5('member')::uuid, 980);
+insert into quel_production_photo (production_id, quel_member_id) values (md5('p')::uuid, md5('member')::uuid);
+insert into quel_production_jobs (job_id, job_type, job_status, quel_member_id, production_id, job_input_data,
+  current_run_id, unit_price, total_images, completed_images, generated_attach_ids)
+  values (md5('job')::uuid, 'pipeline_stage', 'completed', md5('member')::uuid, md5('p')::uuid, '{}', 'run', 20, 1, 1,
+    '[1]');
+insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images,
+  delivered_images) values (md5('job')::uuid, 0, 'l', 'p', 1, 1, '1:1', '[]', 1);
+insert into quel_job_runs (run_id, job_id, started_at, opened_at, closed_at)
+  values ('run', md5('job')::uuid, now(), now(), now());
+insert into quel_credit_holds (job_id, quel_member_id, amount, released_at)
+  values (md5('job')::uuid, md5('member')::uuid, 0, now());
+insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, outcome,
+  started_at) values (md5('call')::uuid, md5('job')::uuid, 0, 0, 'run', 0, 'offline', 'generated', now());
+insert into quel_attach (job_id, stage_index, ordinal, quel_member_id, attach_file_path, delivered_at)
+  values (md5('job')::uuid, 0, 0, md5('member')::uuid, 'path', now());
+insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, job_id, idempotency_key)
+  values (md5('member')::uuid, 'DEDUCT', -20, 980, 1, md5('job')::uuid, md5('job')::uuid || '/0/0');
+"""
+
+
+@pytest.mark.parametrize("kind", ["empty", *BEFORE])
+def test_migrating_again_changes_nothing(migrated: Project, kind: str) -> None:
+    with database(migrated) as db:
+        prepare(db, kind)
         migrate(db)
         once = schema(db), rows(db), files(db)
         for _ in range(2):
@@ -117,10 +194,12 @@ def test_migrating_again_changes_nothing(migrated: Project, existing: bool) -> N
             assert (schema(db), rows(db), files(db)) == once
 
 
-def test_a_migration_that_was_interrupted_anywhere_can_be_run_again(migrated: Project, adopted: Adopted) -> None:
+def test_a_migration_that_was_interrupted_anywhere_can_be_run_again(
+    migrated: Project, before: str, adopted: Adopted
+) -> None:
     """Statement by statement, as `psql -f` does it without a transaction, and broken off in the middle of each file."""
     with database(migrated) as db:
-        run_file(db, EXISTING)
+        prepare(db, before)
         for file in FILES:
             whole = statements(file)
             for statement in whole[: len(whole) // 2]:
@@ -132,8 +211,8 @@ def test_a_migration_that_was_interrupted_anywhere_can_be_run_again(migrated: Pr
         assert rows(db) == adopted.rows
 
 
-@pytest.mark.parametrize("existing", [False, True], ids=["empty", "made by hand"])
-def test_nothing_of_ours_is_open_between_two_files(migrated: Project, existing: bool) -> None:
+@pytest.mark.parametrize("kind", ["empty", *BEFORE])
+def test_nothing_of_ours_is_open_between_two_files(migrated: Project, kind: str) -> None:
     """A migration that stops half-way leaves functions that grant credits; nobody may call one in the meantime."""
     open_functions = (
         "select count(*) from pg_proc, unnest(array['anon', 'authenticated']) as caller"
@@ -143,10 +222,10 @@ def test_nothing_of_ours_is_open_between_two_files(migrated: Project, existing: 
     open_tables = (
         "select count(*) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
         " and (not relrowsecurity or has_table_privilege('anon', oid, 'select, insert, update, delete, truncate'))"
+        " and relname not in (select table_name from quel_adopted_tables)"
     )
     with database(migrated) as db:
-        if existing:
-            run_file(db, EXISTING)
+        prepare(db, kind)
         for file in FILES:
             with db.transaction():
                 run_file(db, file)
@@ -154,10 +233,10 @@ def test_nothing_of_ours_is_open_between_two_files(migrated: Project, existing: 
             assert db.execute(open_tables).fetchone() == (0,), file.name
 
 
-def test_two_who_migrate_at_once_leave_one_whole_schema(migrated: Project, adopted: Adopted) -> None:
+def test_two_who_migrate_at_once_leave_one_whole_schema(migrated: Project, before: str, adopted: Adopted) -> None:
     for _ in range(3):
         with database(migrated) as db:
-            run_file(db, EXISTING)
+            prepare(db, before)
             uri = migrated.postgres.uri(database=db.info.dbname)
 
             def from_outside(_: int, uri: str = uri) -> None:
@@ -174,29 +253,35 @@ def test_two_who_migrate_at_once_leave_one_whole_schema(migrated: Project, adopt
     "change",
     [
         "drop column created_at",
-        "alter column created_at drop default",
-        "alter column job_status drop default, drop constraint known_states, alter column job_id drop default",
-        "alter column job_status type text, drop column total_images, drop column retry_count",
+        "drop constraint known_states, alter column job_id drop default",
+        "alter column job_status drop default, drop constraint known_states,"
+        " alter column job_status type text using job_status::text, drop column total_images, drop column retry_count",
     ],
 )
 def test_tables_of_before_may_lack_columns_and_defaults(migrated: Project, change: str) -> None:
     """No row of before is taken for a new one, and a new one is."""
     with database(migrated) as db:
-        run_file(db, EXISTING)
+        prepare(db, "described")
         db.execute(f"alter table quel_production_jobs {change}".encode())
         migrate(db)
         waiting = "select jsonb_array_length(darkroom_unfinished_jobs(true, null, null, 1000))"
         assert db.execute(waiting).fetchone() == (0,)
-        columns = "job_type, job_status, quel_member_id, job_input_data"
-        member = "00000000-0000-0000-0000-000000000001"
-        db.execute(f"insert into quel_production_jobs ({columns}) values ('x', 'pending', '{member}', '{{}}')".encode())
+        db.execute(INSERT_JOB)
         assert db.execute(waiting).fetchone() == (1,)
+
+
+INSERT_JOB = """
+insert into quel_production_jobs (job_id, production_id, job_type, job_status, batch_index, total_images,
+  quel_member_id, job_input_data)
+values (gen_random_uuid(), '00000000-0000-0000-0001-000000000001', 'simple_general', 'pending', 0, 1,
+  '00000000-0000-0000-0000-000000000001', '{}')
+"""
 
 
 def test_triggers_that_were_off_stay_off(migrated: Project) -> None:
     with database(migrated) as db:
-        run_file(db, EXISTING)
-        db.execute("create trigger asleep before update on quel_member for each row execute function touch()")
+        prepare(db, "described")
+        db.execute("create trigger asleep before update on quel_member for each row execute function touch_member()")
         db.execute("alter table quel_member disable trigger asleep")
         migrate(db)
         states = (

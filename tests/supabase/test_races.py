@@ -1,7 +1,7 @@
 """Many at once on one member's jobs, through PostgREST: no deadlock, and the books are right at the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,38 +22,27 @@ from tests.support.records.fixture import PRICE, Job, RecordsFixture
 from tests.support.records.groups import attach_group, settle_group
 from tests.support.records.invariants import broken
 from tests.support.records.tables import PostgresTables
-from tests.support.supabase.catalogs import EXISTING
-from tests.support.supabase.project import Project, run_file, running_project
+from tests.support.supabase.project import Project
 
 CLIENTS = 3
 """Of 20 connections each: more calls at once than PostgREST has connections to the database."""
 
 
-@pytest.fixture(scope="module")
-def adopted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Tables made by hand, with foreign keys of their own: each takes locks that Darkroom does not know of."""
-    with running_project(tmp_path_factory.mktemp("adopted")) as project:
-        with project.connect() as db:
-            run_file(db, EXISTING)
-        project.migrate()
-        yield project
-
-
-async def opened(project: Project) -> RecordsFixture:
+async def opened(project: Project, *, adopted: bool) -> RecordsFixture:
     patient = httpx.Timeout(30)
     records: list[Records] = [
         SupabaseRecords(await open_supabase(project.url, project.service_role_key, timeouts=patient))
         for _ in range(CLIENTS)
     ]
-    return RecordsFixture(records[0], PostgresTables(project.database_uri), records[1:])
+    return RecordsFixture(records[0], PostgresTables(project.database_uri), records[1:], members_of_others=adopted)
 
 
-@pytest.fixture(params=["adopted", pytest.param("migrated", marks=pytest.mark.slow)])
+@pytest.fixture(params=["described", pytest.param("migrated", marks=pytest.mark.slow)])
 async def fixture(request: pytest.FixtureRequest) -> AsyncIterator[RecordsFixture]:
     project: Project = request.getfixturevalue(request.param)
     project.reset()
     before = deadlocks(project)
-    fixture = await opened(project)
+    fixture = await opened(project, adopted=request.param == "described")
     yield fixture
     dump = await fixture.dump()
     audit = await fixture.records.audit()
@@ -269,6 +258,6 @@ async def test_one_picture_uploaded_many_times_at_once_is_one_attachment(fixture
 
 
 async def test_a_hundred_grants_with_one_key_are_one(fixture: RecordsFixture) -> None:
-    user_id = uuid4()
+    user_id = await fixture.member(0)
     await asyncio.gather(*(fixture.connections[n % CLIENTS].grant(user_id, 50, "invoice") for n in range(100)))
     assert (await fixture.account(user_id)).balance == 50

@@ -8,7 +8,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     (
         "member {0}: balance {1} is not opening balance + journal = {2}",
         "select member.quel_member_id, quel_member_credit, opening_balance + coalesce(sum(amount), 0) as due "
-        "from quel_member as member left join quel_credits using (quel_member_id) "
+        "from quel_member as member left join quel_credits on user_id = member.quel_member_id "
         "group by member.quel_member_id having quel_member_credit <> due",
     ),
     (

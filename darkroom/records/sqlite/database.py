@@ -36,6 +36,9 @@ _ADDED = {
 }
 """By table, columns that files of older versions lack."""
 
+_RENAMED = {"quel_credits": {"quel_member_id": "user_id"}}
+"""By table, columns that files of older versions have under another name."""
+
 
 class _Change(NamedTuple):
     """A change, and who waits for what it returns."""
@@ -267,6 +270,11 @@ def _bring_up_to_date(db: sqlite3.Connection) -> None:
             for column, kind in columns.items():
                 if there and column not in there:
                     db.execute(f"alter table {table} add column {column} {kind}")
+        for table, names in _RENAMED.items():
+            there = {row["name"] for row in db.execute(f"pragma table_info({table})")}
+            for before, name in names.items():
+                if before in there:
+                    db.execute(f"alter table {table} rename column {before} to {name}")
         widen_checks(db)
         for statement in _statements(files(__package__).joinpath("schema.sql").read_text("utf-8")):
             db.execute(statement)

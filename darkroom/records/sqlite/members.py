@@ -30,7 +30,7 @@ def grant(db: sqlite3.Connection, user_id: UUID, amount: int, idempotency_key: s
             (amount, str(user_id)),
         )
         db.execute(
-            "insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, "
+            "insert into quel_credits (user_id, transaction_type, amount, balance_after, "
             "idempotency_key, created_at) select quel_member_id, ?, ?, quel_member_credit, ?, ? "
             "from quel_member where quel_member_id = ?",
             (Transaction.GRANT, amount, idempotency_key, now(), str(user_id)),
@@ -66,7 +66,7 @@ def journal(db: sqlite3.Connection, user_id: UUID, limit: int) -> list[JournalRo
             created_at=row["created_at"],
         )
         for row in db.execute(
-            "select * from quel_credits where quel_member_id = ? order by id desc limit ?",
+            "select * from quel_credits where user_id = ? order by id desc limit ?",
             (str(user_id), limit),
         )
     ]

@@ -113,7 +113,7 @@ create index if not exists quel_attach_content on quel_attach (sha256) where job
 
 create table if not exists quel_credits (
   id integer primary key autoincrement,
-  quel_member_id text not null,
+  user_id text not null,
   transaction_type text not null,
   amount integer not null,
   balance_after integer not null check (balance_after >= 0),
@@ -123,7 +123,7 @@ create table if not exists quel_credits (
   idempotency_key text unique,
   created_at text not null
 );
-create index if not exists quel_credits_member on quel_credits (quel_member_id, id);
+create index if not exists quel_credits_member on quel_credits (user_id, id);
 create index if not exists quel_credits_job on quel_credits (job_id);
 
 create table if not exists quel_credit_holds (

@@ -80,7 +80,7 @@ def _charge(db: sqlite3.Connection, job: sqlite3.Row, key: ImageKey, attach_id: 
     if hold is None or hold["amount"] < price:
         return f"insufficient credits: need {price}, the job's hold has {hold['amount'] if hold else 0} left"
     db.execute(
-        "insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, "
+        "insert into quel_credits (user_id, transaction_type, amount, balance_after, attach_idx, "
         "production_idx, job_id, idempotency_key, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             user,

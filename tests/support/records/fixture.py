@@ -193,6 +193,8 @@ class RecordsFixture:
     records: Records
     tables: Tables
     others: Sequence[Records] = ()
+    members_of_others: bool = False
+    """Whether members are created by another application, with values that Darkroom does not know."""
 
     @property
     def connections(self) -> list[Records]:
@@ -204,8 +206,21 @@ class RecordsFixture:
 
     async def member(self, balance: int = 1_000) -> UUID:
         user_id = uuid4()
-        await self.records.ensure_member(user_id, balance)
+        await self.ensure_member(user_id, balance)
         return user_id
+
+    async def ensure_member(self, user_id: UUID, balance: int) -> None:
+        """As the port makes one, or as the application does that owns the table."""
+        if not self.members_of_others:
+            await self.records.ensure_member(user_id, balance)
+            return
+        await self.tables.plant(
+            "insert into quel_member (quel_member_id, quel_member_credit, quel_email, provider, provider_sub)"
+            " values (:user, :balance, 'a@example.com', 'google', :number) on conflict do nothing",
+            user=str(user_id),
+            number=user_id.hex,
+            balance=balance,
+        )
 
     async def account(self, user_id: UUID) -> Account:
         account = await self.records.account(user_id)
@@ -215,11 +230,12 @@ class RecordsFixture:
     async def spend(self, user_id: UUID, amount: int) -> None:
         """Somebody else takes credits from the member, as another program with the same tables would."""
         await self.tables.plant(
-            "insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, created_at)"
-            " select quel_member_id, 'DEDUCT', -cast(:amount as integer), quel_member_credit - :amount, created_at"
+            "insert into quel_credits (user_id, transaction_type, amount, balance_after, created_at)"
+            " select quel_member_id, 'DEDUCT', -cast(:amount as integer), quel_member_credit - :amount, :now"
             " from quel_member where quel_member_id = :user",
             user=str(user_id),
             amount=amount,
+            now=datetime.now(UTC).isoformat(),
         )
         await self.tables.plant(
             "update quel_member set quel_member_credit = quel_member_credit - :amount where quel_member_id = :user",

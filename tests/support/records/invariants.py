@@ -1,10 +1,11 @@
 """The invariants of spec §4, read from the tables alone: independent of what `audit` believes."""
 
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
 
 from tests.support.records.tables import Dump, Row
 
-ENDED = ("completed", "failed", "cancelled")
+ENDED = ("completed", "failed", "cancelled", "user_cancelled")
 
 
 def broken(dump: Dump) -> list[str]:
@@ -16,7 +17,7 @@ def _money(dump: Dump) -> list[str]:
     wrong: list[str] = []
     journal: dict[str, list[Row]] = defaultdict(list)
     for row in dump["quel_credits"]:
-        journal[row["quel_member_id"]].append(row)
+        journal[row["user_id"]].append(row)
     for member in dump["quel_member"]:
         rows = journal[member["quel_member_id"]]
         expected = member["opening_balance"] + sum(row["amount"] for row in rows)
@@ -25,7 +26,7 @@ def _money(dump: Dump) -> list[str]:
         if member["quel_member_credit"] < 0:
             wrong.append(f"balance below 0: {member['quel_member_credit']}")
         balance = member["opening_balance"]
-        for row in sorted(rows, key=lambda row: row["id"]):
+        for row in sorted(rows, key=_written):
             balance += row["amount"]
             if row["balance_after"] != balance:
                 wrong.append(f"balance_after is {row['balance_after']}, journal says {balance}")
@@ -36,6 +37,13 @@ def _money(dump: Dump) -> list[str]:
         if hold["released_at"] is None and status[hold["job_id"]] in ENDED:
             wrong.append(f"open hold of a {status[hold['job_id']]} job")
     return wrong
+
+
+def _written(row: Row) -> tuple[datetime, int]:
+    """When a row of the journal was written; where rows are numbered, the number tells."""
+    if isinstance(row["id"], int):
+        return datetime.min.replace(tzinfo=UTC), row["id"]
+    return datetime.fromisoformat(row["created_at"]), 0
 
 
 def _jobs(dump: Dump) -> list[str]:

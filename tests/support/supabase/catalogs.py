@@ -1,7 +1,7 @@
 """Databases beside a project's, for migrations or the declared schema, and what is in them, read from the catalog."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +15,11 @@ from tests.support.supabase.project import MIGRATIONS, NEW_PROJECT, SCHEMAS, UNE
 FILES = sorted(MIGRATIONS.glob("*.sql"))
 DECLARED = sorted(SCHEMAS.glob("*.sql"))
 EXISTING = Path(__file__).with_name("existing.sql")
+VARIANT = Path(__file__).with_name("existing_variant.sql")
+TABLES_OF_0_1 = Path(__file__).with_name("tables_of_0_1.sql")
+
+BEFORE: Mapping[str, Sequence[Path]] = {"described": [EXISTING], "variant": [EXISTING, VARIANT]}
+"""Databases of deployments that ran before Darkroom, by name: the files that make them."""
 
 Schema = Mapping[str, Mapping[str, str]]
 """What there is, by kind and name; the values are definitions."""
@@ -127,6 +132,33 @@ def migrate(db: psycopg.Connection) -> None:
     for file in FILES:
         with db.transaction():
             run_file(db, file)
+
+
+def migrate_as_before(db: psycopg.Connection, newest: str) -> None:
+    """Apply the migrations up to one, with what the first two versions of Darkroom made of them."""
+    run_file(db, TABLES_OF_0_1)
+    for file in FILES[1:]:
+        if file.name > newest:
+            break
+        with db.transaction():
+            run_file(db, file)
+        if "watching" in file.name:
+            for index, columns in (("page", ""), ("page_of_member", "quel_member_id, ")):
+                db.execute(
+                    f"create index quel_production_jobs_{index} on quel_production_jobs ({columns}"
+                    "coalesce(created_at, 'epoch'), job_id)"
+                    " where job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')"
+                )
+                other = index.replace("member", "user") if columns else "page_of_all"
+                db.execute(f"drop index quel_production_jobs_{other}")
+
+
+def migrate_after(db: psycopg.Connection, newest: str) -> None:
+    """Apply the migrations that came after one, as tools do that remember by name what they applied."""
+    for file in FILES:
+        if file.name > newest:
+            with db.transaction():
+                run_file(db, file)
 
 
 def declare(db: psycopg.Connection) -> None:

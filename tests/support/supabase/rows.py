@@ -15,7 +15,7 @@ begin
   set local session_replication_role = replica;
   for v_table in
     select format('public.%I', tablename) from pg_tables
-    where schemaname = 'public' and tablename <> 'quel_schema_versions'
+    where schemaname = 'public' and tablename not in ('quel_schema_versions', 'quel_adopted_tables', 'quel_words')
   loop
     if pg_relation_size(v_table) > 2 * 8192 then
       v_large := concat_ws(', ', v_large, v_table);
@@ -44,7 +44,8 @@ begin
   drop schema if exists kept cascade;
   create schema kept;
   for v_table in
-    select tablename from pg_tables where schemaname = 'public' and tablename <> 'quel_schema_versions'
+    select tablename from pg_tables
+    where schemaname = 'public' and tablename not in ('quel_schema_versions', 'quel_adopted_tables', 'quel_words')
   loop
     execute format('create table kept.%I as table public.%1$I', v_table);
   end loop;
@@ -71,7 +72,7 @@ $put_back$
 
 
 def empty(db: psycopg.Connection) -> None:
-    """Remove all rows but those that say which migrations were applied, and start all sequences anew."""
+    """Remove all rows but those that migrations wrote about themselves and the tables, and start all sequences anew."""
     db.execute(_EMPTY)
 
 

@@ -50,8 +50,10 @@ insert into quel_attach (attach_id, attach_file_name, attach_file_path, job_id, 
 insert into quel_books (book_id, quel_member_id, base_path) values (%(user)s, %(user)s, %(m)s);
 insert into quel_api_keys (key_id, quel_member_id, name, key_hash, created_at)
   values (%(user)s, %(user)s, %(m)s, %(m)s, now());
-insert into quel_credits (quel_member_id, transaction_type, amount, balance_after, attach_idx, job_id, idempotency_key)
+insert into quel_credits (user_id, transaction_type, amount, balance_after, attach_idx, job_id, idempotency_key)
   values (%(user)s, 'DEDUCT', -20, 980, %(id)s, %(user)s, %(m)s);
+insert into quel_adopted_tables (table_name) values (%(m)s) on conflict do nothing;
+insert into quel_words (subject, word, stored) values (%(m)s, %(m)s, %(m)s) on conflict do nothing;
 """
 
 

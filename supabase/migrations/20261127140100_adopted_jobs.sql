@@ -1,0 +1,349 @@
+-- Jobs in a table that was there before Darkroom: states are compared as text and written in the type of their column,
+-- and what front ends call cancelled is cancelled.
+
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+set check_function_bodies = on;
+
+-- The row as clients poll it. Rows of before Darkroom may lack anything.
+create or replace function public.darkroom_job_json(job public.quel_production_jobs) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type),
+    'status', public.darkroom_status(job.job_status::text),
+    'user_id', job.quel_member_id, 'production_id', job.production_id,
+    'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
+    'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),
+    'failed_images', coalesce(job.failed_images, 0),
+    'generated_attach_ids', coalesce(nullif(job.generated_attach_ids, 'null'), '[]'),
+    'error_message', job.error_message, 'retry_count', coalesce(job.retry_count, 0),
+    'run_id', job.current_run_id, 'unit_price', job.unit_price, 'priority', job.priority,
+    'created_at', coalesce(job.created_at, job.started_at, job.updated_at, 'epoch'),
+    'started_at', job.started_at, 'completed_at', job.completed_at,
+    'updated_at', coalesce(job.updated_at, job.created_at, 'epoch'))
+$$;
+
+-- What a job's order is read from: the document as it came, and whether its stages are stored already.
+create or replace function public.darkroom_order_source(p_job_id uuid) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_source jsonb;
+begin
+  select jsonb_build_object(
+    'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type), 'user_id', job.quel_member_id,
+    'production_id', job.production_id, 'document', job.job_input_data,
+    'opened', exists (select 1 from public.quel_job_stages as stage where stage.job_id = job.job_id))
+  into v_source from public.quel_production_jobs as job where job.job_id = p_job_id;
+  if v_source is null then
+    perform public.darkroom_not_found(p_job_id);
+  end if;
+  return v_source;
+end
+$$;
+
+-- The stages and terms of the first opening; they hold for every restart.
+create or replace function public.darkroom_store_order(p_job_id uuid, p_order jsonb) returns void
+language plpgsql set search_path = '' as $$
+begin
+  insert into public.quel_job_stages (
+    job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images)
+  select p_job_id, stage.stage_index, stage.label, stage.prompt, stage.quantity, stage.target,
+    stage.aspect_ratio, stage."references"
+  from jsonb_to_recordset(p_order->'stages') as stage (
+    stage_index integer, label text, prompt text, quantity integer, target integer, aspect_ratio text,
+    "references" jsonb);
+  update public.quel_production_jobs
+  set job_type = coalesce(job_type, p_order->>'job_type'),
+    order_type = nullif(p_order->>'job_type', coalesce(job_type, p_order->>'job_type')),
+    quel_member_id = (p_order->>'user_id')::uuid,
+    production_id = coalesce((p_order->>'production_id')::uuid, production_id),
+    total_images = (p_order->>'total_images')::integer,
+    unit_price = (p_order->>'unit_price')::integer, max_top_ups = (p_order->>'max_top_ups')::integer,
+    max_credits = (p_order->>'max_credits')::integer, provider = p_order->>'provider',
+    priority = (p_order->>'priority')::integer, book_id = (p_order->>'book_id')::uuid,
+    webhook_url = p_order->>'webhook_url'
+  where job_id = p_job_id;
+end
+$$;
+
+-- What a run needs to know, in numbers. A worker of before knows nothing of webhooks: without one it is not told.
+create or replace function public.darkroom_plan(p_job_id uuid, p_failure text, p_provider text) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'failure', p_failure, 'job_type', coalesce(job.order_type, job.job_type, ''), 'user_id', job.quel_member_id,
+    'total_images', coalesce(job.total_images, 0), 'max_top_ups', coalesce(job.max_top_ups, 0),
+    'providers', string_to_array(coalesce(job.provider, p_provider), ','), 'started_at', job.started_at,
+    'control', jsonb_build_object(
+      'version', job.control_version, 'paused', job.paused_by_user, 'quota_until', job.quota_until,
+      'reason', case when job.cancel_requested then job.cancel_reason else job.pause_reason end,
+      'cancel_requested', job.cancel_requested, 'failing', job.failing, 'request', coalesce((
+        select max(number) from public.quel_job_requests
+        where job_id = p_job_id and applied_at is not null), 0)),
+    'stages', coalesce((
+      select jsonb_agg(jsonb_build_object(
+        'stage_index', stage.stage_index, 'label', stage.label, 'quantity', stage.quantity,
+        'target', stage.target, 'counts', public.darkroom_stage_counts(p_job_id, stage.stage_index)
+      ) order by stage.stage_index)
+      from public.quel_job_stages as stage where stage.job_id = p_job_id), '[]'))
+    || case when job.webhook_url is null then '{}' else jsonb_build_object('webhook', true) end
+  from public.quel_production_jobs as job where job.job_id = p_job_id
+$$;
+
+-- Open a run, or say why not; the same run asked again gets the same answer.
+create or replace function public.darkroom_open_run(
+  p_job_id uuid, p_run_id text, p_started_at timestamptz, p_restart boolean,
+  p_order jsonb, p_provider text, p_rejection text
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_status text;
+  v_failed integer;
+  v_current text;
+  v_before boolean;
+  v_known record;
+  v_turned_away text;
+  v_failure text;
+begin
+  select public.darkroom_status(job_status::text), coalesce(failed_images, 0), current_run_id,
+    coalesce(generated_attach_ids, 'null') not in ('null', '[]')
+  into v_status, v_failed, v_current, v_before
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
+  if not found then
+    perform public.darkroom_not_found(p_job_id);
+  end if;
+  select closed_at, failure into v_known from public.quel_job_runs where run_id = p_run_id;
+  if found then
+    if v_known.closed_at is not null or v_current is distinct from p_run_id then
+      return jsonb_build_object('turned_away', 'this run of the job is closed');
+    end if;
+    return public.darkroom_plan(p_job_id, v_known.failure, p_provider);
+  end if;
+  v_turned_away := public.darkroom_turn_away(p_job_id, v_status, v_failed, p_started_at, p_restart);
+  if v_turned_away is null and v_current is null and v_before then
+    -- Which of its pictures belong to which stage nobody knows: a run would forget them and make them all again.
+    v_turned_away := 'the job has images of before Darkroom; order what is missing as a new job';
+  end if;
+  if v_turned_away is not null then
+    return jsonb_build_object('turned_away', v_turned_away);
+  end if;
+  if p_order is not null and not exists (select 1 from public.quel_job_stages where job_id = p_job_id) then
+    perform public.darkroom_store_order(p_job_id, p_order);
+  end if;
+  v_failure := p_rejection;
+  if v_failure is null then
+    v_failure := public.darkroom_set_hold(p_job_id);
+  end if;
+  perform public.darkroom_take_over(p_job_id, p_run_id, p_started_at, p_restart, v_failure);
+  perform public.darkroom_refresh_row(p_job_id);
+  return public.darkroom_plan(p_job_id, v_failure, p_provider);
+end
+$$;
+
+-- Number what a client asks of a job. It is new when it changes what the row and the requests before it ask for.
+create or replace function public.darkroom_take_request(p_job_id uuid, p_request text, p_reason text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_job record;
+  v_last text;
+  v_cancelled boolean;
+  v_changed boolean;
+  v_number integer;
+begin
+  select job_status::text, cancel_requested, paused, paused_by_user into v_job
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
+  if not found then
+    perform public.darkroom_not_found(p_job_id);
+  end if;
+  if v_job.job_status not in ('pending', 'processing') then
+    return jsonb_build_object('number', null, 'changed', false);
+  end if;
+  select request into v_last from public.quel_job_requests
+  where job_id = p_job_id and applied_at is null and request <> 'cancel' order by number desc limit 1;
+  v_cancelled := v_job.cancel_requested or exists (
+    select 1 from public.quel_job_requests where job_id = p_job_id and applied_at is null and request = 'cancel');
+  v_changed := not v_cancelled and case p_request
+    when 'cancel' then true
+    when 'pause' then not coalesce(v_last = 'pause', v_job.paused_by_user)
+    else coalesce(v_last = 'pause', v_job.paused) end;
+  insert into public.quel_job_requests (job_id, number, request, reason, requested_at)
+  select p_job_id, coalesce(max(number), 0) + 1, p_request, p_reason, clock_timestamp()
+  from public.quel_job_requests where job_id = p_job_id
+  returning number into v_number;
+  return jsonb_build_object('number', v_number, 'changed', v_changed);
+end
+$$;
+
+-- Write what was asked; an older version never replaces a newer one. Answers the version that is there then, or null
+-- when another run has the job.
+create or replace function public.darkroom_apply_control(p_job_id uuid, p_run_id text, p_control jsonb)
+returns integer
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_job record;
+  v_user_paused boolean := (p_control->>'paused')::boolean;
+  v_quota_until timestamptz := (p_control->>'quota_until')::timestamptz;
+  v_cancel boolean := (p_control->>'cancel_requested')::boolean;
+  v_paused boolean := v_user_paused or v_quota_until is not null;
+begin
+  select job_status::text, current_run_id, control_version into v_job
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
+  if not found then
+    perform public.darkroom_not_found(p_job_id);
+  end if;
+  if public.darkroom_refuse_run(v_job.job_status, v_job.current_run_id, p_run_id) is not null then
+    return null;
+  end if;
+  if (p_control->>'version')::integer <= v_job.control_version then
+    return v_job.control_version;
+  end if;
+  update public.quel_production_jobs
+  set paused = v_paused, paused_by_user = v_user_paused, quota_until = v_quota_until,
+    pause_reason = case when v_paused then p_control->>'reason' end,
+    cancel_requested = v_cancel, cancel_reason = case when v_cancel then p_control->>'reason' end,
+    failing = (p_control->>'failing')::boolean, control_version = (p_control->>'version')::integer,
+    updated_at = clock_timestamp()
+  where job_id = p_job_id;
+  -- An earlier worker's control tells no request.
+  update public.quel_job_requests set applied_at = clock_timestamp()
+  where job_id = p_job_id and number <= (p_control->>'request')::integer and applied_at is null;
+  perform public.darkroom_refresh_row(p_job_id);
+  return (p_control->>'version')::integer;
+end
+$$;
+
+-- End a job that no run has opened; the run that may come late is turned away.
+create or replace function public.darkroom_cancel_pending(p_job_id uuid, p_reason text) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_status text;
+  v_production uuid;
+  v_cancelled public.quel_production_jobs.job_status%type := public.darkroom_word('job_status', 'cancelled');
+begin
+  select job_status::text, production_id into v_status, v_production
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
+  if not found then
+    perform public.darkroom_not_found(p_job_id);
+  end if;
+  if v_status <> 'pending' then
+    return false;
+  end if;
+  update public.quel_production_jobs
+  set job_status = v_cancelled, cancel_requested = true, cancel_reason = p_reason, completed_at = v_now,
+    updated_at = v_now
+  where job_id = p_job_id;
+  perform public.darkroom_update_production(v_production, 'cancelled', '[]');
+  return true;
+end
+$$;
+
+-- The production gets the ids that it does not have yet, at its end; its status, where it has a word for it.
+create or replace function public.darkroom_update_production(
+  p_production_id uuid, p_status text, p_ids jsonb
+) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_there jsonb;
+  v_new jsonb;
+  v_status public.quel_production_photo.production_status%type := public.darkroom_word('production_status', p_status);
+begin
+  select coalesce(nullif(attach_ids, 'null'), '[]') into v_there
+  from public.quel_production_photo where production_id = p_production_id for no key update;
+  if not found then
+    return;
+  end if;
+  select coalesce(jsonb_agg(listed.id order by listed.place), '[]') into v_new
+  from jsonb_array_elements(p_ids) with ordinality as listed (id, place)
+  where not exists (select 1 from jsonb_array_elements(v_there) as known (id) where known.id = listed.id);
+  update public.quel_production_photo
+  set attach_ids = v_there || v_new,
+    generated_image_count = coalesce(generated_image_count, 0) + jsonb_array_length(v_new),
+    production_status = coalesce(v_status, production_status), updated_at = clock_timestamp()
+  where production_id = p_production_id;
+end
+$$;
+
+-- End the job under this run; closed before, it gives the same receipt again.
+create or replace function public.darkroom_close_run(
+  p_job_id uuid, p_run_id text, p_end text, p_error_message text, p_stages jsonb
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_job record;
+  v_receipt jsonb;
+  v_refusal text;
+  v_ids jsonb;
+  v_delivered integer;
+  v_status text;
+  v_stored public.quel_production_jobs.job_status%type;
+  v_missing jsonb;
+  v_error text := nullif(p_error_message, '');
+  v_released integer;
+  v_now timestamptz;
+begin
+  select job_status::text, current_run_id, coalesce(order_type, job_type) as job_type,
+    coalesce(total_images, 0) as total_images, unit_price, production_id
+  into v_job
+  from public.quel_production_jobs where job_id = p_job_id for no key update;
+  if not found then
+    perform public.darkroom_not_found(p_job_id);
+  end if;
+  select receipt into v_receipt from public.quel_job_runs where run_id = p_run_id;
+  if v_receipt is not null then
+    return v_receipt;
+  end if;
+  v_refusal := public.darkroom_refuse_run(v_job.job_status, v_job.current_run_id, p_run_id);
+  if v_refusal is not null then
+    raise sqlstate 'PT409' using message = format('job %s cannot be closed: %s', p_job_id, v_refusal);
+  end if;
+  v_ids := public.darkroom_refresh_row(p_job_id);
+  v_delivered := jsonb_array_length(v_ids);
+  v_status := case
+    when p_end = 'cancelled' then 'cancelled'
+    when p_end = 'failed' or v_delivered = 0 then 'failed'
+    else 'completed' end;
+  v_stored := public.darkroom_word('job_status', v_status);
+  update public.quel_job_stages as stage
+  set stage_status = ended.status, reason = ended.reason
+  from jsonb_to_recordset(p_stages) as ended (stage_index integer, status text, reason text)
+  where stage.job_id = p_job_id and stage.stage_index = ended.stage_index;
+  v_missing := public.darkroom_missing(p_job_id, v_error);
+  if v_status = 'failed' and v_error is null then
+    v_error := public.darkroom_nothing_delivered(v_missing);
+  end if;
+  v_released := public.darkroom_release_hold(p_job_id);
+  v_now := clock_timestamp();
+  update public.quel_job_runs set closed_at = v_now, released = v_released where run_id = p_run_id;
+  update public.quel_production_jobs
+  set job_status = v_stored, error_message = v_error, completed_at = v_now, updated_at = v_now,
+    failed_images = case when v_status = 'cancelled' then 0 else total_images - v_delivered end,
+    paused = false, paused_by_user = false, quota_until = null, pause_reason = null
+  where job_id = p_job_id;
+  perform public.darkroom_update_production(v_job.production_id, v_status, v_ids);
+  v_receipt := jsonb_build_object(
+    'job_id', p_job_id, 'job_type', coalesce(v_job.job_type, ''), 'status', v_status,
+    'ordered', v_job.total_images, 'delivered', v_delivered, 'missing', v_missing,
+    'unit_price', coalesce(v_job.unit_price, 0),
+    'error_message', public.darkroom_shorten(v_error, 300, null),
+    'total', public.darkroom_tally(p_job_id, null), 'last_run', public.darkroom_tally(p_job_id, p_run_id));
+  update public.quel_job_runs set receipt = v_receipt where run_id = p_run_id;
+  return v_receipt;
+end
+$$;
+
+-- Whether this run ended the job, completed or cancelled, or failed before a time, and no later run has opened it.
+create or replace function public.darkroom_may_remove_leftovers(
+  p_job_id uuid, p_run_id text, p_failed_before timestamptz
+) returns boolean
+language sql stable security definer set search_path = '' as $$
+  select exists (
+    select 1 from public.quel_production_jobs
+    where job_id = p_job_id and current_run_id = p_run_id
+      and (job_status::text in ('completed', 'cancelled', 'user_cancelled')
+        or (job_status = 'failed' and completed_at < p_failed_before)))
+$$;
+
+select public.darkroom_close_functions();
+
+insert into public.quel_schema_versions (version) values ('20261127140100') on conflict do nothing;
+
+notify pgrst, 'reload schema';
