@@ -25,6 +25,8 @@ begin
 end
 $$;
 
+select public.darkroom_learn_words();
+
 -- Lists look for one state after the other: `cancelled` has two words, and columns may be enums.
 drop index if exists public.quel_production_jobs_newest;
 drop index if exists public.quel_production_jobs_newest_of_status;
