@@ -10,7 +10,7 @@ from darkroom.client.executions import JobExecutions
 from darkroom.client.temporal_faults import explained
 from darkroom.client.webhooks import announce
 from darkroom.contract import PipelineJob
-from darkroom.domain.errors import Retryable, RunRefused
+from darkroom.domain.errors import DarkroomError, RunRefused
 from darkroom.domain.jobs import CancelRequest, CloseRun, End, JobRow
 from darkroom.records.jobs import JobRecords
 from darkroom.records.webhooks import WebhookRecords
@@ -45,7 +45,7 @@ class CancelledRows:
                 await self._cancel(job)
             except RPCError as error:
                 log.warning("job not cancelled", job_id=str(job.job_id), reason=explained(error))
-            except Retryable as error:
+            except DarkroomError as error:
                 log.warning("job not cancelled", job_id=str(job.job_id), reason=str(error))
         return len(found)
 

@@ -8,6 +8,7 @@ import httpx
 
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
+from tests.support.fakes.scripted import tiny_picture
 from tests.support.stacks.adapters import on_supabase, over_both_adapters
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
 from tests.support.stacks.worker_process import GATED
@@ -60,7 +61,9 @@ async def test_one_type_moves_then_all_and_back_again(darkroom: ProcessStack, su
         "OFFLINE_LATENCY": 0.1,
         "PICK_UP_EVERY": 1,
     }
-    simple = {**STAGE, "uploadedAttachIds": []}
+    uploads = darkroom.parts.uploads
+    reference = await uploads.store(await uploads.read("coat.png", tiny_picture()), member)
+    simple = {**STAGE, "uploadedAttachIds": [{"attachId": reference, "type": "top"}]}
     # One type: the other one stays with the old worker, which begins it in its own way.
     await darkroom.worker.start({**settings, "PICK_UP_TYPES": "pipeline_stage"})
     theirs = back_end.insert(member, "simple_general", simple)

@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from pydantic import JsonValue
 from temporalio.client import Client as TemporalClient
 
 from darkroom.domain.orders import JobType
@@ -15,7 +16,7 @@ from worker import running_workers
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-DOCUMENT = {"stages": [{"prompt": "a red coat", "quantity": 2}]}
+DOCUMENT: dict[str, JsonValue] = {"stages": [{"prompt": "a red coat", "quantity": 2}]}
 NOW = datetime.now(UTC)
 
 
