@@ -122,15 +122,22 @@ async def _serving(
     refresher = RowRefresher(parts.records)
     serves_all = Role.ALL in roles or set(roles) == set(Role) - {Role.ALL}
     staging = Staging(parts.storage, parts.beside)
+    client = parts.client(temporal)
     images = image_activities(
-        parts, refresher, staging, last_attempt=PROVIDER_ATTEMPTS, settles_here=serves_all, worker=worker_id
+        parts,
+        refresher,
+        staging,
+        last_attempt=PROVIDER_ATTEMPTS,
+        settles_here=serves_all,
+        worker=worker_id,
+        cancel_by_row=client.cancel_by_row,
     )
     jobs = job_activities(parts)
     stalled_after = timedelta(seconds=settings.stalled_after)
     books = BookActivities(parts.records, parts.storage, parts.pictures)
     report = WorkerReportActivities(parts.report).report_worker
     housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, temporal).tidy)
-    waiting = WaitingActivities(WaitingJobs(parts.client(temporal)).start)
+    waiting = WaitingActivities(WaitingJobs(client).start)
     stalls = StallLines(parts.records, stalled_after)
     shared: dict[str, Any] = {
         "interceptors": [OutageLines(), stalls, OddSignalsDropped(), *interceptors],

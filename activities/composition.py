@@ -1,8 +1,11 @@
 """Activities put together from the parts of this process."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from uuid import UUID
 
 from activities.calls import ProviderCalls
+from activities.held_calls import HeldCalls
 from activities.images import ImageActivities
 from activities.jobs import JobActivities, Pace
 from activities.provider_health import ProviderHealth
@@ -34,6 +37,7 @@ def image_activities(
     last_attempt: int,
     settles_here: bool = True,
     worker: str | None = None,
+    cancel_by_row: Callable[[UUID], Awaitable[object]] | None = None,
 ) -> ImageActivities:
     """The activities of an image.
 
@@ -44,6 +48,7 @@ def image_activities(
         last_attempt: of a provider call; Temporal does not try again after it.
         settles_here: whether this process also uploads and settles what it generates.
         worker: who makes the calls.
+        cancel_by_row: cancels a job whose row somebody else has set to cancelled.
     """
     if staging is None:
         staging = Staging(parts.storage, parts.beside)
@@ -66,6 +71,7 @@ def image_activities(
         parts.pictures,
         refresher,
         local_workers(parts),
+        HeldCalls(cancel_by_row),
         settles_here=settles_here,
     )
 

@@ -11,6 +11,7 @@ from temporalio import activity
 
 from activities.calls import ProviderCalls, SharedCalls
 from activities.errors import at_the_edge
+from activities.held_calls import HeldCalls
 from activities.liveness import finish_despite_cancel, pause
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
@@ -86,6 +87,7 @@ class ImageActivities:
         pictures: PictureWork,
         refresher: RowRefresher,
         workers: LocalWorkers,
+        held_calls: HeldCalls,
         *,
         settles_here: bool,
     ) -> None:
@@ -96,6 +98,7 @@ class ImageActivities:
         self._uploads = Uploads(records, storage, staging, pictures)
         self._refresher = refresher
         self._workers = workers
+        self._held_calls = held_calls
         self._settles_here = settles_here
         """Whether this process also uploads and settles what it generates."""
         self._unsettled: dict[str, None] = {}
@@ -132,6 +135,8 @@ class ImageActivities:
         call = asyncio.create_task(self._calls.make(image, cancelled))
         self._shared.add(key, call)
         made = await finish_despite_cancel(call, on_cancel=cancelled.set)
+        if made.outcome is Outcome.HELD and not (made.final or cancelled.is_set()):
+            await self._held_calls.note(image.key.job_id)
         if made.outcome is Outcome.GENERATED and self._settles_here:
             self._unsettled[image.key.staging(made.call_id)] = None
             if len(self._unsettled) > MOST_UNSETTLED:

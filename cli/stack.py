@@ -99,8 +99,8 @@ async def _up(settings: Settings, ports: Ports, output: Output) -> None:
         if ports.api is not None:
             await stack.enter_async_context(running_api(settings, ports.api))
         async with running_workers(parts, temporal):
-            waiting = await parts.records.unfinished_jobs()
-            _introduce(parts, temporal, server, api_port=ports.api, waiting=len(waiting), output=output)
+            waiting = sum(settings.pick_up.takes(job) for job in await parts.records.unfinished_jobs())
+            _introduce(parts, temporal, server, api_port=ports.api, waiting=waiting, output=output)
             waiting_jobs = WaitingJobs(parts.client(temporal))
             while True:
                 await _start_waiting(waiting_jobs)

@@ -74,7 +74,7 @@ class Parts:
             self.uploads,
             temporal,
             local_user=self.settings.local_user,
-            pick_up_pending=self.settings.pick_up_pending,
+            pick_up=self.settings.pick_up,
             stalled_after=timedelta(seconds=self.settings.stalled_after),
             workers=workers,
         )
@@ -189,14 +189,15 @@ class _Keepers:
 async def _keepers(settings: Settings) -> _Keepers:
     if settings.supabase_url is None or settings.supabase_service_role_key is None:
         home = settings.darkroom_home
-        return _Keepers(SqliteRecords(home / RECORDS_FILE), FileStorage(home / "files"))
+        return _Keepers(SqliteRecords(home / RECORDS_FILE, settings.cancelled_status), FileStorage(home / "files"))
     # The SDK costs half a second; processes that keep everything in a folder do not import it.
     from darkroom.records.supabase import SupabaseRecords  # noqa: PLC0415
     from darkroom.storage.supabase import SupabaseStorage  # noqa: PLC0415
     from darkroom.supabase import open_supabase  # noqa: PLC0415
 
     supabase = await open_supabase(settings.supabase_url, settings.supabase_service_role_key.get_secret_value())
-    return _Keepers(SupabaseRecords(supabase), SupabaseStorage(supabase, settings.supabase_bucket))
+    records = SupabaseRecords(supabase, settings.cancelled_status)
+    return _Keepers(records, SupabaseStorage(supabase, settings.supabase_bucket))
 
 
 def _schema_version(settings: Settings) -> str:

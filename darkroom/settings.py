@@ -2,7 +2,7 @@
 
 import os
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +14,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from darkroom.domain.errors import SettingRejected
 from darkroom.domain.names import LOCAL_USER
-from darkroom.domain.orders import Limits
+from darkroom.domain.orders import JobType, Limits
+from darkroom.domain.pick_up import PickUp
 from darkroom.domain.wording import in_a_sentence
 from darkroom.proxies import check_proxies
+from darkroom.setting_values import read_job_types, read_latency, read_list, read_moment, read_size
 
 Share = Annotated[float, Field(ge=0, le=1)]
 _PREFIX_NAME = re.compile(r"[A-Za-z0-9._~-]+")
@@ -63,7 +65,10 @@ class Settings(BaseSettings):
     supabase_url: str | None = None
     supabase_service_role_key: Annotated[SecretStr | None, _named("SUPABASE_SERVICE_ROLE_KEY")] = None
     supabase_bucket: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = "attachments"
+    cancelled_status: Literal["cancelled", "user_cancelled"] = "cancelled"
     pick_up_pending: bool = True
+    pick_up_since: datetime | None = None
+    pick_up_types: Annotated[tuple[JobType, ...], NoDecode] = ()
     housekeeping_every: Annotated[float, Field(ge=10, le=86_400)] = 3600.0
     pick_up_every: Annotated[float, Field(ge=1, le=3600)] = 5.0
 
@@ -129,34 +134,11 @@ class Settings(BaseSettings):
             return value
         return tuple(dict.fromkeys(name.strip().lower() for name in value.split(",") if name.strip())) or None
 
-    @field_validator("api_cors_origins", "webhook_allowed_networks", mode="before")
-    @classmethod
-    def _read_list(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-    @field_validator("offline_latency", mode="before")
-    @classmethod
-    def _read_latency(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        low, _, high = value.partition("-")
-        try:
-            bounds = (float(low), float(high or low))
-        except ValueError:
-            raise ValueError("must be seconds or a range of seconds, such as 2 or 0.5-1.5") from None
-        if not 0 <= bounds[0] <= bounds[1] <= 3600:
-            raise ValueError("must be from 0 to 3600 seconds, the lower bound first")
-        return bounds
-
-    @field_validator("offline_size", mode="before")
-    @classmethod
-    def _read_size(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        width, _, height = value.lower().partition("x")
-        if not (width.isdecimal() and height.isdecimal() and 16 <= int(width) <= 8192 and 16 <= int(height) <= 8192):
-            raise ValueError("must be width x height in pixels, each from 16 to 8192, such as 1376x768")
-        return int(width), int(height)
+    _read_lists = field_validator("api_cors_origins", "webhook_allowed_networks", mode="before")(read_list)
+    _read_latency = field_validator("offline_latency", mode="before")(read_latency)
+    _read_size = field_validator("offline_size", mode="before")(read_size)
+    _read_since = field_validator("pick_up_since", mode="before")(read_moment)
+    _read_types = field_validator("pick_up_types", mode="before")(read_job_types)
 
     @field_validator("darkroom_home")
     @classmethod
@@ -206,6 +188,11 @@ class Settings(BaseSettings):
             return self.image_provider
         with_keys = {"gemini": self.gemini_api_key, "runware": self.runware_api_key}
         return (next((name for name, key in with_keys.items() if key), "offline"),)
+
+    @property
+    def pick_up(self) -> PickUp:
+        """Which pending rows are started."""
+        return PickUp(pending=self.pick_up_pending, since=self.pick_up_since, types=self.pick_up_types)
 
     @property
     def provider(self) -> str:

@@ -38,7 +38,8 @@ ENTRY = "darkroom.__main__"
 LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.domain": DOMAIN,
     "darkroom.contract": DOMAIN,
-    "darkroom.settings": (*DOMAIN, "darkroom.proxies"),
+    "darkroom.settings": (*DOMAIN, "darkroom.proxies", "darkroom.setting_values"),
+    "darkroom.setting_values": DOMAIN,
     "darkroom.proxies": DOMAIN,
     "darkroom.logs": ("darkroom.settings",),
     "darkroom.allocator": (),

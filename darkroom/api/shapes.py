@@ -198,6 +198,8 @@ class SteerAnswer(Value):
     message: str
     job_id: UUID
     status: JobStatus
+    current_status: str = Field(description="The status in the words of the job's row (`CANCELLED_STATUS`).")
+    job_status: str = Field(description="The same as `current_status`.")
     completed_images: int
     total_images: int
 

@@ -10,6 +10,7 @@ from temporalio.client import Client as TemporalClient
 from temporalio.service import RPCError
 
 from darkroom.client import following
+from darkroom.client.cancelled_rows import CancelledRows
 from darkroom.client.executions import JobExecutions
 from darkroom.client.ordering import Ordering, OrderingRecords, as_ordered
 from darkroom.client.reading import Reading, ReadingRecords
@@ -19,7 +20,8 @@ from darkroom.client.temporal_faults import explained
 from darkroom.client.workers import WorkerWatch
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.movement import STALLED_AFTER
-from darkroom.domain.progress import JobStatus, Progress
+from darkroom.domain.pick_up import PickUp
+from darkroom.domain.progress import Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.stored import DeliveredImage
 from darkroom.orders.intake import Intake
@@ -42,8 +44,7 @@ class Client:
     Args:
         temporal: None for a client that only checks and reads.
         local_user: the one user of the embedded default; None where users are made elsewhere.
-        pick_up_pending: whether pending jobs are ours to start; not so while another worker takes them from the
-            same tables.
+        pick_up: which pending jobs are ours to start, where another worker takes them from the same tables.
         stalled_after: how long nothing may be delivered or missed before a job is said to stall.
         workers: what is known of the workers, where a process keeps it; else each client looks itself.
     """
@@ -57,7 +58,7 @@ class Client:
         temporal: TemporalClient | None,
         *,
         local_user: UUID | None = None,
-        pick_up_pending: bool = True,
+        pick_up: PickUp = PickUp(),  # noqa: B008 - a value, never changed
         stalled_after: timedelta = STALLED_AFTER,
         workers: WorkerWatch | None = None,
     ) -> None:
@@ -71,7 +72,8 @@ class Client:
             records, storage, self._executions, workers or self._executions.worker_watch(), stalled_after
         )
         self._steering = Steering(records, intake, self._executions, self._reading)
-        self._pick_up_pending = pick_up_pending
+        self._cancelled_rows = CancelledRows(records, self._executions)
+        self._pick_up = pick_up
 
     async def check(
         self,
@@ -133,15 +135,18 @@ class Client:
     async def start_waiting_jobs(self, *, processing: bool = True) -> int:
         """Start every pending or processing job that has no workflow; the number of jobs started.
 
+        First, jobs are cancelled whose row somebody else has set to `cancelled` or `user_cancelled`.
+
         A processing job without a workflow is rare (a lost `temporal.db`), a pending one is a front end's
         order: without `processing` only those are looked for.
 
         Safe at any time and from several processes: a run delivers only what is missing, and Temporal
         starts a workflow id once.
         """
+        await self._cancelled_rows.cancel()
         started = 0
         for job in await self._records.unfinished_jobs(processing=processing):
-            if job.status is JobStatus.PENDING and not self._pick_up_pending:
+            if not self._pick_up.takes(job):
                 continue
             try:
                 started += await self._executions.start(await as_ordered(self._records, job), restart=False)
@@ -149,6 +154,10 @@ class Client:
                 # One that cannot be started must not keep the others waiting.
                 log.warning("job not started", job_id=str(job.job_id), reason=explained(error))
         return started
+
+    async def cancel_by_row(self, job_id: UUID) -> bool:
+        """Cancel a job if somebody else has set its row to `cancelled` or `user_cancelled`; whether it was so."""
+        return await self._cancelled_rows.cancel(job_id) > 0
 
     async def job(self, job_id: UUID) -> JobRow:
         """The job's row.

@@ -90,7 +90,8 @@ class Steering:
         """Send a request whatever the records say of the job: they may trail behind the workflow."""
         row = await self._reading.job(job_id)
         if taken.number is None:
-            return _result(row, success=False, message=_ended(row, signal))
+            ended = _ended(row, signal) if row.status.ended else "Job is already being cancelled"
+            return _result(row, success=False, message=ended)
         if not await self._signal(row, taken.number, signal, payload):
             return _result(await self._reading.job(job_id), success=False, message="Job has just ended")
         return _result(row, success=taken.changed, message=done if taken.changed else _nothing_new(row, nothing_new))

@@ -29,6 +29,19 @@ class JobStatus(StrEnum):
         """Whether nothing more happens unless the job is restarted."""
         return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
+    @classmethod
+    def _missing_(cls, value: object) -> "JobStatus | None":
+        return cls.CANCELLED if value in CANCELLED_WORDS else None
+
+
+CANCELLED_WORDS = ("cancelled", "user_cancelled")
+"""What stands for `cancelled` on a job's row (`CANCELLED_STATUS`, spec §2): the first is ours, both are read."""
+
+
+def words_of(status: JobStatus) -> tuple[str, ...]:
+    """What rows of a status say."""
+    return CANCELLED_WORDS if status is JobStatus.CANCELLED else (status.value,)
+
 
 class StageProgress(Value):
     """The progress of one stage."""

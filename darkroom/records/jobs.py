@@ -74,6 +74,13 @@ class JobRecords(Protocol):
         """
         ...
 
+    async def cancelled_rows(self, job_id: UUID | None = None) -> Sequence[JobRow]:
+        """Jobs whose row somebody else set to cancelled, and whose run has not heard of it; all of them, or this one.
+
+        Their rows hold every attempt from then on. A run has heard of it once its control says why it is cancelled.
+        """
+        ...
+
     async def cancel_pending(self, job_id: UUID, reason: str | None) -> bool:
         """Make a job that no run has opened `cancelled`; False when there is no such job."""
         ...

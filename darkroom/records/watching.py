@@ -1,6 +1,6 @@
 """The records as they are read."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
@@ -26,11 +26,12 @@ class WatchRecords(Protocol):
         self,
         limit: int,
         *,
-        status: JobStatus | None = None,
+        statuses: Collection[JobStatus] = (),
         user_id: UUID | None = None,
         before: JobCursor | None = None,
     ) -> Sequence[JobSummary]:
-        """A page of a list of jobs, newest first: those older than `before`; one user's, or all."""
+        """A page of a list of jobs, newest first: those older than `before`; in one of some states, or in any; one
+        user's, or all."""
         ...
 
     async def jobs_beginning(self, prefix: str, limit: int) -> Sequence[JobRow]:

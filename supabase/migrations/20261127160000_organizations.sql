@@ -180,7 +180,7 @@ create or replace function public.darkroom_job_json(job public.quel_production_j
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type),
-    'status', public.darkroom_status(job.job_status::text),
+    'status', public.darkroom_status_of(job.job_status::text, job.current_run_id),
     'user_id', job.quel_member_id, 'production_id', job.production_id,
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
     'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),
@@ -542,7 +542,7 @@ language sql stable security definer set search_path = '' as $$
         order by made.attempt_id desc limit 1
       ) as call on true), '[]'),
     'undelivered', public.darkroom_undelivered(
-      job.job_id, job.current_run_id, job.job_status = 'processing',
+      job.job_id, job.current_run_id, public.darkroom_status_of(job.job_status::text, job.current_run_id) = 'processing',
       job.paused or job.cancel_requested or job.failing, p_most_frames))
     || coalesce((
       select jsonb_build_object('paid_by', jsonb_build_object(
@@ -550,8 +550,8 @@ language sql stable security definer set search_path = '' as $$
       from public.quel_credit_holds as hold join public.quel_organization as organization using (org_id)
       where hold.job_id = p_job_id), '{}')
   from public.quel_production_jobs as job
-  where job.job_id = p_job_id
-    and job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
+  where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
+    in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;
 
 -- Each line names one thing that is broken; without any, all is as it should be.
@@ -628,7 +628,7 @@ language sql stable security definer set search_path = '' as $$
     select format('job %s: ended with completed_images %s, but %s images are delivered',
       job_id, completed_images, coalesce(delivered.images, 0))
     from ours left join delivered using (job_id)
-    where job_status::text in ('completed', 'failed', 'cancelled', 'user_cancelled')
+    where public.darkroom_is_over(job_status::text, current_run_id)
       and completed_images <> coalesce(delivered.images, 0)
     union all
     select format('job %s, stage %s: counts %s delivered images, but has %s',
@@ -642,7 +642,7 @@ language sql stable security definer set search_path = '' as $$
     union all
     select format('job %s: has ended, but its hold of %s credits is open', job_id, amount)
     from public.quel_credit_holds join public.quel_production_jobs using (job_id)
-    where released_at is null and job_status::text in ('completed', 'failed', 'cancelled', 'user_cancelled')
+    where released_at is null and public.darkroom_is_over(job_status::text, current_run_id)
     union all
     select format('job %s: its open hold is %s, but %s missing images cost %s',
       hold.job_id, hold.amount, stages.missing, stages.missing * ours.unit_price)

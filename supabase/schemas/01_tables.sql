@@ -74,7 +74,7 @@ create table public.quel_production_jobs (
   -- What the order is, where a check keeps job_type from saying it.
   order_type text,
   job_status text not null default 'pending'
-    check (job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    check (job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')),
   quel_member_id uuid,
   org_id uuid,
   production_id uuid,
@@ -112,18 +112,12 @@ create table public.quel_production_jobs (
   -- When the counts above were last brought up to date; they may trail by one second (spec §2).
   refreshed_at timestamptz not null default 'epoch'
 );
-create index quel_production_jobs_newest on public.quel_production_jobs (created_at desc nulls last);
-create index quel_production_jobs_newest_of_status
-  on public.quel_production_jobs (job_status, created_at desc nulls last);
 create index quel_production_jobs_member on public.quel_production_jobs (quel_member_id, created_at);
 create index quel_production_jobs_prefix on public.quel_production_jobs ((job_id::text) text_pattern_ops);
 create index quel_production_jobs_completed on public.quel_production_jobs (completed_at);
--- Lists of jobs: all, of a status, of a user, of both. Rows of before Darkroom may lack a time; those stand last.
-create index quel_production_jobs_page_of_all on public.quel_production_jobs (coalesce(created_at, 'epoch'), job_id);
+-- Lists of jobs of a status, and of a user. Rows of before Darkroom may lack a time; those stand last.
 create index quel_production_jobs_page_of_status
   on public.quel_production_jobs (job_status, coalesce(created_at, 'epoch'), job_id);
-create index quel_production_jobs_page_of_user
-  on public.quel_production_jobs (quel_member_id, coalesce(created_at, 'epoch'), job_id);
 create index quel_production_jobs_page_of_member_and_status
   on public.quel_production_jobs (quel_member_id, job_status, coalesce(created_at, 'epoch'), job_id);
 
@@ -155,6 +149,7 @@ create table public.quel_job_runs (
   receipt jsonb
 );
 create index quel_job_runs_job on public.quel_job_runs (job_id, started_at);
+create index quel_job_runs_open on public.quel_job_runs (job_id) where closed_at is null;
 
 -- What clients asked of a job, in order; applied once the job's row says it.
 create table public.quel_job_requests (

@@ -19,13 +19,36 @@ begin
   if p_current_run_id is distinct from p_run_id then
     return 'another run of the job has taken over';
   end if;
-  if p_job_status <> 'processing' or not exists (
+  -- A row that somebody else set to cancelled still settles the calls in progress (spec §4).
+  if p_job_status not in ('processing', 'cancelled', 'user_cancelled') or not exists (
     select 1 from public.quel_job_runs where run_id = p_run_id and closed_at is null
   ) then
     return 'the job has ended';
   end if;
   return null;
 end
+$$;
+
+-- Whether a run was opened and not closed.
+create or replace function public.darkroom_is_open(p_run_id text) returns boolean
+language sql stable set search_path = '' as $$
+  select exists (select from public.quel_job_runs where run_id = p_run_id and closed_at is null)
+$$;
+
+-- The status of a job, from its row: one that somebody else set to cancelled runs until its calls in progress have ended.
+create or replace function public.darkroom_status_of(p_job_status text, p_run_id text) returns text
+language sql stable set search_path = '' as $$
+  select case
+    when p_job_status in ('cancelled', 'user_cancelled')
+      then case when public.darkroom_is_open(p_run_id) then 'processing' else 'cancelled' end
+    else p_job_status end
+$$;
+
+-- Whether a job is over: whatever its row says, one whose calls are drained is not.
+create or replace function public.darkroom_is_over(p_job_status text, p_run_id text) returns boolean
+language sql stable set search_path = '' as $$
+  select p_job_status in ('completed', 'failed', 'cancelled', 'user_cancelled')
+    and public.darkroom_status_of(p_job_status, p_run_id) <> 'processing'
 $$;
 
 -- The state of a job in our words. Whether front ends or we have cancelled it, and with which word, makes no difference.
@@ -39,7 +62,7 @@ create or replace function public.darkroom_job_json(job public.quel_production_j
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type),
-    'status', public.darkroom_status(job.job_status::text),
+    'status', public.darkroom_status_of(job.job_status::text, job.current_run_id),
     'user_id', job.quel_member_id, 'production_id', job.production_id,
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
     'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),

@@ -31,7 +31,10 @@ begin
     return 'a newer run of the job has taken over';
   end if;
   if p_job_status in ('pending', 'processing') then
-    return null;
+    -- Darkroom takes a job from `pending` to `processing` with its run; without one, somebody else has begun it.
+    return (
+      select 'another worker has begun the job' from public.quel_production_jobs
+      where job_id = p_job_id and p_job_status = 'processing' and current_run_id is null);
   end if;
   if not p_restart then
     return format('the job is %s; only a restart opens it again', p_job_status);

@@ -198,7 +198,7 @@ language sql security definer set search_path = '' as $$
     update public.quel_credit_holds as hold set amount = 0, released_at = clock_timestamp()
     where hold.released_at is null and exists (
       select 1 from public.quel_production_jobs as job
-      where job.job_id = hold.job_id and job.job_status::text in ('completed', 'failed', 'cancelled', 'user_cancelled'))
+      where job.job_id = hold.job_id and public.darkroom_is_over(job.job_status::text, job.current_run_id))
     returning hold.job_id
   )
   select coalesce(jsonb_agg(job_id), '[]') from released

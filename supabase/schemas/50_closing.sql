@@ -197,8 +197,8 @@ language sql stable security definer set search_path = '' as $$
   select exists (
     select 1 from public.quel_production_jobs
     where job_id = p_job_id and current_run_id = p_run_id
-      and (job_status::text in ('completed', 'cancelled', 'user_cancelled')
-        or (job_status = 'failed' and completed_at < p_failed_before)))
+      and public.darkroom_is_over(job_status::text, current_run_id)
+      and (job_status::text <> 'failed' or completed_at < p_failed_before))
 $$;
 
 -- Delete the attachments of an ended job's images that were never delivered.

@@ -5,32 +5,68 @@
 create or replace function public.darkroom_job(p_job_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select public.darkroom_job_json(job) from public.quel_production_jobs as job
-  where job.job_id = p_job_id
-    and job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
+  where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
+    in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;
 
--- Jobs, newest first. Planned for each call: few jobs run among many that ended, and no one plan is good for both.
-create or replace function public.darkroom_jobs(p_status text, p_limit integer) returns jsonb
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+-- The newest jobs in one of some states, of a user or of all, behind a place in the list; their ids, not in order. Each
+-- state is looked for by itself, in the order of its index, and as the column has it: it may be an enum. `cancelled` is
+-- both words for it. Rows of before Darkroom may be in states that it does not know, or in none.
+-- Planned for each call, so that what is not asked for falls away, and read in the order of the index that serves the
+-- rest: a planner that expects few rows would rather sort all of them.
+create or replace function public.darkroom_newest(
+  p_limit integer, p_statuses text[], p_user_id uuid, p_before_created timestamptz, p_before_id uuid
+) returns uuid[]
+language plpgsql stable security definer
+set search_path = '' set plan_cache_mode = 'force_custom_plan' set enable_sort = off as $$
 declare
-  v_status public.quel_production_jobs.job_status%type := public.darkroom_word('job_status', p_status);
-  v_other public.quel_production_jobs.job_status%type := public.darkroom_other_word('job_status', p_status);
-  v_jobs jsonb;
+  v_words text[] := coalesce(p_statuses, '{pending,processing,completed,failed,cancelled}');
+  v_word text;
+  v_status public.quel_production_jobs.job_status%type;
+  v_created timestamptz := coalesce(p_before_created, 'infinity');
+  v_id uuid := coalesce(p_before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+  v_ids uuid[] := '{}';
 begin
-  if p_status is null then
-    select jsonb_agg(public.darkroom_job_json(page) order by page.created_at desc nulls last) into v_jobs from (
-      select * from public.quel_production_jobs
-      where job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
-      order by created_at desc nulls last limit p_limit
-    ) as page;
-  else
-    select jsonb_agg(public.darkroom_job_json(page) order by page.created_at desc nulls last) into v_jobs from (
-      select * from public.quel_production_jobs
-      where job_status = v_status or job_status = v_other order by created_at desc nulls last limit p_limit
-    ) as page;
+  if 'cancelled' = any (v_words) then
+    v_words := array_append(v_words, 'user_cancelled');
   end if;
-  return coalesce(v_jobs, '[]');
+  foreach v_word in array v_words loop
+    begin
+      v_status := v_word;
+    exception when invalid_text_representation then
+      continue;  -- no row can say it
+    end;
+    if p_user_id is null then
+      v_ids := v_ids || array(
+        select job.job_id from public.quel_production_jobs as job
+        where job.job_status = v_status and (coalesce(job.created_at, 'epoch'), job.job_id) < (v_created, v_id)
+        order by coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit);
+    else
+      -- As one range, or the index of the state alone would be walked for the jobs of the user.
+      v_ids := v_ids || array(
+        select job.job_id from public.quel_production_jobs as job
+        where (job.quel_member_id, job.job_status, coalesce(job.created_at, 'epoch'), job.job_id)
+            < (p_user_id, v_status, v_created, v_id)
+          and (job.quel_member_id, job.job_status, coalesce(job.created_at, 'epoch'), job.job_id)
+            > (p_user_id, v_status, '-infinity'::timestamptz, '00000000-0000-0000-0000-000000000000'::uuid)
+        order by job.quel_member_id desc, job.job_status desc, coalesce(job.created_at, 'epoch') desc, job.job_id desc
+        limit p_limit);
+    end if;
+  end loop;
+  return v_ids;
 end
+$$;
+
+-- Jobs, newest first; with `processing`, those whose row says cancelled while their run is open are not listed.
+create or replace function public.darkroom_jobs(p_status text, p_limit integer) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(public.darkroom_job_json(page) order by page.created_at desc nulls last), '[]')
+  from (
+    select * from public.quel_production_jobs
+    where job_id = any (public.darkroom_newest(
+      p_limit, case when p_status is not null then array[p_status] end, null, null, null))
+    order by created_at desc nulls last limit p_limit
+  ) as page
 $$;
 
 -- Jobs whose id, in lower case, begins like this: a range, which an index serves whatever plan is made. Nothing in
@@ -41,7 +77,8 @@ language sql stable security definer set search_path = '' as $$
   from (
     select * from public.quel_production_jobs
     where job_id::text ~>=~ p_prefix and job_id::text ~<~ (p_prefix || '~')
-      and job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
+      and public.darkroom_status_of(job_status::text, current_run_id)
+        in ('pending', 'processing', 'completed', 'failed', 'cancelled')
     limit p_limit
   ) as page
 $$;
@@ -142,7 +179,7 @@ create or replace function public.darkroom_progress(p_job_id uuid, p_most_ids in
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
     'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type, ''),
-    'status', public.darkroom_status(job.job_status::text),
+    'status', public.darkroom_status_of(job.job_status::text, job.current_run_id),
     'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
     'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),
     'failed_images', coalesce(job.failed_images, 0),
@@ -151,13 +188,13 @@ language sql stable security definer set search_path = '' as $$
     'started_at', job.started_at, 'error_message', job.error_message,
     'stages', coalesce((
       select jsonb_agg(public.darkroom_stage_progress(
-        stage, job.current_run_id, job.job_status = 'processing',
+        stage, job.current_run_id, public.darkroom_status_of(job.job_status::text, job.current_run_id) = 'processing',
         case when coalesce(job.total_images, 0) <= p_most_ids then p_most_ids else 0 end
       ) order by stage.stage_index)
       from public.quel_job_stages as stage where stage.job_id = job.job_id), '[]'))
   from public.quel_production_jobs as job
-  where job.job_id = p_job_id
-    and job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
+  where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
+    in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;
 
 -- A delivered image, as lists of images show it.

@@ -1,49 +1,50 @@
 -- What those read who watch: lists of jobs, and one job at one moment.
 
--- A page of jobs, newest first: those behind a job, whose place is that of its row, whatever time was shown for it.
--- Planned for each call, so that what is not asked for falls away, and read in the order of the index that serves the
--- rest: a planner that expects few rows would rather sort all of them. Of order documents and lists of ids, which are
--- long, no more than six ids leave the database.
-create or replace function public.darkroom_job_page(
-  p_limit integer, p_status text, p_user_id uuid, p_before_created timestamptz, p_before_id uuid
+-- A page of jobs in one of some states, newest first: those behind a job, whose place is that of its row, whatever time
+-- was shown for it. Of order documents and lists of ids, which are long, no more than six ids leave the database.
+create or replace function public.darkroom_list_jobs(
+  p_limit integer, p_statuses text[], p_user_id uuid, p_before_created timestamptz, p_before_id uuid
 ) returns jsonb
-language plpgsql stable security definer
-set search_path = '' set plan_cache_mode = 'force_custom_plan' set enable_sort = off as $$
+language plpgsql stable security definer set search_path = '' as $$
 declare
   v_before timestamptz := coalesce(
     (select coalesce(created_at, 'epoch') from public.quel_production_jobs where job_id = p_before_id),
-    p_before_created, 'infinity');
-  v_status public.quel_production_jobs.job_status%type := public.darkroom_word('job_status', p_status);
-  v_other public.quel_production_jobs.job_status%type := public.darkroom_other_word('job_status', p_status);
+    p_before_created);
   v_jobs jsonb;
 begin
   select jsonb_agg(jsonb_build_object(
-    'job_id', page.job_id, 'job_type', page.job_type, 'status', public.darkroom_status(page.job_status),
-    'paused', page.paused, 'cancel_requested', page.cancel_requested, 'total_images', coalesce(page.total_images, 0),
+    'job_id', page.job_id, 'job_type', page.job_type,
+    'status', public.darkroom_status_of(page.job_status::text, page.current_run_id), 'paused', page.paused,
+    'cancel_requested', page.cancel_requested, 'total_images', coalesce(page.total_images, 0),
     'completed_images', coalesce(page.completed_images, 0), 'failed_images', coalesce(page.failed_images, 0),
     'error_message', page.error_message, 'title', page.title, 'first_attach_ids', page.first_attach_ids,
     'created_at', coalesce(page.created_at, page.started_at, page.updated_at, 'epoch'),
     'started_at', page.started_at, 'completed_at', page.completed_at
   ) order by coalesce(page.created_at, 'epoch') desc, page.job_id desc) into v_jobs
   from (
-    select job.job_id, coalesce(job.order_type, job.job_type) as job_type, job.job_status::text, job.paused,
-      job.cancel_requested, job.total_images,
-      job.completed_images, job.failed_images, job.error_message, job.created_at, job.started_at, job.completed_at,
-      job.updated_at,
+    select job.job_id, coalesce(job.order_type, job.job_type) as job_type, job.job_status, job.current_run_id,
+      job.paused, job.cancel_requested,
+      job.total_images, job.completed_images, job.failed_images, job.error_message, job.created_at, job.started_at,
+      job.completed_at, job.updated_at,
       case when jsonb_typeof(job.generated_attach_ids) = 'array'
         then jsonb_path_query_array(job.generated_attach_ids, '$[0 to 5]') else '[]' end as first_attach_ids,
       (select left(stage.prompt, 200) from public.quel_job_stages as stage
        where stage.job_id = job.job_id order by stage.stage_index limit 1) as title
     from public.quel_production_jobs as job
-    where job.job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
-      and (p_status is null or job.job_status = v_status or job.job_status = v_other)
-      and (p_user_id is null or job.quel_member_id = p_user_id)
-      and (coalesce(job.created_at, 'epoch'), job.job_id)
-        < (v_before, coalesce(p_before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+    where job.job_id = any (public.darkroom_newest(p_limit, p_statuses, p_user_id, v_before, p_before_id))
     order by coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit
   ) as page;
   return coalesce(v_jobs, '[]');
 end
+$$;
+
+-- The same for earlier processes, which ask for one state or for all.
+create or replace function public.darkroom_job_page(
+  p_limit integer, p_status text, p_user_id uuid, p_before_created timestamptz, p_before_id uuid
+) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select public.darkroom_list_jobs(
+    p_limit, case when p_status is not null then array[p_status] end, p_user_id, p_before_created, p_before_id)
 $$;
 
 -- The last word on each ordinal that was tried and is not delivered, in stages of at most p_most_frames images. What is
@@ -125,7 +126,7 @@ language sql stable security definer set search_path = '' as $$
         order by made.attempt_id desc limit 1
       ) as call on true), '[]'),
     'undelivered', public.darkroom_undelivered(
-      job.job_id, job.current_run_id, job.job_status = 'processing',
+      job.job_id, job.current_run_id, public.darkroom_status_of(job.job_status::text, job.current_run_id) = 'processing',
       job.paused or job.cancel_requested or job.failing, p_most_frames))
     || coalesce((
       select jsonb_build_object('paid_by', jsonb_build_object(
@@ -133,6 +134,6 @@ language sql stable security definer set search_path = '' as $$
       from public.quel_credit_holds as hold join public.quel_organization as organization using (org_id)
       where hold.job_id = p_job_id), '{}')
   from public.quel_production_jobs as job
-  where job.job_id = p_job_id
-    and job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
+  where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
+    in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;

@@ -11,8 +11,8 @@ language sql stable security definer set search_path = '' as $$
       (select max(delivered_at) from public.quel_attach where job_id = p_job_id and delivered_at is not null)
         as delivered_at
     from public.quel_production_jobs as job
-    where job.job_id = p_job_id
-      and job.job_status::text in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')
+    where job.job_id = p_job_id and public.darkroom_status_of(job.job_status::text, job.current_run_id)
+      in ('pending', 'processing', 'completed', 'failed', 'cancelled')
   ), answered as (
     select greatest(job.delivered_at, (
       select max(started_at + make_interval(secs => coalesce(seconds, 0)))

@@ -22,7 +22,8 @@ language sql stable security definer set search_path = '' as $$
     select job.completed_at, jsonb_build_object(
       'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type, ''), 'status', 'cancelled',
       'ordered', coalesce(job.total_images, 0), 'delivered', 0)
-    where p_run_id is null and job.current_run_id is null and job.job_status::text in ('cancelled', 'user_cancelled')
+    where p_run_id is null and job.current_run_id is null
+      and job.job_status::text in ('cancelled', 'user_cancelled')
       and job.completed_at is not null
   ) as ended
   where job.job_id = p_job_id

@@ -74,7 +74,7 @@ language sql stable security definer set search_path = '' as $$
     select format('job %s: ended with completed_images %s, but %s images are delivered',
       job_id, completed_images, coalesce(delivered.images, 0))
     from ours left join delivered using (job_id)
-    where job_status::text in ('completed', 'failed', 'cancelled', 'user_cancelled')
+    where public.darkroom_is_over(job_status::text, current_run_id)
       and completed_images <> coalesce(delivered.images, 0)
     union all
     select format('job %s, stage %s: counts %s delivered images, but has %s',
@@ -88,7 +88,7 @@ language sql stable security definer set search_path = '' as $$
     union all
     select format('job %s: has ended, but its hold of %s credits is open', job_id, amount)
     from public.quel_credit_holds join public.quel_production_jobs using (job_id)
-    where released_at is null and job_status::text in ('completed', 'failed', 'cancelled', 'user_cancelled')
+    where released_at is null and public.darkroom_is_over(job_status::text, current_run_id)
     union all
     select format('job %s: its open hold is %s, but %s missing images cost %s',
       hold.job_id, hold.amount, stages.missing, stages.missing * ours.unit_price)

@@ -19,6 +19,7 @@ from temporalio.client import Client
 
 from darkroom.api.server import listening
 from darkroom.bootstrap import RECORDS_FILE
+from darkroom.domain.names import LOCAL_USER
 from darkroom.embedded.address import ADDRESS_FILE
 from tests.support.hostile_pictures import picture
 from tests.support.stacks.api import ApiStack, is_a_problem, running_api
@@ -147,9 +148,18 @@ async def test_the_list_can_be_of_one_status(quiet: ApiStack) -> None:
             await quiet.http.post(f"/api/jobs/{job_id}/cancel")
     assert len(await walked(quiet, "&status=cancelled")) == 8
     assert len(await walked(quiet, "&status=pending")) == 8
+    assert len(await walked(quiet, "&status=pending,cancelled")) == len(await walked(quiet)) == 16
+    assert len(await walked(quiet, "&status=user_cancelled,%20completed")) == 8
     assert await walked(quiet, "&status=completed") == []
-    for status in ("paused", "CANCELLED", "", "pending,cancelled"):
+    for status in ("paused", "CANCELLED", "", "pending,canceled", "pending,"):
         assert (await quiet.http.get(f"/api/jobs?status={status}")).status_code == 400
+
+
+async def test_the_list_can_be_of_one_user(quiet: ApiStack) -> None:
+    job_id = await quiet.order(1)
+    assert await walked(quiet, f"&userId={LOCAL_USER}&status=pending,processing") == [str(job_id)]
+    assert await walked(quiet, f"&userId={uuid4()}") == []
+    assert (await quiet.http.get("/api/jobs?userId=me")).status_code == 400
 
 
 async def test_a_receipt_comes_when_a_job_has_ended(api: ApiStack) -> None:

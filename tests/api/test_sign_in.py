@@ -144,3 +144,13 @@ async def test_a_revoked_key_opens_nothing(with_tokens: ApiStack) -> None:
     [key] = await with_tokens.parts.records.api_keys()
     await with_tokens.parts.records.revoke_api_key(key.key_id)
     assert (await with_tokens.http.get("/api/jobs", headers=with_tokens.as_user(secret))).status_code == 401
+
+
+async def test_a_user_lists_no_other_users_jobs(with_tokens: ApiStack) -> None:
+    mine, other = uuid4(), uuid4()
+    for user in (mine, other):
+        await with_tokens.key(user)
+    headers = with_tokens.as_user(token(sub=str(mine)))
+    assert (await with_tokens.http.get(f"/api/jobs?userId={mine}", headers=headers)).json()["jobs"] == []
+    answer = await with_tokens.http.get(f"/api/jobs?userId={other}", headers=headers)
+    assert (answer.status_code, answer.json()["field"]) == (403, "userId")

@@ -5,6 +5,8 @@ import sqlite3
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from darkroom.domain.jobs import End
 from darkroom.domain.keys import NewApiKey
 from darkroom.domain.storybook import Book, book_result
@@ -139,3 +141,24 @@ async def test_several_that_open_an_older_file_at_once_all_find_it_up_to_date(tm
     assert found == [None] * 8
     for records in several:
         await records.close()
+
+
+async def test_an_older_file_takes_the_other_word_for_cancelled(tmp_path: Path) -> None:
+    path = tmp_path / "records.db"
+    old = await file_of_version_2(path)
+    with sqlite3.connect(path) as db:
+        db.execute("pragma writable_schema = on")
+        db.execute("update sqlite_schema set sql = replace(sql, ?, '')", (", 'user_cancelled'",))
+    db.close()
+    cancel = "update quel_production_jobs set job_status = 'user_cancelled'"
+    with sqlite3.connect(path) as db, pytest.raises(sqlite3.IntegrityError):
+        db.execute(cancel)
+    db.close()
+    records = SqliteRecords(path)
+    await records.refresh(old.job_id)
+    with sqlite3.connect(path) as db:
+        db.execute(cancel)
+        assert db.execute("pragma integrity_check").fetchall() == [("ok",)]
+    db.close()
+    assert [job.job_id for job in await records.cancelled_rows()] == [old.job_id]
+    await records.close()

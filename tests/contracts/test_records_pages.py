@@ -1,6 +1,6 @@
 """Pages of a list of jobs, and all stages of one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,12 +13,12 @@ from tests.support.records.fixture import RecordsFixture
 
 
 async def pages(
-    records: Records, limit: int, status: JobStatus | None = None, user_id: UUID | None = None
+    records: Records, limit: int, statuses: Collection[JobStatus] = (), user_id: UUID | None = None
 ) -> list[Sequence[JobSummary]]:
     """All pages of a list, one after another."""
     found: list[Sequence[JobSummary]] = []
     before: JobCursor | None = None
-    while page := await records.job_page(limit, status=status, user_id=user_id, before=before):
+    while page := await records.job_page(limit, statuses=statuses, user_id=user_id, before=before):
         found.append(page)
         before = JobCursor(created_at=page[-1].created_at, job_id=page[-1].job_id)
     return found
@@ -63,10 +63,12 @@ async def test_a_list_is_of_one_user_of_one_status_or_of_both(fixture: RecordsFi
         await fixture.records.cancel_pending(job_id, None)
     for limit in (1, 10):
         assert ids(await pages(fixture.records, limit, user_id=one)) == [jobs[6], jobs[3], jobs[0]]
-        assert ids(await pages(fixture.records, limit, JobStatus.CANCELLED)) == cancelled[::-1]
-        assert ids(await pages(fixture.records, limit, JobStatus.CANCELLED, one)) == [jobs[6], jobs[0]]
-        assert ids(await pages(fixture.records, limit, JobStatus.PENDING, other)) == [jobs[7], jobs[4]]
-        assert ids(await pages(fixture.records, limit, JobStatus.FAILED, one)) == []
+        assert ids(await pages(fixture.records, limit, (JobStatus.CANCELLED,))) == cancelled[::-1]
+        assert ids(await pages(fixture.records, limit, (JobStatus.CANCELLED,), one)) == [jobs[6], jobs[0]]
+        assert ids(await pages(fixture.records, limit, (JobStatus.PENDING,), other)) == [jobs[7], jobs[4]]
+        assert ids(await pages(fixture.records, limit, (JobStatus.FAILED,), one)) == []
+        assert ids(await pages(fixture.records, limit, (JobStatus.FAILED, JobStatus.CANCELLED))) == cancelled[::-1]
+        assert ids(await pages(fixture.records, limit, tuple(JobStatus), one)) == [jobs[6], jobs[3], jobs[0]]
     assert await fixture.records.job_page(5, user_id=uuid4()) == []
 
 

@@ -1,6 +1,6 @@
 """Settings from the environment or `.env`; a wrong value is one line with name, value and what is allowed."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,10 @@ def test_a_provider_without_its_key_is_rejected(monkeypatch: pytest.MonkeyPatch,
         ("GEMINI_TIMEOUT", "soon", "number"),
         ("RUNWARE_TIMEOUT", "0", "greater than 0"),
         ("RUNWARE_TIMEOUT", "1801", "less than or equal to 1800"),
+        ("CANCELLED_STATUS", "canceled", "user_cancelled"),
+        ("PICK_UP_SINCE", "yesterday", "2026-11-27T09:00:00Z"),
+        ("PICK_UP_SINCE", "2026-11-27T09:00:00", "with its time zone"),
+        ("PICK_UP_TYPES", "pipeline_stage, pipeline", "pipeline_stage, "),
         ("OFFLINE_LATENCY", "slow", "0.5-1.5"),
         ("OFFLINE_LATENCY", "2-1", "lower bound first"),
         ("OFFLINE_LATENCY", "-1", ""),
@@ -133,6 +137,10 @@ def test_a_wrong_value_is_one_line_with_its_name_value_and_what_is_allowed(
 @pytest.mark.parametrize(
     ("name", "value", "read"),
     [
+        ("CANCELLED_STATUS", "user_cancelled", "user_cancelled"),
+        ("PICK_UP_SINCE", "2026-11-27T09:00:00+09:00", datetime(2026, 11, 27, tzinfo=UTC)),
+        ("PICK_UP_TYPES", " simple_general,pipeline_stage ", ("simple_general", "pipeline_stage")),
+        ("PICK_UP_TYPES", "", ()),
         ("OFFLINE_LATENCY", "2", (2.0, 2.0)),
         ("OFFLINE_LATENCY", "0", (0.0, 0.0)),
         ("OFFLINE_LATENCY", "0.1-0.3", (0.1, 0.3)),

@@ -1,5 +1,6 @@
 """The application over the database of a deployment that ran before, beside the rows that are in it."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from uuid import UUID, uuid4
 
@@ -121,7 +122,7 @@ async def test_cancelled_is_cancelled_in_whatever_word(fixture: RecordsFixture) 
         assert progress is not None
         assert row.status is progress.status is JobStatus.CANCELLED
     assert len(await fixture.records.jobs(JobStatus.CANCELLED, 1_000)) == 80
-    pages = await fixture.records.job_page(1_000, status=JobStatus.CANCELLED)
+    pages = await fixture.records.job_page(1_000, statuses=(JobStatus.CANCELLED,))
     assert len(pages) == 80
     assert {line.status for line in pages} == {JobStatus.CANCELLED}
 
@@ -154,6 +155,12 @@ async def test_old_jobs_can_be_looked_at_and_cost_nothing_that_darkroom_knows_of
         assert (found.progress.stages, found.pictures, found.undelivered) == ((), (), ())
         assert list(await fixture.records.stages(job_id)) == []
     assert await fixture.records.snapshot(bare(4), None, 10) is None
+
+
+async def test_lists_are_of_several_states_in_whatever_word(fixture: RecordsFixture) -> None:
+    page = await fixture.records.job_page(1_000, statuses=(JobStatus.CANCELLED, JobStatus.FAILED))
+    assert Counter(line.status for line in page) == {JobStatus.CANCELLED: 80, JobStatus.FAILED: 41}
+    assert await fixture.records.cancelled_rows() == []
 
 
 async def test_jobs_of_before_are_not_waiting_and_new_ones_are(fixture: RecordsFixture) -> None:

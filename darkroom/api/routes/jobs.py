@@ -53,14 +53,21 @@ async def jobs(
     use: Use,
     urls: Urls,
     *,
-    status: JobStatus | None = None,
+    status: Annotated[
+        str | None, Query(max_length=200, description="Only jobs with one of these statuses, separated by commas.")
+    ] = None,
+    user_id: Annotated[UUID | None, Query(alias="userId", description="Only jobs of this user.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
 ) -> JobPage:
     """List jobs, newest first. Operators see the jobs of all users."""
     before = None if cursor is None else _read_cursor(cursor)
-    user = None if caller.operator else caller.user_id
-    found = await use.parts.records.job_page(limit + 1, status=status, user_id=user, before=before)
+    if not caller.operator:
+        if user_id not in (None, caller.user_id):
+            raise Problem(403, "userId: is another user's; leave it out to list your own jobs", field="userId")
+        user_id = caller.user_id
+    statuses = _read_statuses(status)
+    found = await use.parts.records.job_page(limit + 1, statuses=statuses, user_id=user_id, before=before)
     shown = found[:limit]
     following = None
     if len(found) > limit:
@@ -213,13 +220,20 @@ async def restart(job_id: JobId, caller: Changing, use: Use) -> SteerAnswer:
     return await restarted(use, caller, job_id)
 
 
+def _steered(use: Services, result: ControlResult | SteerAnswer) -> SteerAnswer:
+    """A result with the status in the words of the job's row beside ours, as existing front ends read it."""
+    cancelled = result.status is JobStatus.CANCELLED
+    word = use.parts.settings.cancelled_status if cancelled else result.status.value
+    return SteerAnswer(**(result.model_dump() | {"current_status": word, "job_status": word}))
+
+
 async def restarted(use: Services, caller: Caller, job_id: UUID) -> SteerAnswer:
     """Restart a job that the caller may see; the response is that of the new run, if it opens in time."""
     ended_at = (await use.snapshot(job_id, caller)).completed_at
     answer = await steer(use, caller, job_id, lambda client: client.restart(job_id))
     await until_opened_again(use, job_id, ended_at, OPENING_PATIENCE)
     now = (await use.snapshot(job_id, caller)).progress
-    return answer.model_copy(update={"status": now.status, "completed_images": now.completed_images})
+    return _steered(use, answer.model_copy(update={"status": now.status, "completed_images": now.completed_images}))
 
 
 async def _cancel(use: Services, caller: Caller, job_id: UUID, reason: str | None) -> SteerAnswer:
@@ -231,8 +245,18 @@ async def steer(
 ) -> SteerAnswer:
     """Pass a request on to a job that the caller may see."""
     await use.snapshot(job_id, caller)
-    answer = await ask(await use.client())
-    return SteerAnswer(**answer.model_dump())
+    return _steered(use, await ask(await use.client()))
+
+
+def _read_statuses(text: str | None) -> frozenset[JobStatus]:
+    if text is None:
+        return frozenset()
+    try:
+        return frozenset(JobStatus(name.strip()) for name in text.split(","))
+    except ValueError:
+        *others, last = (f"'{status}'" for status in JobStatus)
+        known = f"{', '.join(others)} or {last}"
+        raise Problem(400, f"status: must be {known}, or several of them separated by commas", field="status") from None
 
 
 def _write_cursor(cursor: JobCursor) -> str:

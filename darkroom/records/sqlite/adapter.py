@@ -58,10 +58,15 @@ class SqliteRecords:
     """Records in one SQLite file; give `:memory:` for records that live as long as this object.
 
     What each method promises is said once, by the roles in `darkroom.records`.
+
+    Args:
+        path: of the file.
+        cancelled: the word that it writes for a cancelled job (`CANCELLED_STATUS`).
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, cancelled: str = JobStatus.CANCELLED) -> None:
         self._db = Database(path)
+        self._cancelled = cancelled
 
     async def ensure_member(self, user_id: UUID, opening_balance: int) -> None:
         await self._db.write(accounts.ensure_member, user_id, opening_balance)
@@ -115,11 +120,11 @@ class SqliteRecords:
         self,
         limit: int,
         *,
-        status: JobStatus | None = None,
+        statuses: Collection[JobStatus] = (),
         user_id: UUID | None = None,
         before: JobCursor | None = None,
     ) -> Sequence[JobSummary]:
-        return await self._db.read(watching.job_page, limit, status, user_id, before)
+        return await self._db.read(watching.job_page, limit, statuses, user_id, before)
 
     async def jobs_beginning(self, prefix: str, limit: int) -> Sequence[JobRow]:
         return await self._db.read(reading.jobs_beginning, prefix, limit)
@@ -151,7 +156,10 @@ class SqliteRecords:
         return await self._db.write(steering.set_control, job_id, run_id, control)
 
     async def cancel_pending(self, job_id: UUID, reason: str | None) -> bool:
-        return await self._db.write(steering.cancel_pending, job_id, reason)
+        return await self._db.write(steering.cancel_pending, job_id, reason, self._cancelled)
+
+    async def cancelled_rows(self, job_id: UUID | None = None) -> Sequence[JobRow]:
+        return await self._db.read(steering.cancelled_rows, job_id)
 
     async def next_ordinals(self, job_id: UUID, stage_index: int, limit: int) -> Sequence[int]:
         return await self._db.read(images.next_ordinals, job_id, stage_index, limit)
@@ -194,7 +202,7 @@ class SqliteRecords:
         return await self._db.read(reading.delivered_pairs, job_id, stage_index, after, limit)
 
     async def close_run(self, close: CloseRun) -> Receipt:
-        return await self._db.write(closing.close_run, close)
+        return await self._db.write(closing.close_run, close, self._cancelled)
 
     async def keep_webhook(self, job_id: UUID, url: str) -> None:
         await self._db.write(opening.keep_webhook, job_id, url)

@@ -2,6 +2,8 @@
 
 import sqlite3
 
+from darkroom.records.sqlite.closing import ENDED_CANCELLED
+
 _CHECKS: tuple[tuple[str, str], ...] = (
     (
         "member {0}: balance {1} is not opening balance + journal = {2}",
@@ -69,9 +71,9 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     ),
     (
         "job {0}: ended with completed_images {1}, but {2} images are delivered",
-        "select job_id, completed_images, (select count(*) from quel_attach as image where "
+        "select job_id, completed_images, (select count(*) from quel_attach as image where "  # noqa: S608 - our own
         "image.job_id = job.job_id and delivered_at is not null) as delivered from quel_production_jobs as job "
-        "where job_status in ('completed', 'failed', 'cancelled') and completed_images <> delivered",
+        f"where (job_status in ('completed', 'failed') or {ENDED_CANCELLED}) and completed_images <> delivered",
     ),
     (
         "job {0}, stage {1}: counts {2} delivered images, but has {3}",
@@ -82,8 +84,9 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     ),
     (
         "job {0}: has ended, but its hold of {1} credits is open",
-        "select hold.job_id, amount from quel_credit_holds as hold join quel_production_jobs using (job_id) "
-        "where released_at is null and job_status in ('completed', 'failed', 'cancelled')",
+        "select hold.job_id, amount from quel_credit_holds as hold "  # noqa: S608 - our own
+        "join quel_production_jobs using (job_id) "
+        f"where released_at is null and (job_status in ('completed', 'failed') or {ENDED_CANCELLED})",
     ),
     (
         "job {0}: its open hold is {1}, but {2} missing images cost {3}",

@@ -22,9 +22,21 @@ from darkroom.records.sqlite import rows, wallets
 from darkroom.records.sqlite.database import now, stamp
 from darkroom.records.sqlite.refreshing import refresh
 
+ENDED_CANCELLED = (
+    "(job_status in ('cancelled', 'user_cancelled') and not exists (select 1 from quel_job_runs as run "
+    "where run.run_id = current_run_id and run.closed_at is null))"
+)
+"""What a row says of a job that is cancelled and over: somebody else may set it while the run is open."""
 
-def close_run(db: sqlite3.Connection, close: CloseRun) -> Receipt:
-    """End the job under this run; closed before, it gives the same receipt again."""
+
+def close_run(db: sqlite3.Connection, close: CloseRun, cancelled: str) -> Receipt:
+    """End the job under this run; closed before, it gives the same receipt again.
+
+    Args:
+        db: the records.
+        close: how.
+        cancelled: the word for a cancelled job; what somebody else wrote on its row stays.
+    """
     run = db.execute("select * from quel_job_runs where run_id = ?", (close.run_id,)).fetchone()
     if run is not None and run["receipt"]:
         return Receipt.model_validate_json(run["receipt"])
@@ -34,7 +46,8 @@ def close_run(db: sqlite3.Connection, close: CloseRun) -> Receipt:
         raise RunRefused(f"job {close.job_id} cannot be closed: {refusal}")
     ids = refresh(db, close.job_id)
     total = job["total_images"]
-    status = _status(close, len(ids))
+    by_row = rows.is_cancelled_by_row(db, job)
+    status = JobStatus.CANCELLED if by_row else _status(close, len(ids))
     for end in close.stages:
         db.execute(
             "update quel_job_stages set stage_status = ?, reason = ? where job_id = ? and stage_index = ?",
@@ -55,7 +68,7 @@ def close_run(db: sqlite3.Connection, close: CloseRun) -> Receipt:
         "update quel_production_jobs set job_status = ?, failed_images = ?, error_message = ?, completed_at = ?, "
         "updated_at = ?, paused = 0, paused_by_user = 0, quota_until = null, pause_reason = null where job_id = ?",
         (
-            status,
+            job["job_status"] if by_row else cancelled if status is JobStatus.CANCELLED else status,
             0 if status is JobStatus.CANCELLED else total - len(ids),
             error_message,
             moment,
@@ -194,8 +207,8 @@ group by call.provider order by call.provider
 def may_remove_leftovers(db: sqlite3.Connection, job_id: UUID, run_id: str, failed_before: datetime | None) -> bool:
     """Whether this run ended the job, and nothing of it waits for a restart any more."""
     found = db.execute(
-        "select 1 from quel_production_jobs where job_id = ? and current_run_id = ? "
-        "and (job_status in ('completed', 'cancelled') or (job_status = 'failed' and completed_at < ?))",
+        "select 1 from quel_production_jobs where job_id = ? and current_run_id = ? and "  # noqa: S608 - our own
+        f"(job_status = 'completed' or {ENDED_CANCELLED} or (job_status = 'failed' and completed_at < ?))",
         (str(job_id), run_id, stamp(failed_before) if failed_before else None),
     ).fetchone()
     return found is not None
@@ -210,8 +223,9 @@ def drop_undelivered(db: sqlite3.Connection, job_id: UUID, run_id: str, failed_b
 def release_ended_holds(db: sqlite3.Connection) -> list[UUID]:
     """Release what is still held of ended jobs; whose it was."""
     released = db.execute(
-        "update quel_credit_holds set amount = 0, released_at = ? where released_at is null and job_id in "
-        "(select job_id from quel_production_jobs where job_status in ('completed', 'failed', 'cancelled')) "
+        "update quel_credit_holds set amount = 0, released_at = ? "  # noqa: S608 - our own
+        "where released_at is null and job_id in "
+        f"(select job_id from quel_production_jobs where job_status in ('completed', 'failed') or {ENDED_CANCELLED}) "
         "returning job_id",
         (now(),),
     ).fetchall()

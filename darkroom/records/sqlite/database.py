@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from darkroom.disk import FULL, full_disk, lack_of_room
 from darkroom.domain.errors import DarkroomError, RecordsRefused, RecordsUnavailable
 from darkroom.records.faults import GIVE_UP, passes
+from darkroom.records.sqlite.older_files import SCHEMA_VERSION, bring_up_to_date
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,17 +25,6 @@ MOST_AT_ONCE = 100
 
 _PRIMARY = 0xFF
 """Of SQLite's error codes, what kind of error it is; the rest says more."""
-
-SCHEMA_VERSION = 7
-"""Kept in the file as `user_version`; one above the last when schema.sql changes."""
-
-_ADDED = {
-    "quel_production_jobs": {"book_id": "text", "webhook_url": "text", "org_id": "text"},
-    "quel_credits": {"org_id": "text", "used_by_member_id": "text"},
-    "quel_credit_holds": {"org_id": "text"},
-    "quel_generation_attempts": {"model": "text", "worker": "text"},
-}
-"""By table, columns that files of older versions lack."""
 
 
 class _Change(NamedTuple):
@@ -195,7 +184,7 @@ class Database:
             db = self._connect()
             # Once it is there the schema needs no lock: several processes start at the same time.
             if db.execute("pragma user_version").fetchone()[0] < SCHEMA_VERSION:
-                _bring_up_to_date(db)
+                bring_up_to_date(db)
             self._writer = db
         return self._writer
 
@@ -257,36 +246,6 @@ def savepoint(db: sqlite3.Connection) -> Iterator[None]:
             db.execute("release part")
         raise
     db.execute("release part")
-
-
-def _bring_up_to_date(db: sqlite3.Connection) -> None:
-    """Make what is missing: all of it in a new file, a few columns in one of an older Darkroom."""
-    db.execute("begin immediate")
-    try:
-        for table, columns in _ADDED.items():
-            there = {row["name"] for row in db.execute(f"pragma table_info({table})")}
-            for column, kind in columns.items():
-                if there and column not in there:
-                    db.execute(f"alter table {table} add column {column} {kind}")
-        if any(row["name"] == "quel_member_id" for row in db.execute("pragma table_info(quel_credits)")):
-            db.execute("alter table quel_credits rename column quel_member_id to user_id")
-        for statement in _statements(files(__package__).joinpath("schema.sql").read_text("utf-8")):
-            db.execute(statement)
-        db.execute(f"pragma user_version = {SCHEMA_VERSION}")
-        db.commit()
-    except BaseException:
-        db.rollback()
-        raise
-
-
-def _statements(script: str) -> Iterator[str]:
-    """One at a time: `executescript` would commit before it begins."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def now() -> str:

@@ -55,8 +55,10 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
     refusal = rows.refuse_run(db, job, attempt.run_id)
     if refusal is not None:
         return BegunAttempt(begin=Begin.HELD, reason=refusal, final=True)
-    for flag, state in (("cancel_requested", "being cancelled"), ("failing", "about to fail"), ("paused", "paused")):
-        if job[flag]:
+    cancelled = rows.cancel_requested(db, job)
+    states = {"being cancelled": cancelled, "about to fail": job["failing"], "paused": job["paused"]}
+    for state, holds in states.items():
+        if holds:
             return BegunAttempt(begin=Begin.HELD, reason=f"the job is {state}")
     stage = stage_of(db, attempt.key)
     if stage is not None and stage["delivered_images"] >= stage["target"]:

@@ -86,7 +86,9 @@ def _superseded_by(db: sqlite3.Connection, job: sqlite3.Row, start: StartRun) ->
         return "a newer run of the job has taken over"
     status = JobStatus(job["job_status"])
     if not status.ended:
-        return None
+        # Darkroom takes a job from `pending` to `processing` with its run; without one, somebody else has begun it.
+        others = status is JobStatus.PROCESSING and job["current_run_id"] is None
+        return "another worker has begun the job" if others else None
     if not start.restart:
         return f"the job is {status}; only a restart opens it again"
     if status is JobStatus.COMPLETED and job["failed_images"] == 0:

@@ -1,12 +1,13 @@
 """What clients read: rows, progress, receipts, delivered pictures."""
 
 import sqlite3
+from functools import partial
 from uuid import UUID
 
 from darkroom.domain.errors import JobNotFound
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.orders import Stage
-from darkroom.domain.progress import JobStatus, Progress, StageProgress
+from darkroom.domain.progress import CANCELLED_WORDS, JobStatus, Progress, StageProgress, words_of
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, StageStatus
 from darkroom.domain.stored import DeliveredImage
@@ -18,16 +19,18 @@ from darkroom.records.sqlite import rows
 def job(db: sqlite3.Connection, job_id: UUID) -> JobRow | None:
     """The job's row as clients poll it."""
     row = rows.job_or_none(db, job_id)
-    return None if row is None else rows.to_job(row)
+    return None if row is None else rows.to_job(db, row)
 
 
 def jobs(db: sqlite3.Connection, status: JobStatus | None, limit: int) -> list[JobRow]:
     """Jobs, newest first."""
+    words = () if status is None else words_of(status)
     found = db.execute(
-        "select * from quel_production_jobs where (? is null or job_status = ?) order by created_at desc limit ?",
-        (status, status, limit),
+        f"select * from quel_production_jobs where ? or job_status in ({', '.join('?' * len(words))}) "  # noqa: S608
+        "order by created_at desc limit ?",
+        (status is None, *words, limit),
     )
-    return list(readable(found, rows.to_job))
+    return list(readable(found, partial(rows.to_job, db)))
 
 
 def jobs_beginning(db: sqlite3.Connection, prefix: str, limit: int) -> list[JobRow]:
@@ -36,7 +39,7 @@ def jobs_beginning(db: sqlite3.Connection, prefix: str, limit: int) -> list[JobR
         "select * from quel_production_jobs where job_id >= ? and job_id < ? limit ?",
         (prefix, prefix + "~", limit),
     )
-    return list(readable(found, rows.to_job))
+    return list(readable(found, partial(rows.to_job, db)))
 
 
 def unfinished_jobs(db: sqlite3.Connection, *, processing: bool) -> list[JobRow]:
@@ -45,7 +48,7 @@ def unfinished_jobs(db: sqlite3.Connection, *, processing: bool) -> list[JobRow]
         "select * from quel_production_jobs where job_status in ('pending', ?) order by created_at",
         ("processing" if processing else "pending",),
     )
-    return list(readable(found, rows.to_job))
+    return list(readable(found, partial(rows.to_job, db)))
 
 
 def stage(db: sqlite3.Connection, job_id: UUID, stage_index: int) -> Stage:
@@ -105,7 +108,7 @@ def ending(db: sqlite3.Connection, job_id: UUID, run_id: str | None) -> Ending |
     if job is None:
         return None
     if run_id is None:
-        if job["job_status"] != JobStatus.CANCELLED or job["current_run_id"] is not None:
+        if job["job_status"] not in CANCELLED_WORDS or job["current_run_id"] is not None:
             return None
         ended_at = job["completed_at"]
         account = Receipt(
@@ -158,9 +161,9 @@ def progress_of(db: sqlite3.Connection, job: sqlite3.Row, *, with_ids: bool) -> 
     job_id = UUID(job["job_id"])
     stages = tuple(_stage_progress(db, job, stage, with_ids) for stage in rows.stage_rows(db, job_id))
     values = {name: job[name] for name in _PROGRESS}
-    values |= {"job_type": job["job_type"] or "", "status": job["job_status"], "stages": stages}
+    values |= {"job_type": job["job_type"] or "", "status": rows.status_of(db, job), "stages": stages}
     values["generated_attach_ids"] = None
-    values |= {name: bool(job[name]) for name in ("paused", "cancel_requested")}
+    values |= {"paused": bool(job["paused"]), "cancel_requested": rows.cancel_requested(db, job)}
     return read_row(Progress, values)
 
 
@@ -178,7 +181,7 @@ def _stage_progress(db: sqlite3.Connection, job: sqlite3.Row, stage: sqlite3.Row
         "where job_id = ? and stage_index = ? and run_id = ? and outcome is null",
         (str(job_id), index, run),
     ).fetchone()
-    running = job["job_status"] == JobStatus.PROCESSING
+    running = rows.status_of(db, job) == JobStatus.PROCESSING
     ids: list[int] = []
     if with_ids:
         ids = [attach_id for _, attach_id in delivered_pairs(db, job_id, index, -1, MAX_IMAGES_WITH_IDS)]

@@ -8,6 +8,7 @@ from uuid import UUID
 from darkroom.domain.errors import JobNotFound
 from darkroom.domain.jobs import Control, JobRow
 from darkroom.domain.orders import Reference, Stage
+from darkroom.domain.progress import CANCELLED_WORDS, JobStatus
 from darkroom.domain.rounds import StageCounts
 from darkroom.records.broken_rows import broken, read_of, read_row
 
@@ -66,16 +67,16 @@ def text_or_none(value: UUID | None) -> str | None:
     return None if value is None else str(value)
 
 
-def to_job(row: sqlite3.Row) -> JobRow:
+def to_job(db: sqlite3.Connection, row: sqlite3.Row) -> JobRow:
     """A job's row as clients poll it.
 
     Raises:
         RecordsRefused: somebody broke it.
     """
     values = dict(row)
-    values |= {"status": row["job_status"], "run_id": row["current_run_id"], "user_id": row["quel_member_id"] or None}
+    values |= {"status": status_of(db, row), "run_id": row["current_run_id"], "user_id": row["quel_member_id"] or None}
     values |= {"production_id": row["production_id"] or None, "org_id": row["org_id"] or None}
-    values |= {name: bool(row[name]) for name in ("paused", "cancel_requested")}
+    values |= {"paused": bool(row["paused"]), "cancel_requested": cancel_requested(db, row)}
     values["generated_attach_ids"] = json_in(row, "generated_attach_ids")
     return read_row(JobRow, {name: values[name] for name in JobRow.model_fields})
 
@@ -99,7 +100,7 @@ def to_control(db: sqlite3.Connection, row: sqlite3.Row) -> Control:
         paused=bool(row["paused_by_user"]),
         quota_until=row["quota_until"],
         reason=row["cancel_reason"] if row["cancel_requested"] else row["pause_reason"],
-        cancel_requested=bool(row["cancel_requested"]),
+        cancel_requested=cancel_requested(db, row),
         failing=bool(row["failing"]),
         request=applied_request(db, row["job_id"]),
     )
@@ -177,7 +178,30 @@ def refuse_run(db: sqlite3.Connection, job: sqlite3.Row, run_id: str) -> str | N
     """Why this run may not change the job; None when it is the job's open run."""
     if job["current_run_id"] != run_id:
         return "another run of the job has taken over"
-    run = db.execute("select closed_at from quel_job_runs where run_id = ?", (run_id,)).fetchone()
-    if run is None or run["closed_at"] is not None or job["job_status"] != "processing":
+    # A row that somebody else set to cancelled still settles the calls in progress (spec §4).
+    if job["job_status"] not in ("processing", *CANCELLED_WORDS) or not is_open(db, run_id):
         return "the job has ended"
     return None
+
+
+def is_open(db: sqlite3.Connection, run_id: str | None) -> bool:
+    """Whether a run was opened and not closed."""
+    run = db.execute("select closed_at from quel_job_runs where run_id = ?", (run_id,)).fetchone()
+    return run is not None and run["closed_at"] is None
+
+
+def is_cancelled_by_row(db: sqlite3.Connection, job: sqlite3.Row) -> bool:
+    """Whether somebody else set the row to cancelled: its run is still open."""
+    return job["job_status"] in CANCELLED_WORDS and is_open(db, job["current_run_id"])
+
+
+def cancel_requested(db: sqlite3.Connection, job: sqlite3.Row) -> bool:
+    """Whether the job is to be cancelled, by a request or by its row."""
+    return bool(job["cancel_requested"]) or is_cancelled_by_row(db, job)
+
+
+def status_of(db: sqlite3.Connection, job: sqlite3.Row) -> str:
+    """The status of a job: one whose row was set to cancelled runs until its calls in progress have ended."""
+    if job["job_status"] not in CANCELLED_WORDS:
+        return str(job["job_status"])
+    return JobStatus.PROCESSING if is_open(db, job["current_run_id"]) else JobStatus.CANCELLED

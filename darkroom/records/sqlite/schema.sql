@@ -47,7 +47,7 @@ create table if not exists quel_production_jobs (
   job_id text primary key,
   job_type text,
   job_status text not null default 'pending'
-    check (job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    check (job_status in ('pending', 'processing', 'completed', 'failed', 'cancelled', 'user_cancelled')),
   quel_member_id text,
   production_id text,
   total_images integer not null default 0,
@@ -182,6 +182,7 @@ create table if not exists quel_job_runs (
   receipt text
 );
 create index if not exists quel_job_runs_job on quel_job_runs (job_id, started_at);
+create index if not exists quel_job_runs_open on quel_job_runs (job_id) where closed_at is null;
 
 -- What clients asked of a job, in order; applied once the job's row says it.
 create table if not exists quel_job_requests (

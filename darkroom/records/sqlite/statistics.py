@@ -51,7 +51,7 @@ _JOBS = """
 select substr(completed_at, 1, 10) as day,
   count(*) filter (where job_status = 'completed') as completed,
   count(*) filter (where job_status = 'failed') as failed,
-  count(*) filter (where job_status = 'cancelled') as cancelled
+  count(*) filter (where job_status in ('cancelled', 'user_cancelled')) as cancelled
 from quel_production_jobs where completed_at >= :since group by 1 order by 1 desc
 """
 

@@ -1,10 +1,12 @@
 """What is asked of jobs: requests as clients make them, and what of them is carried out."""
 
 import sqlite3
+from functools import partial
 from uuid import UUID
 
-from darkroom.domain.jobs import Control, NumberedRequest, Request
+from darkroom.domain.jobs import Control, JobRow, NumberedRequest, Request
 from darkroom.domain.progress import JobStatus
+from darkroom.records.broken_rows import readable
 from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import now, stamp
 from darkroom.records.sqlite.refreshing import refresh
@@ -64,7 +66,7 @@ def set_control(db: sqlite3.Connection, job_id: UUID, run_id: str, control: Cont
             int(control.paused),
             control.reason if paused else None,
             stamp(control.quota_until) if control.quota_until else None,
-            int(control.cancel_requested),
+            int(control.cancel_requested or rows.is_cancelled_by_row(db, job)),
             control.reason if control.cancel_requested else None,
             int(control.failing),
             control.version,
@@ -80,16 +82,27 @@ def set_control(db: sqlite3.Connection, job_id: UUID, run_id: str, control: Cont
     return control.version
 
 
-def cancel_pending(db: sqlite3.Connection, job_id: UUID, reason: str | None) -> bool:
+def cancelled_rows(db: sqlite3.Connection, job_id: UUID | None) -> list[JobRow]:
+    """Jobs whose row somebody set to cancelled, and whose run has not heard of it."""
+    found = db.execute(
+        "select job.* from quel_job_runs as run join quel_production_jobs as job on job.current_run_id = run.run_id "
+        "where run.closed_at is null and job.job_status in ('cancelled', 'user_cancelled') "
+        "and job.cancel_reason is null and (? is null or job.job_id = ?)",
+        (rows.text_or_none(job_id), rows.text_or_none(job_id)),
+    )
+    return list(readable(found, partial(rows.to_job, db)))
+
+
+def cancel_pending(db: sqlite3.Connection, job_id: UUID, reason: str | None, word: str) -> bool:
     """End a job that no run has opened; a run that comes late is superseded."""
     job = rows.job_row(db, job_id)
     if job["job_status"] != JobStatus.PENDING:
         return False
     moment = now()
     db.execute(
-        "update quel_production_jobs set job_status = 'cancelled', cancel_requested = 1, cancel_reason = ?, "
+        "update quel_production_jobs set job_status = ?, cancel_requested = 1, cancel_reason = ?, "
         "completed_at = ?, updated_at = ? where job_id = ?",
-        (reason, moment, moment, str(job_id)),
+        (word, reason, moment, moment, str(job_id)),
     )
     if job["production_id"]:
         db.execute(

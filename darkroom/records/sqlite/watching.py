@@ -1,12 +1,15 @@
 """Reading for those who watch: pages of jobs, and one job in one consistent reading."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import chain
+from operator import itemgetter
 from uuid import UUID
 
 from darkroom.domain.images import Outcome
-from darkroom.domain.progress import JobStatus
+from darkroom.domain.progress import JobStatus, words_of
 from darkroom.domain.snapshots import (
     MOST_FRAMES,
     DeliveryMark,
@@ -19,6 +22,7 @@ from darkroom.domain.snapshots import (
 )
 from darkroom.domain.wallets import PaidBy
 from darkroom.records.broken_rows import broken, read_of, read_row, readable
+from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import stamp
 from darkroom.records.sqlite.reading import progress_of
 
@@ -27,8 +31,9 @@ TITLE = 200
 
 # Of the list of ids only its beginning, which holds the first six however long their numbers are.
 _SUMMARY = f"""
-select job_id, job_type, job_status, paused, cancel_requested, total_images, completed_images, failed_images,
-  error_message, created_at, started_at, completed_at, substr(generated_attach_ids, 1, 150) as beginning_of_ids,
+select job_id, job_type, job_status, current_run_id, paused, cancel_requested, total_images, completed_images,
+  failed_images, error_message, created_at, started_at, completed_at,
+  substr(generated_attach_ids, 1, 150) as beginning_of_ids,
   (select substr(prompt, 1, {TITLE}) from quel_job_stages as stage where stage.job_id = job.job_id
    order by stage_index limit 1) as title
 from quel_production_jobs as job
@@ -36,28 +41,41 @@ from quel_production_jobs as job
 
 
 def job_page(
-    db: sqlite3.Connection, limit: int, status: JobStatus | None, user_id: UUID | None, before: JobCursor | None
+    db: sqlite3.Connection,
+    limit: int,
+    statuses: Collection[JobStatus],
+    user_id: UUID | None,
+    before: JobCursor | None,
 ) -> list[JobSummary]:
     """A page of jobs, newest first. Only the conditions that are asked for, so that an index serves each choice."""
     asked: list[tuple[str, tuple[object, ...]]] = []
-    if status is not None:
-        asked.append(("job_status = ?", (status,)))
     if user_id is not None:
         asked.append(("quel_member_id = ?", (str(user_id),)))
     if before is not None:
         asked.append(("(created_at, job_id) < (?, ?)", (stamp(before.created_at), str(before.job_id))))
+    if not statuses:
+        found = _newest(db, asked, limit)
+    else:
+        # Each by itself: an index has the jobs of one of them in order.
+        words = {word for status in statuses for word in words_of(status)}
+        pages = [_newest(db, [("job_status = ?", (word,)), *asked], limit) for word in words]
+        found = sorted(chain(*pages), key=itemgetter("created_at", "job_id"), reverse=True)[:limit]
+    return list(readable(found, partial(_summary, db)))
+
+
+def _newest(db: sqlite3.Connection, asked: list[tuple[str, tuple[object, ...]]], limit: int) -> list[sqlite3.Row]:
     where = " and ".join(condition for condition, _ in asked) or "true"
-    found = db.execute(
+    return db.execute(
         f"{_SUMMARY} where {where} order by created_at desc, job_id desc limit ?",
         (*(value for _, values in asked for value in values), limit),
-    )
-    return list(readable(found, _summary))
+    ).fetchall()
 
 
-def _summary(row: sqlite3.Row) -> JobSummary:
+def _summary(db: sqlite3.Connection, row: sqlite3.Row) -> JobSummary:
     ids = row["beginning_of_ids"].strip("[]").split(",")[:FIRST_IDS]
-    values = dict(row) | {"status": row["job_status"], "first_attach_ids": [one.strip() for one in ids if one.strip()]}
-    values |= {name: bool(row[name]) for name in ("paused", "cancel_requested")}
+    values = dict(row) | {"first_attach_ids": [one.strip() for one in ids if one.strip()]}
+    values |= {"status": rows.status_of(db, row), "paused": bool(row["paused"])}
+    values["cancel_requested"] = rows.cancel_requested(db, row)
     return read_row(JobSummary, {name: values[name] for name in JobSummary.model_fields})
 
 
@@ -141,14 +159,16 @@ where job_id = :job and stage_index in {_SMALL_STAGES} and delivered_at is null
 def _undelivered(db: sqlite3.Connection, job: sqlite3.Row) -> list[Undelivered]:
     """The last word on each ordinal that was tried: what is decided stands, whatever else was tried beside it."""
     asked = {"job": job["job_id"], "frames": MOST_FRAMES}
-    running = job["job_status"] == JobStatus.PROCESSING
+    running = rows.status_of(db, job) == JobStatus.PROCESSING
+    # Whoever pauses, cancels or fails a job drops what waits for its next try.
+    dropped = bool(job["paused"] or job["failing"] or rows.cancel_requested(db, job))
     making: dict[tuple[int, int], Undelivered] = {}
     lost: dict[tuple[int, int], Undelivered] = {}
     for call in db.execute(_WITHOUT_PICTURE, asked):
         key = (call["stage_index"], call["ordinal"])
         if call["outcome"] in (Outcome.MISSED, Outcome.REFUSED):
             lost.setdefault(key, _lost(call))
-        elif running and _under_way(job, call):
+        elif running and _under_way(job, call, dropped=dropped):
             making[key] = _making(call)
         else:
             making.pop(key, None)
@@ -158,12 +178,10 @@ def _undelivered(db: sqlite3.Connection, job: sqlite3.Row) -> list[Undelivered]:
     return [word for _, word in sorted((making | lost).items())]
 
 
-def _under_way(job: sqlite3.Row, call: sqlite3.Row) -> bool:
+def _under_way(job: sqlite3.Row, call: sqlite3.Row, *, dropped: bool) -> bool:
     """Whether a picture may still come of this call, or of the next attempt after its transient fault."""
     if call["run_id"] != job["current_run_id"]:
         return False
-    # Whoever pauses, cancels or fails a job drops what waits for its next try.
-    dropped = job["paused"] or job["cancel_requested"] or job["failing"]
     return call["outcome"] is None or (call["outcome"] == Outcome.FAULT and not dropped)
 
 

@@ -40,10 +40,15 @@ class SupabaseRecords(SupabaseAccounts, SupabaseImages, SupabaseWatching):
     """Records in a Supabase project, reached with the service role's key.
 
     What each method promises is said once, by the roles in `darkroom.records`.
+
+    Args:
+        supabase: the project.
+        cancelled: the word that it writes for a cancelled job (`CANCELLED_STATUS`).
     """
 
-    def __init__(self, supabase: Supabase) -> None:
+    def __init__(self, supabase: Supabase, cancelled: str = JobStatus.CANCELLED) -> None:
         super().__init__(Functions(supabase))
+        self._cancelled = cancelled
 
     async def reference_owners(self, attach_ids: Collection[int]) -> Mapping[int, ReferenceOwner]:
         if not attach_ids:
@@ -93,7 +98,7 @@ class SupabaseRecords(SupabaseAccounts, SupabaseImages, SupabaseWatching):
     ) -> OpenedRun:
         opened = await self._call(
             "open_run",
-            **start.model_dump(mode="json"),
+            **start.model_dump(mode="json", exclude={"stages_after"}),
             order=None if order is None else _opening(order, terms),
             provider=",".join(terms.providers),
             rejection=keepable(rejection),
@@ -125,16 +130,22 @@ class SupabaseRecords(SupabaseAccounts, SupabaseImages, SupabaseWatching):
         return version
 
     async def cancel_pending(self, job_id: UUID, reason: str | None) -> bool:
-        return bool(await self._call("cancel_pending", job_id=str(job_id), reason=keepable(reason)))
+        asked = {"job_id": str(job_id), "reason": keepable(reason), "cancelled": self._cancelled}
+        return bool(await self._call("cancel_unopened", **asked))
+
+    async def cancelled_rows(self, job_id: UUID | None = None) -> Sequence[JobRow]:
+        return _jobs(await self._call("cancelled_rows", job_id=None if job_id is None else str(job_id)))
 
     async def refresh(self, job_id: UUID) -> None:
         await self._call("refresh", job_id=str(job_id))
 
     async def close_run(self, close: CloseRun) -> Receipt:
-        ended = close.model_dump(mode="json", exclude={"unopened"}) | {"error_message": keepable(close.error_message)}
+        ended = close.model_dump(mode="json", exclude={"unopened", "ends"}) | {
+            "error_message": keepable(close.error_message)
+        }
         for stage in ended["stages"]:
             stage["reason"] = keepable(stage["reason"])
-        return Receipt.model_validate(await self._call("close_run", **ended))
+        return Receipt.model_validate(await self._call("end_run", **ended, cancelled=self._cancelled))
 
     async def keep_webhook(self, job_id: UUID, url: str) -> None:
         await self._call("keep_webhook", job_id=str(job_id), url=url)

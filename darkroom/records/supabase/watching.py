@@ -1,6 +1,6 @@
 """The port's methods for those who watch, and for the keys they come with."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -20,14 +20,14 @@ class SupabaseWatching(Part):
         self,
         limit: int,
         *,
-        status: JobStatus | None = None,
+        statuses: Collection[JobStatus] = (),
         user_id: UUID | None = None,
         before: JobCursor | None = None,
     ) -> Sequence[JobSummary]:
         rows = await self._call(
-            "job_page",
+            "list_jobs",
             limit=limit,
-            status=status,
+            statuses=sorted(statuses) or None,
             user_id=None if user_id is None else str(user_id),
             before_created=None if before is None else before.created_at.isoformat(),
             before_id=None if before is None else str(before.job_id),

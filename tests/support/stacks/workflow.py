@@ -148,7 +148,7 @@ async def running_stack(
     """
     provider = provider or ScriptedProvider()
     chosen = Settings(_env_file=None, darkroom_home=home, **{"image_provider": "offline", **settings})
-    records = SqliteRecords(":memory:")
+    records = SqliteRecords(":memory:", chosen.cancelled_status)
     async with open_parts(
         chosen,
         records=records,
