@@ -132,7 +132,7 @@ def test_a_row_that_a_user_inserts_has_none_of_it(open_to_users: psycopg.Connect
         db.execute("set local role authenticated")
         query = sql.SQL("insert into {0} select * from jsonb_populate_record(null::{0}, %s) returning {1}")
         names = sql.Identifier(table), sql.Identifier(KEYS[table])
-        [key] = db.execute(query.format(*names), (Jsonb(row | OURS[table]),)).fetchone() or ()
+        [key] = db.execute(query.format(*names), (Jsonb({**row, **OURS[table]}),)).fetchone() or ()
         query = sql.SQL("select to_jsonb(held) from {} as held where {} = %s")
         [inserted] = db.execute(query.format(*names), (key,)).fetchone() or ()
     if table == "quel_member":
