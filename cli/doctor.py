@@ -6,6 +6,7 @@ import typer
 from pydantic import JsonValue
 
 from cli import arguments
+from cli.adoption import examine_database
 from cli.output import Output, as_value
 from cli.session import opened_settings, run
 from cli.statuses import Status
@@ -18,7 +19,13 @@ _SIGNS = {State.GOOD: ("ok", None), State.WRONG: ("wrong", "accent"), State.UNKN
 _LIVE = Annotated[bool, typer.Option("--live", help="Ask the running workers what they have.")]
 
 
-def doctor(live: _LIVE = False, as_json: arguments.AsJson = False) -> None:
+_DATABASE = Annotated[
+    str | None,
+    typer.Option("--database", metavar="URL", help="Check a PostgreSQL database that is to be adopted, read-only."),
+]
+
+
+def doctor(live: _LIVE = False, database: _DATABASE = None, as_json: arguments.AsJson = False) -> None:
     """Check everything that jobs need: Temporal, workers, records, pictures, disk, providers, clock.
 
     With Supabase, also checks the service key, the migrations and the bucket. Providers that have answered
@@ -26,9 +33,15 @@ def doctor(live: _LIVE = False, as_json: arguments.AsJson = False) -> None:
 
     With `--live`, running workers say which providers, settings, disk space and schema they have, instead
     of the settings of this terminal.
+
+    With `--database`, only the database is checked: whether the migrations can adopt its tables, by the same
+    query with which the first one begins, and what anon and authenticated can reach. Nothing is changed.
     """
     output = Output(as_json=as_json)
-    findings = run((examine_workers if live else examine)(opened_settings()))
+    if database is not None:
+        findings = examine_database(database)
+    else:
+        findings = run((examine_workers if live else examine)(opened_settings()))
     listed: list[JsonValue] = [as_value(finding) for finding in findings]
     for finding in findings:
         sign, style = _SIGNS[finding.state]

@@ -85,12 +85,18 @@ class Alone(Side):
     """Each image by itself."""
 
     async def attach(self, ordinals: list[int]) -> None:
-        for ordinal in ordinals:
+        """In the order in which a group attaches them: PostgreSQL's takes its locks in that of the ordinals."""
+        places = list(range(len(ordinals)))
+        if isinstance(self.fixture.tables, PostgresTables):
+            places.sort(key=ordinals.__getitem__)
+        said = {}
+        for place in places:
             try:
-                attached = await self.job.attach(ordinal)
-                self.said.append((attached.attach_id is not None, self.own(attached.reason), False))
+                attached = await self.job.attach(ordinals[place])
+                said[place] = (attached.attach_id is not None, self.own(attached.reason), False)
             except RecordsRefused as refused:
-                self.said.append((False, self.own(str(refused)), True))
+                said[place] = (False, self.own(str(refused)), True)
+        self.said += [said[place] for place in range(len(ordinals))]
 
     async def settle(self, ordinals: list[int], run: str) -> None:
         for ordinal in ordinals:

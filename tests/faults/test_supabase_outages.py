@@ -112,7 +112,7 @@ async def test_a_job_is_closed_once_when_postgrest_dies_in_the_middle_of_it(
 
         async def closing_waits() -> bool:
             query = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like %s"
-            return bool(watching.execute(query, ("%darkroom_close_run%",)).fetchall())
+            return bool(watching.execute(query, ("%darkroom_end_run%",)).fetchall())
 
         with holding.transaction():
             assert holding.execute("select 1 from quel_job_runs where job_id = %s for update", (job_id,)).fetchall()

@@ -11,7 +11,7 @@ from darkroom.domain import continuing, movement
 from darkroom.domain.batches import BatchInput, NextOrdinalsInput, SetControlInput
 from darkroom.domain.errors import StorageRefused
 from darkroom.domain.images import AttachInput, CreditInput, GenerateInput, ImageRequest, ProviderAnswer, UploadInput
-from darkroom.domain.jobs import Control, JobInput, NewJob, StartRun
+from darkroom.domain.jobs import GENERATION, Control, JobInput, NewJob, StartRun
 from darkroom.domain.names import (
     JOB_QUEUES,
     LOCAL_USER,
@@ -44,6 +44,7 @@ from tests.support.until import until
 from tests.support.webhooks.receiver import Receiver
 
 __all__ = [
+    "GENERATION",
     "JOB_QUEUES",
     "LOCAL_USER",
     "Act",

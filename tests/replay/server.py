@@ -9,13 +9,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecution, WorkflowHistory
 
 from tests.replay.application import (
+    GENERATION,
     ScriptedProvider,
     WorkflowStack,
+    job_activities,
     running_stack,
     until,
     without_time_skipping,
@@ -52,6 +55,14 @@ class Server:
 SERVER_OPTIONS = dict.fromkeys(("continued_as_new", "continued_after_a_stage"), suggesting_to_continue_after(60))
 """Of the scenarios that need a server of another kind."""
 
+GENERATIONS = {
+    "ordinals_refused": 0,
+    "paused_while_a_round_asks": 1,
+    "paused_and_resumed_while_a_round_asks": 1,
+    "drained_to_continue": 1,
+}
+"""Of the scenarios that later generations cannot play, because they ask for less."""
+
 Scenario = Callable[[Server], Awaitable[None]]
 
 
@@ -65,8 +76,10 @@ async def fresh_server(options: Sequence[str] = ()) -> AsyncIterator[Server]:
 
 async def record(scenario: Scenario, target: Path) -> int:
     """Play a scenario and write the histories it left; how many."""
+    generation = GENERATIONS.get(scenario.__name__, GENERATION)
     async with fresh_server(SERVER_OPTIONS.get(scenario.__name__, ())) as server:
-        await scenario(server)
+        with patch.object(job_activities, "GENERATION", generation):
+            await scenario(server)
         histories = [history for history in await _histories(server.client) if len(history.events) <= LONGEST]
         names: dict[str, int] = {}
         for history in histories:

@@ -288,5 +288,5 @@ def test_triggers_that_were_off_stay_off(migrated: Project) -> None:
             "select tgname, tgenabled::text from pg_trigger"
             " where tgrelid = 'quel_member'::regclass and not tgisinternal"
         )
-        expected = {"asleep": "D", "touch": "O", "darkroom_opening_balance": "O"}
+        expected = {"asleep": "D", "touch": "O", "darkroom_are_ours": "O", "darkroom_opening_balance": "O"}
         assert dict(db.execute(states).fetchall()) == expected

@@ -26,7 +26,12 @@ REFUSED = {401, 403}
 VERBS = {"POST": tenants.inserting, "PATCH": tenants.changing, "DELETE": tenants.deleting}
 HEAD_SAYS_NOTHING = {(b"", None), (b"", "*/*"), (b"", "0-0/*")}
 VALID = {"another user", "the owner", "anonymous", "without a key"}
-TRIGGERS = {"darkroom_note_cancelled_row", "darkroom_open_organization", "darkroom_set_opening_balance"}
+TRIGGERS = {
+    "darkroom_keep_columns",
+    "darkroom_note_cancelled_row",
+    "darkroom_open_organization",
+    "darkroom_set_opening_balance",
+}
 """PostgREST offers no trigger functions, to nobody."""
 
 

@@ -10,6 +10,7 @@ from temporalio.client import Client as TemporalClient
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities import jobs
 from darkroom.domain.batches import NextOrdinalsInput
 from darkroom.domain.images import GenerateInput
 from darkroom.domain.names import job_workflow_id
@@ -130,9 +131,10 @@ async def test_a_quota_that_claims_to_be_back_already_is_no_busy_loop_of_calls(
 
 
 async def test_a_pause_while_a_round_asks_for_its_ordinals_neither_ends_the_job_nor_uses_up_the_round(
-    skipping_client: TemporalClient, home: Path
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asking = Between("next_ordinals")  # a top-up does, and the first round of a new job need not
+    monkeypatch.setattr(jobs, "GENERATION", 1)  # a later one asks only after a round of which not all was told
+    asking = Between("next_ordinals")
     provider = ScriptedProvider({(0, 1): [Act.MISS]})
     async with running_stack(skipping_client, home, provider, interceptors=[asking]) as stack:
 
@@ -158,9 +160,10 @@ async def test_a_pause_while_a_round_asks_for_its_ordinals_neither_ends_the_job_
 
 
 async def test_a_pause_and_its_resume_while_a_round_asks_for_its_ordinals_change_nothing(
-    skipping_client: TemporalClient, home: Path
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asking = Between("next_ordinals")  # a top-up does, and the first round of a new job need not
+    monkeypatch.setattr(jobs, "GENERATION", 1)  # a later one asks only after a round of which not all was told
+    asking = Between("next_ordinals")
     provider = ScriptedProvider({(0, 1): [Act.MISS]})
     async with running_stack(skipping_client, home, provider, interceptors=[asking]) as stack:
 

@@ -1,0 +1,95 @@
+"""Tables that cannot be adopted stop the first migration whole, and `doctor --database` says so before that."""
+
+import json
+import subprocess
+import sys
+
+import psycopg
+import pytest
+
+from cli.adoption import examine_database
+from cli.statuses import InputRejected
+from darkroom.domain.findings import State
+from tests.support.supabase.catalogs import BEFORE, FILES, database, migrate, rows, schema
+from tests.support.supabase.project import ROOT, Project, run_file
+
+SHAPES = {
+    "alter table quel_member drop constraint quel_member_pkey cascade": (
+        "quel_member.quel_member_id: found no primary key and no unique constraint on it, needed a primary key"
+    ),
+    "alter table quel_credits drop constraint quel_credits_attach_idx_fkey; alter table quel_attach"
+    " alter column attach_id drop identity; alter table quel_attach alter column attach_id type text": (
+        "quel_attach.attach_id: found text, needed integer or bigint"
+    ),
+    "alter table quel_credits rename column user_id to owner": (
+        "quel_credits.user_id: found no such column, needed uuid"
+    ),
+    "alter table quel_production_jobs alter column job_input_data type text": (
+        "quel_production_jobs.job_input_data: found text, needed jsonb"
+    ),
+    "alter table quel_production_jobs alter column created_at type timestamp": (
+        "quel_production_jobs.created_at: found timestamp without time zone, needed timestamp with time zone"
+    ),
+    "alter table quel_production_jobs drop constraint known_states;"
+    " alter type job_status_enum rename value 'failed' to 'error'": (
+        "quel_production_jobs.job_status: found an enum without the word failed,"
+        " needed pending, processing, completed and failed"
+    ),
+    "alter table quel_production_jobs drop constraint known_states, add constraint known_states"
+    " check (job_status in ('pending', 'processing', 'completed')) not valid": (
+        "quel_production_jobs.job_status: found a check without the word failed,"
+        " needed pending, processing, completed and failed"
+    ),
+}
+
+
+def prepare(db: psycopg.Connection) -> None:
+    for file in BEFORE["described"]:
+        run_file(db, file)
+
+
+@pytest.mark.parametrize("change", SHAPES)
+def test_a_shape_that_cannot_be_adopted_changes_nothing_and_is_named(migrated: Project, change: str) -> None:
+    with database(migrated) as db:
+        prepare(db)
+        db.execute(change.encode())
+        before = schema(db), rows(db)
+        with pytest.raises(psycopg.errors.RaiseException) as refused, db.transaction():
+            run_file(db, FILES[0])
+        assert refused.value.diag.message_primary == f"Darkroom cannot adopt these tables: {SHAPES[change]}"
+        assert (schema(db), rows(db)) == before
+        findings = examine_database(migrated.postgres.uri(database=db.info.dbname))
+        [wrong] = [finding for finding in findings if finding.state is State.WRONG]
+        said = f"{wrong.what}: {wrong.told.removeprefix('cannot be adopted: ')}, {wrong.remedy}"
+        assert said == SHAPES[change]
+        assert (schema(db), rows(db)) == before
+
+
+@pytest.mark.parametrize("before", ["empty", *BEFORE])
+def test_what_can_be_adopted_is_found_so_before_and_after(migrated: Project, before: str) -> None:
+    with database(migrated) as db:
+        for file in BEFORE.get(before, ()):
+            run_file(db, file)
+        address = migrated.postgres.uri(database=db.info.dbname)
+        assert {finding.state for finding in examine_database(address)} <= {State.GOOD, State.UNKNOWN}
+        migrate(db)
+        assert {finding.state for finding in examine_database(address)} <= {State.GOOD, State.UNKNOWN}
+
+
+def test_the_command_lists_what_browsers_reach(migrated: Project) -> None:
+    with database(migrated) as db:
+        prepare(db)
+        address = migrated.postgres.uri(database=db.info.dbname)
+        command = [sys.executable, "-m", "darkroom", "doctor", "--database", address, "--json"]
+        ended = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
+    told = [finding["told"] for finding in json.loads(ended.stdout)["findings"]]
+    assert "anon may select, insert, update, delete in every row of quel_attach: no row-level security" in told
+    assert "authenticated may select in every row of quel_credits: no row-level security" in told
+    assert "anon may select, insert, update, delete in quel_member, as far as its policies allow" in told
+
+
+def test_an_address_without_a_database_is_refused_without_its_password() -> None:
+    with pytest.raises(InputRejected) as refused:
+        examine_database("postgresql://somebody:hunter2@127.0.0.1:1/none")
+    assert "hunter2" not in str(refused.value)
+    assert str(refused.value).startswith("--database")
