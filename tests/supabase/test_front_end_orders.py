@@ -123,6 +123,7 @@ ALONE = {
             "priority": 1,
             "provider": "offline",
             "book_id": str(VICTIM),
+            "org_id": str(VICTIM),
             "unit_price": 0,
             "max_top_ups": 100,
             "max_credits": 0,

@@ -95,7 +95,7 @@ async def test_organizations_and_members_are_charged_at_once_while_one_is_suspen
         results = await settle_group(here, ordinals)
         assert {one.settlement for one in results} <= {Settlement.SETTLED, Settlement.INSUFFICIENT}
         settled[job.job_id] += sum(one.settlement is Settlement.SETTLED for one in results)
-        await here.records.grant_organization(org_id, 7, f"{job.job_id}-{ordinals.start}")
+        await here.records.grant_organization(org_id, 7, f"grant-{job.job_id}-{ordinals.start}")
 
     async def suspend() -> None:
         for status in ["suspended", "active"] * 5:
