@@ -105,8 +105,8 @@ async def test_a_job_is_closed_once_when_postgrest_dies_in_the_middle_of_it(
 ) -> None:
     """Somebody holds the row of the run, so that closing waits where it is killed."""
     project = supabase.project
-    await darkroom.worker.start({"GATED_SECONDS": 0.2}, program=GATED)
-    job_id = await darkroom.order(6)
+    await darkroom.worker.start({"GATED_SECONDS": 0.5}, program=GATED)
+    job_id = await darkroom.order(75)  # some are still to come when the row is held
     await _until_delivered(darkroom, job_id, 1)
     with project.connect() as holding, project.connect() as watching:
 
@@ -119,7 +119,7 @@ async def test_a_job_is_closed_once_when_postgrest_dies_in_the_middle_of_it(
             await until(closing_waits, "the job to be closed", 40)
             await asyncio.to_thread(project.kill_postgrest)
     await asyncio.to_thread(project.start_postgrest)
-    await _check_exact(darkroom, job_id, 6)
+    await _check_exact(darkroom, job_id, 75)
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def destination(url: str, *addresses: str) -> Destination:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds become tenths."""
     monkeypatch.setattr(sending, "STEP_PATIENCE", 0.2)
-    monkeypatch.setattr(sending, "WHOLE_PATIENCE", 1.0)
+    monkeypatch.setattr(sending, "WHOLE_PATIENCE", 2.5)
 
 
 async def test_an_event_arrives_as_it_was_sent_under_the_name_of_the_order() -> None:
