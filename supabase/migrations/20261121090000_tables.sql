@@ -48,7 +48,19 @@ begin
       (24, 'quel_credits', 'amount', '{integer,bigint}', false, false),
       (25, 'quel_credits', 'balance_after', '{integer,bigint}', false, false),
       (26, 'quel_credits', 'attach_idx', '{integer,bigint}', false, false),
-      (27, 'quel_credits', 'production_idx', '{uuid}', false, false)
+      (27, 'quel_credits', 'production_idx', '{uuid}', false, false),
+      (28, 'quel_production_photo', 'org_id', '{uuid}', false, false),
+      (29, 'quel_production_jobs', 'org_id', '{uuid}', false, false),
+      (30, 'quel_credits', 'org_id', '{uuid}', false, false),
+      (31, 'quel_credits', 'used_by_member_id', '{uuid}', false, false),
+      (32, 'quel_organization', 'org_id', '{uuid}', true, true),
+      (33, 'quel_organization', 'org_name', '{text,character varying}', false, true),
+      (34, 'quel_organization', 'org_credit', '{integer,bigint}', false, true),
+      (35, 'quel_organization', 'owner_id', '{uuid}', false, true),
+      (36, 'quel_organization', 'org_status', '{text,character varying,enum}', false, true),
+      (37, 'quel_organization_member', 'org_id', '{uuid}', false, true),
+      (38, 'quel_organization_member', 'member_id', '{uuid}', false, true),
+      (39, 'quel_organization_member', 'status', '{text,character varying,enum}', false, true)
     ), there as (
       select needed.*, class.oid as class_id, class.relkind, attribute.attnum, type.typtype, type.oid as type_id,
         pg_catalog.format_type(attribute.atttypid, attribute.atttypmod) as type
