@@ -31,6 +31,7 @@ def photos(tmp_path: Path) -> Path:
     (folder / "sub").mkdir(parents=True)
     (folder / "a.jpg").write_bytes(jpeg())
     (folder / "sub" / "b.png").write_bytes(png(8, 8))
+    (folder / "sub" / "note.txt").write_text("hello")
     (tmp_path / "rows.csv").write_bytes(TABLE)
     return folder
 
@@ -138,6 +139,11 @@ def test_a_table_comes_through_standard_input(run: Run, settled: Path, monkeypat
             b"reference\n/etc/hostname",
             ("--prompt", "x", "--reference-dir", "photos"),
             "lies outside of photos; give its",
+        ),
+        (
+            b"reference\na.jpg\n\nsub/note.txt",
+            ("--prompt", "x", "--reference-dir", "photos"),
+            "row 4, column reference: sub/note.txt: 5 bytes are not a PNG, JPEG or WebP picture",
         ),
         (
             b"a\n1",
