@@ -60,7 +60,10 @@ begin
       (36, 'quel_organization', 'org_status', '{text,character varying,enum}', false, true),
       (37, 'quel_organization_member', 'org_id', '{uuid}', false, true),
       (38, 'quel_organization_member', 'member_id', '{uuid}', false, true),
-      (39, 'quel_organization_member', 'status', '{text,character varying,enum}', false, true)
+      (39, 'quel_organization_member', 'status', '{text,character varying,enum}', false, true),
+      (40, 'quel_production_jobs', 'started_at', '{timestamp with time zone}', false, false),
+      (41, 'quel_production_jobs', 'completed_at', '{timestamp with time zone}', false, false),
+      (42, 'quel_production_jobs', 'updated_at', '{timestamp with time zone}', false, false)
     ), there as (
       select needed.*, class.oid as class_id, class.relkind, attribute.attnum, type.typtype, type.oid as type_id,
         pg_catalog.format_type(attribute.atttypid, attribute.atttypmod) as type

@@ -31,6 +31,9 @@ SHAPES = {
     "alter table quel_production_jobs alter column created_at type timestamp": (
         "quel_production_jobs.created_at: found timestamp without time zone, needed timestamp with time zone"
     ),
+    "alter table quel_production_jobs alter column started_at type timestamp": (
+        "quel_production_jobs.started_at: found timestamp without time zone, needed timestamp with time zone"
+    ),
     "alter table quel_organization alter column org_credit type numeric(12,2)": (
         "quel_organization.org_credit: found numeric(12,2), needed integer or bigint"
     ),
