@@ -19,10 +19,11 @@ SHAPES = {
         "quel_member.quel_member_id: found no primary key and no unique constraint on it, needed a primary key"
     ),
     "alter table quel_credits drop constraint quel_credits_attach_idx_fkey; alter table quel_attach"
-    " alter column attach_id drop identity; alter table quel_attach alter column attach_id type text": (
+    " alter column attach_id drop identity; alter table quel_attach alter column attach_id type text,"
+    " alter column attach_id set default 'x'": (
         "quel_attach.attach_id: found text, needed integer or bigint"
     ),
-    "alter table quel_credits rename column user_id to owner": (
+    "alter table quel_credits drop column user_id cascade": (
         "quel_credits.user_id: found no such column, needed uuid"
     ),
     "alter table quel_production_jobs alter column job_input_data type text": (
@@ -33,6 +34,18 @@ SHAPES = {
     ),
     "alter table quel_production_jobs alter column started_at type timestamp": (
         "quel_production_jobs.started_at: found timestamp without time zone, needed timestamp with time zone"
+    ),
+    "alter table quel_production_jobs alter column retry_count drop default, alter column retry_count type text": (
+        "quel_production_jobs.retry_count: found text, needed integer or bigint"
+    ),
+    "alter table quel_credits add constraint kinds check (transaction_type in ('purchase', 'refund')) not valid": (
+        "quel_credits.transaction_type: found a check without the word DEDUCT, needed DEDUCT"
+    ),
+    "alter table quel_attach alter column attach_id drop identity": (
+        "quel_attach.attach_id: found a required column without a default, needed a default"
+    ),
+    "truncate quel_credits; alter table quel_credits add column tenant uuid not null": (
+        "quel_credits.tenant: found a required column without a default, needed a default"
     ),
     "alter table quel_organization alter column org_credit type numeric(12,2)": (
         "quel_organization.org_credit: found numeric(12,2), needed integer or bigint"
