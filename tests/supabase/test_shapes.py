@@ -20,12 +20,8 @@ SHAPES = {
     ),
     "alter table quel_credits drop constraint quel_credits_attach_idx_fkey; alter table quel_attach"
     " alter column attach_id drop identity; alter table quel_attach alter column attach_id type text,"
-    " alter column attach_id set default 'x'": (
-        "quel_attach.attach_id: found text, needed integer or bigint"
-    ),
-    "alter table quel_credits drop column user_id cascade": (
-        "quel_credits.user_id: found no such column, needed uuid"
-    ),
+    " alter column attach_id set default 'x'": ("quel_attach.attach_id: found text, needed integer or bigint"),
+    "alter table quel_credits drop column user_id cascade": ("quel_credits.user_id: found no such column, needed uuid"),
     "alter table quel_production_jobs alter column job_input_data type text": (
         "quel_production_jobs.job_input_data: found text, needed jsonb"
     ),
