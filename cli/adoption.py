@@ -55,8 +55,9 @@ def examine_database(url: str) -> list[Finding]:
     except ImportError:
         raise InputRejected("--database", "needs the package psycopg; pip install 'darkroom[database]'") from None
     try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=_PATIENCE) as db:
-            db.execute("set default_transaction_read_only = on")
+        with psycopg.connect(url, autocommit=True, connect_timeout=_PATIENCE) as db, db.transaction():
+            # Of the transaction, not of the session: a pooler hands the session on to others.
+            db.execute("set transaction read only")
             return [*_tables(db), *_access(db)]
     except psycopg.Error as error:
         # What the driver says may quote the address, and with it the password.

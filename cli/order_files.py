@@ -22,6 +22,8 @@ class GivenFile(NamedTuple):
     data: bytes
     stage_index: int | None = None
     in_rows: bool = False
+    field: str | None = None
+    """Where a row names it."""
 
 
 class OrderFile(NamedTuple):
@@ -96,7 +98,7 @@ def read_pictures(order: OrderFile, given: Sequence[str], folder: str | None) ->
                 field,
                 f"the pictures have more than {MOST_BYTES:,} bytes together; make them smaller, or order in parts",
             )
-        pictures.append(GivenFile(name, data, in_rows=True))
+        pictures.append(GivenFile(name, data, in_rows=True, field=field))
     return pictures
 
 

@@ -142,11 +142,9 @@ async def _submit(
     output: Output,
 ) -> Status:
     async with open_parts(settings) as parts:
-        references = [
-            await parts.uploads.read(one.name, one.data, one.stage_index, in_rows=one.in_rows) for one in files
-        ]
         # Before a server is asked and a file is made: a wrong order leaves nothing behind.
         with file.naming_rows():
+            references = [await _upload(parts, one) for one in files]
             order = await _find(parts, job_id) or await _check(parts, file.document, payer, references)
         if isinstance(order, CheckedOrder):
             order.ensure_affordable(settings.image_credit_price)
@@ -178,6 +176,13 @@ async def _find(parts: Parts, job_id: UUID | None) -> JobRow | None:
     if job_id is None or not has_records(parts.settings):
         return None
     return await parts.client(None).find(job_id)
+
+
+async def _upload(parts: Parts, file: GivenFile) -> NewUpload:
+    try:
+        return await parts.uploads.read(file.name, file.data, file.stage_index, in_rows=file.in_rows)
+    except OrderRejected as error:
+        raise OrderRejected(file.field or error.field, error.reason) from None
 
 
 async def _check(parts: Parts, document: Any, payer: _Payer, references: Sequence[NewUpload]) -> CheckedOrder:

@@ -71,7 +71,7 @@ class Ordering:
         document = opened(document)
         complete = document
         if isinstance(document, dict):
-            complete = with_references(document, dict(zip(promised, references, strict=True)))
+            complete = with_references(document, list(zip(promised, references, strict=True)))
         opening = None
         if user_id is not None and user_id == self._local_user:
             opening = Account(user_id=user_id, balance=OPENING_CREDITS, held=0)
@@ -90,7 +90,7 @@ class Ordering:
     async def submit(self, checked: CheckedOrder, job_id: UUID | None) -> Submitted:
         if checked.opens_account:
             await self.open_local_account()
-        stored = {await self._uploads.store(upload, checked.user_id): upload for upload in checked.references}
+        stored = [(await self._uploads.store(upload, checked.user_id), upload) for upload in checked.references]
         new = NewJob(
             job_id=job_id or uuid4(),
             job_type=checked.order.job_type,

@@ -1,7 +1,7 @@
 """Pictures that users bring: checked, stored once, and put into order documents."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -76,8 +76,12 @@ class Uploads:
         return await self._records.add_reference(reference)
 
 
-def with_references(document: dict[str, Any], uploads: Mapping[int, NewUpload]) -> dict[str, Any]:
+def with_references(document: dict[str, Any], uploads: Sequence[tuple[int, NewUpload]]) -> dict[str, Any]:
     """The document with attachments added to the stages they are for.
+
+    Args:
+        document: the order.
+        uploads: each with its attachment, which uploads of the same picture share.
 
     Raises:
         OrderRejected: a stage that is not in the order, or an order of a kind that takes none.
@@ -85,8 +89,8 @@ def with_references(document: dict[str, Any], uploads: Mapping[int, NewUpload]) 
     if not uploads:
         return document
     content: dict[str, Any] = snake_keys(copy.deepcopy(document))
-    _name_files(content, {upload.name: attach_id for attach_id, upload in uploads.items() if upload.in_rows})
-    for attach_id, upload in uploads.items():
+    _name_files(content, {upload.name: attach_id for attach_id, upload in uploads if upload.in_rows})
+    for attach_id, upload in uploads:
         if upload.in_rows:
             continue
         entry = {"attach_id": attach_id, "type": "reference"}

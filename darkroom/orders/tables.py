@@ -5,7 +5,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from darkroom.domain.errors import OrderRejected
@@ -111,8 +111,9 @@ def _delimiter(lines: Sequence[str]) -> str:
     """What separates the names in the first row into the most columns."""
     found = dict.fromkeys(_DELIMITERS, 0)
     for delimiter in found:
-        first = next((cells for cells in csv.reader(lines[:100], delimiter=delimiter) if any(cells)), [])
-        found[delimiter] = len(first)
+        with suppress(csv.Error):  # whoever reads the records says what is wrong
+            first = next((cells for cells in csv.reader(lines[:100], delimiter=delimiter) if any(cells)), [])
+            found[delimiter] = len(first)
     return max(found, key=lambda delimiter: found[delimiter])
 
 

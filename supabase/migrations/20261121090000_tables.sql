@@ -48,7 +48,23 @@ begin
       (24, 'quel_credits', 'amount', '{integer,bigint}', false, false),
       (25, 'quel_credits', 'balance_after', '{integer,bigint}', false, false),
       (26, 'quel_credits', 'attach_idx', '{integer,bigint}', false, false),
-      (27, 'quel_credits', 'production_idx', '{uuid}', false, false)
+      (27, 'quel_credits', 'production_idx', '{uuid}', false, false),
+      (28, 'quel_production_photo', 'org_id', '{uuid}', false, false),
+      (29, 'quel_production_jobs', 'org_id', '{uuid}', false, false),
+      (30, 'quel_credits', 'org_id', '{uuid}', false, false),
+      (31, 'quel_credits', 'used_by_member_id', '{uuid}', false, false),
+      (32, 'quel_organization', 'org_id', '{uuid}', true, true),
+      (33, 'quel_organization', 'org_name', '{text,character varying}', false, true),
+      (34, 'quel_organization', 'org_credit', '{integer,bigint}', false, true),
+      (35, 'quel_organization', 'owner_id', '{uuid}', false, true),
+      (36, 'quel_organization', 'org_status', '{text,character varying,enum}', false, true),
+      (37, 'quel_organization_member', 'org_id', '{uuid}', false, true),
+      (38, 'quel_organization_member', 'member_id', '{uuid}', false, true),
+      (39, 'quel_organization_member', 'status', '{text,character varying,enum}', false, true),
+      (40, 'quel_production_jobs', 'started_at', '{timestamp with time zone}', false, false),
+      (41, 'quel_production_jobs', 'completed_at', '{timestamp with time zone}', false, false),
+      (42, 'quel_production_jobs', 'updated_at', '{timestamp with time zone}', false, false),
+      (43, 'quel_production_jobs', 'retry_count', '{integer,bigint}', false, false)
     ), there as (
       select needed.*, class.oid as class_id, class.relkind, attribute.attnum, type.typtype, type.oid as type_id,
         pg_catalog.format_type(attribute.atttypid, attribute.atttypmod) as type
@@ -61,6 +77,22 @@ begin
     ), words as (
       select there.*, word from there, unnest('{pending,processing,completed,failed}'::text[]) as word
       where there."column" = 'job_status'
+      union all
+      select there.*, 'DEDUCT' from there where there."column" = 'transaction_type'
+    ), unknown as (
+      -- Rows of these two tables are ours to insert; a trigger may give a value that we do not know.
+      select 44 as place, class.relname as "table", attribute.attname as "column"
+      from pg_catalog.pg_class as class
+      join pg_catalog.pg_attribute as attribute on attribute.attrelid = class.oid and attribute.attnum > 0
+      where class.relnamespace = 'public'::pg_catalog.regnamespace and class.relname in ('quel_attach', 'quel_credits')
+        and attribute.attnotnull and not attribute.attisdropped and not attribute.atthasdef
+        and attribute.attidentity = '' and attribute.attname not in (
+          'user_id', 'transaction_type', 'amount', 'balance_after', 'created_at', 'attach_original_name',
+          'attach_file_name', 'attach_file_path', 'attach_file_size', 'attach_file_type', 'attach_directory',
+          'attach_storage_type')
+        and not exists (
+          select from pg_catalog.pg_trigger as trigger
+          where trigger.tgrelid = class.oid and not trigger.tgisinternal and trigger.tgtype & 6 = 6)
     )
     select place, "table", "column", 'a view or another kind of relation' as found, 'a table' as needed
     from there where relkind not in ('r', 'p') and key
@@ -82,10 +114,13 @@ begin
     union all
     select place, "table", "column", 'an enum without the word ' || word, 'pending, processing, completed and failed'
     from words
-    where typtype = 'e' and not exists (
+    where word <> 'DEDUCT' and typtype = 'e' and not exists (
       select from pg_catalog.pg_enum as label where label.enumtypid = type_id and label.enumlabel = word)
     union all
-    select place, "table", "column", 'a check without the word ' || word, 'pending, processing, completed and failed'
+    select place, "table", "column", 'a required column without a default', 'a default' from unknown
+    union all
+    select place, "table", "column", 'a check without the word ' || word,
+      case when word = 'DEDUCT' then word else 'pending, processing, completed and failed' end
     from words
     where exists (
       select from pg_catalog.pg_constraint as rule

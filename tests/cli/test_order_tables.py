@@ -31,6 +31,7 @@ def photos(tmp_path: Path) -> Path:
     (folder / "sub").mkdir(parents=True)
     (folder / "a.jpg").write_bytes(jpeg())
     (folder / "sub" / "b.png").write_bytes(png(8, 8))
+    (folder / "sub" / "note.txt").write_text("hello")
     (tmp_path / "rows.csv").write_bytes(TABLE)
     return folder
 
@@ -88,6 +89,27 @@ def test_a_picture_for_all_rows_and_one_for_one(run: Run, settled: Path, photos:
     assert "references" not in document["rows"][0]
 
 
+def test_rows_may_name_the_same_picture_differently(run: Run, settled: Path, photos: Path) -> None:
+    (photos / "copy.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    (settled.parent / "rows.csv").write_bytes(b"reference\na.jpg\ncopy.jpg\na.jpg; copy.jpg\n")
+    ended = run("submit", "rows.csv", "--prompt", "A lamp", "--reference-dir", photos, "--json")
+    assert ended.status == 0, ended
+    rows = stored(settled, ended.document["job_id"]).document["rows"]
+    assert [row.get("reference") for row in rows] == [None] * 3
+    [one] = {ref["attach_id"] for row in rows for ref in row["references"]}
+    assert [len(row["references"]) for row in rows] == [1, 1, 2], one
+
+
+def test_one_picture_may_be_for_several_stages(run: Run, settled: Path, photos: Path) -> None:
+    (settled.parent / "rows.csv").write_bytes(b"colour\nred\ngreen\nblue\n")
+    picture = photos / "a.jpg"
+    arguments = ("--prompt", "A {colour} lamp", "-r", f"0={picture}", "-r", f"2={picture}")
+    ended = run("submit", "rows.csv", *arguments, "--json")
+    assert ended.status == 0, ended
+    rows = stored(settled, ended.document["job_id"]).document["rows"]
+    assert [len(row.get("references", [])) for row in rows] == [1, 0, 1]
+
+
 def test_a_table_comes_through_standard_input(run: Run, settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"colour\nred\ngreen\n")))
     ended = run("submit", "-", "--prompt", "A {colour} lamp", "--json")
@@ -117,6 +139,11 @@ def test_a_table_comes_through_standard_input(run: Run, settled: Path, monkeypat
             b"reference\n/etc/hostname",
             ("--prompt", "x", "--reference-dir", "photos"),
             "lies outside of photos; give its",
+        ),
+        (
+            b"reference\na.jpg\n\nsub/note.txt",
+            ("--prompt", "x", "--reference-dir", "photos"),
+            "row 4, column reference: sub/note.txt: 5 bytes are not a PNG, JPEG or WebP picture",
         ),
         (
             b"a\n1",

@@ -8,7 +8,7 @@ import pytest
 from darkroom.domain.attempts import Begin
 from darkroom.domain.images import Settlement
 from darkroom.domain.jobs import End, Request
-from darkroom.domain.progress import JobStatus
+from darkroom.domain.progress import CANCELLED_WORDS, JobStatus
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
 
 WORDS = ("cancelled", "user_cancelled")
@@ -165,6 +165,15 @@ async def test_the_word_of_the_deployment_is_written(planted: RecordsFixture, as
     failed = await planted.opened(member, (1,))
     assert (await failed.close(End.FAILED, error="the key is wrong")).status is JobStatus.FAILED
     assert await status_on_row(planted, failed.job_id) == "failed"
+
+
+@pytest.mark.parametrize("word", CANCELLED_WORDS)
+async def test_a_cancel_that_is_written_over_holds_nothing_or_is_heard_of(fixture: RecordsFixture, word: str) -> None:
+    job = await fixture.opened(await fixture.member())
+    await set_status(fixture, job, word)
+    await set_status(fixture, job, "processing")
+    held = (await job.begin(0)).begin is Begin.HELD
+    assert held == bool(await fixture.records.cancelled_rows(job.job_id))
 
 
 @pytest.mark.parametrize("status", ["failed", "completed"])

@@ -59,6 +59,8 @@ def test_rows_are_numbered_as_a_spreadsheet_does() -> None:
         (b'a,b\n1,"2\n3,4\n', "row 2, column b: has a quote that is not closed"),
         (b'a,b\n\n1,"2"x\n', 'row 3, column b: has text after a closing quote; write a quote within quotes as ""'),
         (b'a,b\n1,"' + b"x" * 140_000 + b'"', "row 2, column b: has more than 131,072 characters; is a closing quote"),
+        (b'"' + b"x" * 140_000 + b",b\n1,2\n", "row 1, column 1: has more than 131,072 characters; is a closing quote"),
+        (b"x" * 140_000 + b";b\n1;2\n", "row 1, column 1: has more than 131,072 characters; is a closing quote"),
         (b"a,b\n1,2\n3,\xe9\n", "row 3, column b: is not UTF-8 text; save the table as CSV (UTF-8)"),
         (b"a,\xe9\n1,2\n", "row 1, column 2: is not UTF-8 text"),
         (b"a,b\n1,\0\n", "row 2, column b: contains a NUL character; remove it"),

@@ -1,5 +1,6 @@
 """Tables that cannot be adopted stop the first migration whole, and `doctor --database` says so before that."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -18,17 +19,42 @@ SHAPES = {
         "quel_member.quel_member_id: found no primary key and no unique constraint on it, needed a primary key"
     ),
     "alter table quel_credits drop constraint quel_credits_attach_idx_fkey; alter table quel_attach"
-    " alter column attach_id drop identity; alter table quel_attach alter column attach_id type text": (
-        "quel_attach.attach_id: found text, needed integer or bigint"
-    ),
-    "alter table quel_credits rename column user_id to owner": (
-        "quel_credits.user_id: found no such column, needed uuid"
-    ),
+    " alter column attach_id drop identity; alter table quel_attach alter column attach_id type text,"
+    " alter column attach_id set default 'x'": ("quel_attach.attach_id: found text, needed integer or bigint"),
+    "alter table quel_credits drop column user_id cascade": ("quel_credits.user_id: found no such column, needed uuid"),
     "alter table quel_production_jobs alter column job_input_data type text": (
         "quel_production_jobs.job_input_data: found text, needed jsonb"
     ),
     "alter table quel_production_jobs alter column created_at type timestamp": (
         "quel_production_jobs.created_at: found timestamp without time zone, needed timestamp with time zone"
+    ),
+    "alter table quel_production_jobs alter column started_at type timestamp": (
+        "quel_production_jobs.started_at: found timestamp without time zone, needed timestamp with time zone"
+    ),
+    "alter table quel_production_jobs alter column retry_count drop default, alter column retry_count type text": (
+        "quel_production_jobs.retry_count: found text, needed integer or bigint"
+    ),
+    "alter table quel_credits add constraint kinds check (transaction_type in ('purchase', 'refund')) not valid": (
+        "quel_credits.transaction_type: found a check without the word DEDUCT, needed DEDUCT"
+    ),
+    "alter table quel_attach alter column attach_id drop identity": (
+        "quel_attach.attach_id: found a required column without a default, needed a default"
+    ),
+    "truncate quel_credits; alter table quel_credits add column tenant uuid not null": (
+        "quel_credits.tenant: found a required column without a default, needed a default"
+    ),
+    "alter table quel_organization alter column org_credit type numeric(12,2)": (
+        "quel_organization.org_credit: found numeric(12,2), needed integer or bigint"
+    ),
+    "alter table quel_organization_member rename column status to state": (
+        "quel_organization_member.status: found no such column, needed text or character varying or enum"
+    ),
+    "alter table quel_organization drop constraint quel_organization_pkey cascade": (
+        "quel_organization.org_id: found no primary key and no unique constraint on it, needed a primary key"
+    ),
+    "alter table quel_production_jobs drop constraint quel_production_jobs_org_id_fkey;"
+    " alter table quel_production_jobs alter column org_id type text": (
+        "quel_production_jobs.org_id: found text, needed uuid"
     ),
     "alter table quel_production_jobs drop constraint known_states;"
     " alter type job_status_enum rename value 'failed' to 'error'": (
@@ -86,6 +112,15 @@ def test_the_command_lists_what_browsers_reach(migrated: Project) -> None:
     assert "anon may select, insert, update, delete in every row of quel_attach: no row-level security" in told
     assert "authenticated may select in every row of quel_credits: no row-level security" in told
     assert "anon may select, insert, update, delete in quel_member, as far as its policies allow" in told
+
+
+def test_a_session_that_a_pooler_hands_on_can_write_afterwards(
+    migrated: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(migrated.database_uri, autocommit=True) as session:
+        monkeypatch.setattr(psycopg, "connect", lambda *_, **__: contextlib.nullcontext(session))
+        assert examine_database("postgresql://pooler")
+        assert session.execute("show transaction_read_only").fetchone() == ("off",)
 
 
 def test_an_address_without_a_database_is_refused_without_its_password() -> None:
