@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all a newcomer needs; both set up .venv from the lock file first.
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test test-all lint screenshots reference bench bench-scale bench-page lock record-histories clean
+.PHONY: help demo up check test test-all lint screenshots reference types bench bench-scale bench-page lock record-histories clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -69,6 +69,9 @@ screenshots: $(READY) ## take screenshots of the page into screenshots/ and docs
 
 reference: $(READY) ## write the reference of the command line into docs/cli.md
 	@$(PY) -m tests.support.reference
+
+types: $(READY) $(POSTGREST) ## write the tables for TypeScript clients into supabase/types.ts
+	@$(PY) -m tests.support.supabase.typescript
 
 bench: $(READY) $(POSTGREST) $(PEERS) ## measure throughput, overhead and memory, beside other engines; writes bench.json
 	@$(PY) -m benchmarks
