@@ -2,7 +2,9 @@
 
 import asyncio
 import io
+import zipfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,19 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from PIL import Image
+from pydantic import SecretStr
 
+from darkroom.api.services import put_together
+from darkroom.domain.keys import NewApiKey, hash_of, new_secret
 from tests.support.fakes.scripted import tiny_picture
 from tests.support.histories import check_histories
 from tests.support.programs import temporal_binary
+from tests.support.stacks.api import serving
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack, running_darkroom
 from tests.support.supabase.catalogs import BEFORE
 from tests.support.supabase.local import LocalSupabase, running_supabase
 from tests.support.supabase.project import run_file
+from tests.support.tokens import token
 from tests.support.until import until
 
 POLL_EVERY = 2.0
@@ -245,3 +252,45 @@ async def _check_money(darkroom: ProcessStack, front_end: FrontEnd, delivered: d
         assert (receipt.delivered, receipt.total.charged) == (images, images * PRICE)
         assert await darkroom.parts.storage.keys(f"staging/{job_id}") == []
     assert await darkroom.parts.records.audit() == []
+
+
+OLD_JOB, OWNER, OTHER = (
+    UUID(f"00000000-0000-0000-000{part}") for part in ("2-000000000006", "0-000000000007", "0-000000000001")
+)
+"""A job that made the pictures 1 to 147 before Darkroom; the member of its row, and another member."""
+
+
+async def test_pictures_of_old_jobs_are_seen_by_the_member_of_their_row_and_by_operators_alone(
+    darkroom: ProcessStack, deployment: LocalSupabase
+) -> None:
+    for number in (1, 10):
+        path = f"generated-images/user-x/generated_{number}.webp"
+        await darkroom.parts.storage.put(path, tiny_picture(), "image/webp")
+    secret = new_secret()
+    await darkroom.parts.records.add_api_key(
+        NewApiKey(key_id=uuid4(), user_id=OTHER, name="test", operator=True, key_hash=hash_of(secret))
+    )
+    signing = SecretStr("what the project signs its users' tokens with")
+    settings = darkroom.parts.settings.model_copy(update={"supabase_jwt_secret": signing})
+    services = put_together(replace(darkroom.parts, settings=settings))
+    owner, other = (token(signing.get_secret_value(), sub=str(user)) for user in (OWNER, OTHER))
+    async with serving(services) as url, httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+
+        async def get(path: str, secret: str) -> httpx.Response:
+            return await http.get(path, headers={"Authorization": f"Bearer {secret}"})
+
+        for path in ("/api/attachments/1", "/api/attachments/10", f"/api/jobs/{OLD_JOB}/images"):
+            answers = [await get(path, caller) for caller in (owner, secret, other)]
+            assert [answer.status_code for answer in answers] == [200, 200, 404], path
+        assert [(await get("/api/attachments/148", caller)).status_code for caller in (owner, secret)] == [404, 200]
+        shown = (await get(f"/api/jobs/{OLD_JOB}/images?limit=1000", owner)).json()["images"]
+        assert [(image["attach_id"], image["position"]) for image in shown] == [(n + 1, n) for n in range(147)]
+        for image in (shown[0], shown[9]):
+            for address in (image["url"], image["thumbnail_url"]):
+                assert (await http.get(address)).status_code == 200, address
+        page = await get(f"/jobs/{OLD_JOB}", owner)
+        assert (page.status_code, "/pictures/147" in page.text) == (200, True)
+        package = await get(f"/api/jobs/{OLD_JOB}/archive.zip", owner)
+        with zipfile.ZipFile(io.BytesIO(package.content)) as archive:
+            assert archive.testzip() is None
+            assert sorted(archive.namelist()) == ["missing.txt", "stage-0-0.webp", "stage-0-9.webp"]
