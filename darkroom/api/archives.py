@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from uuid import UUID
 
 from darkroom.records.paging import delivered_pages
@@ -10,6 +11,8 @@ from darkroom.records.watching import WatchRecords
 from darkroom.storage import Storage
 
 MISSING = "missing.txt"
+EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
+"""What a zip can tell; rows of before Darkroom may have no time at all."""
 
 
 class _Pipe(io.RawIOBase):
@@ -46,7 +49,7 @@ async def archive(records: WatchRecords, storage: Storage, job_id: UUID) -> Asyn
             if data is None:
                 missing.append(name)
                 continue
-            made = image.delivered_at
+            made = max(image.delivered_at, EARLIEST)
             info = zipfile.ZipInfo(name, (made.year, made.month, made.day, made.hour, made.minute, made.second))
             info.external_attr = 0o644 << 16
             package.writestr(info, data)

@@ -1,11 +1,19 @@
 -- Pictures that orders may draw after: uploads, and images that were delivered.
 
+-- Who owns a picture; null where nobody is known.
+create or replace function public.darkroom_owner(image public.quel_attach) returns uuid
+language sql stable set search_path = '' as $$
+  select coalesce(image.quel_member_id, (
+    select earlier.quel_member_id from public.quel_earlier_pictures as earlier
+    where earlier.attach_id = image.attach_id))
+$$;
+
 -- Those that exist and can be shown (uploads, and images that were delivered), with their owners.
 create or replace function public.darkroom_reference_owners(p_attach_ids bigint[]) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object(
-    'attach_id', attach_id, 'user_id', quel_member_id, 'name', attach_original_name)), '[]')
-  from public.quel_attach
+    'attach_id', attach_id, 'user_id', public.darkroom_owner(image), 'name', attach_original_name)), '[]')
+  from public.quel_attach as image
   where attach_id = any (p_attach_ids) and (job_id is null or delivered_at is not null)
 $$;
 
@@ -26,7 +34,7 @@ $$;
 create or replace function public.darkroom_stored_file(p_attach_id bigint) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
-    'attach_id', attach_id, 'path', stored.path, 'user_id', quel_member_id,
+    'attach_id', attach_id, 'path', stored.path, 'user_id', public.darkroom_owner(image),
     'media_type', coalesce(nullif(attach_file_type, ''), case lower(substring(stored.path from '[^.]*$'))
       when 'png' then 'image/png' when 'jpg' then 'image/jpeg' when 'jpeg' then 'image/jpeg'
       else 'image/webp' end))

@@ -191,7 +191,7 @@ language sql stable security definer set search_path = '' as $$
         stage, job.current_run_id, public.darkroom_status_of(job.job_status::text, job.current_run_id) = 'processing',
         case when coalesce(job.total_images, 0) <= p_most_ids then p_most_ids else 0 end
       ) order by stage.stage_index)
-      from public.quel_job_stages as stage where stage.job_id = job.job_id), '[]'))
+      from public.quel_job_stages as stage where stage.job_id = job.job_id), public.darkroom_earlier_stages(job, p_most_ids), '[]'))
   from public.quel_production_jobs as job
   where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
     in ('pending', 'processing', 'completed', 'failed', 'cancelled')
@@ -228,6 +228,13 @@ begin
       where job_id = p_job_id and attach_id > p_after and delivered_at is not null
       order by attach_id limit p_limit
     ) as page;
+    if v_images is null then
+      select jsonb_agg(to_jsonb(page) || jsonb_build_object('job_id', p_job_id) order by page.attach_id) into v_images
+      from (
+        select * from public.darkroom_earlier_images(p_job_id) where attach_id > p_after
+        order by attach_id limit p_limit
+      ) as page;
+    end if;
   end if;
   return coalesce(v_images, '[]');
 end

@@ -1,5 +1,21 @@
 -- What those read who watch: lists of jobs, and one job at one moment.
 
+-- The first of a job's pictures that its row lists, six at most; not what somebody else wrote into it.
+create or replace function public.darkroom_first_pictures(job public.quel_production_jobs) returns jsonb
+language sql stable set search_path = '' as $$
+  select coalesce(jsonb_agg(listed.attach_id order by listed.place), '[]')
+  from public.darkroom_listed_ids(
+    case when jsonb_typeof(job.generated_attach_ids) = 'array'
+      then jsonb_path_query_array(job.generated_attach_ids, '$[0 to 5]') end) as listed
+  where exists (
+      select from public.quel_attach as image
+      where image.attach_id = listed.attach_id and image.job_id = job.job_id and image.delivered_at is not null)
+    or exists (
+      select from public.quel_earlier_pictures as earlier
+      where earlier.attach_id = listed.attach_id and earlier.job_id = job.job_id
+        and earlier.quel_member_id is not distinct from job.quel_member_id)
+$$;
+
 -- A page of jobs in one of some states, newest first: those behind a job, whose place is that of its row, whatever time
 -- was shown for it. Of order documents and lists of ids, which are long, no more than six ids leave the database.
 create or replace function public.darkroom_list_jobs(
@@ -26,8 +42,7 @@ begin
       job.paused, job.cancel_requested,
       job.total_images, job.completed_images, job.failed_images, job.error_message, job.created_at, job.started_at,
       job.completed_at, job.updated_at,
-      case when jsonb_typeof(job.generated_attach_ids) = 'array'
-        then jsonb_path_query_array(job.generated_attach_ids, '$[0 to 5]') else '[]' end as first_attach_ids,
+      public.darkroom_first_pictures(job) as first_attach_ids,
       (select left(stage.prompt, 200) from public.quel_job_stages as stage
        where stage.job_id = job.job_id order by stage.stage_index limit 1) as title
     from public.quel_production_jobs as job
@@ -112,11 +127,18 @@ language sql stable security definer set search_path = '' as $$
         'delivered_at', page.delivered_at, 'round', coalesce(call.round, 0), 'provider', call.provider,
         'model', call.model, 'seconds', call.seconds) order by page.delivered_at, page.attach_id)
       from (
-        select attach_id, stage_index, ordinal, attach_file_path, attach_file_size, sha256, delivered_at
-        from public.quel_attach
-        where job_id = p_job_id and delivered_at is not null
-          and (delivered_at, attach_id) > (coalesce(p_after_at, '-infinity'), coalesce(p_after_id, 0))
-        order by delivered_at, attach_id limit p_limit
+        (
+          select attach_id, stage_index, ordinal, attach_file_path, attach_file_size, sha256, delivered_at
+          from public.quel_attach
+          where job_id = p_job_id and delivered_at is not null
+            and (delivered_at, attach_id) > (coalesce(p_after_at, '-infinity'), coalesce(p_after_id, 0))
+          order by delivered_at, attach_id limit p_limit
+        ) union all (
+          select attach_id, stage_index, ordinal, path, size, sha256, delivered_at
+          from public.darkroom_earlier_images(p_job_id)
+          where (delivered_at, attach_id) > (coalesce(p_after_at, '-infinity'), coalesce(p_after_id, 0))
+          order by delivered_at, attach_id limit p_limit
+        )
       ) as page
       left join lateral (
         -- A delivered picture is that of the newest call that was generated for it.

@@ -14,8 +14,9 @@ from darkroom.domain.orders import JobType
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import StageEnd
 from darkroom.domain.rounds import StageStatus
-from darkroom.domain.snapshots import JobCursor, JobSummary
+from darkroom.domain.snapshots import DeliveryMark, JobCursor, JobSummary, Picture
 from darkroom.domain.stored import NewReference
+from darkroom.records.paging import delivered_pages
 from darkroom.records.supabase import SupabaseRecords
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
 from tests.support.records.invariants import broken
@@ -45,6 +46,7 @@ def bare(number: int) -> UUID:
 
 
 FAILED, PENDING, PROCESSING, CANCELLED, USER_CANCELLED, SHORT = range(1, 7)
+OWNER = member(1 + SHORT)
 
 
 @pytest.fixture(scope="module", params=[*BEFORE])
@@ -88,7 +90,10 @@ async def test_old_jobs_are_shown_as_they_ended(fixture: RecordsFixture) -> None
     assert short.generated_attach_ids == tuple(range(1, 148))
     progress = await fixture.records.progress(job(SHORT))
     assert progress is not None
-    assert (progress.completed_images, progress.failed_images, progress.stages) == (147, 3, ())
+    assert (progress.completed_images, progress.failed_images) == (147, 3)
+    [stage] = progress.stages
+    assert (stage.quantity, stage.completed, stage.status) == (150, 147, StageStatus.SHORT)
+    assert stage.attach_ids == tuple(range(1, 148))
     assert await fixture.records.receipt(job(SHORT)) is None
     failed = await fixture.records.job(job(FAILED))
     assert failed is not None
@@ -153,7 +158,8 @@ async def test_old_jobs_can_be_looked_at_and_cost_nothing_that_darkroom_knows_of
         assert found is not None
         assert (found.progress.completed_images, found.progress.generated_attach_ids) == (completed, None)
         assert (found.unit_price, found.spent, found.held) == (None, 0, 0)
-        assert (found.progress.stages, found.pictures, found.undelivered) == ((), (), ())
+        assert (len(found.progress.stages), len(found.pictures)) == ((1, 10) if completed else (0, 0))
+        assert found.undelivered == ()
         assert list(await fixture.records.stages(job_id)) == []
     assert await fixture.records.snapshot(bare(4), None, 10) is None
 
@@ -211,9 +217,73 @@ async def test_the_old_journal_is_shown(fixture: RecordsFixture) -> None:
     assert [row.created_at for row in rows] == sorted((row.created_at for row in rows), reverse=True)
 
 
-async def test_old_pictures_may_be_drawn_after_by_anyone(fixture: RecordsFixture) -> None:
-    owners = await fixture.records.reference_owners([1, 5, 301])
-    assert {attach_id: owner.user_id for attach_id, owner in owners.items()} == {1: None, 5: None}
+async def test_old_pictures_belong_to_the_member_of_the_oldest_row_that_lists_them(fixture: RecordsFixture) -> None:
+    owners = await fixture.records.reference_owners([1, 147, 148, 300, 301])
+    found = {attach_id: owner.user_id for attach_id, owner in owners.items()}
+    assert found == {1: OWNER, 147: OWNER, 148: None, 300: None}
+    files = [await fixture.records.stored_file(number) for number in (1, 10, 148)]
+    assert [file and file.user_id for file in files] == [OWNER, OWNER, None]
+
+
+async def test_pictures_of_old_jobs_are_shown_like_delivered_ones(fixture: RecordsFixture) -> None:
+    seen: list[Picture] = []
+    mark: DeliveryMark | None = None
+    while (found := await fixture.records.snapshot(job(SHORT), mark, 50)) and found.pictures:
+        seen += found.pictures
+        mark = DeliveryMark(delivered_at=seen[-1].delivered_at, attach_id=seen[-1].attach_id)
+    assert [(one.stage_index, one.ordinal, one.attach_id) for one in seen] == [(0, n, n + 1) for n in range(147)]
+    assert seen[9].path == "generated-images/user-x/generated_10.webp"
+    pages = [image async for page in delivered_pages(fixture.records, job(SHORT)) for image in page]
+    assert [(image.ordinal, image.attach_id, image.path) for image in pages] == [
+        (one.ordinal, one.attach_id, one.path) for one in seen
+    ]
+    assert await fixture.records.delivered_images(None, 0, 100) == []
+    # Another row lists them as well: they are not its own.
+    other = await fixture.records.snapshot(job(12), None, 50)
+    assert other is not None
+    assert (other.progress.completed_images, other.pictures) == (147, ())
+    previews = {line.job_id: line.first_attach_ids for line in await fixture.records.job_page(1_000)}
+    assert (previews[job(SHORT)], previews[job(12)]) == ((1, 2, 3, 4, 5, 6), ())
+
+
+NOTED = "select attach_id::int, quel_member_id from quel_earlier_pictures where job_id = %s order by place"
+
+
+async def test_what_the_old_worker_still_makes_belongs_to_the_member_of_its_row(
+    adopted: Project, fixture: RecordsFixture
+) -> None:
+    write = "update quel_production_jobs set generated_attach_ids = %s where job_id = %s"
+    with adopted.connect() as db:
+        db.execute("set role service_role")
+        for ids in ("[200]", "[200, 201]", '[200, 201, 1, "203", null, {}, 99999, 1e30, "x"]', "{}", "null", None):
+            db.execute(write, (ids, job(PROCESSING)))
+        noted = [(200, member(1 + PROCESSING)), (201, member(1 + PROCESSING)), (203, member(1 + PROCESSING))]
+        assert db.execute(NOTED, (job(PROCESSING),)).fetchall() == noted
+        # Who deletes a production or a picture is not stopped.
+        db.execute("delete from quel_attach where attach_id = 203")
+        db.execute("delete from quel_production_jobs where job_id = %s", (job(PROCESSING),))
+        assert db.execute(NOTED, (job(PROCESSING),)).fetchall() == []
+
+
+async def test_what_users_write_into_a_row_makes_no_picture_theirs(adopted: Project, fixture: RecordsFixture) -> None:
+    thief, row = member(1 + PROCESSING), job(PROCESSING)
+    claim = "update quel_production_jobs set generated_attach_ids = '[1, 200]' where job_id = %s"
+    with adopted.connect() as db:
+        with db.transaction():
+            db.execute("set local role authenticated")
+            db.execute("select set_config('request.jwt.claims', %s, true)", (f'{{"sub": "{thief}"}}',))
+            assert db.execute(claim, (row,)).rowcount == 1
+        # The old worker reads the list, adds to it and writes it back.
+        db.execute("set role service_role")
+        db.execute("update quel_production_jobs set generated_attach_ids = '[1, 200, 201]' where job_id = %s", (row,))
+        assert db.execute(NOTED, (row,)).fetchall() == [(201, thief)]
+    owners = await fixture.records.reference_owners([1, 200])
+    assert {attach_id: owner.user_id for attach_id, owner in owners.items()} == {1: OWNER, 200: None}
+    [line] = [line for line in await fixture.records.job_page(1_000) if line.job_id == row]
+    assert line.first_attach_ids == (201,)
+
+
+async def test_old_pictures_without_a_type_or_a_path_are_read_all_the_same(fixture: RecordsFixture) -> None:
     without_type = await fixture.records.stored_file(5)
     assert without_type is not None
     assert without_type.media_type == "image/webp"

@@ -29,6 +29,7 @@ VALID = {"another user", "the owner", "anonymous", "without a key"}
 TRIGGERS = {
     "darkroom_keep_columns",
     "darkroom_note_cancelled_row",
+    "darkroom_note_earlier_pictures",
     "darkroom_open_organization",
     "darkroom_set_opening_balance",
 }

@@ -111,7 +111,7 @@ async def attach(
 async def attachment(attach_id: AttachId, caller: SignedIn, use: Use, urls: Urls) -> AttachmentView:
     """Get one of your attachments, an upload or a delivered picture, with signed URLs."""
     stored = await use.parts.records.stored_file(attach_id)
-    if stored is None or not caller.may_draw_after(stored.user_id):
+    if stored is None or not caller.may_see(stored.user_id):
         raise Problem(404, f"there is no attachment {attach_id}, or it is not yours")
     return AttachmentView(
         attach_id=attach_id,

@@ -166,18 +166,21 @@ def environment_of(home: Path, server: TemporalServer, supabase: LocalSupabase |
 
 
 @asynccontextmanager
-async def running_darkroom(home: Path, supabase: LocalSupabase | None = None) -> AsyncIterator[ProcessStack]:
+async def running_darkroom(
+    home: Path, supabase: LocalSupabase | None = None, *, user: UUID | None = None
+) -> AsyncIterator[ProcessStack]:
     """Server, records and storage; the worker is there to be started by the test.
 
     Args:
         home: the folder for everything, or for all that is not in the project.
         supabase: a migrated project with empty tables; without it, SQLite and files.
+        user: a member who is there already; without one, a new member orders.
     """
     server = TemporalServer(home)
     environment = environment_of(home, server, supabase)
     where: dict[str, Any] = {name.lower(): value for name, value in (supabase.environment if supabase else {}).items()}
     settings = Settings(_env_file=None, darkroom_home=home, image_provider="offline", **where)
-    user = settings.local_user or uuid4()
+    user = user or settings.local_user or uuid4()
     os.environ["TEMPORAL_ADDRESS"] = server.address
     async with AsyncExitStack() as cleanup:
         cleanup.callback(os.environ.pop, "TEMPORAL_ADDRESS")

@@ -49,6 +49,7 @@ insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run
   started_at) values (%(user)s, %(user)s, 0, 1, %(m)s, 0, 'offline', %(m)s, now());
 insert into quel_attach (attach_id, attach_file_name, attach_file_path, job_id, stage_index, ordinal, quel_member_id,
   delivered_at) values (%(id)s, %(m)s, %(m)s, %(user)s, 0, 0, %(user)s, now());
+insert into quel_earlier_pictures (attach_id, job_id, quel_member_id, place) values (%(id)s, %(user)s, %(user)s, 0);
 insert into quel_books (book_id, quel_member_id, base_path) values (%(user)s, %(user)s, %(m)s);
 insert into quel_api_keys (key_id, quel_member_id, name, key_hash, created_at)
   values (%(user)s, %(user)s, %(m)s, %(m)s, now());
@@ -107,7 +108,8 @@ def related(project: Project, table: str) -> list[str]:
 def arguments(project: Project, function: str) -> list[dict[str, str]]:
     """For each function of that name its arguments by name, with a value of the victim's that fits the type."""
     query = (
-        "select proargnames as names, array(select format_type(type, null) from unnest(proargtypes) as type) as types"
+        "select proargnames[:pronargs] as names,"
+        " array(select format_type(type, null) from unnest(proargtypes) as type) as types"
         " from pg_proc where pronamespace = 'public'::regnamespace and proname = %s"
     )
     with psycopg.connect(project.database_uri, row_factory=dict_row) as db:
