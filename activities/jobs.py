@@ -88,6 +88,7 @@ class JobActivities:
                     org_id=source.org_id,
                     job_type=source.job_type,
                     production_id=source.production_id,
+                    inserted_by=source.inserted_by,
                     total_images=None if row is None else row.total_images,
                 )
                 order = read.order

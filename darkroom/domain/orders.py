@@ -158,8 +158,13 @@ def _check_capabilities(order: Order, name: str, can: Capabilities) -> None:
             )
 
 
-def check_references(order: Order, stored: Mapping[int, ReferenceOwner]) -> None:
+def check_references(order: Order, stored: Mapping[int, ReferenceOwner], *, own_only: bool = False) -> None:
     """Reject references that do not exist or belong to somebody else (spec §1).
+
+    Args:
+        order: with the user whose job it is.
+        stored: the owners of those that exist.
+        own_only: reject those without an owner as well, as for users who order by themselves.
 
     Raises:
         OrderRejected: naming the stage and the attachment.
@@ -172,3 +177,7 @@ def check_references(order: Order, stored: Mapping[int, ReferenceOwner]) -> None
                 raise OrderRejected(where, f"attachment {reference.attach_id} does not exist")
             if owner.user_id is not None and owner.user_id != order.user_id:
                 raise OrderRejected(where, f"attachment {reference.attach_id} belongs to another user")
+            if own_only and owner.user_id is None:
+                raise OrderRejected(
+                    where, f"attachment {reference.attach_id} has no owner; use one that the user uploaded"
+                )

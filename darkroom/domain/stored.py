@@ -53,6 +53,13 @@ class DeliveredImage(Value):
         return download_name(self.stage_index, self.ordinal)
 
 
+class InsertedBy(Value):
+    """The user who inserted a job's row."""
+
+    user_id: UUID | None
+    """None for somebody who had not signed in."""
+
+
 class OrderSource(Value):
     """What a job was made from."""
 
@@ -63,5 +70,7 @@ class OrderSource(Value):
     """The row's column."""
     production_id: UUID | None
     document: JsonValue
+    inserted_by: InsertedBy | None = None
+    """None where a server inserted the row, the command line, or somebody before this was recorded."""
     opened: bool
     """Whether its stages are stored; then the document is not read again."""

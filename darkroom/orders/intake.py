@@ -8,6 +8,7 @@ from uuid import UUID
 from darkroom.domain.errors import OrderRejected, WebhookRefused
 from darkroom.domain.money import Account
 from darkroom.domain.orders import Capabilities, Limits, Order, ReferenceOwner, check_providers, check_references
+from darkroom.domain.stored import InsertedBy
 from darkroom.domain.wallets import OrganizationAccount, cannot_pay
 from darkroom.orders import ReadOrder, read_order, webhook_of
 from darkroom.records.books import BookRecords
@@ -57,6 +58,7 @@ class Intake:
         total_images: int | None = None,
         promised: Mapping[int, ReferenceOwner] | None = None,
         opening: Account | None = None,
+        inserted_by: InsertedBy | None = None,
     ) -> AdmittedOrder:
         """The order of a document, for the user who pays.
 
@@ -68,6 +70,7 @@ class Intake:
             production_id: the row's column, when there is one; it wins over the document's.
             total_images: the row's column; it counts where the document names no quantity.
             promised: attachments that will be stored once the order is valid.
+            inserted_by: the user who inserted the row by themselves; such an order uses only what is theirs.
             opening: the account that a user without one gets with the order; without it such an order is rejected.
 
         Raises:
@@ -81,6 +84,12 @@ class Intake:
             raise OrderRejected(
                 "user_id", f"{read.order.user_id} is not the user who pays for the job ({user_id or 'none'})"
             )
+        if inserted_by is not None and (user_id is None or inserted_by.user_id != user_id):
+            raise OrderRejected(
+                "user_id",
+                f"the row was inserted by {inserted_by.user_id or 'nobody signed in'}, but names"
+                f" {user_id or 'no user'}; sign in as the user who pays, or insert it with the service role's key",
+            )
         if org_id is not None and read.order.org_id not in (None, org_id):
             raise OrderRejected(
                 "org_id", f"{read.order.org_id} is not the organization that pays for the job ({org_id})"
@@ -92,8 +101,8 @@ class Intake:
         }
         order = read.order.model_copy(update=known)
         check_providers(order, self._providers, self._default)
-        await self._check_references(order, promised or {})
-        await self._check_production(order)
+        await self._check_references(order, promised or {}, own_only=inserted_by is not None)
+        await self._check_production(order, own_only=inserted_by is not None)
         await self._check_book(order)
         if order.webhook_url is not None:
             await self._check_webhook(order.webhook_url)
@@ -143,17 +152,18 @@ class Intake:
         except WebhookRefused as error:
             raise OrderRejected("webhook_url", str(error)) from None
 
-    async def _check_references(self, order: Order, promised: Mapping[int, ReferenceOwner]) -> None:
+    async def _check_references(self, order: Order, promised: Mapping[int, ReferenceOwner], *, own_only: bool) -> None:
         unknown = order.reference_ids - promised.keys()
         stored = await self._records.reference_owners(unknown) if unknown else {}
-        check_references(order, {**stored, **promised})
+        check_references(order, {**stored, **promised}, own_only=own_only)
 
-    async def _check_production(self, order: Order) -> None:
+    async def _check_production(self, order: Order, *, own_only: bool) -> None:
         """A production gets the ids of what is delivered, so it must not be somebody else's."""
         if order.production_id is None:
             return
         production = await self._records.production_owner(order.production_id)
-        if production is not None and production.user_id not in (None, order.user_id):
+        allowed = {order.user_id} if own_only else {None, order.user_id}
+        if production is not None and production.user_id not in allowed:
             raise OrderRejected("production_id", f"{order.production_id} belongs to another user; use one of your own")
 
     async def _check_book(self, order: Order) -> None:

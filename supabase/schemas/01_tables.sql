@@ -121,6 +121,14 @@ create index quel_production_jobs_page_of_status
 create index quel_production_jobs_page_of_member_and_status
   on public.quel_production_jobs (quel_member_id, job_status, coalesce(created_at, 'epoch'), job_id);
 
+-- Who inserted a job's row, and when; rows of before this table have no line. Only the service role reaches it.
+create table public.quel_job_inserts (
+  job_id uuid primary key references public.quel_production_jobs (job_id) on delete cascade,
+  user_id uuid,
+  by_user boolean not null,
+  inserted_at timestamptz not null
+);
+
 -- The stages of an order, normalised; they hold for every restart. Like all that belongs to a job, they go with its row:
 -- deployments delete a production, and with it its jobs.
 create table public.quel_job_stages (

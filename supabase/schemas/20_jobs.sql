@@ -11,6 +11,9 @@ begin
     'production_id', job.production_id, 'document', job.job_input_data,
     'opened', exists (select 1 from public.quel_job_stages as stage where stage.job_id = job.job_id))
     || case when job.org_id is null then '{}' else jsonb_build_object('org_id', job.org_id) end
+    || coalesce((
+      select jsonb_build_object('inserted_by', jsonb_build_object('user_id', inserted.user_id))
+      from public.quel_job_inserts as inserted where inserted.job_id = job.job_id and inserted.by_user), '{}')
   into v_source from public.quel_production_jobs as job where job.job_id = p_job_id;
   if v_source is null then
     perform public.darkroom_not_found(p_job_id);

@@ -30,6 +30,7 @@ TRIGGERS = {
     "darkroom_keep_columns",
     "darkroom_note_cancelled_row",
     "darkroom_note_earlier_pictures",
+    "darkroom_note_insert",
     "darkroom_open_organization",
     "darkroom_set_opening_balance",
 }
