@@ -351,6 +351,7 @@ def test_money_rules_hold_in_any_order(orders: int) -> None:
     run_state_machine_as_test(Money, settings=settings(IN_ANY_ORDER, max_examples=orders))
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("orders", [3, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tables", ["migrated", "described", pytest.param("variant", marks=pytest.mark.slow)])
 def test_money_rules_hold_in_any_order_on_supabase(request: pytest.FixtureRequest, tables: str, orders: int) -> None:

@@ -80,8 +80,8 @@ STAGES = (
     "update quel_attach set stage_index = ordinal / 500, ordinal = ordinal % 500,"
     " delivered_at = case when ordinal % 50 > 1 then delivered_at end where job_id = md5('large')::uuid",
     "update quel_production_jobs set job_status = 'processing', current_run_id = 'run',"
-    " generated_attach_ids = (select jsonb_agg(attach_id) from quel_attach where job_id = md5('large')::uuid)"
-    " where job_id = md5('large')::uuid",
+    " generated_attach_ids = (select jsonb_agg(attach_id) from quel_attach where job_id = md5('large')::uuid"
+    " and delivered_at is not null) where job_id = md5('large')::uuid",
 )
 
 
