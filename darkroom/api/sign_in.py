@@ -53,10 +53,6 @@ class Caller(Value):
         """Whether something of this owner may be shown."""
         return self.operator or (owner is not None and owner == self.user_id)
 
-    def may_draw_after(self, owner: UUID | None) -> bool:
-        """Whether an attachment of this owner may be used; one without, as old rows are, by anyone (spec §1)."""
-        return owner is None or self.may_see(owner)
-
 
 class SignIn:
     """Recognises callers; made once a process."""

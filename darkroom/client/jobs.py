@@ -82,6 +82,7 @@ class Client:
         references: Sequence[NewUpload] = (),
         *,
         org_id: UUID | None = None,
+        own_only: bool = False,
     ) -> CheckedOrder:
         """Check an order against everything that is known; nothing is written.
 
@@ -92,11 +93,13 @@ class Client:
             user_id: whose job it is, and who pays unless an organization does; None for an anonymous, free job.
             references: pictures that are stored when the order is submitted.
             org_id: the organization that pays instead of the user; else the one that the document names.
+            own_only: whether the user orders by themselves: then pictures and productions that nobody owns, as old rows
+                are, are rejected as those of others are.
 
         Raises:
             OrderRejected: with the field and the reason.
         """
-        return await self._ordering.check(document, user_id, references, org_id)
+        return await self._ordering.check(document, user_id, references, org_id, own_only=own_only)
 
     async def submit(self, checked: CheckedOrder, *, job_id: UUID | None = None) -> Submitted:
         """Store a checked order as a pending job and start its workflow.

@@ -62,7 +62,13 @@ class Ordering:
         self._local_user = local_user
 
     async def check(
-        self, document: object, user_id: UUID | None, references: Sequence[NewUpload], org_id: UUID | None
+        self,
+        document: object,
+        user_id: UUID | None,
+        references: Sequence[NewUpload],
+        org_id: UUID | None,
+        *,
+        own_only: bool,
     ) -> CheckedOrder:
         promised = {
             attach_id: ReferenceOwner(attach_id=attach_id, user_id=user_id)
@@ -75,7 +81,9 @@ class Ordering:
         opening = None
         if user_id is not None and user_id == self._local_user:
             opening = Account(user_id=user_id, balance=OPENING_CREDITS, held=0)
-        admitted = await self._intake.check(complete, user_id, org_id=org_id, promised=promised, opening=opening)
+        admitted = await self._intake.check(
+            complete, user_id, org_id=org_id, promised=promised, opening=opening, own_only=own_only
+        )
         assert isinstance(document, dict), "the intake admits nothing else"
         return CheckedOrder(
             # A copy: what the caller does with the document after the check must not change what is stored.

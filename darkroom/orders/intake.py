@@ -59,6 +59,7 @@ class Intake:
         promised: Mapping[int, ReferenceOwner] | None = None,
         opening: Account | None = None,
         inserted_by: InsertedBy | None = None,
+        own_only: bool = False,
     ) -> AdmittedOrder:
         """The order of a document, for the user who pays.
 
@@ -71,6 +72,7 @@ class Intake:
             total_images: the row's column; it counts where the document names no quantity.
             promised: attachments that will be stored once the order is valid.
             inserted_by: the user who inserted the row by themselves; such an order uses only what is theirs.
+            own_only: whether the user orders by themselves, and uses only what is theirs.
             opening: the account that a user without one gets with the order; without it such an order is rejected.
 
         Raises:
@@ -101,8 +103,9 @@ class Intake:
         }
         order = read.order.model_copy(update=known)
         check_providers(order, self._providers, self._default)
-        await self._check_references(order, promised or {}, own_only=inserted_by is not None)
-        await self._check_production(order, own_only=inserted_by is not None)
+        own_only = own_only or inserted_by is not None
+        await self._check_references(order, promised or {}, own_only=own_only)
+        await self._check_production(order, own_only=own_only)
         await self._check_book(order)
         if order.webhook_url is not None:
             await self._check_webhook(order.webhook_url)

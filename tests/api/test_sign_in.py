@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from darkroom.api.routes import deployment, events, jobs, orders, pages, pictures
 from darkroom.api.sign_in import COOKIE
+from darkroom.domain.stored import NewReference
 from tests.support.fakes.scripted import tiny_picture
 from tests.support.stacks.api import ApiStack
 from tests.support.tokens import token
@@ -107,6 +108,23 @@ async def test_another_users_attachment_is_not_there(with_tokens: ApiStack, tmp_
     stage = {"prompt": "x", "quantity": 1, "mergedImageAttachId": attach_id}
     answer = await with_tokens.http.post("/api/jobs", json={"stages": [stage]}, headers=theirs)
     assert (answer.status_code, answer.json()["field"]) == (422, "stages[0].references")
+
+
+async def test_a_picture_that_nobody_owns_is_used_by_operators_only(with_tokens: ApiStack) -> None:
+    """As those of rows older than Darkroom: their ids count up, and anybody could try them."""
+    user, operator = uuid4(), uuid4()
+    theirs = with_tokens.as_user(await with_tokens.key(user))
+    trusted = with_tokens.as_user(await with_tokens.key(operator, operator=True))
+    await with_tokens.parts.storage.put("old.png", tiny_picture(), "image/png")
+    old = NewReference(
+        user_id=None, original_name="old.png", path="old.png", size=1, media_type="image/png", sha256="0" * 64
+    )
+    stage = {"prompt": "x", "quantity": 1, "mergedImageAttachId": await with_tokens.parts.records.add_reference(old)}
+    for path in ("/api/jobs", "/api/jobs/quote"):
+        answer = await with_tokens.http.post(path, json={"stages": [stage]}, headers=theirs)
+        assert (answer.status_code, answer.json()["field"]) == (422, "stages[0].references")
+        answer = await with_tokens.http.post(path, json={"stages": [stage]}, headers=trusted)
+        assert answer.status_code in (200, 202), answer.text
 
 
 async def test_a_document_that_no_run_has_opened_shows_nobody_elses_pictures(with_tokens: ApiStack) -> None:

@@ -136,7 +136,7 @@ async def order_of(
         references={
             attach_id: ReferenceThumbnail(thumbnail_url=urls.thumbnail(attach_id), name=known.name)
             for attach_id, known in sorted(owners.items())
-            if caller.may_draw_after(known.user_id)
+            if caller.may_see(known.user_id)
         },
     )
 

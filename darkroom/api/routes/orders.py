@@ -93,7 +93,7 @@ async def order(
     job_id = uuid4() if idempotency_key is None else uuid5(KEYS, f"{caller.user_id} {idempotency_key}")
     existing = None if idempotency_key is None else await client.find(job_id)
     if existing is None:
-        checked = await client.check(document, caller.user_id)
+        checked = await client.check(document, caller.user_id, own_only=not caller.operator)
         checked.ensure_affordable(use.parts.settings.image_credit_price)
         taken = await client.submit(checked, job_id=job_id)
     else:
@@ -129,7 +129,8 @@ async def order(
 @router.post("/quote", responses=documented(413, 415, 422), openapi_extra=_WITH_TABLES)
 async def quote(document: Document, caller: SignedIn, use: Use, *, _prompt: PromptOfRows = None) -> Quote:
     """Get a quote: what an order costs, and whether the credits of whoever pays cover it. Nothing is created."""
-    return _quote(use, await use.parts.client(None).check(document, caller.user_id))
+    checked = await use.parts.client(None).check(document, caller.user_id, own_only=not caller.operator)
+    return _quote(use, checked)
 
 
 def _quote(use: Services, checked: CheckedOrder) -> Quote:
