@@ -36,7 +36,8 @@ MUTANTS = (
             run_id=self._run_id,
             end=end,
             error_message=self._control.failure,
-            stages=stages,
+            stages=stages if self._state.run.generation < 2 else (),
+            ends=grouped(stages) if self._state.run.generation >= 2 else (),
             unopened=self._unopened,
         )
         receipt: Receipt = await workflow.execute_activity_method(
@@ -48,7 +49,8 @@ MUTANTS = (
             run_id=self._run_id,
             end=end,
             error_message=self._control.failure,
-            stages=stages,
+            stages=stages if self._state.run.generation < 2 else (),
+            ends=grouped(stages) if self._state.run.generation >= 2 else (),
             unopened=self._unopened,
         )
         receipt: Receipt = await workflow.execute_activity_method(
@@ -84,7 +86,7 @@ MUTANTS = (
         "what a run that takes over finds on the row is not passed on",
         JOB,
         "self._control.open(run.providers, run.control, run.failure,",
-        "self._control.open(run.providers, OpenedRun().control, run.failure,",
+        "self._control.open(run.providers, type(run)().control, run.failure,",
     ),
     Mutant(
         "the first batch does not wait for a pause that came before the job was open",
@@ -274,6 +276,9 @@ MUTANTS = (
     ),
     Mutant("a batch that starts meanwhile is not drained", BATCHES, "if self._draining:", "if False:"),
     Mutant("a drained batch begins more", BATCH, "self._drained = True", "self._drained = False"),
+    Mutant("stages come in one page", "runs.py", "while run.more_stages:", "while False:"),
+    Mutant("stages of before wait for their turn", JOB, "self._state.run.stages_at_once or len(stages)", "1"),
+    Mutant("runs of before ask for no ordinals", STAGE, "self._run.generation >= 2 and (first", "(first"),
     Mutant("quotas of before grow", JOB, "quota_spread() if workflow.patched(QUOTAS_GROW) else None", "quota_spread()"),
     # The others.
     Mutant(
