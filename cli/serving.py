@@ -12,7 +12,7 @@ import structlog
 
 from cli.statuses import Status
 from darkroom.embedded import processes
-from darkroom.embedded.server import usable_port
+from darkroom.embedded.ports import usable_port
 from darkroom.settings import Settings
 
 log = structlog.get_logger("darkroom.up")

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from darkroom.domain.names import TaskQueue
-from darkroom.embedded.server import PROMPT_TASKS
+from darkroom.embedded.launching import PROMPT_TASKS
 from darkroom.settings import Settings
 from tests.support.ports import free_port
 from tests.support.programs import required

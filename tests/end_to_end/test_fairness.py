@@ -15,7 +15,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from darkroom.domain.images import ImageRequest, ProviderAnswer
 from darkroom.domain.names import TaskQueue
 from darkroom.domain.progress import JobStatus
-from darkroom.embedded import server as embedded
+from darkroom.embedded import launching
 from tests.support.fakes.scripted import ScriptedProvider
 from tests.support.stacks.temporal_server import TemporalServer
 from tests.support.stacks.workflow import OPENING_BALANCE, running_stack
@@ -79,7 +79,7 @@ async def test_what_waits_in_four_partitions_is_delivered_after_an_upgrade_to_on
     calls, all_at_once = 60, 4
     server = TemporalServer(tmp_path)
     with monkeypatch.context() as before:
-        before.setattr(embedded, "FAIR_QUEUES", embedded.FAIR_QUEUES[:1])
+        before.setattr(launching, "FAIR_QUEUES", launching.FAIR_QUEUES[:1])
         await server.start()
     try:
         temporal = await Client.connect(server.address, data_converter=pydantic_data_converter)

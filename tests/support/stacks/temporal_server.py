@@ -85,7 +85,7 @@ class TemporalServer:
         self.address = f"{HOST}:{self._ports[0]}"
 
     async def start(self) -> None:
-        running = ServerProcess(self._home, *self._ports)
+        running = ServerProcess(self._home, *self._ports, "http://127.0.0.1:8233")
         await running.until_it_answers(await running.start())
         self._process = running.process
 
