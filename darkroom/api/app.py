@@ -19,6 +19,7 @@ from darkroom.api.root_path import RootPath, check_public
 from darkroom.api.routes import deployment, events, jobs, orders, pages, pictures, tables
 from darkroom.api.services import Services
 from darkroom.api.sign_in import sign_in_needed
+from darkroom.domain.errors import SettingRejected
 from darkroom.settings import Settings
 
 LARGEST_DOCUMENT = 12 * 1024 * 1024
@@ -42,7 +43,8 @@ def make_app(services: Services) -> FastAPI:
     """The application over the services; they are closed by whoever made them.
 
     Raises:
-        SettingRejected: API_ROOT_PATH is a prefix that cannot be told from our own paths.
+        SettingRejected: API_ROOT_PATH is a prefix that cannot be told from our own paths, or API_CORS_ORIGINS lets
+            every site in where nobody signs in.
     """
     app = unopened_app(services.parts.settings)
     app.state.services = services
@@ -56,6 +58,11 @@ def unopened_app(settings: Settings, lifespan: Lifespan | None = None) -> FastAP
         SettingRejected: as `make_app`.
     """
     local = not sign_in_needed(settings)
+    if local and "*" in settings.api_cors_origins:
+        raise SettingRejected(
+            "API_CORS_ORIGINS=*: every site could order as the local user, because no sign-in is required; "
+            "name the origins, or set API_HOST to another address to require sign-in"
+        )
     app = FastAPI(
         title="Darkroom",
         version=__version__,

@@ -20,7 +20,15 @@ log = structlog.get_logger("darkroom.api")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORWARDED = ("forwarded", "x-forwarded-for")
-_BODIES = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded", *TABLES)
+_JSON = "application/json"
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_BODIES = {
+    "/api/attachments": ("multipart/form-data",),
+    "/api/tables": tuple(TABLES),
+    "/api/jobs": (_JSON, *TABLES),
+    "/api/jobs/quote": (_JSON, *TABLES),
+}
+"""What routes read that do not read JSON alone."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -33,6 +41,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
 
 
@@ -66,6 +75,8 @@ class _Sender:
         headers.setdefault("Content-Security-Policy", DOCS_POLICY if docs else CONTENT_SECURITY_POLICY)
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
+        if headers.get("content-type", "").partition(";")[0].endswith(("json", "/html")):
+            headers.setdefault("Cache-Control", "no-store")
 
     async def _send_too_large(self) -> None:
         """The framework counts bytes below our error handlers, and responds in plain text."""
@@ -127,8 +138,10 @@ class RequestGuard:
             return Problem(403, "this request came from a page of another site; send `Authorization: Bearer` instead")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        if has_body and kind not in _BODIES:
-            return Problem(415, f"{kind[:60] or 'a body without Content-Type'} is not supported; send application/json")
+        readable = _readable(path_of(scope))
+        if has_body and kind not in readable:
+            given = kind[:60] or "a body without Content-Type"
+            return Problem(415, f"{given} is not supported here; send {' or '.join(readable)}")
         return None
 
     def _from_here(self, headers: Headers, host: str) -> bool:
@@ -136,6 +149,11 @@ class RequestGuard:
         if origin is not None:
             return origin in self._origins or (host != "" and origin.partition("://")[2] == host)
         return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+
+
+def _readable(path: str) -> tuple[str, ...]:
+    """The types of bodies that a route reads; the pages' own routes read forms."""
+    return _BODIES.get(path, (_JSON,)) if path.startswith("/api/") else _FORMS
 
 
 def _not_of_this_machine(scope: Scope, headers: Headers, host: str) -> Problem | None:

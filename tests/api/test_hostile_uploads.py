@@ -246,7 +246,10 @@ FORMS: list[dict[str, Any]] = [
 async def test_a_form_that_is_none_is_refused_in_one_line(quiet: ApiStack) -> None:
     for request in FORMS:
         answer = await quiet.http.post("/api/attachments", **request)
-        assert answer.status_code == 400, (str(request)[:200], answer.text)
+        assert answer.status_code == (400 if "files" in request or "headers" in request else 415), (
+            str(request)[:200],
+            answer.text,
+        )
         is_a_problem(answer)
     assert nothing_stored(quiet)
 

@@ -90,7 +90,7 @@ async def test_what_is_no_table_is_not_read_as_one(quiet: ApiStack) -> None:
     wrong = await quiet.http.post("/api/tables", json={})
     assert (wrong.status_code, wrong.json()["detail"]) == (
         415,
-        "send the table as text/csv or text/tab-separated-values",
+        "application/json is not supported here; send text/csv or text/tab-separated-values",
     )
     broken = await quiet.http.post("/api/tables", content='a\n"', headers=CSV)
     assert (broken.status_code, broken.json()["field"]) == (422, "row 2, column a")

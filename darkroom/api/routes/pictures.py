@@ -141,4 +141,8 @@ async def _signed(use: Services, view: View, attach_id: int, expires: int, signa
 
 
 def _kept() -> dict[str, str]:
-    return {"Cache-Control": f"private, max-age={int(KEEP.total_seconds())}, immutable"}
+    return {
+        "Cache-Control": f"private, max-age={int(KEEP.total_seconds())}, immutable",
+        # Whoever has the signed URL may show it, also on a site of another name.
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
