@@ -249,7 +249,7 @@ async def serve(settings: Settings, roles: list[Role]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    client = await connect(settings, metrics_port=settings.metrics_port)
+    client = await connect(settings, metrics_address=settings.metrics_address)
     await ensure_search_attributes(client)
     if {Role.ALL, Role.ORCHESTRATE} & set(roles):
         # Front ends insert jobs into Supabase; the embedded default's are started by `up`.

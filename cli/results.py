@@ -1,6 +1,8 @@
 """Commands for the results of jobs: download, receipt, audit."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -135,7 +137,7 @@ async def export(parts: Parts, job_id: UUID, folder: Path) -> Download:
 async def _copy(parts: Parts, image: DeliveredImage, folder: Path, gate: asyncio.Semaphore) -> str:
     target = folder / image.file_name
     async with gate:
-        present = await asyncio.to_thread(_bytes_of, target)
+        present = await asyncio.to_thread(read_copy, target)
         if present is not None and digest(present) == image.sha256:
             return "skipped"
         data = await parts.storage.get(image.path)
@@ -145,20 +147,33 @@ async def _copy(parts: Parts, image: DeliveredImage, folder: Path, gate: asyncio
             raise InputRejected("DIR", f"{target} already exists and is a different picture; give an empty folder")
         if present is not None:
             return "skipped"
-        await asyncio.to_thread(_write, target, data)
+        await asyncio.to_thread(write_copy, target, data)
         return "written"
 
 
-def _bytes_of(path: Path) -> bytes | None:
+def read_copy(path: Path) -> bytes | None:
+    """What is there under a copy's name.
+
+    Raises:
+        InputRejected: a link, which may lead anywhere.
+    """
     try:
-        return path.read_bytes()
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            return file.read()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InputRejected("DIR", f"{path} is a link, and links are not followed; remove it") from None
+        raise
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_copy(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; whatever lies under its names before, nothing outside the folder changes."""
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(data)
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+        file.write(data)
     temporary.replace(path)
 
 

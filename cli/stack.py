@@ -88,8 +88,8 @@ async def _up(settings: Settings, ports: Ports, output: Output) -> None:
             server = await stack.enter_async_context(embedded_server(settings, port=ports.temporal, ui_port=ports.ui))
             pid = server.pid
             stop.at_once = lambda: end_process(pid)
-        metrics = settings.metrics_port
-        temporal = await (connect_to(server, metrics) if server else connect(settings, metrics_port=metrics))
+        metrics = settings.metrics_address
+        temporal = await (connect_to(server, metrics) if server else connect(settings, metrics_address=metrics))
         await ensure_search_attributes(temporal)
         # Waiting jobs are started below: a workflow every few seconds would fill the embedded server's file.
         every = timedelta(seconds=settings.housekeeping_every)

@@ -113,6 +113,7 @@ class Settings(BaseSettings):
 
     log_format: Literal["console", "json"] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
     @field_validator("*", mode="before")
@@ -214,6 +215,12 @@ class Settings(BaseSettings):
             longest = max(longest, self.runware_timeout)
         return timedelta(seconds=longest)
 
+    @property
+    def metrics_address(self) -> str | None:
+        """Where a process that runs jobs serves its metrics; None for nowhere."""
+        host = f"[{self.metrics_host}]" if ":" in self.metrics_host else self.metrics_host
+        return None if self.metrics_port is None else f"{host}:{self.metrics_port}"
+
     def api_address(self, port: int | None = None) -> str:
         """The address of the page and the HTTP API, on another port if one is given."""
         plain = self.api_host.strip("[]")
@@ -229,16 +236,19 @@ class Settings(BaseSettings):
 
 
 def make_home(settings: Settings) -> None:
-    """Create DARKROOM_HOME.
+    """Create DARKROOM_HOME, for its user alone.
 
     Raises:
         SettingRejected: it cannot be a folder.
     """
+    home = settings.darkroom_home
     try:
-        settings.darkroom_home.mkdir(parents=True, exist_ok=True)
+        if home.name == ".darkroom" and home.is_dir() and home.stat().st_uid == os.geteuid():
+            home.chmod(0o700)  # made by an older version; a folder of another name may have other uses
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingRejected(
-            f"DARKROOM_HOME={settings.darkroom_home}: cannot be created as a folder ({error.strerror or error})"
+            f"DARKROOM_HOME={home}: cannot be created as a folder ({error.strerror or error})"
         ) from None
 
 

@@ -68,10 +68,10 @@ def _is_text(value: str) -> bool:
     return value.encode("utf-8", "ignore").decode() == value
 
 
-async def connect(settings: Settings, patience: timedelta = PATIENCE, metrics_port: int | None = None) -> Client:
+async def connect(settings: Settings, patience: timedelta = PATIENCE, metrics_address: str | None = None) -> Client:
     """A client of the configured server, else of the one that `up` runs in DARKROOM_HOME.
 
-    With a port this process serves metrics on it; only those that work do.
+    With an address this process serves metrics on it; only those that work do.
 
     Raises:
         ServerNotReachable: there is none, or it does not answer in time; one line with what to do.
@@ -85,12 +85,12 @@ async def connect(settings: Settings, patience: timedelta = PATIENCE, metrics_po
                 "no Temporal server: start one with `darkroom up` in another terminal, or set TEMPORAL_ADDRESS"
             )
         config = {"target_host": embedded.address}
-    return await _connect(config, patience, metrics_port)
+    return await _connect(config, patience, metrics_address)
 
 
-async def connect_to(server: EmbeddedServer, metrics_port: int | None = None) -> Client:
+async def connect_to(server: EmbeddedServer, metrics_address: str | None = None) -> Client:
     """A client of our own server, whatever the environment says of others."""
-    return await _connect({"target_host": server.address}, PATIENCE, metrics_port)
+    return await _connect({"target_host": server.address}, PATIENCE, metrics_address)
 
 
 class TemporalLink:
@@ -130,7 +130,7 @@ class TemporalLink:
         return "" if embedded is None else embedded.address
 
 
-async def _connect(config: dict[str, Any], patience: timedelta, metrics_port: int | None) -> Client:
+async def _connect(config: dict[str, Any], patience: timedelta, metrics_address: str | None) -> Client:
     address = config["target_host"]
     remedy = "check that it is running"
     if configured_server() is not None:
@@ -141,7 +141,7 @@ async def _connect(config: dict[str, Any], patience: timedelta, metrics_port: in
                 # The SDK warns of an address with a scheme in two lines of its own; it fails right after.
                 warnings.filterwarnings("ignore", message="Target host as URL", category=UserWarning)
                 client = await Client.connect(
-                    **config, data_converter=pydantic_data_converter, runtime=runtime(metrics_port)
+                    **config, data_converter=pydantic_data_converter, runtime=runtime(metrics_address)
                 )
                 await _check_namespace(client)
                 return client
@@ -204,20 +204,20 @@ async def ensure_search_attributes(client: Client) -> None:
 
 
 @cache
-def runtime(metrics_port: int | None) -> Runtime:
+def runtime(metrics_address: str | None) -> Runtime:
     """The SDK's runtime, one a process: its log lines go through Python's logging, not to standard output.
 
-    With a port it serves Prometheus metrics.
+    With an address it serves Prometheus metrics.
 
     Raises:
-        SettingRejected: the port is in use.
+        SettingRejected: the address cannot be used.
     """
     forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
     filtered = TelemetryFilter(core_level="WARN", other_level="ERROR")
-    metrics = PrometheusConfig(bind_address=f"0.0.0.0:{metrics_port}") if metrics_port else None
+    metrics = PrometheusConfig(bind_address=metrics_address) if metrics_address else None
     try:
         return Runtime(
             telemetry=TelemetryConfig(logging=LoggingConfig(filter=filtered, forwarding=forwarding), metrics=metrics)
         )
     except ValueError as error:
-        raise SettingRejected(f"METRICS_PORT={metrics_port}: cannot be used ({error})") from None
+        raise SettingRejected(f"METRICS_HOST, METRICS_PORT: {metrics_address} cannot be used ({error})") from None

@@ -26,6 +26,7 @@ async def start_tied(
     folder: Path | None = None,
     *,
     at_our_end: signal.Signals = signal.SIGTERM,
+    umask: int = -1,
 ) -> asyncio.subprocess.Process:
     """Start a program as a child that outlives neither us nor, by Ctrl-C, the work we still wait for.
 
@@ -34,6 +35,7 @@ async def start_tied(
         log_file: where its output is appended; None for our own standard error.
         environment: instead of ours.
         folder: where it starts, instead of where we were started.
+        umask: of what it writes, instead of ours.
         at_our_end: what it is sent when we end; a program that is stopped hears only SIGKILL.
     """
     log = None if log_file is None else log_file.open("ab")
@@ -51,6 +53,7 @@ async def start_tied(
             stderr=log or sys.stderr.fileno(),
             env=environment,
             cwd=folder,
+            umask=umask,
             # Ctrl-C goes to the whole process group of the terminal; a child of ours must outlive the drain.
             start_new_session=True,
         )

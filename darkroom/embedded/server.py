@@ -144,11 +144,14 @@ class ServerProcess:
     async def start(self) -> EmbeddedServer:
         """Start the process and leave its address for the other commands."""
         port, http_port = self._ports
+        for file in self._home.glob(f"{DATABASE}*"):  # of older versions, which anybody could read
+            file.chmod(0o600)
         self.process = await start_tied(
             server_command(port, http_port, self._host_name),
             self._home / "temporal.log",
             child_environment(),
             folder=self._home,
+            umask=0o077,
         )
         server = EmbeddedServer(f"{HOST}:{port}", self._ui_url, self.process.pid)
         # Written before the server answers: whoever finds it after a crash can stop the orphan.

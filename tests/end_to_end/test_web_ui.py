@@ -198,6 +198,13 @@ def _pid(files: UiFiles) -> int | None:
     return None if files.process is None else files.process.pid
 
 
+async def test_the_servers_file_is_its_users_alone(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    async with _running_job(tmp_path / "home"):
+        modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "home").glob("temporal.db*")}
+    assert set(modes.values()) == {0o600}, modes
+
+
 async def test_the_server_is_given_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "a-secret-of-ours-with-32-characters"
     for name in ("GEMINI_API_KEY", "SUPABASE_SERVICE_ROLE_KEY", "API_SECRET", "DATABASE_URL", "AWS_SECRET_ACCESS_KEY"):

@@ -1,11 +1,12 @@
 """SQLite off the event loop: one writer connection a process, every change in `BEGIN IMMEDIATE`."""
 
 import asyncio
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -207,6 +208,7 @@ class Database:
         if self._path != ":memory:":
             try:
                 Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+                _make_private(Path(self._path))
             except OSError as error:
                 if error.errno in FULL:
                     raise RecordsUnavailable(full_disk(self._path)) from None
@@ -219,6 +221,15 @@ class Database:
         db.execute("pragma synchronous = full")
         db.execute("pragma foreign_keys = on")
         return db
+
+
+def _make_private(path: Path) -> None:
+    """Have a file that only its user reads; what SQLite keeps beside it gets the same permissions."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    with suppress(OSError):  # another user's, or read-only: whoever reads it finds out
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
 
 
 def _alone(db: sqlite3.Connection, change: _Change) -> _Outcome:
