@@ -139,14 +139,13 @@ class StageDelivery:
         self._on_change()
         result: BatchResult | None = None
         delivered, decided, self._salvaged = state.delivered, state.decided, False
-        told_all = False
         try:
             result = await self._run_child(provider, round_, batch, tuple(ordinals))
         except exceptions.ChildWorkflowError as error:
             self._note_lost_child(error)
         else:
             self._take_in(result, provider)
-            told_all = state.note_batch(ordinals, result, decided)
+        told_all = state.note_batch(ordinals, result, decided)
         if self._run.generation < 2:
             told_all = len(ordinals) > 0 and state.delivered == delivered + len(ordinals) and not state.lacks_ids
         if not (told_all and self._run.generation >= 1):

@@ -49,7 +49,8 @@ class StageKept(Compact):
     stopped: bool = False
     cancelled: bool = False
     ended: StageStatus | None = None
-    """Only in runs of before there were groups of ended stages."""
+    """None in what a job passes on today, which names stages that have ended in `Continued.ended`; older histories name
+    them here."""
     reason: int | None = None
     """Which of the reasons it says."""
     turns: TurnsKept = TurnsKept()

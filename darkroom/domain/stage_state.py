@@ -125,10 +125,14 @@ class StageState:
         if self._with_ids:
             self._ids.update(pairs)
 
-    def note_batch(self, ordinals: Sequence[int], result: BatchResult, decided_before: int) -> bool:
-        """Whether all that became of a batch was told, each image by its own; else the records have to be read."""
+    def note_batch(self, ordinals: Sequence[int], result: BatchResult | None, decided_before: int) -> bool:
+        """Whether all that became of a batch was told, each image by its own; else the records have to be read.
+
+        `result` is None where the batch was lost and told nothing.
+        """
         number = len(ordinals)
-        told = result.decided == number and not result.lost and self.decided == decided_before + number > 0
+        told_decided = 0 if result is None or result.lost else result.decided
+        told = 0 < number == told_decided == self.decided - decided_before
         self.next_ordinal = ordinals[-1] + 1 if told and self.next_ordinal is not None else None
         return told and not self.lacks_ids
 

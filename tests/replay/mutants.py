@@ -278,6 +278,12 @@ MUTANTS = (
     Mutant("a drained batch begins more", BATCH, "self._drained = True", "self._drained = False"),
     Mutant("stages come in one page", "runs.py", "while run.more_stages:", "while False:"),
     Mutant("stages of before wait for their turn", JOB, "self._state.run.stages_at_once or len(stages)", "1"),
+    Mutant(
+        "after a lost batch ordinals are counted on",
+        STAGE,
+        "        told_all = state.note_batch(ordinals, result, decided)\n",
+        "        told_all = result is not None and state.note_batch(ordinals, result, decided)\n",
+    ),
     Mutant("runs of before ask for no ordinals", STAGE, "self._run.generation >= 2 and (first", "(first"),
     Mutant("quotas of before grow", JOB, "quota_spread() if workflow.patched(QUOTAS_GROW) else None", "quota_spread()"),
     # The others.

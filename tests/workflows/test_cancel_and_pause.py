@@ -2,14 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.client import Client as TemporalClient
 from temporalio.client import WorkflowExecutionStatus
 
+from darkroom.domain.names import batch_workflow_id
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import StageStatus
 from tests.support.fakes.scripted import Act, ScriptedProvider
+from tests.support.stacks.watching import Between, job_of
 from tests.support.stacks.workflow import PRICE, running_stack
 from tests.support.until import until
 from workflows.pipeline_job import PipelineJobWorkflow
@@ -67,6 +70,22 @@ async def test_a_terminated_child_is_not_a_failed_job(skipping_client: TemporalC
         await stack.temporal.get_workflow_handle(f"job-{job_id}/stage-0/round-0/batch-0").terminate()
         receipt = await stack.end_of(job_id)
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 4)
+        await stack.check_invariants()
+
+
+async def test_the_round_after_a_lost_batch_makes_what_is_missing(skipping_client: TemporalClient, home: Path) -> None:
+    """And not what the lost batch delivered without telling anybody."""
+    settling = Between("credit", "credit_group")
+    async with running_stack(skipping_client, home, interceptors=[settling], stage_concurrency=1) as stack:
+
+        async def terminate(settled: Any) -> None:
+            await stack.temporal.get_workflow_handle(batch_workflow_id(job_of(settled), 0, 0, 0)).terminate()
+
+        settling.after = terminate
+        receipt = await stack.end_of(await stack.order(6, max_top_ups=1))
+        assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 6)
+        assert receipt.total.top_up_rounds == 1
+        assert stack.provider.calls == {(0, n): 1 for n in range(6)}
         await stack.check_invariants()
 
 

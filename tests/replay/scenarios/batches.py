@@ -15,6 +15,7 @@ from tests.replay.application import (
     WorkflowStack,
     batch_workflow_id,
     events,
+    job_of,
     job_workflow_id,
     until,
     until_batches_ended,
@@ -37,11 +38,11 @@ async def batch_terminated(server: Server) -> None:
 
 async def batch_terminated_after_deliveries(server: Server) -> None:
     """A batch is terminated after deliveries that it did not tell: their ids are read from the records."""
-    crediting = Between("credit")
+    crediting = Between("credit", "credit_group")
     async with server.stack(interceptors=[crediting]) as stack:
 
-        async def terminate(image: Any) -> None:
-            await stack.temporal.get_workflow_handle(batch_workflow_id(image.key.job_id, 0, 0, 0)).terminate()
+        async def terminate(settled: Any) -> None:
+            await stack.temporal.get_workflow_handle(batch_workflow_id(job_of(settled), 0, 0, 0)).terminate()
 
         crediting.after = terminate
         await stack.client.result(await stack.order(4))
