@@ -1,7 +1,7 @@
 """The four activities of an image: generate, upload, attach, credit (spec §3)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Protocol
@@ -24,6 +24,7 @@ from darkroom.domain.errors import (
     WorkerStops,
 )
 from darkroom.domain.groups import (
+    Attached,
     AttachGroupInput,
     AttachGroupResult,
     Credited,
@@ -101,12 +102,16 @@ class ImageActivities:
         self._held_calls = held_calls
         self._settles_here = settles_here
         """Whether this process also uploads and settles what it generates."""
-        self._unsettled: dict[str, None] = {}
+        self._unsettled: dict[ImageKey, str] = {}
+        """What was generated here lately, and where its bytes wait."""
         self._waiting = 0
 
     async def until_settled(self, patience: float) -> None:
-        """Wait at most `patience` seconds until the pictures made here lately are settled, by whichever worker."""
-        waiting = list(self._unsettled)
+        """Wait at most `patience` seconds until the pictures made here lately are settled, by whichever worker.
+
+        What the records refused to attach or settle is not waited for: it stays in staging for the job's next run.
+        """
+        waiting = list(self._unsettled.values())
         try:
             async with asyncio.timeout(patience):
                 while waiting := [key for key in waiting if await self._staging.holds(key)]:  # noqa: ASYNC110
@@ -138,7 +143,7 @@ class ImageActivities:
         if made.outcome is Outcome.HELD and not (made.final or cancelled.is_set()):
             await self._held_calls.note(image.key.job_id)
         if made.outcome is Outcome.GENERATED and self._settles_here:
-            self._unsettled[image.key.staging(made.call_id)] = None
+            self._unsettled[image.key] = image.key.staging(made.call_id)
             if len(self._unsettled) > MOST_UNSETTLED:
                 del self._unsettled[next(iter(self._unsettled))]
         return made
@@ -210,7 +215,9 @@ class ImageActivities:
     @at_the_edge
     async def attach(self, image: AttachInput) -> AttachResult:
         """Record the stored file, or find its record."""
-        return await self._records.attach(image)
+        attached = await self._records.attach(image)
+        self._note_attached([image.key], [attached])
+        return attached
 
     @activity.defn
     @at_the_edge
@@ -224,7 +231,9 @@ class ImageActivities:
     @at_the_edge
     async def attach_group(self, group: AttachGroupInput) -> AttachGroupResult:
         """`attach` for several images of a stage."""
-        return AttachGroupResult(results=tuple(await self._records.attach_group(group)))
+        attached = await self._records.attach_group(group)
+        self._note_attached(group.image_keys(), attached)
+        return AttachGroupResult(results=tuple(attached))
 
     @activity.defn
     @at_the_edge
@@ -234,8 +243,15 @@ class ImageActivities:
         await self._forget(list(zip(group.image_keys(), settled, strict=True)))
         return CreditGroupResult(results=tuple(Credited.of(image) for image in settled))
 
+    def _note_attached(self, keys: Iterable[ImageKey], results: Sequence[AttachResult | Attached]) -> None:
+        for key, result in zip(keys, results, strict=True):
+            if result.attach_id is None:
+                self._unsettled.pop(key, None)
+
     async def _forget(self, images: Sequence[tuple[ImageKey, SettledImage]]) -> None:
         """Of what is settled the staged bytes go, and the job's row may be due."""
+        for key, _ in images:
+            self._unsettled.pop(key, None)
         settled = [(key, image) for key, image in images if image.settlement is Settlement.SETTLED]
         if not settled:
             return
@@ -243,8 +259,6 @@ class ImageActivities:
         if any(image.row_trails for _, image in settled):
             self._refresher.due(job_id)
         staged = [(key, call_id) for key, image in settled for call_id in (*image.call_ids, None)]
-        for key, call_id in staged:
-            self._unsettled.pop(key.staging(call_id), None)
         try:
             await self._staging.drop(staged)
         except StorageRefused as error:

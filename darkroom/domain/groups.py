@@ -114,6 +114,11 @@ class AttachGroupInput(Value):
     """Where all of them lie."""
     files: tuple[NewFile, ...]
 
+    def image_keys(self) -> Iterator[ImageKey]:
+        """Whose files they are."""
+        for file in self.files:
+            yield ImageKey(job_id=self.job_id, stage_index=self.stage_index, ordinal=file.ordinal)
+
     @classmethod
     def of(cls, images: list[AttachInput]) -> Self:
         """The group of these images of one stage, whose files lie in one directory."""

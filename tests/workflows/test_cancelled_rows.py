@@ -104,7 +104,10 @@ async def test_a_cancel_by_row_waits_for_no_back_off(skipping_client: TemporalCl
         await ends_cancelled(stack, job_id, "cancelled", delivered=0, ordered=3)
 
 
-async def test_a_job_whose_workflow_is_gone_is_closed(skipping_client: TemporalClient, home: Path) -> None:
+async def test_a_job_whose_workflow_is_gone_is_closed(
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.DELIVER_PATIENCE", 0.1)  # nobody settles what the calls in progress make
     async with running_stack(skipping_client, home, stage_concurrency=2) as stack:
         job_id = await stack.held(5, calls=2)
         await stack.handle(job_id).terminate("as the test wants it")

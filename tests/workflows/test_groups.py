@@ -4,17 +4,19 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 from temporalio.client import Client as TemporalClient
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from darkroom.domain.groups import AttachGroupInput, CreditGroupInput, UploadGroupInput
+from darkroom.domain.images import AttachInput
 from darkroom.domain.names import batch_workflow_id
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
 from darkroom.records.sqlite import SqliteRecords
 from tests.support.fakes.storage import NotAtFirst
 from tests.support.records.tables import SqliteTables
-from tests.support.stacks.watching import Between
+from tests.support.stacks.watching import Between, job_of
 from tests.support.stacks.workflow import PRICE, WorkflowStack, running_stack
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
@@ -165,6 +167,27 @@ async def test_a_picture_that_is_broken_or_gone_is_missed_alone(skipping_client:
         assert (receipt.delivered, receipt.total.misses, receipt.total.charged) == (IMAGES, 2, IMAGES * PRICE)
         assert stack.provider.total_calls == IMAGES + 2
         await stack.check_invariants()
+
+
+@pytest.mark.parametrize("images", [1, 12], ids=["alone", "in a group"])
+async def test_a_worker_that_stops_waits_for_no_image_that_the_records_refused(
+    skipping_client: TemporalClient, home: Path, images: int
+) -> None:
+    """Its bytes wait in staging for another run, which nobody may ever start."""
+    attaching = Between("attach", "attach_group")
+    with capture_logs() as lines:
+        async with running_stack(skipping_client, home, interceptors=[attaching], stage_concurrency=images) as stack:
+
+            async def take_over(attached: AttachInput | AttachGroupInput) -> None:
+                await _plant(
+                    stack,
+                    "update quel_production_jobs set current_run_id = 'another' where job_id = :id",
+                    id=str(job_of(attached)),
+                )
+
+            attaching.before = take_over
+            await stack.end_of(await stack.held(images, calls=images))
+    assert "pictures left in staging" not in [line["event"] for line in lines]
 
 
 async def test_a_group_of_a_run_that_was_taken_over_changes_nothing(
