@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
@@ -48,6 +49,7 @@ class BackEnd:
 
 
 @on_supabase
+@pytest.mark.slow
 async def test_one_type_moves_then_all_and_back_again(darkroom: ProcessStack, supabase: LocalSupabase) -> None:
     back_end = BackEnd(supabase)
     member = uuid4()
@@ -121,6 +123,7 @@ async def test_a_cancelled_row_is_noticed_while_all_calls_are_in_progress(
 
 
 @over_both_adapters
+@pytest.mark.slow
 async def test_a_row_cancelled_while_its_worker_is_away_keeps_what_was_staged(darkroom: ProcessStack) -> None:
     """Ordinals 0 and 1 are delivered, 2 and 3 asked for when the worker dies, and nothing is begun after that."""
     records = darkroom.records

@@ -2,6 +2,8 @@
 
 from uuid import UUID, uuid4
 
+import pytest
+
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.wallets import OrganizationAccount
 from tests.support.records.invariants import broken
@@ -61,6 +63,7 @@ async def check(darkroom: ProcessStack, org_id: UUID, delivered: int) -> None:
 
 
 @over_both_adapters
+@pytest.mark.slow
 async def test_kill_9_in_the_middle_of_an_organizations_settlements(darkroom: ProcessStack) -> None:
     org_id = organization_of(darkroom)
     job_id = await job_in_the_middle(darkroom, org_id)
@@ -81,6 +84,7 @@ async def test_kill_9_in_the_middle_of_an_organizations_settlements(darkroom: Pr
 
 
 @over_both_adapters
+@pytest.mark.slow
 async def test_an_organization_that_is_suspended_in_the_middle_ends_the_job_and_a_restart_finishes_it(
     darkroom: ProcessStack,
 ) -> None:

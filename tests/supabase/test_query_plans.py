@@ -302,11 +302,13 @@ def test_every_function_is_asked() -> None:
     assert asked & INSIDE == set()
 
 
+@pytest.mark.slow
 def test_a_call_reads_only_what_it_needs(filled: psycopg.Connection) -> None:
     found = {call: reads(filled, f"select public.{call}") for call in CALLS}
     assert too_many(found) == {}
 
 
+@pytest.mark.slow
 def test_a_front_end_reads_only_what_is_the_users(filled: psycopg.Connection) -> None:
     found = {query: reads(filled, query, user=True) for query in OF_A_USER}
     assert all(max(counts.values()) > 0 for counts in found.values())
@@ -327,6 +329,7 @@ NOT_FOR_SPEED = {
 }
 
 
+@pytest.mark.slow
 def test_without_any_one_of_the_indexes_something_reads_more(filled: psycopg.Connection) -> None:
     """The counts see a missing index, and there is none that serves nobody."""
     query = (
