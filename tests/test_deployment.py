@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import pytest
 import yaml
 
 from darkroom.domain.names import TaskQueue
+from darkroom.embedded import web_ui_listener
 from darkroom.embedded.launching import PROMPT_TASKS
 from darkroom.settings import Settings
 from tests.support.ports import free_port
@@ -81,6 +83,109 @@ def test_no_secret_and_no_default_for_one_is_in_the_file(service: str) -> None:
             assert FROM_THE_ENVIRONMENT.fullmatch(value), name
         for password in re.findall(r"://[^:/@]+:(.+)@", value or ""):
             assert FROM_THE_ENVIRONMENT.fullmatch(password), name
+
+
+PROVIDER_SETTING = re.compile(r"(GEMINI|RUNWARE|OFFLINE|IMAGE_PROVIDER)")
+PUBLISHED = {"api": 8400, "web-ui": 8080, "gateway": 8000}
+"""What is published on this machine, and where."""
+
+
+def networks(service: str) -> set[str]:
+    description = SERVICES[service]
+    return set() if description.get("network_mode") == "none" else set(description["networks"])
+
+
+def sharing_a_network_with(service: str) -> set[str]:
+    return {other for other in SERVICES if other != service and networks(other) & networks(service)}
+
+
+def test_only_workers_the_api_and_what_serves_it_reach_temporal() -> None:
+    its_own = {"temporal-db", "temporal-schema", "temporal-namespace"}
+    assert sharing_a_network_with("temporal") == {"worker", "api", "web-ui"} | its_own
+    assert sharing_a_network_with("temporal-db") == {"temporal", "temporal-schema"}
+    assert "ports" not in SERVICES["temporal"]
+
+
+def test_the_web_ui_reaches_no_server_and_is_reached_by_its_listener_alone() -> None:
+    assert sharing_a_network_with("temporal-ui") == {"web-ui"}
+    assert "ports" not in SERVICES["temporal-ui"]
+    assert not any("TEMPORAL_ADDRESS" in name for name in environment("temporal-ui"))
+
+
+def test_the_databases_are_reached_by_what_uses_them_alone() -> None:
+    assert sharing_a_network_with("db") == {"migrate", "rest", "storage", "gateway"}
+    assert sharing_a_network_with("gateway") - {"rest", "storage", "db", "migrate"} == {"worker", "api"}
+
+
+def test_a_network_leads_outside_only_where_somebody_must_go_there() -> None:
+    used = {network for service in SERVICES for network in networks(service)}
+    assert used == set(COMPOSE["networks"])
+    open_ones = {name for name, network in COMPOSE["networks"].items() if not (network or {}).get("internal")}
+    assert {service for service in SERVICES if networks(service) & open_ones} == {"worker", *PUBLISHED}
+
+
+def test_only_what_is_published_has_ports() -> None:
+    ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert ports == {name: [f"127.0.0.1:{port}:{port}"] for name, port in PUBLISHED.items()}
+
+
+def test_only_workers_have_the_keys_of_providers() -> None:
+    having = {service for service in SERVICES if any(PROVIDER_SETTING.match(name) for name in environment(service))}
+    assert having == {"worker"}
+    assert {"GEMINI_API_KEY", "RUNWARE_API_KEY"} <= set(environment("worker"))
+
+
+def test_the_listener_and_the_web_ui_are_given_no_secret() -> None:
+    assert (environment("web-ui"), environment("temporal-ui")) == ({}, {})
+    assert SERVICES["web-ui"]["volumes"] == ["temporal-config:/run/temporal:ro"]
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_each_service_is_read_only_without_capabilities_and_with_limits(service: str) -> None:
+    description = SERVICES[service]
+    assert description["read_only"] is True
+    assert description["cap_drop"] == ["ALL"]
+    assert "cap_add" not in description
+    assert description["security_opt"] == ["no-new-privileges:true"]
+    assert "/tmp" in description["tmpfs"]
+    assert {"memory", "pids"} <= set(description["deploy"]["resources"]["limits"])
+
+
+def test_the_listener_is_started_as_it_is_tested() -> None:
+    module, *arguments = SERVICES["web-ui"]["command"][1:]
+    given = web_ui_listener.parser().parse_args(arguments)
+    assert module == "darkroom.embedded.web_ui_listener"
+    assert (given.host, given.port) == ("0.0.0.0", PUBLISHED["web-ui"])
+    assert given.files == "http://temporal-ui:8080"
+    assert given.api == "http://temporal:7243"
+    folder, _, mode = SERVICES["web-ui"]["volumes"][0].partition(":")[2].partition(":")
+    assert (str(given.api_host_file), mode) == (f"{folder}/http-host", "ro")
+    assert environment("temporal")["DYNAMIC_CONFIG_FILE_PATH"] == f"{folder}/dynamic-config.yaml"
+
+
+def test_the_port_of_temporal_is_opened_by_a_file_of_its_own_and_on_this_machine_alone() -> None:
+    opened = yaml.safe_load((ROOT / "deploy/open-temporal.yml").read_text("utf-8"))["services"]
+    assert opened == {"temporal": {"networks": ["pages"], "ports": ["127.0.0.1:7233:7233"]}}
+
+
+def test_images_are_pinned_to_what_the_registry_names(tmp_path: Path) -> None:
+    program = tmp_path / "docker"
+    digest = "'sha256:'$(printf %s \"$6\" | sha256sum | cut -d' ' -f1)"
+    program.write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "buildx imagetools inspect" ] && echo {digest}\n', "utf-8")
+    program.chmod(0o755)
+    script = ["sh", str(ROOT / "deploy/pin-images.sh")]
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    pinned = subprocess.run(script, env=variables, capture_output=True, text=True, check=True)
+    found = yaml.safe_load(pinned.stdout)
+    for name, service in found["services"].items():
+        plain = SERVICES[name]["image"]
+        expected = f"{plain}@sha256:{hashlib.sha256(plain.encode()).hexdigest()}" if ":" in plain else plain
+        assert service.pop("image") == expected
+        assert service == {key: value for key, value in SERVICES[name].items() if key != "image"}
+    program.write_text("#!/bin/sh\necho nothing\n", "utf-8")
+    refused = subprocess.run(script, env=variables, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "named no digest but 'nothing'" in refused.stderr
 
 
 def test_temporal_does_not_start_without_a_password() -> None:

@@ -1,4 +1,4 @@
-"""Ports on the loopback address."""
+"""Ports, on the loopback address unless told otherwise."""
 
 import socket
 from contextlib import closing
@@ -28,24 +28,24 @@ def free_port() -> int:
     return usable_port(0, "", any_port=True)
 
 
-def listening(port: int, option: str, *, any_port: bool) -> socket.socket:
-    """A socket of ours on the port if it is free, or on a free one.
+def listening(port: int, option: str, *, any_port: bool, host: str = HOST) -> socket.socket:
+    """A socket of ours on the port if it is free, or on a free one; on the loopback address unless told otherwise.
 
     Raises:
         PortTaken: as `usable_port`.
     """
-    sock = _bound(port, option, any_port=any_port)
+    sock = _bound(port, option, any_port=any_port, host=host)
     sock.listen(BACKLOG)
     return sock
 
 
-def _bound(port: int, option: str, *, any_port: bool) -> socket.socket:
+def _bound(port: int, option: str, *, any_port: bool, host: str = HOST) -> socket.socket:
     for candidate in (port, 0) if any_port else (port,):
         sock = socket.socket()
         # The server sets this too: a connection in TIME_WAIT does not keep a port.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind((HOST, candidate))
+            sock.bind((host, candidate))
         except OSError:
             sock.close()
         else:
