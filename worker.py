@@ -29,6 +29,7 @@ from temporalio.worker import (
 
 from activities.composition import image_activities, job_activities, local_workers, webhook_activities
 from activities.housekeeping import HousekeepingActivities
+from activities.offers import keep_offering
 from activities.outages import OutageLines
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
@@ -217,6 +218,8 @@ async def _serving(
         stack.push_async_callback(refresher.close)
         stack.push_async_callback(_end, asyncio.create_task(staging.keep_staging()))
         stack.push_async_callback(_end, asyncio.create_task(stalls.keep_looking()))
+        if {Role.ALL, Role.GENERATE} & set(roles):
+            stack.push_async_callback(_end, asyncio.create_task(keep_offering(parts.records, parts.offer())))
         # They stop in reverse: no new calls first, then what these calls made is delivered, then the rest.
         for worker in workers:
             await stack.enter_async_context(worker)
@@ -278,15 +281,9 @@ def main() -> int:
         settings = read_settings()
         logs.configure(settings)
         asyncio.run(serve(settings, [Role(role) for role in chosen]))
-    except SettingRejected as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one line a user reads
-        return 2
-    except ServerNotReachable as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 3
     except DarkroomError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one line a user reads
+        return 2 if isinstance(error, SettingRejected) else 3 if isinstance(error, ServerNotReachable) else 1
     return 0
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pydantic import SecretStr
@@ -19,10 +20,12 @@ from darkroom.disk import free_bytes, lack_of_room, without_new_folders
 from darkroom.doctor import ask_workers, check_disk, check_provider, check_temporal, check_writable, providers_of_late
 from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.findings import Finding, State
+from darkroom.domain.offers import ProviderOffer
 from darkroom.domain.worker_reports import WorkerReport
 from darkroom.orders.intake import Intake
 from darkroom.orders.references import Uploads
 from darkroom.pictures import PictureWork
+from darkroom.provider_choice import configured_providers, learns_providers, offer_of
 from darkroom.providers import ImageProvider
 from darkroom.records import Records
 from darkroom.records.sqlite import SCHEMA_VERSION as SQLITE_SCHEMA_VERSION
@@ -60,8 +63,15 @@ class Parts:
     providers: Mapping[str, ImageProvider]
     pictures: PictureWork
     intake: Intake
+    """What workers check orders by: the providers that they have themselves."""
+    ordering: Intake
+    """What orders that are placed here are checked by."""
     uploads: Uploads
     egress_policy: EgressPolicy
+
+    def offer(self) -> ProviderOffer:
+        """What a worker over these parts can call."""
+        return offer_of(self.providers, self.settings)
 
     def client(self, temporal: TemporalClient | None, workers: WorkerWatch | None = None) -> Client:
         """A client over these parts; without Temporal it only checks and reads."""
@@ -70,7 +80,7 @@ class Parts:
         return Client(
             self.records,
             self.storage,
-            self.intake,
+            self.ordering,
             self.uploads,
             temporal,
             local_user=self.settings.local_user,
@@ -135,7 +145,7 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
         stack.push_async_callback(records.close)
         storage: Storage = replaced.get("storage") or kept.storage
         stack.push_async_callback(storage.close)
-        providers: Mapping[str, ImageProvider] = replaced.get("providers") or _providers(settings)
+        providers: Mapping[str, ImageProvider] = replaced.get("providers") or configured_providers(settings)
         for provider in providers.values():
             stack.push_async_callback(provider.close)
         resolver: Resolver = replaced.get("resolver") or stack.enter_context(closing(SystemResolver()))
@@ -146,6 +156,7 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
             stack.push_async_callback(children.close)
         pictures = PictureWork(settings.webp_quality, settings.webp_method, children)
         capabilities = {name: provider.capabilities for name, provider in providers.items()}
+        intake = partial(Intake, records, capabilities, settings.providers, settings.limits, egress_policy)
         yield Parts(
             settings=settings,
             records=records,
@@ -153,7 +164,8 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
             beside=FileStorage(settings.darkroom_home / UNSTAGED_FOLDER),
             providers=providers,
             pictures=pictures,
-            intake=Intake(records, capabilities, settings.providers, settings.limits, egress_policy),
+            intake=intake(),
+            ordering=intake(offers=records if learns_providers(settings) else None),
             uploads=Uploads(records, storage, pictures),
             egress_policy=egress_policy,
         )
@@ -259,41 +271,3 @@ def has_records(settings: Settings) -> bool:
 def imagined_parts(settings: Settings) -> AbstractAsyncContextManager[Parts]:
     """Parts whose records are empty and gone at the end: for looking without creating anything."""
     return open_parts(settings, records=SqliteRecords(":memory:"))
-
-
-def _providers(settings: Settings) -> dict[str, ImageProvider]:
-    from darkroom.providers.offline import OfflineProvider  # noqa: PLC0415 - see below
-
-    found: dict[str, ImageProvider] = {
-        "offline": OfflineProvider(
-            latency=settings.offline_latency,
-            miss_rate=settings.offline_miss_rate,
-            fault_rate=settings.offline_fault_rate,
-            refusal_rate=settings.offline_refusal_rate,
-            seed=settings.offline_seed,
-            size=settings.offline_size,
-        )
-    }
-    if settings.gemini_api_key is not None:
-        # The SDK costs 80 MB and half a second; processes that never call it do not import it.
-        from darkroom.providers.gemini import GeminiProvider  # noqa: PLC0415
-
-        found["gemini"] = GeminiProvider(
-            api_key=settings.gemini_api_key.get_secret_value(),
-            model=settings.gemini_model,
-            base_url=settings.gemini_base_url,
-            api_version=settings.gemini_api_version,
-            timeout=timedelta(seconds=settings.gemini_timeout),
-            max_concurrent=settings.provider_slots,
-        )
-    if settings.runware_api_key is not None:
-        from darkroom.providers.runware import RunwareProvider  # noqa: PLC0415 - as above
-
-        found["runware"] = RunwareProvider(
-            api_key=settings.runware_api_key.get_secret_value(),
-            model=settings.runware_model,
-            base_url=settings.runware_base_url,
-            timeout=timedelta(seconds=settings.runware_timeout),
-            max_concurrent=settings.provider_slots,
-        )
-    return found

@@ -14,6 +14,7 @@ from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
 from darkroom.records.keys import KeyRecords
 from darkroom.records.money import AccountRecords, MoneyRecords
+from darkroom.records.offers import OfferRecords
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.records.watching import WatchRecords
@@ -30,6 +31,7 @@ ROLES = (
     BookRecords,
     WebhookRecords,
     KeyRecords,
+    OfferRecords,
 )
 HANDS_OUT_ALL = {"darkroom.bootstrap"}
 WHOLE = re.compile(r"\bRecords\b")

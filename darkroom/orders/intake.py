@@ -7,6 +7,7 @@ from uuid import UUID
 
 from darkroom.domain.errors import OrderRejected, WebhookRefused
 from darkroom.domain.money import Account
+from darkroom.domain.offers import Providers, offered
 from darkroom.domain.orders import Capabilities, Limits, Order, ReferenceOwner, check_providers, check_references
 from darkroom.domain.stored import InsertedBy
 from darkroom.domain.wallets import OrganizationAccount, cannot_pay
@@ -14,6 +15,7 @@ from darkroom.orders import ReadOrder, read_order, webhook_of
 from darkroom.records.books import BookRecords
 from darkroom.records.images import ReferenceRecords
 from darkroom.records.money import AccountRecords
+from darkroom.records.offers import OfferRecords
 from darkroom.webhooks.egress_policy import EgressPolicy
 
 
@@ -31,7 +33,16 @@ class AdmittedOrder(ReadOrder):
 
 
 class Intake:
-    """Checks orders; the command line, the API and `open_job` all ask it."""
+    """Checks orders; the command line, the API and `open_job` all ask it.
+
+    Args:
+        records: what an order may name.
+        providers: those of this process.
+        default_providers: those of orders that name none.
+        limits: how large an order may be.
+        egress_policy: of webhooks.
+        offers: what workers offer counts instead of those of this process, which knows none.
+    """
 
     def __init__(
         self,
@@ -40,12 +51,20 @@ class Intake:
         default_providers: tuple[str, ...],
         limits: Limits,
         egress_policy: EgressPolicy,
+        *,
+        offers: OfferRecords | None = None,
     ) -> None:
         self._records = records
-        self._providers = providers
-        self._default = default_providers
+        self._providers = Providers(capabilities=providers, default=default_providers)
+        self._offers = offers
         self._limits = limits
         self._egress_policy = egress_policy
+
+    async def providers(self) -> Providers:
+        """The providers that an order may name; those of this process until a worker has offered others."""
+        if self._offers is None:
+            return self._providers
+        return offered(await self._offers.offered_providers()) or self._providers
 
     async def check(
         self,
@@ -102,7 +121,8 @@ class Intake:
             "production_id": production_id or read.order.production_id,
         }
         order = read.order.model_copy(update=known)
-        check_providers(order, self._providers, self._default)
+        there = await self.providers()
+        check_providers(order, there.capabilities, there.default)
         own_only = own_only or inserted_by is not None
         await self._check_references(order, promised or {}, own_only=own_only)
         await self._check_production(order, own_only=own_only)

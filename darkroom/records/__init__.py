@@ -12,6 +12,7 @@ from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
 from darkroom.records.keys import KeyRecords
 from darkroom.records.money import AccountRecords, MoneyRecords
+from darkroom.records.offers import OfferRecords
 from darkroom.records.watching import WatchRecords
 from darkroom.records.webhooks import WebhookRecords
 
@@ -26,6 +27,7 @@ class Records(
     BookRecords,
     WebhookRecords,
     KeyRecords,
+    OfferRecords,
     Protocol,
 ):
     """All roles: what an adapter implements and the bootstrap hands out."""

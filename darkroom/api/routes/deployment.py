@@ -45,6 +45,7 @@ async def account_of(use: Services, caller: Caller) -> AccountView:
     """The account of a caller; one without a member row has nothing."""
     settings = use.parts.settings
     found = await use.parts.records.account(caller.user_id) or Account(user_id=caller.user_id, balance=0, held=0)
+    there = await use.parts.ordering.providers()
     organizations = await use.parts.records.organizations(caller.user_id)
     return AccountView(
         user_id=caller.user_id,
@@ -58,11 +59,11 @@ async def account_of(use: Services, caller: Caller) -> AccountView:
         providers=tuple(
             ProviderView(
                 name=name,
-                aspect_ratios=provider.capabilities.aspect_ratios,
-                max_references=provider.capabilities.max_references,
-                default=name in settings.providers,
+                aspect_ratios=can.aspect_ratios,
+                max_references=can.max_references,
+                default=name in there.default,
             )
-            for name, provider in use.parts.providers.items()
+            for name, can in there.capabilities.items()
         ),
         limits=LimitsView(**settings.limits.model_dump()),
     )

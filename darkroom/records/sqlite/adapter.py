@@ -1,7 +1,7 @@
 """The port's methods, each one transaction of the modules beside this one."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from darkroom.domain.jobs import (
 from darkroom.domain.keys import ApiKey, NewApiKey
 from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
 from darkroom.domain.movement import Movement, RecentCalls
+from darkroom.domain.offers import ProviderOffer
 from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
@@ -42,6 +43,7 @@ from darkroom.records.sqlite import (
     keys,
     members,
     movement,
+    offers,
     opening,
     reading,
     rows,
@@ -266,6 +268,12 @@ class SqliteRecords:
 
     async def revoke_api_key(self, key_id: UUID) -> bool:
         return await self._db.write(keys.revoke_api_key, key_id)
+
+    async def offer_providers(self, offer: ProviderOffer, lasts: timedelta) -> None:
+        await self._db.write(offers.offer_providers, offer, lasts)
+
+    async def offered_providers(self) -> Sequence[ProviderOffer]:
+        return await self._db.read(offers.offered_providers)
 
     async def audit(self) -> Sequence[str]:
         return await self._db.read(auditing.audit)

@@ -228,3 +228,10 @@ create table if not exists quel_api_keys (
   created_at text not null,
   revoked_at text
 );
+
+-- What workers can call; workers of the same settings share a row.
+create table if not exists quel_provider_offers (
+  offer_hash text primary key,
+  offer text not null,
+  expires_at text not null
+);

@@ -1,15 +1,17 @@
 """The port's methods for those who watch, and for the keys they come with."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 from darkroom.domain.keys import ApiKey, NewApiKey
 from darkroom.domain.movement import Movement, RecentCalls
+from darkroom.domain.offers import ProviderOffer
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, JobCursor, JobSnapshot, JobSummary
 from darkroom.records.broken_rows import read_of, read_row, readable
+from darkroom.records.offers import readable_offers
 from darkroom.records.supabase.functions import Part
 
 
@@ -65,3 +67,10 @@ class SupabaseWatching(Part):
 
     async def revoke_api_key(self, key_id: UUID) -> bool:
         return bool(await self._call("revoke_api_key", key_id=str(key_id)))
+
+    async def offer_providers(self, offer: ProviderOffer, lasts: timedelta) -> None:
+        document = offer.model_dump(mode="json")
+        await self._call("offer_providers", offer_hash=offer.digest, offer=document, seconds=lasts.total_seconds())
+
+    async def offered_providers(self) -> Sequence[ProviderOffer]:
+        return list(readable_offers(await self._call("offered_providers")))

@@ -32,6 +32,7 @@ TABLES = {
     "quel_attach": "attach_id",
     "quel_books": "book_id",
     "quel_api_keys": "key_id",
+    "quel_provider_offers": "offer_hash",
 }
 
 

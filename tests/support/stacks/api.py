@@ -222,7 +222,8 @@ async def running_api(
     """Everything, in this process; records and files in `home`."""
     address = temporal.service_client.config.target_host
     (home / ADDRESS_FILE).write_text(json.dumps({"address": address, "ui_url": "http://127.0.0.1:8233", "pid": 1}))
-    chosen = Settings(_env_file=None, darkroom_home=home, image_provider="offline", **(settings or {}))
+    given = {"image_provider": ("offline",), **(settings or {})}
+    chosen = Settings(_env_file=None, darkroom_home=home, **given)
     provider = provider or ScriptedProvider()
     async with open_parts(chosen, providers={"offline": provider}, children=SHARED) as parts:
         await parts.records.ensure_member(LOCAL_USER, OPENING_BALANCE)

@@ -55,6 +55,7 @@ insert into quel_api_keys (key_id, quel_member_id, name, key_hash, created_at)
   values (%(user)s, %(user)s, %(m)s, %(m)s, now());
 insert into quel_credits (user_id, transaction_type, amount, balance_after, attach_idx, job_id, idempotency_key)
   values (%(user)s, 'DEDUCT', -20, 980, %(id)s, %(user)s, %(m)s);
+insert into quel_provider_offers (offer_hash, offer, expires_at) values (%(m)s, '{}', now());
 insert into quel_adopted_tables (table_name) values (%(m)s) on conflict do nothing;
 insert into quel_words (subject, word, stored) values (%(m)s, %(m)s, %(m)s) on conflict do nothing;
 """
