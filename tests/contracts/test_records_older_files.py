@@ -133,6 +133,25 @@ async def test_an_older_file_can_be_watched_and_its_running_job_goes_on(tmp_path
     assert schema(path) == schema(tmp_path / "new.db")
 
 
+async def test_a_file_of_before_the_first_release_goes_on(tmp_path: Path) -> None:
+    path, new = tmp_path / "records.db", SqliteRecords(tmp_path / "new.db")
+    job = await file_of_version_2(path)
+    with sqlite3.connect(path) as db:
+        db.execute("alter table quel_production_jobs drop column failing")
+        db.execute("alter table quel_generation_attempts drop column attempt")
+        db.execute("drop index quel_attach_delivered")
+        db.execute("pragma user_version = 0")
+    db.close()
+    job.records = SqliteRecords(path)
+    await job.deliver([1])
+    assert (await job.close(End.DELIVERED)).delivered == 2
+    assert await job.records.audit() == []
+    await job.records.close()
+    await new.jobs(None, 1)
+    await new.close()
+    assert schema(path) == schema(tmp_path / "new.db")
+
+
 async def test_several_that_open_an_older_file_at_once_all_find_it_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "records.db"
     await file_of_version_1(path)

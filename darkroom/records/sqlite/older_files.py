@@ -8,10 +8,15 @@ SCHEMA_VERSION = 8
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
 _ADDED = {
-    "quel_production_jobs": {"book_id": "text", "webhook_url": "text", "org_id": "text"},
+    "quel_production_jobs": {
+        "failing": "integer not null default 0",
+        "book_id": "text",
+        "webhook_url": "text",
+        "org_id": "text",
+    },
     "quel_credits": {"org_id": "text", "used_by_member_id": "text"},
     "quel_credit_holds": {"org_id": "text"},
-    "quel_generation_attempts": {"model": "text", "worker": "text"},
+    "quel_generation_attempts": {"attempt": "integer not null default 1", "model": "text", "worker": "text"},
 }
 """By table, columns that files of older versions lack."""
 
