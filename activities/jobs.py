@@ -170,7 +170,7 @@ def _page(opened: OpenedRun, after: int = -1) -> OpenedRun:
     page: list[StagePlan] = []
     room = ROOM_FOR_STAGES
     for plan in following:
-        room -= len(plan.model_dump_json())
+        room -= len(plan.model_dump_json().encode())
         if page and room < 0:
             break
         page.append(plan)
