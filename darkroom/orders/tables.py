@@ -21,6 +21,12 @@ _UNDECODED = re.compile("[\ud800-\udfff]")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _LONGEST_NAME = 100
+_OWN_PARTS = {
+    "job_type": "cannot be set for a table, which is always a template; remove it, or order with a JSON document",
+    "rows": "cannot be set for a table, because its rows are the order's rows; remove it",
+    "variables": "cannot be set for a table, whose columns are the variables; set a variable by its own name",
+}
+"""What `Table.document` writes itself, or what would contradict it."""
 _OF_A_ROW = re.compile(r"(?:rows|stages)\[(\d+)\](?:\.([^.\[]+))?")
 
 
@@ -41,7 +47,13 @@ class Table(Value):
 
         Args:
             values: what holds for all rows: the prompt, fields of the order, and variables.
+
+        Raises:
+            OrderRejected: a value is named like a part of the document that the table itself gives.
         """
+        for name in values:
+            if reason := _OWN_PARTS.get(variable_name(name)):
+                raise OrderRejected(name[:60], reason)
         return {"job_type": str(JobType.TEMPLATE), **values, "rows": [dict(row) for row in self.rows]}
 
     def by_row(self, error: OrderRejected) -> OrderRejected:

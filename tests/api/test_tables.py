@@ -72,6 +72,8 @@ async def test_the_same_key_and_body_find_the_same_job(quiet: ApiStack, document
         (b"a\n\xff\n", {"prompt": "x"}, "row 2, column a", "is not UTF-8 text"),
         ("a\n1\n", {"prompt": "x", "priority": "9"}, "priority", ""),
         ("a\n1\n", [("prompt", "x"), ("prompt", "y")], "prompt", "is given twice; keep one of them"),
+        ("a\n1\n", {"prompt": "x", "rows": "5"}, "rows", "cannot be set for a table, because its rows are the"),
+        ("a\n1\n", {"prompt": "x", "job_type": "storybook"}, "job_type", "cannot be set for a table, which is always"),
     ],
 )
 async def test_a_wrong_table_is_rejected_by_row_and_column_and_leaves_nothing(
