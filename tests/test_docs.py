@@ -84,6 +84,14 @@ def test_links_in_the_docs_lead_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_who_upgrades_is_told_the_newest_migration() -> None:
+    newest = max((ROOT / "supabase" / "migrations").glob("*.sql")).name.partition("_")[0]
+    unreleased = (ROOT / "CHANGELOG.md").read_text("utf-8").partition("\n## [0.")[0]
+    assert set(re.findall(r"\b20\d{12}\b", unreleased)) == {newest}
+    for page in (ROOT / "docs").glob("*.md"):
+        assert set(re.findall(r"\b20\d{12}\b", page.read_text("utf-8"))) <= {newest}, page.name
+
+
 def test_every_make_target_that_the_readme_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"))) <= targets

@@ -228,15 +228,17 @@ create index quel_attach_waiting on public.quel_attach (job_id, stage_index, ord
 create index quel_attach_content on public.quel_attach (sha256) where job_id is null;
 create index quel_attach_member on public.quel_attach (quel_member_id);
 
--- Whose the pictures are that jobs of before Darkroom made, and their places in the row's list; 33_earlier_pictures.sql
--- fills it.
+-- Whose the pictures are that jobs of before Darkroom made, their places in the row's list, and where their files were
+-- when they were noted; 33_earlier_pictures.sql fills it.
 create table public.quel_earlier_pictures (
   attach_id bigint primary key references public.quel_attach (attach_id) on delete cascade,
   job_id uuid not null references public.quel_production_jobs (job_id) on delete cascade,
   quel_member_id uuid,
-  place integer not null
+  place integer not null,
+  path text
 );
 create index quel_earlier_pictures_of on public.quel_earlier_pictures (job_id, attach_id);
+create index quel_earlier_pictures_path on public.quel_earlier_pictures (path);
 
 -- The journal of credits. Its unique key is what makes a charge or a grant happen no more than once; rows of before
 -- Darkroom have none.

@@ -16,8 +16,9 @@ language sql stable set search_path = '' as $$
   where own.subject = p_subject and own.word = p_word
 $$;
 
--- Learn which words the columns take: the first of those that mean the same. An enum has labels; a text takes what no
--- check on it alone excludes. Again whenever a check is changed.
+-- Learn which words the columns take: the first of those that mean the same, or that is nearest: a row that can say
+-- nothing else for cancelled says failed. An enum has labels; a text takes what no check on it alone excludes. Again
+-- whenever a check is changed.
 create or replace function public.darkroom_learn_words() returns void
 language sql set search_path = '' as $$
   with wanted (subject, "table", word, candidates) as (values
@@ -25,8 +26,8 @@ language sql set search_path = '' as $$
     ('job_status', 'quel_production_jobs', 'processing', '{processing}'),
     ('job_status', 'quel_production_jobs', 'completed', '{completed}'),
     ('job_status', 'quel_production_jobs', 'failed', '{failed}'),
-    ('job_status', 'quel_production_jobs', 'cancelled', '{cancelled,user_cancelled}'),
-    ('job_status', 'quel_production_jobs', 'user_cancelled', '{user_cancelled,cancelled}'),
+    ('job_status', 'quel_production_jobs', 'cancelled', '{cancelled,user_cancelled,failed}'),
+    ('job_status', 'quel_production_jobs', 'user_cancelled', '{user_cancelled,cancelled,failed}'),
     ('production_status', 'quel_production_photo', 'pending', '{pending}'),
     ('production_status', 'quel_production_photo', 'processing', '{processing}'),
     ('production_status', 'quel_production_photo', 'completed', '{completed}'),

@@ -22,8 +22,9 @@ begin
   if tg_op = 'UPDATE' then
     v_before := old.generated_attach_ids;
   end if;
-  insert into public.quel_earlier_pictures (attach_id, job_id, quel_member_id, place)
-  select distinct on (listed.attach_id) listed.attach_id, new.job_id, new.quel_member_id, listed.place
+  insert into public.quel_earlier_pictures (attach_id, job_id, quel_member_id, place, path)
+  select distinct on (listed.attach_id) listed.attach_id, new.job_id, new.quel_member_id, listed.place,
+    public.darkroom_path(image)
   from public.darkroom_listed_ids(new.generated_attach_ids) as listed
   join public.quel_attach as image on image.attach_id = listed.attach_id
   where image.job_id is null and image.quel_member_id is null

@@ -43,6 +43,13 @@ exception when invalid_text_representation or check_violation then
 end
 $$;
 
+-- Say on a row that has no word for cancelled, and says failed, what ended the job.
+create or replace function public.darkroom_explain_cancel(p_job_id uuid) returns void
+language sql set search_path = '' as $$
+  update public.quel_production_jobs set error_message = 'the job was cancelled'
+  where job_id = p_job_id and job_status::text = 'failed' and error_message is null
+$$;
+
 -- End the job under this run, with this word for cancelled; what somebody else wrote on its row stays, however it ends.
 create or replace function public.darkroom_end_run(
   p_job_id uuid, p_run_id text, p_end text, p_error_message text, p_stages jsonb, p_cancelled text
@@ -60,8 +67,11 @@ begin
   v_receipt := public.darkroom_close_run(
     p_job_id, p_run_id, case when v_by_row then 'cancelled' else p_end end, p_error_message, p_stages);
   v_word := case when v_by_row then v_word else p_cancelled end;
-  if v_open and v_receipt->>'status' = 'cancelled' and v_word <> 'cancelled' then
-    perform public.darkroom_write_word(p_job_id, v_word);
+  if v_open and v_receipt->>'status' = 'cancelled' then
+    perform public.darkroom_explain_cancel(p_job_id);
+    if v_word <> 'cancelled' then
+      perform public.darkroom_write_word(p_job_id, v_word);
+    end if;
   end if;
   return v_receipt;
 end
@@ -75,6 +85,7 @@ begin
   if not public.darkroom_cancel_pending(p_job_id, p_reason) then
     return false;
   end if;
+  perform public.darkroom_explain_cancel(p_job_id);
   if p_cancelled <> 'cancelled' then
     perform public.darkroom_write_word(p_job_id, p_cancelled);
   end if;

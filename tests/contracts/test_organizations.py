@@ -227,7 +227,8 @@ async def test_a_grant_to_an_organization_counts_once_per_key(fixture: RecordsFi
         account = await fixture.records.grant_organization(org_id, 90, f"invoice-{org_id}")
         assert (account.balance, account.available, account.name, account.status) == (100, 100, "Acme", "active")
     [row] = await fixture.records.organization_journal(org_id, 10)
-    assert (row.transaction_type, row.amount, row.balance_after, row.org_id) == (Transaction.GRANT, 90, 100, org_id)
+    assert row.transaction_type == await fixture.tables.word("transaction_type", Transaction.GRANT)
+    assert (row.amount, row.balance_after, row.org_id) == (90, 100, org_id)
     assert row.used_by_member_id is None
     assert list(await fixture.records.journal(user_id, 10)) == []
 

@@ -40,7 +40,7 @@ async def test_each_end_has_its_status_on_the_job_and_on_the_production(
     assert receipt.status is status
     assert receipt.error_message == row.error_message
     [production] = (await fixture.dump())["quel_production_photo"]
-    assert production["production_status"] == status
+    assert production["production_status"] == await fixture.said_of_production(status)
     assert production["attach_ids"] == [5, 6, *ids]
     assert production["generated_image_count"] == 2 + delivered
     account = await fixture.account(user_id)

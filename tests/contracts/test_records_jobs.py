@@ -76,7 +76,8 @@ async def test_a_pending_job_is_cancelled_in_one_transaction(fixture: RecordsFix
     row = await job.row()
     assert (row.status, row.failed_images) == (JobStatus.CANCELLED, 0)
     assert row.completed_at is not None
-    assert (await fixture.dump())["quel_production_photo"][0]["production_status"] == "cancelled"
+    [production] = (await fixture.dump())["quel_production_photo"]
+    assert production["production_status"] == await fixture.said_of_production("cancelled")
     assert not await fixture.records.cancel_pending(job.job_id, None)
 
 

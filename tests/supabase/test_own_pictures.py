@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.support.supabase.catalogs import database, declare, migrate
-from tests.support.supabase.project import Project
+from tests.support.supabase.catalogs import BEFORE, database, declare, migrate, migrate_after
+from tests.support.supabase.project import Project, run_file
 from tests.support.supabase.tenants import OTHER, VICTIM
 
 STORAGE = """
@@ -64,6 +64,77 @@ def stored(request: pytest.FixtureRequest, migrated: Project) -> Iterator[psycop
 def test_users_read_their_own_delivered_pictures_and_no_others(stored: psycopg.Connection) -> None:
     assert shown(stored, "authenticated", VICTIM) == [("attachments", DELIVERED)]
     assert shown(stored, "authenticated", OTHER) == [("attachments", THEIRS)]
+
+
+EARLIER = "generated-images/user-x/generated_7.webp"
+
+
+def plant_earlier(db: psycopg.Connection, user: object, *paths: str) -> list[int]:
+    """Pictures that a worker of before makes for a user: a row each, and then the job's row lists them."""
+    member = "insert into quel_member (quel_member_id, quel_member_credit) values (%s, 0) on conflict do nothing"
+    db.execute(member, (user,))
+    job = "insert into quel_production_jobs (job_status, quel_member_id) values ('processing', %s) returning job_id"
+    [(job_id,)] = db.execute(job, (user,)).fetchall()
+    made = []
+    for path in paths:
+        stored = "insert into storage.objects (bucket_id, name) values ('attachments', %s) on conflict do nothing"
+        db.execute(stored, (path,))
+        row = "insert into quel_attach (attach_directory) values (%s) returning attach_id"
+        made += [attach_id for (attach_id,) in db.execute(row, (path,)).fetchall()]
+    listed = "update quel_production_jobs set generated_attach_ids = %s where job_id = %s"
+    db.execute(listed, (json.dumps(made), job_id))
+    return made
+
+
+def test_users_read_what_earlier_jobs_made_for_them(stored: psycopg.Connection) -> None:
+    plant_earlier(stored, VICTIM, EARLIER, picture(VICTIM, "of-before"))
+    own = sorted([("attachments", path) for path in (EARLIER, DELIVERED, picture(VICTIM, "of-before"))])
+    assert shown(stored, "authenticated", VICTIM) == own
+    assert shown(stored, "authenticated", OTHER) == [("attachments", THEIRS)]
+    assert shown(stored, "anon") == shown(stored, "authenticated") == []
+
+
+def test_a_row_that_names_another_file_later_shows_none(stored: psycopg.Connection) -> None:
+    [attach_id] = plant_earlier(stored, OTHER, EARLIER)
+    stored.execute("update quel_attach set attach_file_path = %s where attach_id = %s", (DELIVERED, attach_id))
+    assert shown(stored, "authenticated", OTHER) == sorted([("attachments", EARLIER), ("attachments", THEIRS)])
+
+
+@pytest.mark.parametrize("path", [DELIVERED, picture(str(VICTIM).upper(), "0-0"), f"staging/{VICTIM}/0-0"])
+def test_an_earlier_job_shows_nothing_of_another_users_folder_or_of_staging(
+    stored: psycopg.Connection, path: str
+) -> None:
+    plant_earlier(stored, OTHER, path)
+    assert shown(stored, "authenticated", OTHER) == [("attachments", THEIRS)]
+
+
+def test_a_job_that_has_another_member_since_shows_neither_of_them_its_pictures(stored: psycopg.Connection) -> None:
+    plant_earlier(stored, VICTIM, EARLIER)
+    stored.execute("update quel_production_jobs set quel_member_id = %s", (OTHER,))
+    for user, path in ((VICTIM, DELIVERED), (OTHER, THEIRS)):
+        assert shown(stored, "authenticated", user) == [("attachments", path)]
+
+
+def test_pictures_of_before_the_migration_are_read_from_the_chosen_bucket(migrated: Project) -> None:
+    with database(migrated) as db:
+        db.execute(STORAGE)
+        for file in BEFORE["described"]:
+            run_file(db, file)
+        migrate(db, newest="20261127180000")
+        assert db.execute("select darkroom_share_pictures('pictures''s')").fetchone() == (True,)
+        query = (
+            "select earlier.quel_member_id, array_agg(distinct darkroom_path(image))"
+            " from quel_earlier_pictures as earlier join quel_attach as image using (attach_id)"
+            " where earlier.quel_member_id is not null group by 1 order by 1"
+        )
+        earlier = db.execute(query).fetchall()
+        assert earlier
+        for (path,) in db.execute("select darkroom_path(image) from quel_attach as image").fetchall():
+            for bucket in ("attachments", "pictures's"):
+                db.execute("insert into storage.objects (bucket_id, name) values (%s, %s)", (bucket, path))
+        migrate_after(db, "20261127180000")
+        for user, paths in earlier:
+            assert shown(db, "authenticated", user) == [("pictures's", path) for path in sorted(paths)]
 
 
 def test_nobody_else_reads_a_picture(stored: psycopg.Connection) -> None:

@@ -208,6 +208,7 @@ INSIDE = {
     "darkroom_close_functions",
     "darkroom_earlier_images",
     "darkroom_earlier_stages",
+    "darkroom_explain_cancel",
     "darkroom_first_pictures",
     "darkroom_images_json",
     "darkroom_insert",

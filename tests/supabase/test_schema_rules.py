@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.supabase.catalogs import database, migrate
-from tests.support.supabase.project import Project
+from tests.support.supabase.catalogs import BEFORE, database, migrate
+from tests.support.supabase.project import Project, run_file
 from tests.support.supabase.tenants import FUNCTIONS, TABLES, VICTIM, plant
 
 
@@ -88,6 +88,16 @@ def test_realtime_is_told_of_progress_once(migrated: Project) -> None:
     [update] = [change for change in changes if change.startswith(b"U")]
     assert b"[1001]" in update
     assert str(VICTIM).encode() in update
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_realtime_is_told_of_progress_in_tables_that_were_there(migrated: Project, before: str) -> None:
+    with database(migrated) as db:
+        for file in BEFORE[before]:
+            run_file(db, file)
+        migrate(db)
+        published = "select tablename from pg_publication_tables where pubname = 'supabase_realtime'"
+        assert db.execute(published).fetchall() == [("quel_production_jobs",)]
 
 
 def test_a_publication_of_everything_is_left_as_it_is(migrated: Project) -> None:

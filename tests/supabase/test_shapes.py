@@ -37,6 +37,9 @@ SHAPES = {
     "alter table quel_credits add constraint kinds check (transaction_type in ('purchase', 'refund')) not valid": (
         "quel_credits.transaction_type: found a check without the word DEDUCT, needed DEDUCT"
     ),
+    "alter table quel_credits add constraint forbidden check (not (transaction_type = 'void'))": (
+        "quel_credits.transaction_type: found a check without the word DEDUCT, needed DEDUCT"
+    ),
     "alter table quel_attach alter column attach_id drop identity": (
         "quel_attach.attach_id: found a required column without a default, needed a default"
     ),
@@ -91,6 +94,18 @@ def test_a_shape_that_cannot_be_adopted_changes_nothing_and_is_named(migrated: P
         assert (schema(db), rows(db)) == before
 
 
+def test_a_check_that_forbids_words_is_adopted(migrated: Project) -> None:
+    with database(migrated) as db:
+        prepare(db)
+        db.execute("alter table quel_credits add check (transaction_type <> 'void'), add check (transaction_type > '')")
+        assert State.WRONG not in {
+            finding.state for finding in examine_database(migrated.postgres.uri(database=db.info.dbname))
+        }
+        migrate(db)
+        word = "select darkroom_word('transaction_type', 'DEDUCT'), darkroom_word('transaction_type', 'GRANT')"
+        assert db.execute(word).fetchone() == ("DEDUCT", "GRANT")
+
+
 @pytest.mark.parametrize("before", ["empty", *BEFORE])
 def test_what_can_be_adopted_is_found_so_before_and_after(migrated: Project, before: str) -> None:
     with database(migrated) as db:
@@ -123,8 +138,48 @@ def test_a_session_that_a_pooler_hands_on_can_write_afterwards(
         assert session.execute("show transaction_read_only").fetchone() == ("off",)
 
 
-def test_an_address_without_a_database_is_refused_without_its_password() -> None:
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("postgresql://somebody:hunter2@127.0.0.1:1/none", "no database answers there, or it refuses the user; check "),
+        (
+            "host=/nowhere password=hunter2",
+            "no database answers there, or it refuses the user; check postgresql://USER:",
+        ),
+        ("postgresql://somebody:hunter2@127.0.0.1:port/none", "no database answers there, or it refuses the user; "),
+        ("hunter2", "is not the address of a database; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
+    ],
+)
+def test_an_address_without_a_database_is_refused_without_its_password(address: str, said: str) -> None:
     with pytest.raises(InputRejected) as refused:
-        examine_database("postgresql://somebody:hunter2@127.0.0.1:1/none")
+        examine_database(address)
+    assert str(refused.value).startswith(f"--database: {said}")
     assert "hunter2" not in str(refused.value)
-    assert str(refused.value).startswith("--database")
+
+
+def test_who_may_not_read_is_told_so(migrated: Project) -> None:
+    with database(migrated) as db:
+        prepare(db)
+        db.execute("revoke usage on schema public from public; create role reader login")
+        db.execute("revoke select on pg_catalog.pg_constraint from public")
+        try:
+            with pytest.raises(InputRejected) as refused:
+                examine_database(migrated.postgres.uri("reader", db.info.dbname))
+        finally:
+            db.execute("drop role reader")
+    assert str(refused.value) == (
+        "--database: the user may not read the catalog of this database (42501); connect as the owner of its tables"
+    )
+
+
+def test_a_database_that_ends_or_cannot_answer_is_told_apart(
+    migrated: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database(migrated) as db:
+        address = migrated.postgres.uri(database=db.info.dbname)
+        monkeypatch.setattr("cli.adoption._THERE", "select pg_terminate_backend(pg_backend_pid())")
+        with pytest.raises(InputRejected, match="the database ended the connection before it had answered; try again"):
+            examine_database(address)
+        monkeypatch.setattr("cli.adoption._THERE", "select 1 / 0")
+        with pytest.raises(InputRejected, match=r"the database cannot be examined \(SQLSTATE 22012\); see its log$"):
+            examine_database(address)

@@ -244,6 +244,10 @@ class RecordsFixture:
             amount=amount,
         )
 
+    async def said_of_production(self, status: str) -> str:
+        """What the row of a pending production says then; without a word for it, it stays as it is (spec §8)."""
+        return await self.tables.word("production_status", status) or "pending"
+
     async def production(self, user_id: UUID | None, attach_ids: str = "[]", images: int = 0) -> UUID:
         production_id = uuid4()
         await self.tables.plant(

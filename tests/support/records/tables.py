@@ -51,6 +51,10 @@ class Tables(Protocol):
         """Change rows as another program with the same tables would: under all checks."""
         ...
 
+    async def word(self, column: str, word: str) -> str | None:
+        """How a column of these tables says one of our words; None where it has none."""
+        ...
+
     async def set_back_refresh(self, seconds: float) -> None:
         """Make every job's row look as if it had been refreshed so much earlier."""
         ...
@@ -104,6 +108,9 @@ class SqliteTables:
     async def change(self, statement: str, **values: object) -> None:
         await self._db.write(lambda db: db.execute(statement, values).close())
 
+    async def word(self, column: str, word: str) -> str | None:
+        return word
+
     async def set_back_refresh(self, seconds: float) -> None:
         await self.plant("update quel_production_jobs set refreshed_at = refreshed_at - :seconds", seconds=seconds)
 
@@ -149,6 +156,12 @@ class PostgresTables:
     async def change(self, statement: str, **values: object) -> None:
         async with await psycopg.AsyncConnection.connect(self._uri) as db:
             await db.execute(_named(statement), values)
+
+    async def word(self, column: str, word: str) -> str | None:
+        async with await psycopg.AsyncConnection.connect(self._uri) as db:
+            learned = "select stored from quel_words where subject = %s and word = %s"
+            found = await (await db.execute(learned, (column, word))).fetchone()
+            return word if found is None else found[0]
 
     async def set_back_refresh(self, seconds: float) -> None:
         set_back = "update quel_production_jobs set refreshed_at = refreshed_at - make_interval(secs => :seconds)"
