@@ -20,12 +20,7 @@ from typing import Any
 
 import structlog
 from temporalio.client import Client as TemporalClient
-from temporalio.worker import (
-    Interceptor,
-    UnsandboxedWorkflowRunner,
-    Worker,
-    WorkflowRunner,
-)
+from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from activities.composition import image_activities, job_activities, local_workers, webhook_activities
 from activities.housekeeping import HousekeepingActivities
@@ -41,6 +36,7 @@ from darkroom import logs
 from darkroom.allocator import give_back_large_buffers
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.connection import connect, ensure_search_attributes
+from darkroom.client.lost_work import giving_back_lost_work, identity_of
 from darkroom.client.schedules import ensure_schedules
 from darkroom.client.versions import warn_without_current_version, worker_deployment
 from darkroom.client.waiting_jobs import WaitingJobs
@@ -97,15 +93,13 @@ async def running_workers(
             (docs/decisions/0007-no-sandbox.md).
     """
     give_back_large_buffers()
-    with local_workers(parts).joined() as worker_id:
-        async with _serving(
-            parts,
-            temporal,
-            roles,
-            interceptors,
-            worker_id=worker_id,
-            runner=runner or UnsandboxedWorkflowRunner(),
-        ) as workers:
+    registered = local_workers(parts)
+    with registered.joined() as worker_id:
+        runner = runner or UnsandboxedWorkflowRunner()
+        async with (
+            _serving(parts, temporal, roles, interceptors, worker_id=worker_id, runner=runner) as workers,
+            giving_back_lost_work(temporal, registered),
+        ):
             yield workers
 
 
@@ -146,6 +140,7 @@ async def _serving(
         "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "deployment_config": worker_deployment(settings),
+        "identity": None if worker_id is None else identity_of(temporal, worker_id),
     }
     workers: list[Worker] = []
     if {Role.ALL, Role.ORCHESTRATE} & set(roles):

@@ -1,10 +1,11 @@
 """Which worker processes of this machine live: each holds a lock on a file of its own while it does."""
 
+import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +18,9 @@ log = structlog.get_logger(__name__)
 
 REMEMBERED = 7 * 24 * 3600.0
 """Seconds for which the file of a dead worker is kept: longer than any of its calls is asked for."""
+HOLDS_NOTHING = b"holds nothing\n"
+"""What the file of a worker says that has stopped as it should, or whose work was given back."""
+ALONE_AGAIN = 0.1
 
 
 class LocalWorkers:
@@ -36,13 +40,19 @@ class LocalWorkers:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._forget_old_ones()
-            lock = os.open(self._file(worker), os.O_RDWR | os.O_CREAT, 0o600)
+            # Locked before it has its name: an unlocked file with that name is a dead worker.
+            unnamed = self._folder / f".{worker}"
+            lock = os.open(unnamed, os.O_RDWR | os.O_CREAT, 0o600)
+            locked = _locked(lock)
+            unnamed.rename(self._file(worker))
         except OSError as error:
             log.warning("worker not registered", folder=str(self._folder), reason=error.strerror or str(error))
             yield None
             return
         try:
-            yield worker if _locked(lock) else None
+            yield worker if locked else None
+            with suppress(OSError):  # a full disk; then it is asked once whether anything is left
+                os.write(lock, HOLDS_NOTHING)
         finally:
             os.close(lock)
 
@@ -59,6 +69,35 @@ class LocalWorkers:
         finally:
             os.close(lock)
 
+    def crashed(self) -> set[str]:
+        """The workers that have ended and may hold work."""
+        with suppress(OSError):
+            empty = [file.stem for file in self._folder.glob("*.lock") if _size(file) == 0]
+            return {worker for worker in empty if self.is_dead(worker)}
+        return set()
+
+    def forget(self, workers: Iterable[str]) -> None:
+        """Count them no longer among the crashed: what they held is given back."""
+        for worker in workers:
+            with suppress(OSError):
+                self._file(worker).write_bytes(HOLDS_NOTHING)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Wait until no other process of this folder is in here."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._folder / "alone", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:  # then no worker is registered there either
+            yield
+            return
+        try:
+            while sys.platform != "win32" and not _locked(lock):  # noqa: ASYNC110 - of another process
+                await asyncio.sleep(ALONE_AGAIN)
+            yield
+        finally:
+            os.close(lock)
+
     def _file(self, worker: str) -> Path:
         return self._folder / f"{worker}.lock"
 
@@ -68,6 +107,13 @@ class LocalWorkers:
             with suppress(FileNotFoundError):  # another worker, which starts at the same time, was quicker
                 if file.stat().st_mtime < before and self.is_dead(file.stem):
                     file.unlink()
+
+
+def _size(file: Path) -> int | None:
+    try:
+        return file.stat().st_size
+    except OSError:  # another worker, which starts at the same time, has removed it
+        return None
 
 
 def _locked(file: int) -> bool:

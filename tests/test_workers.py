@@ -1,10 +1,13 @@
 """Workers of one machine know which of them live."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from darkroom.workers import REMEMBERED, LocalWorkers
 
@@ -39,6 +42,33 @@ def test_a_worker_that_stopped_is_dead_and_one_from_elsewhere_is_not(tmp_path: P
     assert workers.is_dead(worker)
     assert not workers.is_dead("0" * 32)
     assert not workers.is_dead(None)
+
+
+def test_a_worker_that_was_killed_may_hold_work_until_it_is_given_back(tmp_path: Path) -> None:
+    workers = LocalWorkers(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        worker = process.stdout.readline().strip()
+        with workers.joined():
+            assert workers.crashed() == set()
+            process.kill()
+            process.wait()
+            assert workers.crashed() == {worker}
+    # The one in this process stopped as it should.
+    assert workers.crashed() == {worker}
+    workers.forget({worker})
+    assert workers.crashed() == set()
+    assert workers.is_dead(worker)
+
+
+async def test_one_process_at_a_time_gives_work_back(tmp_path: Path) -> None:
+    workers = LocalWorkers(tmp_path)
+    async with workers.alone():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3), workers.alone():
+                raise AssertionError
+    async with asyncio.timeout(5), workers.alone():
+        pass
 
 
 def test_files_of_workers_that_died_long_ago_go(tmp_path: Path) -> None:

@@ -121,8 +121,11 @@ def _file_name(workflow_id: str, histories: list[WorkflowHistory]) -> str:
 
 
 def hide(history: WorkflowHistory, home: str) -> None:
-    """Take the folder of the machine that records out of what activities answered, in place."""
+    """Take the folder of the machine that records out of what activities answered, and the workers' ids, in place."""
     for event in history.events:
+        for _, attributes in event.ListFields():
+            if getattr(attributes, "identity", "").startswith(f"{IDENTITY}#"):
+                attributes.identity = IDENTITY
         for payload in payloads(event):
             payload.data = payload.data.replace(home.encode(), b"DARKROOM_HOME")
 

@@ -55,6 +55,11 @@ class WorkerProcess:
             self._process.kill()
             await self._process.wait()
 
+    def suspend(self) -> None:
+        """SIGSTOP: it stands still, and lives."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
     async def stop(self, seconds: float = 30) -> int:
         """SIGTERM; gives the exit status."""
         assert self._process is not None
