@@ -25,7 +25,7 @@ def test_the_first_order_opens_the_account_of_the_local_user(
 ) -> None:
     counts = counted_calls(monkeypatch)
     assert run("submit", order).status == 0
-    assert counts == {"read_order": 1, "account": 1, "ensure_member": 1, "create_job": 1}
+    assert counts == {"read_order": 1, "offered_providers": 1, "account": 1, "ensure_member": 1, "create_job": 1}
 
 
 def test_a_later_order_reads_the_account_once_and_no_row(
@@ -34,7 +34,7 @@ def test_a_later_order_reads_the_account_once_and_no_row(
     assert run("submit", order).status == 0
     counts = counted_calls(monkeypatch)
     assert run("submit", order).status == 0
-    assert counts == {"read_order": 1, "account": 1, "create_job": 1}
+    assert counts == {"read_order": 1, "offered_providers": 1, "account": 1, "create_job": 1}
 
 
 def test_an_id_of_ones_own_is_looked_for_and_found_without_a_check(
@@ -44,7 +44,7 @@ def test_an_id_of_ones_own_is_looked_for_and_found_without_a_check(
     counts = counted_calls(monkeypatch)
     job_id = str(uuid4())
     assert run("submit", order, "--job-id", job_id).status == 0
-    assert counts == {"read_order": 1, "account": 1, "job": 1, "create_job": 1}
+    assert counts == {"read_order": 1, "offered_providers": 1, "account": 1, "job": 1, "create_job": 1}
     counts.clear()
     order.write_text("{}")
     again = run("submit", order, "--job-id", job_id, "--json")

@@ -108,6 +108,8 @@ CALLS = [
     f"darkroom_apply_control({JOB}, 'run-5001', {CONTROL})",
     f"darkroom_set_control({JOB}, 'run-5001', {CONTROL})",
     "darkroom_cancel_pending(pg_temp.id(5000), 'changed my mind')",
+    "darkroom_offer_providers('hash', '{}', 60)",
+    "darkroom_offered_providers()",
     f"darkroom_next_ordinals({JOB}, 0, 500)",
     f"darkroom_begin_attempt({JOB}, 0, 11, 'run-5001', gen_random_uuid(), 0, 'offline', 1, true, 'model', true, "
     "'worker', now())",
