@@ -27,6 +27,7 @@ EDGES = (
     "darkroom.signing",
     "darkroom.workers",
     "darkroom.disk",
+    "darkroom.hosts",
 )
 """What belongs to no port, and knows the domain alone."""
 BELOW_CLIENT = ("darkroom.contract", *DOMAIN, *PORTS, *EDGES)
@@ -50,6 +51,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.workers": (),
     "darkroom.webhooks": (*DOMAIN, "darkroom._version", "darkroom.webhooks"),
     "darkroom.disk": (),
+    "darkroom.hosts": (),
     "darkroom.records": (*DOMAIN, "darkroom.records", "darkroom.supabase", "darkroom.disk"),
     "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase", "darkroom.disk"),
     "darkroom.providers": (*DOMAIN, "darkroom.providers"),

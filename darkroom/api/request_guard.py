@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
@@ -13,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from darkroom.api.problems import Problem, answer, problem_of
 from darkroom.api.root_path import path_of
 from darkroom.api.sign_in import is_loopback
+from darkroom.hosts import name_of
 from darkroom.orders.tables import MEDIA_TYPES as TABLES
 
 log = structlog.get_logger("darkroom.api")
@@ -157,7 +157,7 @@ def _readable(path: str) -> tuple[str, ...]:
 
 
 def _not_of_this_machine(scope: Scope, headers: Headers, host: str) -> Problem | None:
-    if not is_loopback(_name(host)):
+    if not is_loopback(name_of(host)):
         return Problem(403, f"{host[:80]} is not this machine; use http://127.0.0.1")
     if any(name in headers for name in _FORWARDED):
         return Problem(
@@ -174,10 +174,3 @@ def _not_of_this_machine(scope: Scope, headers: Headers, host: str) -> Problem |
             "set API_HOST to the address that the application listens on to require sign-in",
         )
     return None
-
-
-def _name(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""

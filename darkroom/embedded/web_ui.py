@@ -11,7 +11,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import httpx
 import uvicorn
@@ -21,6 +20,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from darkroom.domain.errors import ServerNotReachable
+from darkroom.hosts import name_of
 
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 LARGEST_BODY = 4 * 1024 * 1024
@@ -99,7 +99,7 @@ class WebUi:
     def _refusal(self, request: Request) -> Response | None:
         headers, path = request.headers, request.url.path
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or _name(hosts[0]) not in self._names:
+        if len(hosts) != 1 or name_of(hosts[0]) not in self._names:
             return _refused(403, "this address is not served by that name; use http://127.0.0.1")
         to_api = path.startswith("/api/")
         if request.method not in (_READING | _CHANGING if to_api else _READING):
@@ -140,13 +140,6 @@ class WebUi:
         except httpx.HTTPError:
             return _refused(502, "the Temporal server does not answer; try again in a moment")
         return _streamed(answer)
-
-
-def _name(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def _same_origin(headers: Headers, host: str) -> bool:

@@ -37,6 +37,8 @@ async def test_it_refuses_to_listen_elsewhere_unless_there_is_something_to_sign_
     [
         ({"Host": "evil.example"}, 403),
         ({"Host": "127.0.0.1.evil.example"}, 403),
+        ({"Host": "evil.example@127.0.0.1"}, 403),
+        ({"Host": "evil.example/@127.0.0.1"}, 403),
         ({"Host": "localhost:8400"}, 200),
         ({"Host": "[::1]:8400"}, 200),
     ],
