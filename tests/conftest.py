@@ -22,7 +22,8 @@ for _name in [name.upper() for name in Settings.model_fields] + [name for name i
 
 
 LONGEST_FIRST = (
-    *("tests/workflows/test_histories.py", "tests/page/", "tests/end_to_end/", "tests/faults/", "tests/replay/"),
+    *("tests/attacks/", "tests/workflows/test_histories.py", "tests/page/", "tests/end_to_end/", "tests/faults/"),
+    "tests/replay/",
     *("tests/api/", "tests/workflows/", "tests/supabase/", "tests/examples/", "tests/cli/"),
 )
 """Files are handed out in this order, then in that of their names: nobody waits at the end for one that is long."""
