@@ -58,14 +58,10 @@ class QuietMoment:
 
     @property
     def _is_quiet(self) -> bool:
+        if self._batches.any_runs or self._control.over or not self._control.in_sync:
+            return False
         undecided = {stage.plan.stage_index for stage in self._state.stages if not stage.ended}
-        return (
-            self._control.in_sync
-            and not self._control.over
-            and bool(undecided)
-            and undecided <= self._parked
-            and not self._batches.any_runs
-        )
+        return bool(undecided) and undecided <= self._parked
 
     @property
     def _is_long(self) -> bool:

@@ -113,7 +113,10 @@ def faults_of(progress: Progress) -> Faults:
 def with_faults(progress: Progress, faults: Faults) -> Progress:
     """A workflow's own progress with what it was told last; for its page in the Temporal Web UI."""
     told = {one.stage_index: one.model_dump(exclude={"stage_index"}) for one in faults.stages}
-    stages = tuple(stage.model_copy(update=told.get(stage.stage_index, {})) for stage in progress.stages)
+    stages = tuple(
+        stage.model_copy(update=told[stage.stage_index]) if stage.stage_index in told else stage
+        for stage in progress.stages
+    )
     merged = progress.model_copy(update={"stages": stages, "stalled": faults.stalled, "failing": faults.failing})
     return merged.model_copy(update={"eta_seconds": None}) if merged.keeps_still else merged
 

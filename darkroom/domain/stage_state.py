@@ -38,6 +38,8 @@ class StageState:
         self._counts = plan.counts
         self._delivered_at_start = plan.counts.delivered
         self._ids: dict[int, int] = {}
+        self._shown: tuple[object, StageProgress] | None = None
+        """As clients read it, and what that was made of."""
 
     @property
     def delivered(self) -> int:
@@ -180,7 +182,13 @@ class StageState:
         return StageEnd(stage_index=self.plan.stage_index, status=self.status, reason=reason)
 
     def progress(self) -> StageProgress:
-        """This stage as clients read it."""
+        """This stage as clients read it; the same one until it changes, as a job may have a thousand of them."""
+        made_of = (self._counts, self.in_flight, self.round, self.status, self.reason, len(self._ids))
+        if self._shown is None or self._shown[0] != made_of:
+            self._shown = made_of, self._progress()
+        return self._shown[1]
+
+    def _progress(self) -> StageProgress:
         return StageProgress(
             stage_index=self.plan.stage_index,
             label=self.plan.label,

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,30 @@ def test_reports_merge_to_the_same_whatever_their_order_and_however_often(
     assert stage.progress().attach_ids == tuple(100 + ordinal for ordinal in sorted(ordinals))
     assert stage.missing == 40 - len(pairs)
     assert not stage.lacks_ids
+
+
+CHANGES: list[Callable[[StageState], None]] = [
+    lambda stage: stage.begin_round(stage.round + 1),
+    lambda stage: stage.merge(report((stage.delivered, 100), missed=1)),
+    lambda stage: stage.merge(report(refused=1, reason="blocked")),
+    lambda stage: stage.learn(((7, 107),)),
+    lambda stage: stage.correct(StageCounts(delivered=2)),
+    lambda stage: stage.note_refusals("offline", 1, "blocked", final=False),
+    lambda stage: stage.end(cancelled=True, failure=None),
+    lambda stage: stage.end(cancelled=False, failure="the key is wrong"),
+]
+
+
+@given(changes=st.lists(st.sampled_from(CHANGES), max_size=12), with_ids=st.booleans())
+def test_what_is_shown_is_made_anew_after_each_change_and_only_then(
+    changes: list[Callable[[StageState], None]], with_ids: bool
+) -> None:
+    stage = stage_state(9, with_ids=with_ids)
+    for change in changes:
+        change(stage)
+        shown = stage.progress()
+        assert shown == stage._progress()
+        assert stage.progress() is shown
 
 
 def test_without_ids_the_counts_are_added() -> None:

@@ -1,7 +1,9 @@
 """Jobs with many stages: some deliver at a time, and what is known is not asked for."""
 
 import random
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -11,6 +13,8 @@ from temporalio.client import WorkflowHistory
 
 from darkroom.domain.names import job_workflow_id
 from darkroom.domain.progress import JobStatus
+from tests.replay.application import workflow_classes
+from tests.replay.replaying import unsandboxed_replayer
 from tests.support.fakes.scripted import Act, ScriptedProvider
 from tests.support.payloads import largest_payload
 from tests.support.stacks.watching import end_of
@@ -19,6 +23,8 @@ from tests.support.stacks.workflow import WorkflowStack, running_stack
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
 LARGEST_PAYLOAD = 16 * 1024
+WORKFLOW_TASK = 10.0
+"""Seconds that the server waits for a worker, which may have to replay the whole history first."""
 
 
 async def job_histories(stack: WorkflowStack, job_id: UUID) -> list[WorkflowHistory]:
@@ -38,6 +44,17 @@ def activities(history: WorkflowHistory) -> Counter[str]:
         for event in history.events
         if event.HasField("activity_task_scheduled_event_attributes")
     )
+
+
+async def seconds_to_replay(histories: list[WorkflowHistory]) -> float:
+    """Processor time that a worker needs for the costliest of them before it can go on with the job."""
+    longest = 0.0
+    with ThreadPoolExecutor() as executor:
+        for history in histories:
+            began = time.process_time()
+            await unsandboxed_replayer(workflow_classes(), executor).replay_workflow(history)
+            longest = max(longest, time.process_time() - began)
+    return longest
 
 
 async def test_stages_wait_for_their_turn_in_order(skipping_client: TemporalClient, home: Path) -> None:
@@ -91,4 +108,5 @@ async def test_a_thousand_stages_of_ten(skipping_client: TemporalClient, home: P
         assert max(lengths) < 15_000
         assert max(map(largest_payload, histories)) <= LARGEST_PAYLOAD
         print(f"1,000 stages of 10: {lengths} events, {sum(map(activities, histories), Counter())}")  # noqa: T201
+        assert await seconds_to_replay(histories) < WORKFLOW_TASK
         await stack.check_invariants()
