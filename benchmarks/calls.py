@@ -5,8 +5,8 @@ import os
 import time
 from pathlib import Path
 
-from benchmarks.work import Pictures, Work, seconds
-from darkroom.domain.images import Generated, ImageRequest, ProviderAnswer
+from benchmarks.work import Pictures, Work, misses, seconds
+from darkroom.domain.images import Generated, ImageRequest, Missed, ProviderAnswer
 from darkroom.domain.orders import Capabilities
 
 WARM_UP = "warm-up"
@@ -49,11 +49,14 @@ class BenchProvider:
 
     def __init__(self, work: Work, folder: Path) -> None:
         self.capabilities = Capabilities(name="offline", aspect_ratios=("16:9",), max_references=0)
+        self._work = work
         self._calls = Calls(work, folder)
         self._pictures = Pictures(work.sample)
 
     async def generate(self, request: ImageRequest) -> ProviderAnswer:
         await self._calls.wait(request.prompt, request.stage_index, request.ordinal)
+        if misses(self._work, request.stage_index, request.ordinal):
+            return Missed(reason="no picture in the answer")
         return Generated(data=self._pictures.fresh(request.ordinal))
 
     async def close(self) -> None:

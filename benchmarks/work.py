@@ -37,6 +37,7 @@ class Work(Value):
     images: int = Field(description="of each stage")
     shortest: float = 0.0
     longest: float = 0.0
+    misses: float = Field(default=0.0, description="share of the calls that end without a picture")
     sample: Sample = Sample.TINY
 
     @property
@@ -50,6 +51,11 @@ def seconds(work: Work, stage: int, ordinal: int) -> float:
     if work.longest == 0:
         return 0.0
     return random.Random(f"{stage}/{ordinal}").uniform(work.shortest, work.longest)
+
+
+def misses(work: Work, stage: int, ordinal: int) -> bool:
+    """Whether the call for an image ends without one."""
+    return work.misses > 0 and random.Random(f"miss {stage}/{ordinal}").random() < work.misses
 
 
 class Pictures:

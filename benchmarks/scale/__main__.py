@@ -14,6 +14,8 @@ SCENARIOS = {
     "large": "benchmarks.scale.scenarios:large",
     "many": "benchmarks.scale.scenarios:many",
     "stages": "benchmarks.scale.scenarios:stages",
+    "thousand": "benchmarks.scale.scenarios:thousand",
+    "pairs": "benchmarks.scale.scenarios:pairs",
     "cancel": "benchmarks.scale.cancelling:cancel",
     "lists": "benchmarks.scale.lists:lists",
 }
@@ -26,7 +28,7 @@ def main() -> int:
     """The program; gives its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scale",
-        description="Measure 3 × 10,000 pictures, 1,000 jobs at once, 100 stages, cancelling them, and long lists.",
+        description="Measure 3 × 10,000 pictures, 1,000 jobs at once, 100 and 1,000 stages, cancels, and long lists.",
     )
     parser.add_argument("--only", action="append", choices=list(SCENARIOS), help="may be given several times")
     parser.add_argument("--quick", action="store_true", help="small counts; figures mean nothing")

@@ -12,6 +12,7 @@ from benchmarks.work import Work
 from benchmarks.worker_process import Kind
 
 USUAL_RUNS = 3
+MOST_EVENTS = 11_999
 
 
 async def large(bench: Bench) -> list[Figure]:
@@ -26,14 +27,49 @@ async def stages(bench: Bench) -> list[Figure]:
     return await _beside_a_usual_job(bench, "stages", f"{work.stages} stages of {work.images}", [work])
 
 
+async def thousand(bench: Bench) -> list[Figure]:
+    """1,000 stages of 10 in a job, with calls that miss."""
+    work = Work(stages=bench.count(1_000, 25), images=bench.count(10, 3), misses=0.08)
+    what = f"{work.stages:,} stages of {work.images}, {work.misses:.0%} misses"
+    return await _beside_a_usual_job(bench, "thousand", what, [work], most_events=14_999, like_the_usual=False)
+
+
+async def pairs(bench: Bench) -> list[Figure]:
+    """100 stages of two, beside one stage of as many pictures."""
+    work = Work(stages=bench.count(100, 5), images=2)
+    usual = Work(stages=1, images=work.total)
+    what = f"{work.stages} stages of {work.images}"
+    return await _beside_a_usual_job(bench, "pairs", what, [work], usual, like_the_usual=False)
+
+
 async def many(bench: Bench) -> list[Figure]:
     """1,000 jobs of three at once."""
     jobs = [Work(stages=1, images=3)] * bench.count(1_000, 10)
     return await _beside_a_usual_job(bench, "many", f"{len(jobs):,} jobs of 3", jobs)
 
 
-async def _beside_a_usual_job(bench: Bench, name: str, what: str, jobs: Sequence[Work]) -> list[Figure]:
-    work = Work(stages=3, images=bench.count(500, 5))
+async def _beside_a_usual_job(
+    bench: Bench,
+    name: str,
+    what: str,
+    jobs: Sequence[Work],
+    beside: Work | None = None,
+    *,
+    most_events: int = MOST_EVENTS,
+    like_the_usual: bool = True,
+) -> list[Figure]:
+    """Measure jobs, and a job of 1,500 or another one before, which they are compared with.
+
+    Args:
+        bench: where.
+        name: of the figures.
+        what: the figures are about.
+        jobs: that run at once.
+        beside: the job that they are compared with.
+        most_events: that are asked of the longest history.
+        like_the_usual: whether time and memory are asked to be like those of the other job.
+    """
+    work = beside or Work(stages=3, images=bench.count(500, 5))
     async with bench.server("usual") as server, bench.warm_worker(server, Kind.DARKROOM, work) as worker:
         usual = [await observe(server, worker, [work]) for _ in range(bench.count(USUAL_RUNS, 1))]
     submitted: list[UUID] = []
@@ -44,15 +80,18 @@ async def _beside_a_usual_job(bench: Bench, name: str, what: str, jobs: Sequence
         watching(server, api, submitted) as watched,
     ):
         observed = await observe(server, worker, jobs, submitted)
-    return [*_of_the_jobs(name, what, jobs, observed, usual), *_of_the_watcher(name, what, watched)]
+    # Jobs of three cost more a picture than a large one: what they may cost is asked elsewhere, in processor time.
+    ratio = Asked(side=Side.AT_MOST, bound=1.15, of_ratio=True) if like_the_usual else None
+    asked = (most_events, ratio if len(jobs) == 1 else None, ratio)
+    return [*_of_the_jobs(name, what, observed, usual, asked), *_of_the_watcher(name, what, watched)]
 
 
 def _of_the_jobs(
-    name: str, what: str, jobs: Sequence[Work], observed: Observed, usual: Sequence[Observed]
+    name: str, what: str, observed: Observed, usual: Sequence[Observed], asked: tuple[int, Asked | None, Asked | None]
 ) -> list[Figure]:
+    """What the jobs took; of their events, their time and the memory something may be asked."""
     beside = f"a job of {usual[0].images:,}"
-    # Jobs of three cost more a picture than a large one: what they may cost is asked elsewhere, in processor time.
-    like_the_usual = Asked(side=Side.AT_MOST, bound=1.15, of_ratio=True)
+    most_events, of_time, of_memory = asked
     each, cpu = median([one.each for one in usual]), median([one.cpu_each for one in usual])
     peak = usual[0].peak
     return [
@@ -68,7 +107,7 @@ def _of_the_jobs(
             what=f"{what}: events of the longest history",
             unit="",
             value=observed.most_events,
-            asked=Asked(side=Side.AT_MOST, bound=11_999),
+            asked=Asked(side=Side.AT_MOST, bound=most_events),
         ),
         Figure(
             name=f"{name}-time",
@@ -77,7 +116,7 @@ def _of_the_jobs(
             value=observed.each,
             ratio=over(observed.each, each),
             ratio_to=beside,
-            asked=like_the_usual if len(jobs) == 1 else None,
+            asked=of_time,
             runs=tuple(one.each for one in usual),
         ),
         Figure(
@@ -96,7 +135,7 @@ def _of_the_jobs(
             value=observed.peak / MB,
             ratio=over(observed.peak, peak),
             ratio_to=beside,
-            asked=like_the_usual,
+            asked=of_memory,
             runs=(peak / MB,),
         ),
     ]

@@ -75,6 +75,18 @@ async def test_a_large_job_a_cancel_and_lists_are_measured(tmp_path: Path) -> No
     assert "Darkroom at scale" in printed
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_many_stages_are_measured_with_calls_that_miss(tmp_path: Path) -> None:
+    temporal_binary()
+    content, printed = await bench(tmp_path, "--only", "thousand", "--only", "pairs", program="benchmarks.scale")
+    figures = {figure["name"]: figure for figure in content["figures"]}
+    assert figures["thousand-exact"]["value"] == figures["pairs-exact"]["value"] == 1
+    assert figures["thousand-events"]["asked"]["bound"] == 14_999
+    assert figures["pairs-cpu"]["ratio_to"] == "a job of 10"
+    assert "8% misses" in printed
+
+
 async def test_a_quick_measurement_is_printed_and_written(tmp_path: Path) -> None:
     content, printed = await bench(tmp_path, "--only", "webp")
     assert {figure["name"] for figure in content["figures"]} == {"webp-1", "webp-2", "webp-children"}
