@@ -253,6 +253,7 @@ def test_two_who_migrate_at_once_leave_one_whole_schema(migrated: Project, befor
     "change",
     [
         "drop column created_at",
+        "alter column created_at drop default",
         "drop constraint known_states, alter column job_id drop default",
         "alter column job_status drop default, drop constraint known_states,"
         " alter column job_status type text using job_status::text, drop column total_images, drop column retry_count",
