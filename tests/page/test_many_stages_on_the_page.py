@@ -1,0 +1,93 @@
+"""Orders of many stages, up to a thousand: ordered on the page, watched there, and steered while they run."""
+
+import time
+from uuid import UUID
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.support.browser.chromium import violations
+from tests.support.fakes.scripted import Act
+from tests.support.stacks.api import ApiStack
+from tests.support.until import until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1_800)]
+
+WATCH_LONG_TASKS = """
+window.long = [];
+new PerformanceObserver((list) => {
+  for (const one of list.getEntries()) window.long.push(Math.round(one.duration));
+}).observe({ type: "longtask", buffered: true });
+"""
+"""Script, style and layout that keep the page from answering for more than 50 ms."""
+LONGEST = 1_500
+"""Milliseconds, on a machine that does much else."""
+
+
+async def order_table(page: Page, stages: int, quantity: int) -> UUID:
+    """Order a stage per row of a table by the form; gives the job that the page then shows."""
+    await page.goto("/")
+    table = "number\n" + "\n".join(str(number) for number in range(stages))
+    chosen = {"name": "many.csv", "mimeType": "text/csv", "buffer": table.encode()}
+    await page.locator("#table-file").set_input_files(chosen)  # type: ignore[arg-type]  # a FilePayload
+    await page.get_by_label("Prompt").fill("Number {number}")
+    await page.get_by_label("Pictures per stage").fill(str(quantity))
+    total = stages * quantity
+    await expect(page.locator("[data-sum]")).to_have_text(f"{total:,} pictures, {total * 20:,} credits")
+    await page.get_by_role("button", name="Order", exact=True).click()
+    await page.wait_for_url("**/jobs/*", timeout=60_000)
+    return UUID(page.url.rpartition("/")[2])
+
+
+async def long_tasks(page: Page, doing: str) -> None:
+    """What was too long since it was asked for last; more than a moment is a fault."""
+    found: list[int] = await page.evaluate("() => window.long.splice(0)")
+    print(f"{doing}: {len(found)} long tasks of {sum(found)} ms")  # noqa: T201 - a figure
+    assert max(found, default=0) < LONGEST, f"{doing}: {found}"
+
+
+@pytest.mark.parametrize(
+    ("stages", "quantity"),
+    [(24, 1), pytest.param(100, 2, marks=pytest.mark.slow), pytest.param(1_000, 4, marks=pytest.mark.slow)],
+)
+async def test_many_stages_are_ordered_watched_and_steered(
+    page: Page, pictures: ApiStack, stages: int, quantity: int
+) -> None:
+    total = stages * quantity
+    pictures.provider.script = {(1, 0): [Act.MISS]}
+    await page.add_init_script(WATCH_LONG_TASKS)
+    job_id = await order_table(page, stages, quantity)
+    await expect(page.locator("[data-stage]")).to_have_count(stages, timeout=60_000)
+    await expect(page.locator("[data-frame]")).to_have_count(total)
+    await pictures.provider.until_calls(min(total, 24))
+    await expect(page.locator("[data-count]")).to_have_text(f"0 of {total:,}")
+    await long_tasks(page, f"{stages} stages are shown")
+
+    began = time.monotonic()
+    await page.get_by_role("button", name="Pause").click()
+    await expect(page.get_by_role("button", name="Resume")).to_be_visible(timeout=60_000)
+    last = page.locator(f"[data-stage='{stages - 1}']")
+    await last.scroll_into_view_if_needed()
+    await expect(last).to_contain_text(f"Number {stages - 1}")
+    await expect(last).to_contain_text(f"0 of {quantity}")
+    pictures.provider.gate.set()
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=60_000)
+    await long_tasks(page, f"paused and resumed in {time.monotonic() - began:.1f} s")
+
+    async def all_of_them() -> bool:
+        row = await pictures.parts.records.job(job_id)
+        return row is not None and row.completed_images == total
+
+    await until(all_of_them, "all pictures", 1_500)
+    await expect(page.locator("[data-count]")).to_have_text(f"{total:,} of {total:,}", timeout=60_000)
+    await expect(last.locator("[data-state='delivered']")).to_have_count(quantity)
+    await expect(page.locator("[data-stage='1']")).to_contain_text("1 top-up")
+    await long_tasks(page, f"{total} pictures arrived in {time.monotonic() - began:.0f} s")
+
+    await pictures.ended(job_id, 60)
+    await page.reload()
+    await expect(page.locator("[data-state='delivered']")).to_have_count(total)
+    await long_tasks(page, "the ended job is shown")
+    if stages <= 100:
+        assert await violations(page) == []
