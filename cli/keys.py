@@ -13,6 +13,7 @@ from cli.session import existing_parts, opened_settings, run
 from cli.statuses import InputRejected, NotInRecords, Status, epilog
 from cli.tables import key_table
 from darkroom.bootstrap import open_parts
+from darkroom.domain.clean_text import refuse_unclean
 from darkroom.domain.keys import NewApiKey, hash_of, new_secret
 from darkroom.settings import Settings
 
@@ -35,7 +36,11 @@ def create(
     output = Output(as_json=as_json)
     settings = opened_settings()
     user_id = arguments.user_id(settings, user)
-    run(_create(settings, user_id, name.strip() or "unnamed", operator=operator, output=output))
+    try:
+        name = refuse_unclean(name.strip()) or "unnamed"
+    except ValueError as error:
+        raise InputRejected("--name", str(error)) from None
+    run(_create(settings, user_id, name, operator=operator, output=output))
 
 
 async def _create(settings: Settings, user_id: UUID, name: str, *, operator: bool, output: Output) -> None:

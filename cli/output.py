@@ -4,17 +4,19 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TextIO
 
 from pydantic import BaseModel, JsonValue
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 from rich.theme import Theme
 
 from cli.invocation import as_started
 from cli.statuses import Status
+from darkroom.domain.clean_text import clean_lines, escaped_in_json, one_clean_line
 from darkroom.domain.errors import DarkroomError
 
 ACCENT = "#e35144"
@@ -23,6 +25,20 @@ ACCENT = "#e35144"
 THEME = Theme({"accent": ACCENT, "quiet": "bright_black", "strong": "bold"})
 _WIDTH_OF_A_PIPE = 10_000
 """Columns: nothing that is piped is cut or wrapped."""
+
+
+class CleanConsole(Console):
+    """Shows text of whomever: what would move the cursor, colour the rest or turn it around is left out.
+
+    Everything that is printed, live or in a table, comes out of `render`; what moves the cursor by our will is marked
+    as that.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of what is printed."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control or text.isprintable() else Segment(clean_lines(text), style)
 
 
 class Output:
@@ -43,7 +59,7 @@ class Output:
 
     def say(self, text: str = "", style: str | None = None) -> None:
         """One line for people, never wrapped, so that ids and paths can be copied."""
-        self.notes.print(Text(as_started(text), style=style or ""), soft_wrap=True)
+        self.notes.print(Text(one_clean_line(as_started(text)), style=style or ""), soft_wrap=True)
 
     def result(self, value: BaseModel | JsonValue, shown: RenderableType | None = None) -> None:
         """The command's result: as JSON, or as it is shown to people."""
@@ -56,7 +72,7 @@ class Output:
 def console(stream: TextIO) -> Console:
     """A console on a stream; one that is no terminal is wide enough for every line, unless COLUMNS says how wide."""
     wide = None if stream.isatty() or os.environ.get("COLUMNS") else _WIDTH_OF_A_PIPE
-    return Console(file=stream, theme=THEME, highlight=False, markup=False, emoji=False, width=wide)
+    return CleanConsole(file=stream, theme=THEME, highlight=False, markup=False, emoji=False, width=wide)
 
 
 def as_value(value: BaseModel) -> dict[str, JsonValue]:
@@ -68,7 +84,7 @@ def as_value(value: BaseModel) -> dict[str, JsonValue]:
 def write_json(value: BaseModel | JsonValue) -> None:
     """The one document of a command run with `--json`."""
     content = as_value(value) if isinstance(value, BaseModel) else value
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(escaped_in_json(json.dumps(content, indent=2, ensure_ascii=False)) + "\n")
     sys.stdout.flush()  # `up` runs for days, and whoever reads the pipe waits for its document
 
 

@@ -1,8 +1,29 @@
 """Values of settings, from the text that the environment has; others are left to the settings' types."""
 
+import os
+from collections.abc import Iterable
 from datetime import datetime
 
+from darkroom.domain.clean_text import one_clean_line
 from darkroom.domain.orders import JobType
+from darkroom.domain.secret_text import HIDDEN, without_secrets
+
+_SHORTEST_SECRET = 6
+"""Characters: a shorter one would hide words that merely contain it."""
+
+
+def shown(message: str, secrets: Iterable[str]) -> str:
+    """What is said of a setting, without secrets: a key is easily given to the setting beside its own.
+
+    Args:
+        message: about the value, which it may quote.
+        secrets: the names of settings whose values are secrets.
+    """
+    for name in secrets:
+        value = os.environ.get(name.upper(), "").strip()
+        if len(value) >= _SHORTEST_SECRET:
+            message = message.replace(value, HIDDEN)
+    return without_secrets(one_clean_line(message))
 
 
 def read_list(value: object) -> object:

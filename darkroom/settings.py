@@ -18,7 +18,7 @@ from darkroom.domain.orders import JobType, Limits
 from darkroom.domain.pick_up import PickUp
 from darkroom.domain.wording import in_a_sentence
 from darkroom.proxies import check_proxies
-from darkroom.setting_values import read_job_types, read_latency, read_list, read_moment, read_size
+from darkroom.setting_values import read_job_types, read_latency, read_list, read_moment, read_size, shown
 
 Share = Annotated[float, Field(ge=0, le=1)]
 _PREFIX_NAME = re.compile(r"[A-Za-z0-9._~-]+")
@@ -158,7 +158,8 @@ class Settings(BaseSettings):
             parts = urlsplit(value)
         except ValueError:  # an unfinished IPv6 address
             parts = urlsplit("")
-        if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", value):
+        complete = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        if not complete or re.search(r"\s", value):
             example = _ADDRESSES[str(info.field_name)]
             raise ValueError(f"must be a URL, such as {example}")
         value = value.rstrip("/")
@@ -266,9 +267,8 @@ def read_settings() -> Settings:
         second = _SECOND_NAMES.get(name, "")
         name = second if second in os.environ and name not in os.environ else name
         reason = str(first["msg"]).removeprefix("Value error, ")
-        if name.lower() in _SECRETS:
-            raise SettingRejected(f"{name}: {in_a_sentence(reason)}") from None
-        raise SettingRejected(f"{name}={first['input']!s}: {in_a_sentence(reason)}") from None
+        given = "" if name.lower() in _SECRETS else f"={first['input']!s}"
+        raise SettingRejected(shown(f"{name}{given}: {in_a_sentence(reason)}", _SECRETS)) from None
     except UnicodeDecodeError as error:
         raise SettingRejected(f".env: is not UTF-8 text (byte {error.start:,}); save it as UTF-8") from None
     check_together(settings)

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
         NextOrdinalsInput,
         RunRef,
     )
+    from darkroom.domain.clean_text import as_markdown
     from darkroom.domain.images import FindStagedInput
     from darkroom.domain.job_control import JobControl
     from darkroom.domain.jobs import OpenedRun
@@ -171,7 +172,7 @@ class StageDelivery:
         return await workflow.execute_activity_method(
             JobActivities.next_ordinals,
             NextOrdinalsInput(job_id=self._job_id, stage_index=self._state.plan.stage_index, limit=count),
-            summary=f"{self._state.plan.label} · ordinals",
+            summary=f"{as_markdown(self._state.plan.label)} · ordinals",
             **RECORD_WRITE,
         )
 
@@ -237,7 +238,7 @@ class StageDelivery:
                 after=-1,
                 calls_end_within_seconds=None if calls_end is None else calls_end.total_seconds(),
             ),
-            summary=f"{self._state.plan.label} · staged",
+            summary=f"{as_markdown(self._state.plan.label)} · staged",
             **salvage(calls_end),
         )
         if waiting.found:

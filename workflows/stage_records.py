@@ -7,6 +7,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.jobs import JobActivities
     from darkroom.domain.batches import DeliveredPageInput, StageRef
+    from darkroom.domain.clean_text import as_markdown
     from darkroom.domain.stage_state import StageState
     from workflows.policies import RECORD_WRITE
 
@@ -16,7 +17,7 @@ async def read_records(job_id: UUID, state: StageState) -> None:
     counts = await workflow.execute_activity_method(
         JobActivities.record_progress,
         StageRef(job_id=job_id, stage_index=state.plan.stage_index),
-        summary=f"{state.plan.label} · progress",
+        summary=f"{as_markdown(state.plan.label)} · progress",
         **RECORD_WRITE,
     )
     state.correct(counts)
@@ -30,7 +31,7 @@ async def learn_ids(job_id: UUID, state: StageState) -> None:
         page = await workflow.execute_activity_method(
             JobActivities.delivered_page,
             DeliveredPageInput(job_id=job_id, stage_index=state.plan.stage_index, after=after),
-            summary=f"{state.plan.label} · ids",
+            summary=f"{as_markdown(state.plan.label)} · ids",
             **RECORD_WRITE,
         )
         if not page:

@@ -20,6 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.client.workers import WorkerWatch
 from darkroom.contract import PipelineJob
+from darkroom.domain.clean_text import as_markdown
 from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.jobs import JobInput, JobRow, NewJob
 from darkroom.domain.model import Value
@@ -60,7 +61,7 @@ class JobExecutions:
                 # FAIL rather than USE_EXISTING, to learn whether it was there; found is no error here.
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 search_attributes=TypedSearchAttributes(attributes),
-                static_summary=f"{job.job_type or 'order'} · {job.total_images} images",
+                static_summary=f"{as_markdown(job.job_type or 'order')} · {job.total_images} images",
                 priority=Priority(priority_key=job.priority, fairness_key=str(job.user_id or job.job_id)),
                 rpc_timeout=CALL_DEADLINE,
             )

@@ -246,6 +246,7 @@ class Client:
         Raises:
             JobNotFound: no such job.
             NotPossibleNow: it should run, and Temporal does not know it.
+            OrderRejected: the reason has line breaks or control characters.
         """
         return await self._steering.cancel(job_id, reason)
 

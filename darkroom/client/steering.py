@@ -12,7 +12,8 @@ from darkroom.client.reading import Reading
 from darkroom.client.results import ControlResult
 from darkroom.client.webhooks import announce
 from darkroom.contract import PipelineJob
-from darkroom.domain.errors import NotPossibleNow
+from darkroom.domain.clean_text import refuse_unclean
+from darkroom.domain.errors import NotPossibleNow, OrderRejected
 from darkroom.domain.jobs import CancelRequest, JobRow, NumberedRequest, PauseRequest, Request, ResumeRequest
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus
@@ -39,6 +40,7 @@ class Steering:
         self._reading = reading
 
     async def cancel(self, job_id: UUID, reason: str | None) -> ControlResult:
+        _ensure_clean(reason)
         row = await self._reading.job(job_id)
         if row.status is JobStatus.PENDING and await self._records.cancel_pending(job_id, reason):
             await self._announce_unopened(job_id)
@@ -50,6 +52,7 @@ class Steering:
         )
 
     async def pause(self, job_id: UUID, reason: str | None) -> ControlResult:
+        _ensure_clean(reason)
         taken = await self._records.take_request(job_id, Request.PAUSE, reason)
         payload = PauseRequest(reason=reason, number=taken.number)
         return await self._pass_on(job_id, taken, PipelineJob.pause, payload, "Job paused", "Job is already paused")
@@ -146,6 +149,18 @@ def _ended(row: JobRow, signal: Callable[..., None]) -> str:
 
 def _nothing_new(row: JobRow, otherwise: str) -> str:
     return "Job is already being cancelled" if row.cancel_requested else otherwise
+
+
+def _ensure_clean(reason: str | None) -> None:
+    """Refuse a reason that could not be shown as it is.
+
+    Raises:
+        OrderRejected: with what is wrong with it.
+    """
+    try:
+        refuse_unclean(reason or "")
+    except ValueError as error:
+        raise OrderRejected("reason", str(error)) from None
 
 
 def _result(row: JobRow, *, success: bool, message: str) -> ControlResult:

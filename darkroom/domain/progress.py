@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import field_validator
 
+from darkroom.domain.clean_text import as_markdown
 from darkroom.domain.model import Value
 from darkroom.domain.rounds import StageStatus
 
@@ -185,7 +186,7 @@ def markdown(progress: Progress) -> str:
         told = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
         lines += ["", f"{len(progress.stages):,} stages: {told}"]
     if progress.pause_reason:
-        lines += ["", progress.pause_reason]
+        lines += ["", as_markdown(progress.pause_reason)]
     return "\n".join(lines)
 
 
@@ -204,5 +205,5 @@ def reason_of(stage: StageProgress, clock: Callable[[datetime], str] = utc) -> s
 
 def _row(*cells: object) -> str:
     # The Web UI draws tables without padding; the wide spaces keep "stage 0" and "30 of 30" apart.
-    # A reason may hold anything; a line break in it would end the row.
-    return "".join(f"| {' '.join(str(cell).replace('|', '/').split())}\u2003" for cell in cells) + "|"
+    # A label or a reason may hold anything.
+    return "".join(f"| {as_markdown(str(cell))}\u2003" for cell in cells) + "|"

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from darkroom.domain.clean_text import CleanLine
 from darkroom.domain.jobs import Document
 from darkroom.domain.model import Value
 from darkroom.domain.orders import JobType, Order, Reference, Stage
@@ -14,7 +15,7 @@ from darkroom.orders.single_batch_prompts import batch_prompt, is_tight
 
 _BELOW_A_TIGHT_SHOT = frozenset(("pants", "shoes"))
 
-_Word = Annotated[str, Field(max_length=200)]
+_Word = Annotated[CleanLine, Field(max_length=200)]
 
 
 class View(Part):

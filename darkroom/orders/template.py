@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from darkroom.domain.clean_text import CleanLine, one_clean_line
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Stage
@@ -30,7 +31,7 @@ class RowPart(Part):
     references: _Attachments | None = None
     reference: _Files | None = None
     """Files that are given along; they become `references` before the order is read."""
-    label: str | None = None
+    label: CleanLine | None = None
 
     def unknown_keys(self) -> Iterable[str]:
         """A size alone: it is no variable."""
@@ -166,6 +167,7 @@ def _stage(
 def label_of(label: str | None, values: Iterable[str]) -> str:
     """A stage's label: the row's own, else its values; at most 80 characters."""
     text = " ".join((label or "").split()) or ", ".join(filter(None, (" ".join(value.split()) for value in values)))
+    text = one_clean_line(text)
     return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"
 
 

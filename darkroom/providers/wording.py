@@ -1,6 +1,8 @@
 """The words that go to every model, and how a provider's own words are quoted."""
 
+from darkroom.domain.clean_text import one_clean_line
 from darkroom.domain.receipts import shorten
+from darkroom.domain.secret_text import without_secrets
 
 ONLY_THE_PICTURE = "Output the final image only."
 """Ends every prompt: measured with Gemini, it took answers without a picture from 21 % to none of 24."""
@@ -15,5 +17,5 @@ def whole_prompt(prompt: str) -> str:
 
 
 def one_line(text: str, longest: int = LONGEST_QUOTE) -> str:
-    """The text in one line of at most this many characters."""
-    return shorten(" ".join(text.split()), longest)
+    """The text in one line of at most this many characters, without keys and control characters."""
+    return shorten(without_secrets(" ".join(one_clean_line(text).split())), longest)

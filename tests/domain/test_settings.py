@@ -222,6 +222,33 @@ def test_a_wrong_secret_is_named_and_never_shown(monkeypatch: pytest.MonkeyPatch
     assert len(message.splitlines()) == 1
 
 
+GOOGLE_KEY = "AIzaSyA-1234567890abcdefghijklmnopqrstu"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("IMAGE_PROVIDER", GOOGLE_KEY),
+        ("CANCELLED_STATUS", "plain-words-that-are-the-key-of-it"),
+        ("PROVIDER_CONCURRENCY", "sb_secret_abcdefghij0123456789"),
+        ("OFFLINE_SEED", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"),
+        ("LOG_LEVEL", "Bearer abcdefgh0123456789"),
+        ("METRICS_PORT", "\x1b]52;c;cm0=\x07"),
+        ("SUPABASE_URL", "https://user:pass-word-1@abcdefgh.supabase.co"),
+        ("SUPABASE_JWKS_URL", "https://user:pass-word-1@abcdefgh.supabase.co/jwks.json"),
+        ("TEMPORAL_UI_URL", "ftp://user:pass-word-1@temporal.example"),
+    ],
+)
+def test_a_secret_given_to_another_setting_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("API_SECRET", "plain-words-that-are-the-key-of-it")
+    message = rejection(monkeypatch, name, value)
+    assert message.startswith(f"{name}=")
+    assert len(message.splitlines()) == 1
+    assert message.isprintable()
+    for secret in (value.rpartition("//")[2].partition("@")[0] if "@" in value else value, "pass-word-1"):
+        assert secret not in message
+
+
 def test_an_error_that_can_hold_headers_is_never_quoted() -> None:
     secret = httpx.LocalProtocolError("Illegal header value b'Bearer secret-part'")
     assert described(secret) == "LocalProtocolError"
