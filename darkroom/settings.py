@@ -104,6 +104,7 @@ class Settings(BaseSettings):
     api_port: Annotated[int, Field(ge=1, le=65535)] = 8400
     api_root_path: str = ""
     api_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    api_session_hours: Annotated[float, Field(gt=0, le=8760)] = 24.0
     api_changes_per_minute: Annotated[int, Field(ge=1)] = 600
     api_cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     supabase_jwt_secret: SecretStr | None = None

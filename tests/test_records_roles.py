@@ -51,7 +51,16 @@ def annotations(path: Path) -> list[str]:
 
 
 def test_who_signs_people_in_cannot_name_settle() -> None:
-    assert methods(KeyRecords) == {"add_api_key", "api_key", "api_keys", "revoke_api_key"}
+    assert methods(KeyRecords) == {
+        "add_api_key",
+        "api_key",
+        "api_keys",
+        "revoke_api_key",
+        "add_session",
+        "session",
+        "end_session",
+        "valid_sign_ins",
+    }
     assert not hasattr(KeyRecords, "settle")
 
 

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from darkroom.api.problems import Problem, answer, problem_of
 from darkroom.api.root_path import path_of
-from darkroom.api.sign_in import is_loopback
+from darkroom.api.sign_in import bearer_of, is_loopback
 from darkroom.hosts import name_of
 from darkroom.orders.tables import MEDIA_TYPES as TABLES
 
@@ -134,7 +134,9 @@ class RequestGuard:
             return problem
         if scope["method"] in _SAFE:
             return None
-        if "authorization" not in headers and not self._from_here(headers, host):
+        # No page of another site can send this header unasked. One of another scheme, browsers send by themselves.
+        by_header, _ = bearer_of(headers.get("authorization"))
+        if not by_header and not self._from_here(headers, host):
             return Problem(403, "this request came from a page of another site; send `Authorization: Bearer` instead")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers

@@ -20,6 +20,7 @@ from darkroom.api.public_urls import PublicUrls
 from darkroom.api.root_path import prefix_of
 from darkroom.api.sign_in import Caller, SignIn, presented
 from darkroom.api.signed_urls import Addresses
+from darkroom.api.standing import Standing
 from darkroom.api.thumbnails import Thumbnails
 from darkroom.bootstrap import Parts
 from darkroom.client.connection import TemporalLink, configured_server
@@ -64,6 +65,7 @@ class Services:
     parts: Parts
     temporal: TemporalLink
     sign_in: SignIn
+    standing: Standing
     addresses: Addresses
     workers: WorkerWatch
     feeds: Feeds
@@ -104,6 +106,8 @@ class Services:
     async def close(self) -> None:
         """End every stream and every look: the server stops."""
         await self.feeds.close()
+        await self.standing.close()
+        await self.sign_in.close()
         await self.workers.close()
 
     def temporal_ui(self, job_id: UUID) -> str | None:
@@ -122,6 +126,7 @@ def put_together(parts: Parts) -> Services:
         parts=parts,
         temporal=temporal,
         sign_in=SignIn(settings, parts.records),
+        standing=Standing(parts.records),
         addresses=addresses,
         workers=workers,
         feeds=Feeds(Surroundings(parts.records, _temporal_ui(parts), workers.latest, stalled_after)),

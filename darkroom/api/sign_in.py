@@ -1,19 +1,17 @@
-"""Who the caller is: a Supabase access token, an API key, or the local user of this machine."""
+"""Who the caller is: a Supabase access token, an API key, a session, or the local user of this machine."""
 
-import asyncio
 import ipaddress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import jwt
-import structlog
 from fastapi import Request
-from jwt import PyJWK, PyJWKClient, PyJWKClientConnectionError, PyJWKClientError, PyJWTError
+from jwt import PyJWTError
 
-from darkroom.api.problems import Problem, unavailable
+from darkroom.api.problems import Problem
+from darkroom.api.project_keys import ProjectKeys
 from darkroom.domain import keys
 from darkroom.domain.errors import SettingRejected
 from darkroom.domain.model import Value
@@ -21,16 +19,11 @@ from darkroom.domain.wording import in_a_sentence
 from darkroom.records.keys import KeyRecords
 from darkroom.settings import Settings
 
-log = structlog.get_logger(__name__)
-
 COOKIE = "darkroom_session"
 AUDIENCE = "authenticated"
 """What Supabase puts into the tokens of signed-in users."""
 LEEWAY = timedelta(seconds=10)
 ASYMMETRIC = ("ES256", "RS256", "EdDSA")
-KEYS_FRESH_FOR = 300.0
-ASK_AGAIN_AFTER = 10.0
-"""Seconds before an unknown key id may cause another fetch of the project's keys: anybody can invent one."""
 
 
 class SignedInBy(StrEnum):
@@ -41,6 +34,14 @@ class SignedInBy(StrEnum):
     TOKEN = "token"  # noqa: S105 - no secret, a kind
 
 
+class Presented(NamedTuple):
+    """What a request says of its caller."""
+
+    secret: str
+    in_cookie: bool
+    """A cookie holds a session, and nothing else counts there; the header holds a key or a token, and no session."""
+
+
 class Caller(Value):
     """The caller."""
 
@@ -48,6 +49,11 @@ class Caller(Value):
     operator: bool = False
     """Sees the jobs of all users, and statistics."""
     by: SignedInBy
+    proof: str | None = None
+    """The hash of the key or the session, with which its end is noticed; None for tokens and the local user."""
+    key_id: UUID | None = None
+    expires_at: datetime | None = None
+    """When the token or the session ends."""
 
     def may_see(self, owner: UUID | None) -> bool:
         """Whether something of this owner may be shown."""
@@ -65,7 +71,8 @@ class SignIn:
         self._secret = None if secret is None else secret.get_secret_value()
         self._issuer = None if settings.supabase_url is None else f"{settings.supabase_url}/auth/v1"
         jwks = settings.supabase_jwks_url or (None if self._issuer is None else f"{self._issuer}/.well-known/jwks.json")
-        self._jwks = None if jwks is None else _ProjectKeys(jwks)
+        self._jwks = None if jwks is None else ProjectKeys(jwks)
+        self._lifetime = timedelta(hours=settings.api_session_hours)
 
     @property
     def needed(self) -> bool:
@@ -87,22 +94,71 @@ class SignIn:
                 "or listen on 127.0.0.1"
             )
 
-    async def caller(self, secret: str | None) -> Caller:
-        """Whom a key or token belongs to; without one, the local user.
+    async def caller(self, presented: Presented | None) -> Caller:
+        """Whom a key, a token or a session belongs to; without one, the local user.
 
         Raises:
             Problem: 401.
         """
-        if secret is None:
+        if presented is None:
             if self._local is None:
-                raise _not_signed_in("not signed in: send `Authorization: Bearer` with an access token or an API key")
+                raise not_signed_in("not signed in: send `Authorization: Bearer` with an access token or an API key")
             return Caller(user_id=self._local, operator=True, by=SignedInBy.LOCAL)
-        if secret.startswith(keys.PREFIX):
-            key = await self._records.api_key(keys.hash_of(secret))
-            if key is None:
-                raise _not_signed_in("this key is unknown or revoked; create a new one with `darkroom keys create`")
-            return Caller(user_id=key.user_id, operator=key.operator, by=SignedInBy.KEY)
-        return await self._of_token(secret)
+        if presented.in_cookie:
+            return await self._of_session(presented.secret)
+        if presented.secret.startswith(keys.PREFIX):
+            return await self._of_key(presented.secret)
+        return await self._of_token(presented.secret)
+
+    async def open_session(self, secret: str) -> str:
+        """Exchange a key or a token for the secret of a session, which ends no later than the token.
+
+        Raises:
+            Problem: 401, it opens nothing.
+        """
+        caller = await self.caller(Presented(secret, in_cookie=False))
+        ends = datetime.now(UTC) + self._lifetime
+        session = keys.new_session_secret()
+        await self._records.add_session(
+            keys.NewSession(
+                session_hash=keys.hash_of(session),
+                user_id=caller.user_id,
+                key_id=caller.key_id,
+                expires_at=ends if caller.expires_at is None else min(ends, caller.expires_at),
+            )
+        )
+        return session
+
+    async def end_session(self, session: str) -> None:
+        """Let a session open nothing any more."""
+        await self._records.end_session(keys.hash_of(session))
+
+    async def close(self) -> None:
+        """Ask for no keys any more."""
+        if self._jwks is not None:
+            await self._jwks.close()
+
+    async def _of_session(self, secret: str) -> Caller:
+        proof = keys.hash_of(secret)
+        # What earlier versions stored in the cookie, the key itself, is no session.
+        session = await self._records.session(proof) if secret.startswith(keys.SESSION_PREFIX) else None
+        if session is None:
+            raise not_signed_in("your session has ended; sign in again")
+        return Caller(
+            user_id=session.user_id,
+            operator=session.operator,
+            by=SignedInBy.TOKEN if session.key_id is None else SignedInBy.KEY,
+            proof=proof,
+            key_id=session.key_id,
+            expires_at=session.expires_at,
+        )
+
+    async def _of_key(self, secret: str) -> Caller:
+        proof = keys.hash_of(secret)
+        key = await self._records.api_key(proof)
+        if key is None:
+            raise not_signed_in("this key is unknown or revoked; create a new one with `darkroom keys create`")
+        return Caller(user_id=key.user_id, operator=key.operator, by=SignedInBy.KEY, proof=proof, key_id=key.key_id)
 
     async def _of_token(self, token: str) -> Caller:
         try:
@@ -118,9 +174,13 @@ class SignIn:
                 leeway=LEEWAY,
                 options={"require": ["exp", "sub"]},
             )
-            return Caller(user_id=UUID(str(claims["sub"])), by=SignedInBy.TOKEN)
-        except (PyJWTError, ValueError) as error:
-            raise _not_signed_in(f"the access token is not valid ({_reason(error)}); sign in again") from error
+            return Caller(
+                user_id=UUID(str(claims["sub"])),
+                by=SignedInBy.TOKEN,
+                expires_at=datetime.fromtimestamp(float(claims["exp"]), UTC) + LEEWAY,
+            )
+        except (PyJWTError, ValueError, OverflowError, OSError) as error:
+            raise not_signed_in(f"the access token is not valid ({_reason(error)}); sign in again") from error
 
     async def _key_for(self, token: str, algorithm: str) -> tuple[Any, list[str]]:
         # The kind of key decides which algorithms count, never the token: a public key is no shared secret.
@@ -131,40 +191,6 @@ class SignIn:
             if key.algorithm_name == algorithm:
                 return key.key, [algorithm]
         raise jwt.InvalidAlgorithmError(f"the algorithm {algorithm[:20]} is not accepted")
-
-
-class _ProjectKeys:
-    """A project's public keys, fetched when they are needed and kept a while."""
-
-    def __init__(self, url: str) -> None:
-        self._client = PyJWKClient(url, cache_jwk_set=True, lifespan=KEYS_FRESH_FOR, timeout=5)
-        self._asking = asyncio.Lock()
-        self._asked = -ASK_AGAIN_AFTER
-
-    async def key_for(self, token: str) -> PyJWK:
-        """The key that a token names.
-
-        Raises:
-            InvalidKeyError: the project has no such key.
-            Problem: 503, its keys cannot be fetched.
-        """
-        kid = jwt.get_unverified_header(token).get("kid")
-        async with self._asking:
-            for refresh in (False, True):
-                if refresh and monotonic() - self._asked < ASK_AGAIN_AFTER:
-                    break
-                self._asked = monotonic() if refresh else self._asked
-                try:
-                    found = await asyncio.to_thread(self._client.get_signing_keys, refresh)
-                except PyJWKClientConnectionError as error:
-                    log.warning("the project's keys cannot be fetched", reason=type(error.__cause__ or error).__name__)
-                    raise unavailable("sign-in is unavailable: the project's keys could not be fetched") from error
-                except PyJWKClientError:
-                    found = []
-                for key in found:
-                    if key.key_id == kid:
-                        return key
-        raise jwt.InvalidKeyError("it is signed with a key unknown to the project")
 
 
 def sign_in_needed(settings: Settings) -> bool:
@@ -185,19 +211,27 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def presented(request: Request) -> str | None:
-    """The key or token of a request: its header, else its cookie.
+def presented(request: Request) -> Presented | None:
+    """What a request says of its caller: its header if that is `Bearer`, else its session cookie.
+
+    A header of another scheme is somebody else's, such as that of a proxy which asks for a password.
 
     Raises:
-        Problem: 401, the header is of another kind.
+        Problem: 401, `Bearer` with nothing behind it.
     """
-    header = request.headers.get("authorization")
-    if header is None:
-        return session_of(request)
-    scheme, _, secret = header.partition(" ")
-    if scheme.lower() != "bearer" or not secret.strip():
-        raise _not_signed_in("the Authorization header must be `Bearer` followed by a token or key")
-    return secret.strip()
+    scheme, secret = bearer_of(request.headers.get("authorization"))
+    if scheme:
+        if not secret:
+            raise not_signed_in("the Authorization header must be `Bearer` followed by a token or key")
+        return Presented(secret, in_cookie=False)
+    session = session_of(request)
+    return None if session is None else Presented(session, in_cookie=True)
+
+
+def bearer_of(header: str | None) -> tuple[bool, str]:
+    """Whether an Authorization header is `Bearer`, and what it carries."""
+    scheme, _, secret = (header or "").strip().partition(" ")
+    return scheme.lower() == "bearer", secret.strip()
 
 
 def session_of(request: Request) -> str | None:
@@ -212,7 +246,8 @@ def session_of(request: Request) -> str | None:
     return None
 
 
-def _not_signed_in(detail: str) -> Problem:
+def not_signed_in(detail: str) -> Problem:
+    """A request of somebody who is not, or no longer, signed in."""
     return Problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="darkroom"'})
 
 

@@ -1,4 +1,4 @@
-"""API keys: each belongs to a user, and only its hash is stored."""
+"""API keys and sessions: each belongs to a user, and only its hash is stored."""
 
 import hashlib
 import secrets
@@ -9,6 +9,13 @@ from darkroom.domain.model import Value
 
 PREFIX = "dk_"
 """What every key begins with, so that one is recognised where it does not belong."""
+
+
+SESSION_PREFIX = "dks_"
+"""What the secret of every session begins with; no key does."""
+
+MOST_SESSIONS = 100
+"""Sessions that a user has at once; another one ends the oldest."""
 
 
 class NewApiKey(Value):
@@ -31,6 +38,31 @@ class ApiKey(Value):
     operator: bool
     created_at: datetime
     revoked_at: datetime | None = None
+
+
+class NewSession(Value):
+    """A session to be stored."""
+
+    session_hash: str
+    user_id: UUID
+    key_id: UUID | None
+    """The key that it was opened with and ends with; None for one that a token opened."""
+    expires_at: datetime
+
+
+class Session(Value):
+    """An open session."""
+
+    user_id: UUID
+    operator: bool
+    """Whether its key is an operator's."""
+    key_id: UUID | None
+    expires_at: datetime
+
+
+def new_session_secret() -> str:
+    """The secret of a new session: 256 random bits."""
+    return SESSION_PREFIX + secrets.token_urlsafe(32)
 
 
 def new_secret() -> str:

@@ -3,12 +3,14 @@
 import asyncio
 from collections import Counter
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from darkroom.api import feeds, job_feed
 from darkroom.api.routes import events as events_route
+from darkroom.api.sign_in import Caller, SignedInBy
+from darkroom.api.standing import Watch
 from tests.support.fakes.scripted import Act
 from tests.support.stacks.api import ApiStack, Event, parsed
 from tests.support.until import until
@@ -79,7 +81,8 @@ async def test_who_has_much_to_catch_up_on_is_told_it_in_parts(api: ApiStack, mo
     job_id = await api.order(10)
     await api.ended(job_id)
     async with api.services.feeds.following(job_id) as feed:
-        parts = [part async for part in events_route._event_stream(feed, api.urls, "1")]
+        watch = Watch(Caller(user_id=uuid4(), by=SignedInBy.LOCAL))
+        parts = [part async for part in events_route._event_stream(feed, api.urls, "1", watch)]
     assert [part.count(b"event: image") for part in parts] == [0, 3, 3, 3]
     assert parts[-1].count(b"event: end") == 1
     assert numbers(await all_events(api, job_id)) == list(range(1, 11))

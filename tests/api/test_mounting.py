@@ -178,7 +178,10 @@ async def test_signing_in_leads_to_nothing_else_of_the_host(temporal: Client, tm
 async def test_of_two_session_cookies_the_one_of_the_prefix_counts(temporal: Client, tmp_path: Path) -> None:
     async with reached(Way.MOUNTED, temporal, tmp_path, {"api_host": "0.0.0.0"}) as way:
         # As browsers send them: the longer path first.
-        cookies = f"{COOKIE}={await way.key(uuid4())}; {COOKIE}=dk_of_the_darkroom_at_the_root"
+        signed_in = await way.http.post(
+            f"{MOUNT}/sign-in", data={"token": await way.key(uuid4())}, headers={"Sec-Fetch-Site": "same-origin"}
+        )
+        cookies = f"{COOKIE}={signed_in.cookies[COOKIE]}; {COOKIE}=dk_of_the_darkroom_at_the_root"
         assert (await way.http.get(f"{MOUNT}/api/jobs", headers={"Cookie": cookies})).status_code == 200
 
 

@@ -1,5 +1,6 @@
 """Tokens of a project's users, checked against the keys that the project publishes."""
 
+import asyncio
 import hmac
 import json
 import time
@@ -7,7 +8,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -17,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm
 from temporalio.client import Client
 
+from darkroom.api import project_keys
 from tests.support.stacks.api import running_api
+from tests.support.until import until
 
 
 def signed_with_the_public_key(claims: dict[str, Any], public: str) -> str:
@@ -94,3 +97,89 @@ async def test_an_unreachable_project_is_an_outage_and_no_refusal(temporal: Clie
     async with running_api(temporal, tmp_path, workers=False, settings=settings) as api:
         answer = await api.http.get("/api/jobs", headers=api.as_user(token))
         assert (answer.status_code, answer.json()["retryable"]) == (503, True)
+
+
+RELEASED = Event()
+
+
+def stand_still(asked: BaseHTTPRequestHandler) -> None:
+    """What a key server does that takes a request and does not answer it."""
+    type(asked).asked += 1  # type: ignore[attr-defined]
+    RELEASED.wait(60)
+
+
+async def test_users_wait_for_no_key_server_that_hangs(
+    temporal: Client,
+    tmp_path: Path,
+    project_key: tuple[ec.EllipticCurvePrivateKey, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One fetch for all; who has a known key is served by it at once, however old it is."""
+    key, address = project_key
+    known, unknown = (
+        jwt.encode(
+            {"sub": str(uuid4()), "aud": "authenticated", "exp": time.time() + 60}, key, "ES256", headers={"kid": kid}
+        )
+        for kid in ("project-1", "project-2")
+    )
+    settings = {"api_host": "0.0.0.0", "supabase_jwks_url": address}
+    async with running_api(temporal, tmp_path, workers=False, settings=settings) as api:
+        assert (await api.http.get("/api/account", headers=api.as_user(known))).status_code == 200
+        RELEASED.clear()
+        monkeypatch.setattr(ProjectKeys, "do_GET", stand_still)
+        # As it is when the keys are no longer fresh, and somebody comes with a key that nobody knows.
+        for name in ("FRESH_FOR", "ASK_AGAIN_AFTER"):
+            monkeypatch.setattr(project_keys, name, 0.0)
+        monkeypatch.setattr(project_keys, "PATIENCE", 3.0)
+
+        async def seconds(token: str) -> tuple[int, float]:
+            began = time.monotonic()
+            answer = await api.http.get("/api/account", headers=api.as_user(token))
+            return answer.status_code, time.monotonic() - began
+
+        strangers = [asyncio.create_task(seconds(unknown)) for _ in range(3)]
+
+        async def asked() -> bool:
+            return ProjectKeys.asked > 1
+
+        await until(asked, "the key server to be asked")
+        users = await asyncio.gather(*(seconds(known) for _ in range(6)))
+        assert [status for status, _ in users] == [200] * 6
+        assert max(took for _, took in users) < 1.0
+        assert ProjectKeys.asked == 2
+        waited = await asyncio.gather(*strangers)
+        assert [status for status, _ in waited] == [503] * 3
+        assert max(took for _, took in waited) < 4.0
+        RELEASED.set()
+
+
+async def test_a_key_server_that_says_nothing_usable_leaves_what_is_known(
+    temporal: Client,
+    tmp_path: Path,
+    project_key: tuple[ec.EllipticCurvePrivateKey, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key, address = project_key
+    claims = {"sub": str(uuid4()), "aud": "authenticated", "exp": time.time() + 60}
+    known = jwt.encode(claims, key, "ES256", headers={"kid": "project-1"})
+    settings = {"api_host": "0.0.0.0", "supabase_jwks_url": address}
+    for name in ("FRESH_FOR", "ASK_AGAIN_AFTER"):
+        monkeypatch.setattr(project_keys, name, 0.0)
+    async with running_api(temporal, tmp_path, workers=False, settings=settings) as api:
+        answers: tuple[Any, ...] = (
+            ProjectKeys.document,
+            [],
+            {"keys": "x" * 10},
+            {"keys": [{"kty": "EC"}]},
+            {"keys": "x" * 300_000},
+        )
+        for document in answers:
+            monkeypatch.setattr(ProjectKeys, "document", document)
+            before = ProjectKeys.asked
+            assert (await api.http.get("/api/account", headers=api.as_user(known))).status_code == 200
+
+            async def fetched(before: int = before) -> bool:
+                return ProjectKeys.asked > before
+
+            await until(fetched, "the keys to be fetched")
+            assert (await api.http.get("/api/account", headers=api.as_user(known))).status_code == 200

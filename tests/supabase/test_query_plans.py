@@ -197,6 +197,10 @@ CALLS = [
     "darkroom_api_key('hash')",
     "darkroom_api_keys()",
     "darkroom_revoke_api_key(gen_random_uuid())",
+    f"darkroom_add_session('session', {MEMBER}, null, now() + interval '1 day', 100)",
+    "darkroom_session('session')",
+    "darkroom_valid_sign_ins(array['hash', 'session'])",
+    "darkroom_end_session('session')",
     "darkroom_state()",
 ]
 

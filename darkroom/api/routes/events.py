@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Annotated
 from uuid import UUID
 
@@ -11,12 +12,13 @@ from fastapi.sse import KEEPALIVE_COMMENT
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from darkroom.api.feeds import Feeds
 from darkroom.api.job_feed import END, JobFeed
 from darkroom.api.problems import documented
 from darkroom.api.public_urls import PublicUrls
 from darkroom.api.routes.jobs import JobId
-from darkroom.api.services import SignedIn, Urls, Use
+from darkroom.api.services import Services, SignedIn, Urls, Use
+from darkroom.api.sign_in import Caller
+from darkroom.api.standing import EVERY, Watch
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -56,7 +58,7 @@ async def events(
 ) -> StreamingResponse:
     """Stream job events (SSE). Sends each picture once, as it arrives, and every change, until the job ends."""
     await use.snapshot(job_id, caller)
-    return _Followed(use.feeds, job_id, urls, last_event_id or str(after))
+    return _Followed(use, caller, job_id, urls, last_event_id or str(after))
 
 
 class _Followed(StreamingResponse):
@@ -64,9 +66,10 @@ class _Followed(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, feeds: Feeds, job_id: UUID, urls: PublicUrls, last_event_id: str) -> None:
+    def __init__(self, use: Services, caller: Caller, job_id: UUID, urls: PublicUrls, last_event_id: str) -> None:
         super().__init__(self._parts(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
-        self._feeds = feeds
+        self._use = use
+        self._caller = caller
         self._job_id = job_id
         self._urls = urls
         self._last_event_id = last_event_id
@@ -74,7 +77,7 @@ class _Followed(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Entered before the response begins, so that a job that cannot be read is a problem and no broken stream.
-        async with self._feeds.following(self._job_id) as self._feed:
+        async with self._use.feeds.following(self._job_id) as self._feed:
             if self._feed.ended and self._last_event_id == self._feed.end_id:
                 await Response(status_code=204, headers={"Cache-Control": "no-store"})(scope, receive, send)
             else:
@@ -82,15 +85,18 @@ class _Followed(StreamingResponse):
 
     async def _parts(self) -> AsyncIterator[bytes]:
         assert self._feed is not None
-        async for part in _event_stream(self._feed, self._urls, self._last_event_id):
-            yield part
+        async with self._use.standing.watched(self._caller) as watch:
+            async for part in _event_stream(self._feed, self._urls, self._last_event_id, watch):
+                yield part
 
 
-async def _event_stream(feed: JobFeed, urls: PublicUrls, last_event_id: str) -> AsyncIterator[bytes]:
+async def _event_stream(feed: JobFeed, urls: PublicUrls, last_event_id: str, watch: Watch) -> AsyncIterator[bytes]:
     sent, since = _already_sent(last_event_id, feed.known), -1
     yield _COME_BACK
     while True:
         while feed.known - sent > AT_ONCE:
+            if watch.over:
+                return
             yield b"".join(feed.image_events(sent, AT_ONCE, urls))
             sent += AT_ONCE
             # A client that keeps up would never let the others have a turn.
@@ -100,8 +106,13 @@ async def _event_stream(feed: JobFeed, urls: PublicUrls, last_event_id: str) -> 
         sent, since = known, version
         if ended or feed.closed:
             return
-        while not await feed.changed(since, SILENCE):
-            yield KEEPALIVE_COMMENT
+        quiet_since = monotonic()
+        while not watch.over and not await feed.changed(since, min(EVERY, SILENCE)):
+            if monotonic() - quiet_since >= SILENCE:
+                quiet_since = monotonic()
+                yield KEEPALIVE_COMMENT
+        if watch.over:
+            return
 
 
 def _already_sent(last_event_id: str, known: int) -> int:

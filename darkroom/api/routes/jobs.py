@@ -16,9 +16,11 @@ from darkroom.api.routes.waiting import until_changed, until_ended, until_opened
 from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
 from darkroom.api.shapes import ImagePage, JobPage, JobView, OrderedDocument, ReferenceThumbnail, SteerAnswer
 from darkroom.api.sign_in import Caller
+from darkroom.api.standing import WhileSignedIn
 from darkroom.api.views import job_view, listed
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
+from darkroom.domain.clean_text import CleanLine
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.orders import Stage
 from darkroom.domain.progress import JobStatus
@@ -38,7 +40,7 @@ OPENING_PATIENCE = 5.0
 class ControlRequest(BaseModel):
     """An optional reason for a cancel or a pause."""
 
-    reason: str | None = Field(default=None, max_length=500)
+    reason: CleanLine | None = Field(default=None, max_length=500)
 
 
 class CancelJob(ControlRequest):
@@ -94,7 +96,7 @@ async def job(
     """Get a job and its progress, from its workflow, or from the records if that does not answer within 2 s."""
     await use.snapshot(job_id, caller)
     if wait:
-        await (until_ended if until == "end" else until_changed)(use, job_id, wait)
+        await (until_ended if until == "end" else until_changed)(use, caller, job_id, wait)
     return await view_of(use, caller, job_id, urls)
 
 
@@ -184,7 +186,9 @@ async def receipt(job_id: JobId, caller: SignedIn, use: Use) -> Receipt:
 async def archived(job_id: JobId, caller: SignedIn, use: Use) -> StreamingResponse:
     """Download all delivered pictures as a zip file. `stage-0-12.webp` is picture 12 of stage 0."""
     await use.snapshot(job_id, caller)
-    return StreamingResponse(
+    return WhileSignedIn(
+        use.standing,
+        caller,
         archive(use.parts.records, use.parts.storage, job_id),
         media_type="application/zip",
         headers={"Content-Disposition": f'attachment; filename="darkroom-{str(job_id)[:8]}.zip"'},

@@ -107,7 +107,7 @@ async def order(
         )
     seconds = _wait(prefer)
     if seconds:
-        await until_ended(use, job_id, seconds)
+        await until_ended(use, caller, job_id, seconds)
         response.headers["Preference-Applied"] = f"wait={seconds:g}"
     status, completed_images = JobStatus.PENDING, 0
     if taken.found or seconds:

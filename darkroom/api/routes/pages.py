@@ -17,7 +17,7 @@ from darkroom.api.routes.deployment import account_of, statistics_for
 from darkroom.api.routes.jobs import JobId, restarted, steer
 from darkroom.api.services import Services, Urls, Use
 from darkroom.api.shapes import OrderedDocument
-from darkroom.api.sign_in import COOKIE, Caller, presented, session_of
+from darkroom.api.sign_in import COOKIE, Caller, Presented, presented, session_of
 from darkroom.api.strips import strips_of
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
@@ -144,21 +144,28 @@ async def sign_in(
     token: Annotated[str, Form(max_length=10_000)] = "",
     next: Annotated[str, Form(max_length=2_000)] = "",  # noqa: A002
 ) -> Response:
-    """Exchange a key or token for a cookie that no script can read."""
-    if not await _opens(use, token.strip() or "-"):
+    """Exchange a key or token for a session, in a cookie that no script can read."""
+    try:
+        session = await use.sign_in.open_session(token.strip() or "-")
+    except Problem as problem:
+        if problem.status != 401:
+            raise
         page = await _page(request, use, None, "sign_in.html", next=_inside(request, next), failed=True)
         page.status_code = 401
         return page
+    await _end_session(request, use)
     response = RedirectResponse(_inside(request, next), 303)
     # What the browser says: a proxy that ends TLS may be one that uvicorn does not take the scheme from.
     secure = "https" in (request.url.scheme, request.headers.get("origin", "").partition(":")[0])
     path = _cookie_path(request)
-    response.set_cookie(COOKIE, token.strip(), httponly=True, samesite="lax", secure=secure, path=path)
+    response.set_cookie(COOKIE, session, httponly=True, samesite="lax", secure=secure, path=path)
     return response
 
 
 @router.post("/sign-out")
-async def sign_out(request: Request) -> Response:
+async def sign_out(request: Request, use: Use) -> Response:
+    """End the session, with all that is open in it."""
+    await _end_session(request, use)
     return _without_cookie(url_to(request.scope, "/sign-in"), {_cookie_path(request)})
 
 
@@ -170,14 +177,20 @@ def _without_cookie(where: str, paths: Iterable[str]) -> Response:
 
 
 def _cookie_path(request: Request) -> str:
-    """Ours alone: what else the host serves has no business with the key."""
+    """Ours alone: what else the host serves has no business with the session."""
     return url_to(request.scope, "").rstrip("/") or "/"
 
 
-async def _opens(use: Services, secret: str) -> bool:
-    """Whether a key or token is valid."""
+async def _end_session(request: Request, use: Services) -> None:
+    session = session_of(request)
+    if session is not None:
+        await use.sign_in.end_session(session)
+
+
+async def _opens(use: Services, session: str) -> bool:
+    """Whether a session is open."""
     try:
-        await use.sign_in.caller(secret)
+        await use.sign_in.caller(Presented(session, in_cookie=True))
     except Problem as problem:
         if problem.status != 401:
             raise

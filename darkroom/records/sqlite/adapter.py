@@ -18,7 +18,7 @@ from darkroom.domain.jobs import (
     Request,
     StartRun,
 )
-from darkroom.domain.keys import ApiKey, NewApiKey
+from darkroom.domain.keys import ApiKey, NewApiKey, NewSession, Session
 from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
 from darkroom.domain.movement import Movement, RecentCalls
 from darkroom.domain.offers import ProviderOffer
@@ -274,6 +274,18 @@ class SqliteRecords:
 
     async def offered_providers(self) -> Sequence[ProviderOffer]:
         return await self._db.read(offers.offered_providers)
+
+    async def add_session(self, session: NewSession) -> None:
+        await self._db.write(keys.add_session, session)
+
+    async def session(self, session_hash: str) -> Session | None:
+        return await self._db.read(keys.session, session_hash)
+
+    async def end_session(self, session_hash: str) -> None:
+        await self._db.write(keys.end_session, session_hash)
+
+    async def valid_sign_ins(self, hashes: Collection[str]) -> Collection[str]:
+        return await self._db.read(keys.valid_sign_ins, hashes)
 
     async def audit(self) -> Sequence[str]:
         return await self._db.read(auditing.audit)

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from importlib.resources import files
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
 _ADDED = {

@@ -229,6 +229,17 @@ create table if not exists quel_api_keys (
   revoked_at text
 );
 
+create table if not exists quel_api_sessions (
+  session_hash text primary key,
+  quel_member_id text not null,
+  key_id text references quel_api_keys (key_id) on delete cascade,
+  created_at text not null,
+  expires_at text not null
+);
+create index if not exists quel_api_sessions_member on quel_api_sessions (quel_member_id, created_at);
+create index if not exists quel_api_sessions_expiry on quel_api_sessions (expires_at);
+create index if not exists quel_api_sessions_key on quel_api_sessions (key_id);
+
 -- What workers can call; workers of the same settings share a row.
 create table if not exists quel_provider_offers (
   offer_hash text primary key,

@@ -1,11 +1,10 @@
-"""The port's methods for those who watch, and for the keys they come with."""
+"""The port's methods for those who watch."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from darkroom.domain.keys import ApiKey, NewApiKey
 from darkroom.domain.movement import Movement, RecentCalls
 from darkroom.domain.offers import ProviderOffer
 from darkroom.domain.progress import JobStatus
@@ -54,19 +53,6 @@ class SupabaseWatching(Part):
 
     async def recent_calls(self, since: datetime) -> Sequence[RecentCalls]:
         return [RecentCalls.model_validate(one) for one in await self._call("recent_calls", since=since.isoformat())]
-
-    async def add_api_key(self, key: NewApiKey) -> None:
-        await self._call("add_api_key", **key.model_dump(mode="json"))
-
-    async def api_key(self, key_hash: str) -> ApiKey | None:
-        key = await self._call("api_key", key_hash=key_hash)
-        return None if key is None else ApiKey.model_validate(key)
-
-    async def api_keys(self) -> Sequence[ApiKey]:
-        return [ApiKey.model_validate(key) for key in await self._call("api_keys")]
-
-    async def revoke_api_key(self, key_id: UUID) -> bool:
-        return bool(await self._call("revoke_api_key", key_id=str(key_id)))
 
     async def offer_providers(self, offer: ProviderOffer, lasts: timedelta) -> None:
         document = offer.model_dump(mode="json")

@@ -33,6 +33,7 @@ TABLES = {
     "quel_books": "book_id",
     "quel_api_keys": "key_id",
     "quel_provider_offers": "offer_hash",
+    "quel_api_sessions": "session_hash",
 }
 
 

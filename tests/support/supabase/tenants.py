@@ -53,6 +53,8 @@ insert into quel_earlier_pictures (attach_id, job_id, quel_member_id, place) val
 insert into quel_books (book_id, quel_member_id, base_path) values (%(user)s, %(user)s, %(m)s);
 insert into quel_api_keys (key_id, quel_member_id, name, key_hash, created_at)
   values (%(user)s, %(user)s, %(m)s, %(m)s, now());
+insert into quel_api_sessions (session_hash, quel_member_id, key_id, created_at, expires_at)
+  values (%(m)s, %(user)s, %(user)s, now(), now() + interval '1 day');
 insert into quel_credits (user_id, transaction_type, amount, balance_after, attach_idx, job_id, idempotency_key)
   values (%(user)s, 'DEDUCT', -20, 980, %(id)s, %(user)s, %(m)s);
 insert into quel_provider_offers (offer_hash, offer, expires_at) values (%(m)s, '{}', now());
