@@ -42,7 +42,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.settings": (*DOMAIN, "darkroom.proxies", "darkroom.setting_values"),
     "darkroom.setting_values": DOMAIN,
     "darkroom.proxies": DOMAIN,
-    "darkroom.logs": ("darkroom.settings",),
+    "darkroom.logs": ("darkroom.domain", "darkroom.settings"),
     "darkroom.allocator": (),
     "darkroom.decoding": ("darkroom.decoding", "darkroom.allocator"),
     "darkroom.pictures": (*DOMAIN, "darkroom.decoding"),
