@@ -26,6 +26,7 @@ def picture(user: object, name: str) -> str:
 
 
 DELIVERED, WAITING, THEIRS = picture(VICTIM, "0-0"), picture(VICTIM, "0-1"), picture(OTHER, "0-0")
+NOBODYS = picture("anonymous", "0-0")
 
 
 def plant(db: psycopg.Connection) -> None:
@@ -33,12 +34,13 @@ def plant(db: psycopg.Connection) -> None:
         ("attachments", DELIVERED),
         ("attachments", WAITING),
         ("attachments", THEIRS),
-        ("attachments", picture("anonymous", "0-0")),
+        ("attachments", NOBODYS),
         ("attachments", f"staging/{VICTIM}/0-0"),
         ("pictures", DELIVERED),
     ]:
         db.execute("insert into storage.objects (bucket_id, name) values (%s, %s)", (bucket, name))
-    for user, path, at in ((VICTIM, DELIVERED, "now"), (VICTIM, WAITING, None), (OTHER, THEIRS, "now")):
+    rows = [(VICTIM, DELIVERED, "now"), (VICTIM, WAITING, None), (OTHER, THEIRS, "now"), (None, NOBODYS, "now")]
+    for user, path, at in rows:
         row = "insert into quel_attach (quel_member_id, attach_file_path, delivered_at) values (%s, %s, %s)"
         db.execute(row, (user, path, at))
 
@@ -140,6 +142,16 @@ def test_pictures_of_before_the_migration_are_read_from_the_chosen_bucket(migrat
 def test_nobody_else_reads_a_picture(stored: psycopg.Connection) -> None:
     assert shown(stored, "anon") == []
     assert shown(stored, "authenticated") == []
+
+
+def test_rows_of_pictures_that_nobody_owns_are_read_by_no_user(stored: psycopg.Connection) -> None:
+    for user in (VICTIM, OTHER, None):
+        claims = {"role": "authenticated"} | ({} if user is None else {"sub": str(user)})
+        with stored.transaction(force_rollback=True):
+            stored.execute("select set_config('request.jwt.claims', %s, true)", (json.dumps(claims),))
+            stored.execute("set local role authenticated")
+            found = [path for (path,) in stored.execute("select attach_file_path from quel_attach").fetchall()]
+        assert set(found) == {VICTIM: {DELIVERED, WAITING}, OTHER: {THEIRS}, None: set()}[user]
 
 
 def test_it_needs_no_right_to_the_table_of_attachments(stored: psycopg.Connection) -> None:
