@@ -25,6 +25,8 @@ from darkroom.domain.errors import (
     RecordsRefused,
     Retryable,
     ServerNotReachable,
+    SettingRejected,
+    StorageRefused,
     StorageUnavailable,
 )
 from darkroom.domain.wording import reason_of
@@ -50,6 +52,8 @@ RETRY_AFTER = 5
 """Seconds after which a client may retry what an outage prevented."""
 
 _INTERNAL = "internal error; the server's log has the details under this request_id"
+
+_COME_BACK = "the service is temporarily unavailable; try again in a minute"
 
 _CODES = {
     400: "bad_request",
@@ -101,7 +105,7 @@ class Problem(Exception):
         self.retryable = retryable
         self.headers = dict(headers or {})
 
-    def document(self, request_id: str) -> ProblemDocument:
+    def document(self, request_id: str, *, operator: bool = False) -> ProblemDocument:  # noqa: ARG002 - some differ
         """The response body."""
         return ProblemDocument(
             title=self.code.replace("_", " ").capitalize(),
@@ -127,6 +131,18 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, detail, retryable=True, headers={"Retry-After": str(RETRY_AFTER)})
 
 
+class _OutOfOrder(Problem):
+    """A part does not answer. Operators are told which and what to do, everybody else to come back."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(503, reason, retryable=True, headers={"Retry-After": str(RETRY_AFTER)})
+
+    def document(self, request_id: str, *, operator: bool = False) -> ProblemDocument:
+        """The response body."""
+        found = super().document(request_id)
+        return found if operator else found.model_copy(update={"detail": _COME_BACK})
+
+
 def problem_of(error: Exception) -> Problem:
     """The problem that an error is to a client."""
     if isinstance(error, Problem):
@@ -149,14 +165,14 @@ def _of_darkroom(error: DarkroomError) -> Problem:
         case JobNotFound():
             return Problem(404, "there is no such job, or it is not yours")
         case ServerNotReachable():
-            return unavailable(str(error))
+            return _OutOfOrder(str(error))
         case Retryable():
             # Where they are kept is for the log only: clients need not know.
             log.warning("records or storage unavailable", reason=str(error))
             what = "the storage is" if isinstance(error, StorageUnavailable) else "the records are"
             return unavailable(f"{what} temporarily unavailable; try again in a few seconds")
-        case RecordsRefused():
-            log.error("records refused", reason=str(error))
+        case RecordsRefused() | StorageRefused() | SettingRejected():
+            log.error("request failed", reason=str(error))
             return Problem(500, _INTERNAL, code="internal")
         case _:
             return Problem(402 if isinstance(error, InsufficientCredits) else 409, str(error))
@@ -165,7 +181,7 @@ def _of_darkroom(error: DarkroomError) -> Problem:
 def _of_temporal(error: RPCError) -> Problem:
     if error.status is RPCStatusCode.NOT_FOUND:
         return Problem(409, "the job's workflow was not found: it has just ended, or was deleted")
-    return unavailable(f"the Temporal server returned an error: {explained(error)}")
+    return _OutOfOrder(f"the Temporal server returned an error: {explained(error)}")
 
 
 def of_validation(error: RequestValidationError) -> Problem:
@@ -180,7 +196,8 @@ def of_validation(error: RequestValidationError) -> Problem:
 
 def answer(problem: Problem, request: Request) -> Response:
     """The response that carries a problem: a document for programs, a page for browsers."""
-    document = problem.document(request.scope.get("state", {}).get("request_id", "-"))
+    state = request.scope.get("state", {})
+    document = problem.document(state.get("request_id", "-"), operator=state.get("operator", False))
     content = document.model_dump(exclude_none=True)
     if _from_a_browser(request) and problem.status >= 400:
         context = {"problem": content, "account": None}

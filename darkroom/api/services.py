@@ -186,7 +186,9 @@ async def signed_in(
     Raises:
         Problem: 401.
     """
-    return await use.sign_in.caller(presented(request))
+    caller = await use.sign_in.caller(presented(request))
+    request.state.operator = caller.operator  # what goes wrong is said in an operator's words
+    return caller
 
 
 async def changing(

@@ -157,7 +157,7 @@ class SignIn:
         proof = keys.hash_of(secret)
         key = await self._records.api_key(proof)
         if key is None:
-            raise not_signed_in("this key is unknown or revoked; create a new one with `darkroom keys create`")
+            raise not_signed_in("this key is unknown or revoked; ask the operator for a new one")
         return Caller(user_id=key.user_id, operator=key.operator, by=SignedInBy.KEY, proof=proof, key_id=key.key_id)
 
     async def _of_token(self, token: str) -> Caller:

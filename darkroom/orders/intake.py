@@ -126,7 +126,7 @@ class Intake:
         own_only = own_only or inserted_by is not None
         await self._check_references(order, promised or {}, own_only=own_only)
         await self._check_production(order, own_only=own_only)
-        await self._check_book(order)
+        await self._check_book(order, own_only=own_only)
         if order.webhook_url is not None:
             await self._check_webhook(order.webhook_url)
         account = await self._account(order)
@@ -189,11 +189,13 @@ class Intake:
         if production is not None and production.user_id not in allowed:
             raise OrderRejected("production_id", f"{order.production_id} belongs to another user; use one of your own")
 
-    async def _check_book(self, order: Order) -> None:
+    async def _check_book(self, order: Order, *, own_only: bool) -> None:
         """A book's row gets the cover and the summary, so it must be there, and not somebody else's."""
         if order.book_id is None:
             return
         book = await self._records.book(order.book_id)
+        if own_only and (book is None or book.user_id not in (None, order.user_id)):
+            raise OrderRejected("book_id", f"there is no book {order.book_id}, or it is not yours")
         if book is None:
             raise OrderRejected("book_id", f"{order.book_id} does not exist; leave it out to order the pages alone")
         if book.user_id not in (None, order.user_id):

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Protocol
 
+import structlog
+
 from darkroom.domain.errors import ReceiverUnavailable, WebhookRefused
 from darkroom.webhooks.networks import IPAddress, IPNetwork, is_allowed, why_refused
 from darkroom.webhooks.target import Target, read_target
+
+log = structlog.get_logger(__name__)
 
 LOOK_UP_PATIENCE = 3.0
 """Seconds: an order is checked while its user waits, and within the 12 s of an activity."""
@@ -79,17 +83,21 @@ class EgressPolicy:
         """Check the address of an order.
 
         A name that cannot be resolved now may be resolved when the job ends, so it is admitted over https; it is
-        checked again at every sending.
+        checked again at every sending. So is a name of this network: another answer would tell strangers which names
+        there are in it.
 
         Raises:
-            WebhookRefused: no webhook will ever go there as things stand.
+            WebhookRefused: no webhook will ever go there, by what the address itself says.
         """
         target = read_target(url)
         try:
             await self._check(target)
-        except ReceiverUnavailable as error:
+        except (ReceiverUnavailable, WebhookRefused) as error:
+            if target.address is not None or target.is_local:
+                raise
             if not target.secure:
-                raise WebhookRefused(f"{error}; use https, or a host name that resolves now") from None
+                raise WebhookRefused("must be https; http is only for networks that the operator allows") from None
+            log.warning("webhook admitted, to which none is sent now", host=target.host, reason=str(error))
 
     async def destination(self, url: str) -> Destination:
         """Where to connect to, looked up and checked now.
@@ -121,7 +129,7 @@ class EgressPolicy:
     async def _addresses(self, target: Target) -> tuple[IPAddress, ...]:
         if target.address is not None:
             return (target.address,)
-        if target.host == "localhost" or target.host.endswith(".localhost"):
+        if target.is_local:
             # By its definition (RFC 6761), even where a name server says otherwise or says nothing.
             return tuple(address for address in _LOOPBACK if is_allowed(address, self._allowed)) or _LOOPBACK
         return tuple(await self._resolver.addresses(target.host))

@@ -44,6 +44,11 @@ class Target(Value):
         return f"{self.scheme}://{self.authority}"
 
     @property
+    def is_local(self) -> bool:
+        """Whether it is the name that every machine has for itself."""
+        return self.host == "localhost" or self.host.endswith(".localhost")
+
+    @property
     def address(self) -> IPAddress | None:
         """The host, where it is an address and no name."""
         try:

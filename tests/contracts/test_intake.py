@@ -111,12 +111,13 @@ async def test_a_webhook_goes_to_the_public_internet_alone(fixture: RecordsFixtu
     url = "https://shop.example/hooks?token=1"
     for key in ("webhook_url", "webhookUrl", "webhook-url"):
         assert (await intake.check(document(**{key: url}), user_id)).order.webhook_url == url
-    assert (await intake.check(document(webhook_url="https://not-yet.example/"), user_id)).order.webhook_url
+    for unsaid in ("https://not-yet.example/", "https://inside.example/"):
+        assert (await intake.check(document(webhook_url=unsaid), user_id)).order.webhook_url == unsaid
     assert (await intake.check(document(), user_id)).order.webhook_url is None
 
 
 async def test_an_order_with_a_hostile_webhook_is_rejected(fixture: RecordsFixture, intake: Intake) -> None:
-    for url in [*(f"https://{host}/" for host in HOSTS), "https://inside.example/", "no address", ""]:
+    for url in [*(f"https://{host}/" for host in HOSTS), "http://inside.example/", "no address", ""]:
         with pytest.raises(OrderRejected) as caught:
             await intake.check(document(webhook_url=url), None)
         assert caught.value.field == "webhook_url", url
@@ -127,7 +128,7 @@ async def test_an_order_with_a_hostile_webhook_is_rejected(fixture: RecordsFixtu
 async def test_the_end_of_a_rejected_order_is_told_where_its_webhook_may_lead(intake: Intake) -> None:
     wrong: dict[str, Any] = {"stages": [], "webhookUrl": "https://shop.example/"}
     assert await intake.webhook_of(wrong) == "https://shop.example/"
-    others: list[object] = [{"webhook_url": "https://inside.example/"}, {"webhook_url": 7}, {}, [], {1: 2}]
+    others: list[object] = [{"webhook_url": "https://10.1.2.3/"}, {"webhook_url": 7}, {}, [], {1: 2}]
     for other in others:
         assert await intake.webhook_of(other) is None
 

@@ -28,13 +28,19 @@ async def test_a_hostile_address_is_refused_when_ordered_and_when_sent(scheme: s
 
 
 @pytest.mark.parametrize("host", LEADING_THERE)
-async def test_a_name_that_leads_to_one_is_refused_when_ordered_and_when_sent(host: str) -> None:
-    for url in (f"https://{host}/", f"https://{host}./", f"https://{host.upper()}/", f"http://{host}/"):
-        with pytest.raises(WebhookRefused) as refused:
-            await policy().admit(url)
-        assert LEADING_THERE[host].split()[-1] not in str(refused.value), "strangers learn nothing of our network"
+async def test_a_name_that_leads_to_one_is_refused_when_sent_and_answered_as_an_unknown_one(host: str) -> None:
+    """Strangers learn nothing of our network."""
+    for at in ("https://{}/", "https://{}./", "https://{}:8443/"):
+        for name in (host, host.upper(), "unknown.example"):
+            await policy().admit(at.format(name))
         with pytest.raises(WebhookRefused):
-            await policy().destination(url)
+            await policy().destination(at.format(host))
+    said = set()
+    for name in (host, "unknown.example"):
+        with pytest.raises(WebhookRefused) as refused:
+            await policy().admit(f"http://{name}/")
+        said.add(str(refused.value))
+    assert said == {"must be https; http is only for networks that the operator allows"}
 
 
 async def test_a_name_that_leads_elsewhere_later_is_refused_when_sent() -> None:

@@ -107,13 +107,13 @@ async def test_a_front_ends_order_with_a_hostile_webhook_fails_and_nothing_is_se
     async with stack_of(skipping_client, home) as stack:
         document: dict[str, JsonValue] = {
             "stages": [{"prompt": "x", "quantity": 2}],
-            "webhook_url": "https://inside.example/",
+            "webhook_url": "https://169.254.169.254/",
         }
         job_id = await stack.stored(document)
         await stack.client.start_waiting_jobs()
         receipt = await stack.client.result(job_id)
         assert receipt.status is JobStatus.FAILED
-        assert (receipt.error_message or "").startswith("webhook_url: inside.example resolves to a link-local address")
+        assert (receipt.error_message or "").startswith("webhook_url: 169.254.169.254 is a link-local address")
         assert await children(stack, job_id) == 0
 
 

@@ -3,19 +3,22 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+import structlog
+from fastapi import APIRouter, Query, Request
 from temporalio.service import RPCError
 
 from darkroom.api.problems import Problem, documented, unavailable
 from darkroom.api.services import Services, SignedIn, Use
 from darkroom.api.shapes import AccountView, LimitsView, OrganizationView, ProviderView
-from darkroom.api.sign_in import Caller
+from darkroom.api.sign_in import Caller, presented
 from darkroom.client.temporal_faults import explained
 from darkroom.domain.errors import DarkroomError
 from darkroom.domain.model import Value
 from darkroom.domain.money import Account
 from darkroom.domain.sentences import without_worker
 from darkroom.domain.statistics import Statistics
+
+log = structlog.get_logger("darkroom.api")
 
 router = APIRouter(tags=["deployment"])
 
@@ -97,8 +100,31 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", responses={503: documented()[503]})
-async def readyz(use: Use) -> Readiness:
-    """Check that jobs can be ordered and delivered: records and Temporal respond, and workers serve all task queues."""
+async def readyz(request: Request, use: Use) -> Readiness:
+    """Check that jobs can be ordered and delivered. Only operators, and the log, are told what prevents it."""
+    try:
+        return await _ready(use)
+    except Problem as problem:
+        log.warning("not ready", reason=problem.detail)
+        if await _is_operator(request, use):
+            raise
+        raise unavailable("not ready; try again in a minute") from problem
+
+
+async def _is_operator(request: Request, use: Services) -> bool:
+    """Whether an operator asks; nobody is one while that cannot be told."""
+    try:
+        return (await use.sign_in.caller(presented(request))).operator
+    except (Problem, DarkroomError):
+        return False
+
+
+async def _ready(use: Services) -> Readiness:
+    """Records and Temporal respond, the disk has room, and workers serve all task queues.
+
+    Raises:
+        Problem: 503, in an operator's words.
+    """
     full = use.parts.full_disk()
     if full is not None:
         raise unavailable(full)

@@ -37,7 +37,7 @@ async def visitor(request: Request, use: Use) -> Caller:
         Problem: 303 to the sign-in page.
     """
     try:
-        return await use.sign_in.caller(presented(request))
+        caller = await use.sign_in.caller(presented(request))
     except Problem as problem:
         if problem.status != 401:
             raise
@@ -46,6 +46,9 @@ async def visitor(request: Request, use: Use) -> Caller:
         target = url_to(request.scope, path_of(request.scope) + query if request.method == "GET" else "/")
         sign_in = url_to(request.scope, f"/sign-in?next={quote(target, safe='/')}")
         raise Problem(303, problem.detail, headers={"Location": sign_in}) from problem
+    request.state.operator = caller.operator
+    return caller
+
 
 
 Visitor = Annotated[Caller, Depends(visitor)]
