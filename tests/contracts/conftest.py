@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from darkroom.proof.invariants import broken
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.storage import Storage
@@ -14,7 +15,6 @@ from darkroom.storage.files import FileStorage
 from darkroom.storage.supabase import SupabaseStorage
 from darkroom.supabase import open_supabase
 from tests.support.records.fixture import RecordsFixture
-from tests.support.records.invariants import broken
 from tests.support.records.tables import PostgresTables, SqliteTables
 from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from darkroom.domain.errors import RecordsRefused
 from darkroom.domain.images import Settlement
+from darkroom.proof.invariants import broken
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.records.supabase import SupabaseRecords
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
 from tests.support.records.groups import attach_group, settle_group
-from tests.support.records.invariants import broken
 from tests.support.records.tables import PostgresTables, SqliteTables
 from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project

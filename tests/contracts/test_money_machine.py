@@ -17,12 +17,12 @@ from darkroom.domain.images import Settlement
 from darkroom.domain.jobs import End
 from darkroom.domain.money import insufficient
 from darkroom.domain.rounds import allot
+from darkroom.proof.invariants import broken
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.supabase import open_supabase
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
 from tests.support.records.groups import attach_group, settle_group
-from tests.support.records.invariants import broken
 from tests.support.records.organizations import (
     organization,
     set_membership,

@@ -3,8 +3,8 @@
 import pytest
 
 from darkroom.domain.jobs import End
+from darkroom.proof.invariants import broken
 from tests.support.records.fixture import Job, RecordsFixture
-from tests.support.records.invariants import broken
 
 
 async def ended_job(fixture: RecordsFixture) -> Job:

@@ -13,12 +13,13 @@ import pytest
 
 from darkroom.domain.errors import RecordsUnavailable
 from darkroom.domain.progress import JobStatus
+from darkroom.proof.invariants import broken
+from darkroom.proof.read_only import NotSupported, unwritable
+from darkroom.proof.tables import dump_file
 from darkroom.records.sqlite import SqliteRecords
-from tests.support.read_only import NotSupported, unwritable
 from tests.support.records.fixture import Job, RecordsFixture
-from tests.support.records.invariants import broken
 from tests.support.records.organizations import organization, organization_account, spend_of_organization
-from tests.support.records.tables import SqliteTables, dump_file
+from tests.support.records.tables import SqliteTables
 
 REPOSITORY = Path(__file__).parents[2]
 

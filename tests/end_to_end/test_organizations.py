@@ -6,7 +6,7 @@ import pytest
 
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.wallets import OrganizationAccount
-from tests.support.records.invariants import broken
+from darkroom.proof.invariants import broken
 from tests.support.stacks.adapters import over_both_adapters
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
 from tests.support.until import until

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from darkroom.domain.names import image_prefix, job_workflow_id
-from tests.support.records.invariants import broken
+from darkroom.proof.invariants import broken
 from tests.support.stacks.adapters import on_supabase
 from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
 from tests.support.supabase.local import LocalSupabase

@@ -11,10 +11,13 @@ import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.harness import checks
-from tests.harness.faults import Unsupported
+from darkroom.proof import checks
+from darkroom.proof.faults import Unsupported
+from darkroom.proof.figures import summary
+from darkroom.proof.stack import Stack
+from darkroom.proof.starting import Programs, running_stack
 from tests.harness.scenarios import SCENARIOS, Scenario, small_disk
-from tests.harness.stack import Stack, running_stack
+from tests.support.commands import ROOT
 
 JOB_ENDS_WITHIN = 180.0
 RESULT_FILE = "result.json"
@@ -67,22 +70,25 @@ async def _play(scenario: Scenario, folder: Path, result: Result) -> None:
     stack: Stack | None = None
     try:
         small_disk(scenario, home)
+        programs = Programs(("-P", str(ROOT / "worker.py")), ROOT)
         async with running_stack(
-            folder, result.seed, workers=rng.randint(2, 3), client_limit=scenario.client_limit
+            folder, result.seed, programs, workers=rng.randint(2, 3), client_limit=scenario.client_limit
         ) as stack:
             job = await stack.order(*(rng.randint(7, 20) for _ in range(rng.randint(2, 3))))
+            job.ends = scenario.ends
             watching = asyncio.create_task(stack.watch())
             try:
                 await scenario.act(stack, job, rng)
                 for one in stack.jobs:
                     await stack.until_ended(one, JOB_ENDS_WITHIN)
-                result.wrong += await checks.violations(stack, scenario.ends)
+                result.wrong += await checks.violations(stack)
                 result.wrong += checks.integrity(stack)
             finally:
                 watching.cancel()
                 result.wrong += stack.seen_wrong
-                for name, figure in checks.summary(stack).items():
-                    setattr(result, name, figure)
+                figures = summary(stack)
+                for name in ("ordered", "delivered", "calls", "least", "in_progress"):
+                    setattr(result, name, figures[name])
                 if scenario.small_disk is not None:
                     shutil.copytree(home, folder / "home-as-it-was", dirs_exist_ok=True)  # the mount goes
     except Unsupported as reason:

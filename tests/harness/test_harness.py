@@ -7,11 +7,10 @@ from uuid import uuid4
 import pytest
 
 from darkroom.pictures import PictureWork
+from darkroom.proof.account import CALLS_FILE, read_account, saved_calls
+from darkroom.proof.checks import wasted_calls
+from darkroom.proof.marks import Mark, drawn, prompt_mark, read
 from tests.harness.__main__ import play_all
-from tests.harness.account import read_account, saved_calls
-from tests.harness.checks import wasted_calls
-from tests.harness.marks import Mark, drawn, prompt_mark, read
-from tests.harness.provider import CALLS_FILE
 from tests.support.children import SHARED
 from tests.support.programs import temporal_binary
 

@@ -16,11 +16,12 @@ from darkroom.domain.receipts import StageEnd
 from darkroom.domain.rounds import StageStatus
 from darkroom.domain.snapshots import DeliveryMark, JobCursor, JobSummary, Picture
 from darkroom.domain.stored import NewReference
+from darkroom.proof.invariants import broken
+from darkroom.proof.tables import Dump
 from darkroom.records.paging import delivered_pages
 from darkroom.records.supabase import SupabaseRecords
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
-from tests.support.records.invariants import broken
-from tests.support.records.tables import Dump, PostgresTables
+from tests.support.records.tables import PostgresTables
 from tests.support.supabase import rows
 from tests.support.supabase.catalogs import BEFORE
 from tests.support.supabase.clients import open_project

@@ -12,12 +12,12 @@ import pytest
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin
 from darkroom.domain.errors import JobNotFound, RecordsRefused, RecordsUnavailable
 from darkroom.domain.images import ImageKey, Outcome, Settlement
+from darkroom.proof.invariants import broken
 from darkroom.records.faults import Fault, fault_of
 from darkroom.records.supabase import SupabaseRecords
 from tests.contracts.test_records_faults import PASSING, UNKNOWN
 from tests.support.records.fixture import PRICE, RecordsFixture
 from tests.support.records.groups import attach_group, settle_group
-from tests.support.records.invariants import broken
 from tests.support.records.tables import PostgresTables
 from tests.support.supabase.clients import open_project
 from tests.support.supabase.project import Project

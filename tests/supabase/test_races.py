@@ -15,12 +15,12 @@ from darkroom.domain.images import Settlement
 from darkroom.domain.jobs import End
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.stored import NewReference
+from darkroom.proof.invariants import broken
 from darkroom.records import Records
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.supabase import open_supabase
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
 from tests.support.records.groups import attach_group, settle_group
-from tests.support.records.invariants import broken
 from tests.support.records.organizations import (
     organization,
     organization_account,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness import faults
+from darkroom.proof import faults
 from tests.harness.scenarios import outages, processes, steering
 from tests.harness.scenarios.moments import Act
 

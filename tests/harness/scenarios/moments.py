@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from tests.harness.stack import ENDED, Ordered, Stack
+from darkroom.proof.stack import ENDED, Ordered, Stack
 from tests.support.until import until
 
 Act = Callable[[Stack, Ordered, random.Random], Awaitable[None]]

@@ -3,9 +3,9 @@
 import asyncio
 import random
 
-from tests.harness import faults
+from darkroom.proof import faults
+from darkroom.proof.stack import Ordered, Stack
 from tests.harness.scenarios.moments import Act, cancel_soon, until_the_middle
-from tests.harness.stack import Ordered, Stack
 
 
 def full_disk(folder: str, *, with_kill: bool = False) -> Act:

@@ -5,9 +5,10 @@ import random
 from contextlib import AsyncExitStack
 from uuid import UUID
 
-from tests.harness import faults
+from darkroom.proof import faults
+from darkroom.proof.stack import Ordered, Stack
+from darkroom.proof.starting import start_temporal
 from tests.harness.scenarios.moments import until_the_middle
-from tests.harness.stack import Ordered, Stack
 
 SECOND_USER = UUID("00000000-0000-4000-8000-0000000000b2")
 
@@ -71,7 +72,7 @@ async def temporal_and_worker_die(stack: Stack, job: Ordered, rng: random.Random
     stack.say("killed Temporal")
     await asyncio.sleep(rng.uniform(0, 2))
     await faults.kill(stack, worker)
-    await stack.temporal_server.start()
+    await start_temporal(stack.temporal_server, stack.parts.settings)
     await faults.restart(stack, worker)
 
 

@@ -3,9 +3,9 @@
 import asyncio
 import random
 
-from tests.harness import faults
+from darkroom.proof import faults
+from darkroom.proof.stack import Ordered, Stack
 from tests.harness.scenarios.moments import cancel_soon, restarted, until_the_middle
-from tests.harness.stack import Ordered, Stack
 
 
 async def cancel_only(stack: Stack, job: Ordered, rng: random.Random) -> None:

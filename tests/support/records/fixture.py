@@ -11,8 +11,9 @@ from darkroom.domain.jobs import CloseRun, Control, End, JobRow, NewJob, OpenedR
 from darkroom.domain.money import Account, SettledImage, Terms
 from darkroom.domain.orders import JobType, Order, Reference, Stage
 from darkroom.domain.receipts import Receipt, StageEnd
+from darkroom.proof.tables import Dump
 from darkroom.records import Records
-from tests.support.records.tables import Dump, Tables
+from tests.support.records.tables import Tables
 
 PRICE = 20
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)

@@ -12,7 +12,8 @@ from uuid import UUID
 
 import psycopg
 
-from tests.support.records.tables import Dump, PostgresTables, dump_file
+from darkroom.proof.tables import Dump, dump_file
+from tests.support.records.tables import PostgresTables
 
 Image = tuple[int, int]
 """Stage and ordinal."""

@@ -1,40 +1,15 @@
 """Tables behind a Records port: what a test reads and plants without asking the port."""
 
-import json
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from darkroom.proof.tables import TABLES, Dump, dump_sqlite
 from darkroom.records.sqlite import SqliteRecords
-
-Row = dict[str, Any]
-Dump = Mapping[str, Sequence[Row]]
-
-TABLES = {
-    "quel_member": "quel_member_id",
-    "quel_organization": "org_id",
-    "quel_organization_member": "org_id, member_id",
-    "quel_organization_opening": "org_id",
-    "quel_credits": "id",
-    "quel_credit_holds": "job_id",
-    "quel_production_jobs": "job_id",
-    "quel_production_photo": "production_id",
-    "quel_job_stages": "job_id, stage_index",
-    "quel_job_runs": "run_id",
-    "quel_job_requests": "job_id, number",
-    "quel_generation_attempts": "job_id, stage_index, ordinal, started_at, call_id",
-    "quel_attach": "attach_id",
-    "quel_books": "book_id",
-    "quel_api_keys": "key_id",
-    "quel_provider_offers": "offer_hash",
-    "quel_api_sessions": "session_hash",
-}
 
 
 class Tables(Protocol):
@@ -59,32 +34,6 @@ class Tables(Protocol):
     async def set_back_refresh(self, seconds: float) -> None:
         """Make every job's row look as if it had been refreshed so much earlier."""
         ...
-
-
-def _readable(row: sqlite3.Row) -> Row:
-    found = dict(row)
-    for column in ("attach_ids", "generated_attach_ids"):
-        if column in found:
-            found[column] = json.loads(found[column])
-    return found
-
-
-def dump_sqlite(db: sqlite3.Connection) -> Dump:
-    """All tables of an open SQLite database."""
-    return {
-        table: [_readable(row) for row in db.execute(f"select * from {table} order by {order}")]
-        for table, order in TABLES.items()
-    }
-
-
-def dump_file(path: Path) -> Dump:
-    """All tables of a SQLite file, read by a connection of our own."""
-    db = sqlite3.connect(path)
-    db.row_factory = sqlite3.Row
-    try:
-        return dump_sqlite(db)
-    finally:
-        db.close()
 
 
 class SqliteTables:

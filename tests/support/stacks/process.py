@@ -22,10 +22,10 @@ from darkroom.client.jobs import Client
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.names import job_workflow_id, staging_key, staging_prefix
 from darkroom.domain.receipts import Receipt
+from darkroom.proof.invariants import broken
 from darkroom.settings import Settings
 from tests.support.commands import ROOT, Ended, run, starter
 from tests.support.programs import temporal_binary
-from tests.support.records.invariants import broken
 from tests.support.records.reading import FileTables, ProjectTables, Reading
 from tests.support.stacks.temporal_server import TemporalServer
 from tests.support.stacks.worker_process import WorkerProcess

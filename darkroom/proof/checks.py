@@ -13,15 +13,15 @@ import psutil
 from temporalio.service import RPCError
 
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, job_workflow_id
-from tests.harness.account import FILES, UNSTAGED, Account, Call
-from tests.harness.marks import prompt_mark, read
-from tests.harness.stack import OPENING_BALANCE, Ordered, Stack
-from tests.support.commands import ROOT, run
-from tests.support.records.invariants import broken
-from tests.support.records.tables import Dump, dump_file
-from tests.support.until import until
+from darkroom.proof.account import FILES, UNSTAGED, Account, Call
+from darkroom.proof.invariants import broken
+from darkroom.proof.marks import read
+from darkroom.proof.stack import ENDED, OPENING_BALANCE, Ordered, Stack
+from darkroom.proof.tables import Dump, dump_file
+from darkroom.proof.waiting import until
 
 PRICE = 20
+AUDITED_WITHIN = 60.0
 TIDY_WITHIN = 40.0
 ORPHANS_END_WITHIN = 5.0
 WORKFLOW_ENDS_WITHIN = 60.0
@@ -40,7 +40,7 @@ async def settle_down(stack: Stack) -> list[str]:
             wrong.append(f"its workflow cannot be asked: {error}")
 
     async def tidy() -> bool:
-        if not _left_over(stack, _dump(stack)):
+        if not _left_over(stack, dump_of(stack)):
             return True
         # A run of housekeeping may have begun before the last file came.
         await stack.temporal.get_schedule_handle(HOUSEKEEPING_SCHEDULE).trigger()
@@ -51,54 +51,54 @@ async def settle_down(stack: Stack) -> list[str]:
         took = await until(tidy, "a clean storage", TIDY_WITHIN)
         stack.say(f"clean after {took:.1f} s")
     except AssertionError:
-        wrong += _left_over(stack, _dump(stack))
+        wrong += _left_over(stack, dump_of(stack))
     return wrong
 
 
-async def violations(stack: Stack, ends: str) -> list[str]:
+async def violations(stack: Stack) -> list[str]:
     """Everything that is wrong, in words; empty when nothing is."""
     wrong = await settle_down(stack)
-    dump = _dump(stack)
+    dump = dump_of(stack)
     wrong += broken(dump)
     wrong += _money(stack, dump)
     for job in stack.jobs:
-        wrong += _job(stack, dump, job, ends if job is stack.jobs[0] else "completed")
+        wrong += _job(stack, dump, job)
     wrong += _pictures(stack, dump)
     wrong += _calls(stack, dump)
-    audited = await run(
-        sys.executable, str(ROOT / "starter.py"), "audit", "--json", environment=stack.environment, seconds=60
-    )
+    audited = await _audit(stack)
     wrong += await _orphans(stack)
-    if audited.status:
-        wrong.append(f"audit: {(audited.out or audited.err).strip()[:600]}")
+    if audited:
+        wrong.append(f"audit: {audited[:600]}")
     return wrong
 
 
-def summary(stack: Stack) -> dict[str, object]:
-    """The run in figures."""
-    dump, account = _dump(stack), stack.account
-    delivered = sum(1 for row in dump["quel_attach"] if row["delivered_at"])
-    return {
-        "ordered": sum(job.total for job in stack.jobs),
-        "delivered": delivered,
-        "calls": len(account.calls),
-        "least": delivered + account.faults,
-        "in_progress": len(stack.excused),
-    }
+async def _audit(stack: Stack) -> str:
+    """What `darkroom audit` finds; nothing when all is well."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "darkroom", "audit", "--json"),
+        env=dict(stack.environment),
+        cwd=stack.folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), AUDITED_WITHIN)
+    return (out or err).decode().strip() if process.returncode else ""
 
 
-def _dump(stack: Stack) -> Dump:
+def dump_of(stack: Stack) -> Dump:
     return dump_file(stack.home / "records.db")
 
 
-def _job(stack: Stack, dump: Dump, job: Ordered, ends: str) -> list[str]:
+def _job(stack: Stack, dump: Dump, job: Ordered) -> list[str]:
     [row] = [row for row in dump["quel_production_jobs"] if row["job_id"] == str(job.job_id)]
     name = f"job {stack.jobs.index(job)}"
     wrong = []
     done = row["completed_images"] == job.total
-    if row["job_status"] != ends and not (done and row["job_status"] == "completed"):
-        wrong.append(f"{name} ended {row['job_status']} instead of {ends}: {row['error_message']}")
-    if ends == "completed" and not done:
+    if job.ends is None:
+        wrong += [f"{name}: {missing}" for missing in without_reason(dump, job)]
+    elif row["job_status"] != job.ends and not (done and row["job_status"] == "completed"):
+        wrong.append(f"{name} ended {row['job_status']} instead of {job.ends}: {row['error_message']}")
+    if job.ends == "completed" and not done:
         reasons = [stage["reason"] for stage in dump["quel_job_stages"] if stage["job_id"] == str(job.job_id)]
         wrong.append(f"{name} delivered {row['completed_images']} of {job.total}: {reasons}")
     if row["paused"] or (
@@ -110,7 +110,7 @@ def _job(stack: Stack, dump: Dump, job: Ordered, ends: str) -> list[str]:
     receipt = json.loads(max(runs, key=lambda run: run["started_at"])["receipt"] or "null")
     if receipt is None or receipt["delivered"] != row["completed_images"]:
         wrong.append(f"{name}: receipt says {receipt and receipt['delivered']}, row {row['completed_images']}")
-    elif receipt["total"]["charged"] != row["completed_images"] * PRICE:
+    elif job.user_id and receipt["total"]["charged"] != row["completed_images"] * PRICE:
         wrong.append(f"{name}: receipt says {receipt['total']['charged']} charged for {row['completed_images']}")
     if row["job_status"] == "cancelled":
         wrong += _begun_and_not_delivered(stack, dump, job)
@@ -126,27 +126,44 @@ def _begun_and_not_delivered(stack: Stack, dump: Dump, job: Ordered) -> list[str
         for row in dump["quel_attach"]
         if row["job_id"] == str(job.job_id) and row["delivered_at"]
     }
-    for stage_index in range(len(job.quantities)):
+    for stage_index, mark in stack.marks(job).items():
         images = {
             (row["stage_index"], row["ordinal"])
             for row in own
             if row["stage_index"] == stage_index and row["outcome"] in (None, "generated")
         } - delivered
-        mark = prompt_mark(job.prompt(stage_index))
         lost = [number for number in stack.lost if stack.account.calls[number].mark == mark]
         if len(images) > len(lost):
             wrong.append(f"begun and not delivered: {sorted(images)}, where {len(lost)} calls died with their worker")
     return wrong
 
 
+def without_reason(dump: Dump, job: Ordered) -> list[str]:
+    """Stages that are short and do not say why; one that was cancelled needs no more reason."""
+    [row] = [row for row in dump["quel_production_jobs"] if row["job_id"] == str(job.job_id)]
+    if row["job_status"] not in ENDED:
+        return [f"it is {row['job_status']}"]
+    if row["job_status"] == "cancelled" or row["error_message"]:
+        return []
+    stages = [stage for stage in dump["quel_job_stages"] if stage["job_id"] == str(job.job_id)]
+    return [
+        f"stage {stage['stage_index']} delivered {stage['delivered_images']} of {stage['quantity']} and says no reason"
+        for stage in stages
+        if stage["delivered_images"] < stage["quantity"] and not stage["reason"]
+    ]
+
+
 def _money(stack: Stack, dump: Dump) -> list[str]:
+    """Each wallet has what it had at first, less the price of what was delivered from it."""
     wrong = []
-    users = {row["job_id"]: row["quel_member_id"] for row in dump["quel_production_jobs"]}
-    delivered = Counter(users[row["job_id"]] for row in dump["quel_attach"] if row["delivered_at"])
-    for member in dump["quel_member"]:
-        expected = OPENING_BALANCE - PRICE * delivered[member["quel_member_id"]]
-        if member["quel_member_credit"] != expected:
-            wrong.append(f"balance {member['quel_member_credit']} instead of {expected}")
+    payers = {row["job_id"]: row["org_id"] or row["quel_member_id"] for row in dump["quel_production_jobs"]}
+    delivered = Counter(payers[row["job_id"]] for row in dump["quel_attach"] if row["job_id"] and row["delivered_at"])
+    balances = [(row["quel_member_id"], row["quel_member_credit"]) for row in dump["quel_member"]]
+    balances += [(row["org_id"], row["org_credit"]) for row in dump["quel_organization"]]
+    for wallet, balance in balances:
+        expected = stack.openings.get(wallet, OPENING_BALANCE) - PRICE * delivered[wallet]
+        if balance != expected:
+            wrong.append(f"balance {balance} instead of {expected}")
     wrong += [f"hold of {row['amount']} not released" for row in dump["quel_credit_holds"] if not row["released_at"]]
     return wrong
 
@@ -154,12 +171,10 @@ def _money(stack: Stack, dump: Dump) -> list[str]:
 def _pictures(stack: Stack, dump: Dump) -> list[str]:
     """Each delivered file is there, is what the record says, and was drawn for this stage of this job."""
     wrong = []
-    prompts = {
-        (str(job.job_id), n): prompt_mark(job.prompt(n)) for job in stack.jobs for n in range(len(job.quantities))
-    }
+    prompts = {(str(job.job_id), n): mark for job in stack.jobs for n, mark in stack.marks(job).items()}
     seen: Counter[int] = Counter()
     for row in dump["quel_attach"]:
-        if not row["delivered_at"]:
+        if not row["delivered_at"] or not row["job_id"]:
             continue
         place = f"stage {row['stage_index']} ordinal {row['ordinal']}"
         path = stack.home / FILES / row["attach_file_path"]
@@ -170,12 +185,13 @@ def _pictures(stack: Stack, dump: Dump) -> list[str]:
         if sha256(data).hexdigest() != row["sha256"] or len(data) != row["attach_file_size"]:
             wrong.append(f"{place}: the file is not the one on record")
         mark = read(data)
-        if mark is None or mark.prompt != prompts[row["job_id"], row["stage_index"]]:
+        if mark is None or mark.prompt != prompts.get((row["job_id"], row["stage_index"])):
             wrong.append(f"{place}: a picture of another order: {mark}")
         if mark is not None:
             seen[mark.call] += 1
     wrong += [f"the picture of call {call} was delivered {n} times" for call, n in seen.items() if n > 1]
-    ordinals = Counter((row["job_id"], row["stage_index"], row["ordinal"]) for row in dump["quel_attach"])
+    attached = [row for row in dump["quel_attach"] if row["job_id"]]
+    ordinals = Counter((row["job_id"], row["stage_index"], row["ordinal"]) for row in attached)
     return wrong + [f"{n} attachments of {image}" for image, n in ordinals.items() if n > 1]
 
 

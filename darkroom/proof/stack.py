@@ -1,13 +1,12 @@
-"""One Darkroom of a run: Temporal, a provider, an API and workers, each a process that ends with this one."""
+"""One Darkroom of a run: its processes, its jobs, and what can be read and asked of them."""
 
 import asyncio
 import json
-import os
-import random
+import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,14 @@ from uuid import UUID, uuid4
 import httpx
 from temporalio.client import Client as TemporalClient
 
-from darkroom.bootstrap import Parts, open_parts
-from darkroom.client.connection import connect
+from darkroom.bootstrap import Parts
 from darkroom.domain.names import LOCAL_USER
-from darkroom.settings import Settings
-from tests.harness.account import Account, read_account, saved_calls
-from tests.harness.processes import STARTS_WITHIN, Process, Worker
-from tests.harness.provider import FAULTS_FILE
-from tests.support.commands import ROOT
-from tests.support.fakes.http import KEY
-from tests.support.ports import HOST, free_port
-from tests.support.stacks.temporal_server import TemporalServer
-from tests.support.until import until
+from darkroom.proof.account import Account, read_account, saved_calls
+from darkroom.proof.marks import prompt_mark
+from darkroom.proof.processes import Process, Worker
+from darkroom.proof.provider import FAULTS_FILE
+from darkroom.proof.waiting import until
+from darkroom.records import Records
 
 ENDED = ("completed", "failed", "cancelled")
 OPENING_BALANCE = 100_000
@@ -38,24 +33,14 @@ SAVED_WITHIN = 2.0
 
 @dataclass
 class Ordered:
-    """A job of the run, and what it is to end as."""
+    """A job of the run."""
 
     job_id: UUID
-    user_id: UUID
-    quantities: tuple[int, ...]
-
-    @property
-    def total(self) -> int:
-        return sum(self.quantities)
-
-    def prompt(self, stage_index: int) -> str:
-        """With a mark in brackets that no other stage of any job has."""
-        return f"A lighthouse at dusk [{self.job_id}.{stage_index}]"
-
-    def document(self) -> dict[str, Any]:
-        """The order."""
-        stages = [{"prompt": self.prompt(n), "quantity": q} for n, q in enumerate(self.quantities)]
-        return {"stages": stages}
+    user_id: UUID | None
+    total: int
+    org_id: UUID | None = None
+    ends: str | None = "completed"
+    """How it must end, with all that was ordered when `completed`; None for any end that says its reasons."""
 
 
 @dataclass
@@ -64,7 +49,7 @@ class Stack:
 
     folder: Path
     home: Path
-    temporal_server: TemporalServer
+    temporal_server: Process
     temporal: TemporalClient
     provider: Process
     api: Process
@@ -79,6 +64,13 @@ class Stack:
     """Provider calls that a kill, a stop, a terminate or a reset may have cost: made twice."""
     lost: set[int] = field(default_factory=set)
     """Those of them whose picture died with a worker."""
+    openings: dict[str, int] = field(default_factory=dict)
+    """What wallets had at first, where it is not the usual."""
+    kills: int = 0
+    restarts: list[float] = field(default_factory=list)
+    """When killed workers were started again."""
+    late: Records | None = None
+    """Records as a proof's own workers see them."""
     story: list[str] = field(default_factory=list)
     seen_wrong: list[str] = field(default_factory=list)
     """What the API told while the job ran, and must not have."""
@@ -87,6 +79,11 @@ class Stack:
     def say(self, what: str) -> None:
         """Note what happened, with the seconds since the start."""
         self.story.append(f"{self.since_start(time.time()):6.1f} {what}")
+
+    @property
+    def late_records(self) -> Records:
+        """What a worker that comes back late would write to."""
+        return self.late or self.parts.records
 
     def since_start(self, moment: float) -> float:
         """Seconds."""
@@ -125,17 +122,41 @@ class Stack:
         self.say(f"provider faults {shares}" if shares else "provider is well")
 
     async def order(self, *quantities: int, user_id: UUID = LOCAL_USER) -> Ordered:
-        """Submit a job."""
-        await self.parts.records.ensure_member(user_id, OPENING_BALANCE)
-        job = Ordered(uuid4(), user_id, quantities)
+        """Submit a job with a stage per quantity."""
+        job_id = uuid4()
+        stages = [{"prompt": f"A lighthouse at dusk [{job_id}.{n}]", "quantity": q} for n, q in enumerate(quantities)]
+        return await self.submit({"stages": stages}, user_id, job_id=job_id)
+
+    async def submit(
+        self,
+        document: Mapping[str, Any],
+        user_id: UUID | None,
+        *,
+        org_id: UUID | None = None,
+        job_id: UUID | None = None,
+    ) -> Ordered:
+        """Submit a job; each of its prompts has a mark in brackets that no other job's has."""
+        if user_id is not None:
+            await self.parts.records.ensure_member(user_id, OPENING_BALANCE)
         client = self.parts.client(self.temporal)
-        await client.submit(await client.check(job.document(), user_id), job_id=job.job_id)
+        checked = await client.check(dict(document), user_id, org_id=org_id)
+        submitted = await client.submit(checked, job_id=job_id)
+        job = Ordered(submitted.job_id, user_id, submitted.total_images, org_id)
         self.jobs.append(job)
-        self.say(f"ordered {quantities}")
+        self.say(f"ordered {job.total} pictures in {len(checked.order.stages)} stages")
         return job
 
-    async def steer(self, job: Ordered, action: str) -> dict[str, Any]:
-        """Cancel, pause, resume or restart through the API, which may be away."""
+    def marks(self, job: Ordered) -> dict[int, str]:
+        """What the pictures of each stage say of their prompt."""
+        found = self.rows("select stage_index, prompt from quel_job_stages where job_id = ?", str(job.job_id))
+        return {stage: prompt_mark(prompt) for stage, prompt in found}
+
+    def free_megabytes(self) -> float:
+        """Room on the disk of the run's folder."""
+        return shutil.disk_usage(self.folder).free / 2**20
+
+    async def steer(self, job: Ordered, action: str, *, may_refuse: bool = False) -> dict[str, Any]:
+        """Cancel, pause, resume or restart through the API, which may be away; maybe it is too late for that."""
         deadline = time.monotonic() + STEERS_WITHIN
         while True:
             try:
@@ -145,6 +166,9 @@ class Stack:
                     self.say(f"{action}: {answer.json().get('message')}")
                     found: dict[str, Any] = answer.json()
                     return found
+                if may_refuse and answer.status_code in (404, 409, 422):
+                    self.say(f"{action}: {answer.text[:200]}")
+                    return {}
                 said = f"{answer.status_code} {answer.text[:200]}"
             except httpx.TransportError as error:
                 said = type(error).__name__
@@ -215,79 +239,3 @@ class Stack:
 
         await until(so, f"the end of the job ({self.delivered(job)} of {job.total} delivered)", seconds)
         self.say(f"job is {self.status(job)}")
-
-
-SETTINGS = {
-    "IMAGE_PROVIDER": "gemini",
-    "GEMINI_API_KEY": KEY,
-    "PROVIDER_CONCURRENCY": "8",
-    "TOP_UP_DELAY": "0.5",
-    "LOG_FORMAT": "json",
-    "IMAGE_CREDIT_PRICE": "20",
-}
-
-
-@asynccontextmanager
-async def running_stack(folder: Path, seed: int, workers: int, client_limit: float) -> AsyncIterator[Stack]:
-    """Everything up, empty; killed at the end."""
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    (folder / "temporal").mkdir()
-    server = TemporalServer(folder / "temporal")
-    ports = free_port(), free_port()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "PYTHONPATH": str(ROOT),
-        "DARKROOM_HOME": str(home),
-        "TEMPORAL_ADDRESS": server.address,
-        "GEMINI_BASE_URL": f"http://{HOST}:{ports[0]}",
-        "API_PORT": str(ports[1]),
-        "STAGE_CONCURRENCY": str(random.Random(seed).choice((2, 3, 4))),
-        "GEMINI_TIMEOUT": f"{client_limit:g}",
-        **SETTINGS,
-    }
-    os.chdir(folder)
-    os.environ.update(environment)
-    settings = Settings(_env_file=None)
-    async with AsyncExitStack() as cleanup:
-        cleanup.push_async_callback(server.kill)
-        provider = Process(
-            "provider",
-            (
-                *("-m", "tests.harness.provider", str(folder), "--port", str(ports[0]), "--seed", str(seed)),
-                *("--client-limit", f"{client_limit:g}"),
-            ),
-            environment,
-            folder / "provider.log",
-        )
-        api = Process("api", ("-m", "darkroom.api"), environment, folder / "api.log")
-        served = [
-            Worker(Process(f"worker {n}", (str(ROOT / "worker.py"),), environment, folder / f"worker-{n}.log"), n)
-            for n in range(workers)
-        ]
-        for process in (provider, api, *(worker.process for worker in served)):
-            cleanup.push_async_callback(process.kill)
-        await asyncio.gather(server.start(), provider.start())
-        temporal = await connect(settings)
-        parts = await cleanup.enter_async_context(open_parts(settings))
-        await parts.records.ensure_member(LOCAL_USER, OPENING_BALANCE)
-        url = f"http://{HOST}:{ports[1]}"
-        stack = Stack(folder, home, server, temporal, provider, api, served, parts, url, environment, client_limit)
-        await asyncio.gather(api.start(), *(worker.start() for worker in served))
-        await until_serving(stack)
-        stack.say("everything is up")
-        yield stack
-
-
-async def until_serving(stack: Stack) -> None:
-    """Wait for the API."""
-
-    async def so() -> bool:
-        try:
-            async with httpx.AsyncClient(trust_env=False) as http:
-                return (await http.get(f"{stack.api_url}/healthz")).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    await until(so, "the API to answer", STARTS_WITHIN)

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from darkroom.embedded.processes import start_tied
-from tests.support.until import until
+from darkroom.proof.waiting import until
 
 STARTS_WITHIN = 60.0
 
@@ -23,15 +24,19 @@ class Process:
     program: Sequence[str]
     environment: Mapping[str, str]
     log: Path
+    folder: Path | None = None
     running: asyncio.subprocess.Process | None = None
     stopped: bool = False
+
+    @classmethod
+    def python(cls, name: str, program: Sequence[str], environment: Mapping[str, str], log: Path) -> Self:
+        """One of Python's."""
+        return cls(name, (sys.executable, *program), environment, log)
 
     async def start(self, **more: str) -> None:
         """Start it; it is killed when this process ends, however that is."""
         environment = {**self.environment, **more}
-        self.running = await start_tied(
-            [sys.executable, *self.program], self.log, environment, at_our_end=signal.SIGKILL
-        )
+        self.running = await start_tied(self.program, self.log, environment, self.folder, at_our_end=signal.SIGKILL)
 
     async def kill(self) -> None:
         """SIGKILL, to it alone: what it has started must end by itself."""

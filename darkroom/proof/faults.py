@@ -1,24 +1,29 @@
 """What can be done to a running Darkroom: each breaks one thing, and mends it again."""
 
 import asyncio
-import os
 import random
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError
 
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, job_workflow_id
-from tests.harness.processes import Worker
-from tests.harness.stack import ENDED, Ordered, Stack, until_serving
-from tests.support.commands import run
-from tests.support.programs import temporal_binary
-from tests.support.read_only import NotSupported, unwritable
-from tests.support.until import until
+from darkroom.proof.processes import Process, Worker
+from darkroom.proof.read_only import NotSupported, unwritable
+from darkroom.proof.stack import ENDED, Ordered, Stack
+from darkroom.proof.starting import start_temporal, until_serving
+from darkroom.proof.waiting import until
+
+REASON = "by hand, in a proof"
 
 
 class Unsupported(Exception):
@@ -30,13 +35,16 @@ async def kill(stack: Stack, *workers: Worker, unsaved: bool = False) -> None:
     for worker in workers:
         await worker.process.kill()
     stack.say(f"killed {', '.join(worker.process.name for worker in workers)}")
+    stack.kills += len(workers)
     stack.excuse(*workers, killed=True, unsaved=unsaved)
 
 
 async def restart(stack: Stack, *workers: Worker, wait: bool = True) -> None:
     """Start workers that were killed."""
+    began = time.time()
     await asyncio.gather(*(worker.start(wait=wait) for worker in workers))
     stack.say(f"started {', '.join(worker.process.name for worker in workers)}")
+    stack.restarts.append(began)
 
 
 @asynccontextmanager
@@ -52,18 +60,32 @@ async def stopped(stack: Stack, worker: Worker) -> AsyncIterator[None]:
         stack.say(f"{worker.process.name} goes on")
 
 
+@asynccontextmanager
+async def suspended(stack: Stack, process: Process) -> AsyncIterator[None]:
+    """SIGSTOP of what makes no calls, and SIGCONT at the end."""
+    process.stop()
+    stack.say(f"stopped {process.name}")
+    try:
+        yield
+    finally:
+        process.go_on()
+        stack.say(f"{process.name} goes on")
+
+
 async def kill_temporal(stack: Stack, seconds: float) -> None:
     """SIGKILL of the server, which comes back after a while."""
     await stack.temporal_server.kill()
+    stack.kills += 1
     stack.say("killed Temporal")
     await asyncio.sleep(seconds)
-    await stack.temporal_server.start()
+    await start_temporal(stack.temporal_server, stack.parts.settings)
     stack.say("started Temporal")
 
 
 async def kill_api(stack: Stack, seconds: float) -> None:
     """SIGKILL of the API, which comes back after a while."""
     await stack.api.kill()
+    stack.kills += 1
     stack.say("killed the API")
     await asyncio.sleep(seconds)
     await stack.api.start()
@@ -77,8 +99,18 @@ def mount_small(folder: Path, megabytes: int) -> None:
         Unsupported: not as this user.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "harness", str(folder)], capture_output=True, check=False
+    mounted = subprocess.run(  # noqa: S603 - our own words
+        [  # noqa: S607 - found on PATH
+            "mount",
+            "-t",
+            "tmpfs",
+            "-o",
+            f"size={megabytes}m",
+            "darkroom-proof",
+            str(folder),
+        ],
+        capture_output=True,
+        check=False,
     )
     if mounted.returncode:
         raise Unsupported(f"mount is refused: {mounted.stderr.decode().strip()}")
@@ -130,12 +162,12 @@ async def read_only(stack: Stack) -> AsyncIterator[None]:
         stack.say("records can be written again")
 
 
-async def _temporal(stack: Stack, *words: str) -> None:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(stack.folder)}
-    command = (temporal_binary(), *words, "--address", stack.temporal_server.address)
-    ended = await run(*command, environment=environment, seconds=20)
-    if ended.status:
-        stack.say(f"temporal {words[1]}: {ended.err.strip()[:200]}")
+async def _told(stack: Stack, request: Awaitable[object]) -> None:
+    """Send what an operator asks of Temporal; an execution may have ended meanwhile."""
+    try:
+        await request
+    except RPCError as error:
+        stack.say(f"Temporal: {error.message[:200]}")
 
 
 async def terminate_batch(stack: Stack, job: Ordered, rng: random.Random) -> None:
@@ -147,15 +179,14 @@ async def terminate_batch(stack: Stack, job: Ordered, rng: random.Random) -> Non
         stack.say("no batch to terminate")
         return
     chosen = rng.choice(sorted(running))
-    await _temporal(stack, "workflow", "terminate", "--workflow-id", chosen, "--reason", "harness")
+    await _told(stack, stack.temporal.get_workflow_handle(chosen).terminate(reason=REASON))
     stack.say(f"terminated {chosen.removeprefix(name)}")
     stack.excuse()
 
 
 async def terminate_job(stack: Stack, job: Ordered) -> None:
     """Terminate the job's workflow by hand, and let housekeeping find that."""
-    words = ("--workflow-id", job_workflow_id(job.job_id), "--reason", "harness")
-    await _temporal(stack, "workflow", "terminate", *words)
+    await _told(stack, stack.temporal.get_workflow_handle(job_workflow_id(job.job_id)).terminate(reason=REASON))
     stack.say("terminated the job's workflow")
     stack.excuse()
 
@@ -171,7 +202,7 @@ async def terminate_job(stack: Stack, job: Ordered) -> None:
 
 async def cancel_in_temporal(stack: Stack, job: Ordered) -> None:
     """As the button in the Web UI does."""
-    await _temporal(stack, "workflow", "cancel", "--workflow-id", job_workflow_id(job.job_id))
+    await _told(stack, stack.temporal.get_workflow_handle(job_workflow_id(job.job_id)).cancel())
     stack.say("cancelled in Temporal")
 
 
@@ -187,7 +218,13 @@ async def reset(stack: Stack, job: Ordered, rng: random.Random) -> None:
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
     ]
     point = rng.choice(points)
-    words = ("--workflow-id", job_workflow_id(job.job_id), "--event-id", str(point), "--reason", "harness")
-    await _temporal(stack, "workflow", "reset", *words)
+    request = ResetWorkflowExecutionRequest(
+        namespace=stack.temporal.namespace,
+        workflow_execution=WorkflowExecution(workflow_id=job_workflow_id(job.job_id)),
+        workflow_task_finish_event_id=point,
+        reason=REASON,
+        request_id=str(uuid4()),
+    )
+    await _told(stack, stack.temporal.workflow_service.reset_workflow_execution(request))
     stack.say(f"reset to event {point} of {points[-1]}")
     stack.excuse()

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 
-from tests.support.records.tables import Dump, Row
+from darkroom.proof.tables import Dump, Row
 
 ENDED = ("completed", "failed", "cancelled", "user_cancelled")
 

@@ -26,15 +26,19 @@ def unwritable(*files: Path) -> Iterator[None]:
     finally:
         for file in files:
             if is_root:
-                subprocess.run(["chattr", "-i", str(file)], capture_output=True, check=False)
+                _chattr("-i", file)
             else:
                 file.chmod(0o644)
 
 
 def _mark_immutable(file: Path) -> None:
     try:
-        marked = subprocess.run(["chattr", "+i", str(file)], capture_output=True, check=False)
+        marked = _chattr("+i", file)
     except FileNotFoundError:
         raise NotSupported("there is no chattr") from None
     if marked.returncode:
         raise NotSupported(f"chattr is refused: {marked.stderr.decode().strip()}")
+
+
+def _chattr(change: str, file: Path) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(["chattr", change, str(file)], capture_output=True, check=False)  # noqa: S603, S607 - found on PATH

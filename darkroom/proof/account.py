@@ -4,10 +4,12 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.harness.marks import Mark, read
-from tests.harness.provider import CALLS_FILE, TWICE
+from darkroom.proof.marks import Mark, read
 
 FILES, UNSTAGED = "files", "unstaged"
+CALLS_FILE = "calls.jsonl"
+DRAWN = (None, "twice", "slow")
+"""The faults, none among them, of which a picture comes all the same."""
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Call:
     @property
     def good(self) -> bool:
         """Whether a picture was drawn and came in time, if the client waited for it."""
-        return self.fault in (None, TWICE)
+        return self.fault in DRAWN
 
 
 @dataclass
