@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from typer import rich_utils
 from typer.exceptions import TyperException
 
-from cli import demo, deployment, doctor, jobs, keys, money, orders, results, stack, statistics, webhooks
+from cli import demo, deployment, doctor, jobs, keys, money, orders, prove, results, stack, statistics, webhooks
 from cli.invocation import COMMAND, installed, invoked_as
 from cli.output import ACCENT, complain, tolerate_any_character
 from cli.statuses import InputRejected, Status, epilog, paragraphs, status_of
@@ -105,6 +105,15 @@ _add(
     not_all="files are missing from storage",
 )
 _add(_INSPECT, doctor.doctor, "doctor", _DONE, _NOT_ALL, _WRONG, not_all="a check failed")
+_add(
+    _INSPECT,
+    prove.prove,
+    "prove --runs 3 --short",
+    *(_DONE, _NOT_ALL, _WRONG, _INTERRUPTED),
+    done="everything held",
+    not_all="a violation was found",
+    wrong_input="invalid input, or this machine cannot play a proof",
+)
 _add(_INSPECT, statistics.stats, "stats --days 30", _DONE, _WRONG)
 _add(_INSPECT, results.audit, "audit --json", _DONE, _NOT_ALL, _WRONG, not_all="it found a problem")
 _add(_CONTROL, jobs.cancel, "cancel 3f2a1c --reason 'wrong prompt'", *_REQUEST, done="accepted, or nothing to cancel")

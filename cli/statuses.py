@@ -7,7 +7,14 @@ from enum import IntEnum
 from rich.markup import escape
 
 from cli.invocation import command
-from darkroom.domain.errors import DarkroomError, JobNotFound, OrderRejected, ServerNotReachable, SettingRejected
+from darkroom.domain.errors import (
+    DarkroomError,
+    JobNotFound,
+    OrderRejected,
+    ProofImpossible,
+    ServerNotReachable,
+    SettingRejected,
+)
 
 
 class Status(IntEnum):
@@ -41,7 +48,7 @@ class NotInRecords(DarkroomError):
 def status_of(error: DarkroomError) -> Status:
     """The exit status of an error; one without a status of its own is not possible now."""
     match error:
-        case OrderRejected() | SettingRejected() | InputRejected():
+        case OrderRejected() | SettingRejected() | InputRejected() | ProofImpossible():
             return Status.WRONG_INPUT
         case ServerNotReachable():
             return Status.NO_SERVER

@@ -93,6 +93,10 @@ class RunRefused(DarkroomError):
     """A run of the job may not do this: it is closed, or another run has taken over."""
 
 
+class ProofImpossible(DarkroomError):
+    """This machine cannot play a proof: there is no verdict."""
+
+
 class ReceiverUnavailable(Retryable):
     """A webhook's receiver did not accept the event this time."""
 

@@ -1,0 +1,104 @@
+"""`prove` holds, turns red when a guard is off, leaves no process, and says in one line when it cannot be played."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from darkroom.proof.breaks import BREAKS
+from darkroom.proof.plans import plans
+from tests.support.commands import ROOT, Ended, run
+from tests.support.programs import temporal_binary
+from tests.support.until import until
+
+IN_WORDS = {
+    "settlement-key": r"balance|charged",
+    "run-fence": r"closed run|ended with completed_images",
+    "staging-first": r"drawn and not delivered",
+    "salvage": r"drawn and not delivered|begun and not delivered",
+    "hold": r"drawn and not delivered|left over",
+}
+"""What must be said to be wrong when a guard is off."""
+
+
+async def _prove(tmp_path: Path, *words: str, seconds: float = 400) -> Ended:
+    temporal_binary()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path), "GEMINI_API_KEY": "real"}
+    command = (sys.executable, str(ROOT / "starter.py"), "prove", "--json", *words)
+    return await run(*command, environment=environment, seconds=seconds)
+
+
+@pytest.mark.timeout(420)
+async def test_three_runs_hold_and_leave_nothing_behind(tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    ended = await _prove(tmp_path, "--runs", "3", "--short", "--report", str(report))
+    found: dict[str, Any] = json.loads(ended.out)
+    assert (ended.status, found["holds"], len(found["runs"])) == (0, True, 3), ended.err
+    assert found["verdict"] in report.read_text("utf-8").replace("&#x27;", "'")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+@pytest.mark.parametrize("guard", BREAKS)
+async def test_a_guard_that_is_off_turns_the_proof_red(tmp_path: Path, guard: str) -> None:
+    ended = await _prove(tmp_path, "--runs", "1", "--seed", "5", "--break", guard)
+    found: dict[str, Any] = json.loads(ended.out)
+    [played] = found["runs"]
+    assert ended.status == 1, ended.err
+    assert re.search(IN_WORDS[guard], " ".join(played["violations"])), played["violations"]
+    assert (Path(played["folder"]) / "story.txt").is_file()
+
+
+@pytest.mark.timeout(120)
+async def test_a_proof_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+    temporal_binary()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    command = (sys.executable, str(ROOT / "starter.py"), "prove", "--short")
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+    )
+
+    def of_it() -> list[psutil.Process]:
+        found = []
+        for one in psutil.process_iter():
+            with suppress(psutil.Error):
+                if str(tmp_path) in one.environ().get("HOME", "") and one.pid != process.pid:
+                    found.append(one)
+        return found
+
+    async def all_up() -> bool:
+        return any("proof_worker" in " ".join(one.cmdline()) for one in of_it())
+
+    await until(all_up, "a worker", 60)
+    for one in of_it():  # one that stands still hears nothing but SIGKILL
+        with suppress(psutil.Error):
+            one.send_signal(signal.SIGSTOP)
+    process.kill()
+    await process.wait()
+
+    async def none_left() -> bool:
+        return not of_it()
+
+    await until(none_left, "the end of all that it had started", 30)
+
+
+async def test_a_seed_decides_the_plan_and_every_act_and_type_is_played_in_turn() -> None:
+    assert plans(7, 20) == plans(7, 20) != plans(8, 20)
+    played = plans(7, 20)
+    assert len({plan.job_type for plan in played}) == 6
+    assert len({act for plan in played for act in plan.acts}) == 28
+
+
+async def test_a_folder_that_is_not_there_ends_it_with_one_line_and_no_verdict(tmp_path: Path) -> None:
+    ended = await _prove(tmp_path, "--report", str(tmp_path / "none" / "report.html"))
+    assert (ended.status, ended.out) == (2, "")
+    assert len(ended.err.strip().splitlines()) == 1
