@@ -8,13 +8,14 @@ from typing import Protocol
 
 import structlog
 
-from activities.staging import Staging
+from activities.staging import Staged, Staging
 from darkroom.domain.attempts import AttemptEnd
-from darkroom.domain.errors import DarkroomError, PictureNotExamined, StorageRefused
+from darkroom.domain.errors import DarkroomError, PictureNotExamined, RecordsRefused, StorageRefused
 from darkroom.domain.groups import Uploaded, UploadGroupInput, UploadGroupResult
 from darkroom.domain.images import ImageKey, Outcome, UploadInput, UploadResult
 from darkroom.domain.names import image_prefix
-from darkroom.pictures import CORES, NoChild, NotAPicture, PictureWork, digest_of
+from darkroom.domain.sources import PictureOrigin
+from darkroom.pictures import CORES, NoChild, NotAPicture, PictureWork, digest_of, source_of
 from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
 from darkroom.storage import Storage
@@ -75,7 +76,8 @@ class Uploads:
                 if staged is None:
                     return await self._nothing_staged(image)
                 path = image.key.final(image.user_id, staged.call_id)
-                encoded = await self._pictures.encode(staged.data)
+                origin = await self._origin(staged)
+                encoded = await self._pictures.encode(staged.data, self._pictures.mark(origin, image.key.job_id))
                 del staged
             await self._storage.put(path, encoded, "image/webp")
             if time.monotonic() - started > MAY_BE_LATE:
@@ -93,6 +95,16 @@ class Uploads:
             return await self._look_again(image, error)
         self._unforeseen.pop(str(image.key), None)
         return UploadResult(outcome=Outcome.GENERATED, path=path, size=len(encoded), sha256=await digest_of(encoded))
+
+    async def _origin(self, staged: Staged) -> PictureOrigin:
+        """Who drew the picture; what its bytes are is written down, for its attachment."""
+        if staged.call_id is None:
+            return PictureOrigin()
+        try:
+            return await self._records.note_source(staged.call_id, await source_of(staged.data))
+        except RecordsRefused as error:  # what they refuse of this is no reason to lose a picture that is paid for
+            log.warning("source of a picture not recorded", call_id=str(staged.call_id), reason=str(error))
+            return PictureOrigin()
 
     async def _look_again(self, image: UploadInput, error: Exception) -> UploadResult:
         """Leave a picture to the next attempt; the last one records a miss.

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from darkroom.pictures import mark_of_sheet
+
 MOST_SHOWN = 600
 """Pictures on one sheet; more could not be told apart, and would not fit into a JPEG."""
 
@@ -102,11 +104,13 @@ def contact_sheet(title: str, pictures: Sequence[Frame], *, width: int = 1600, c
     pen = ImageDraw.Draw(sheet)
     _header(pen, title, ordered, width)
     top = HEADER
+    packets: list[bytes] = []
     for strip in strips:
-        _strip(sheet, pen, strip, top, row)
+        packets += _strip(sheet, pen, strip, top, row)
         top += strip.height(inner, row)
     out = io.BytesIO()
-    sheet.save(out, "JPEG", quality=92, subsampling=0)
+    mark = mark_of_sheet(packets)
+    sheet.save(out, "JPEG", quality=92, subsampling=0, **({} if mark is None else {"xmp": mark}))
     return out.getvalue()
 
 
@@ -158,7 +162,8 @@ def _header(pen: ImageDraw.ImageDraw, title: str, frames: list[Frame], width: in
         pen.line((MARGIN, 80, MARGIN + (right - MARGIN) * delivered / total, 80), SAFE_LIGHT, 2)
 
 
-def _strip(sheet: Image.Image, pen: ImageDraw.ImageDraw, strip: _Strip, top: int, row: int) -> None:
+def _strip(sheet: Image.Image, pen: ImageDraw.ImageDraw, strip: _Strip, top: int, row: int) -> list[bytes]:
+    """What the pictures say in their XMP."""
     inner = sheet.width - 2 * MARGIN
     frame_width, columns = strip.grid(inner, row)
     delivered = sum(not frame.missing for frame in strip.frames)
@@ -168,16 +173,25 @@ def _strip(sheet: Image.Image, pen: ImageDraw.ImageDraw, strip: _Strip, top: int
     after = MARGIN + pen.textlength(heading, _font(17)) + 20
     label = _fit(pen, strip.frames[0].label, _font(15), sheet.width - MARGIN - after)
     pen.text((after, top + 30), label, FAINT, _font(15), anchor="ls")
+    packets = []
     for place, frame in enumerate(strip.shown):
         down, across = divmod(place, columns)
         x, y = MARGIN + across * (frame_width + GAP), top + STRIP_HEAD + down * (row + strip.below)
-        _frame(sheet, pen, frame, (x, y, x + frame_width, y + row))
+        thumbnail = _thumbnail(frame, (frame_width, row))
+        packet = None if thumbnail is None else thumbnail.info.get("xmp")
+        packets += [packet] if isinstance(packet, bytes) else []
+        _frame(sheet, pen, frame, thumbnail, (x, y, x + frame_width, y + row))
+    return packets
 
 
-def _frame(sheet: Image.Image, pen: ImageDraw.ImageDraw, frame: Frame, box: tuple[int, int, int, int]) -> None:
+def _frame(
+    sheet: Image.Image,
+    pen: ImageDraw.ImageDraw,
+    frame: Frame,
+    thumbnail: Image.Image | None,
+    box: tuple[int, int, int, int],
+) -> None:
     left, top, right, bottom = box
-    size = (right - left, bottom - top)
-    thumbnail = _thumbnail(frame, size)
     if thumbnail is None:
         _empty(sheet, frame, box)
     else:
@@ -199,9 +213,11 @@ def _thumbnail(frame: Frame, size: tuple[int, int]) -> Image.Image | None:
     with opened:
         try:
             opened.draft("RGB", size)
-            return ImageOps.fit(opened.convert("RGB"), size, Image.Resampling.LANCZOS)
+            small = ImageOps.fit(opened.convert("RGB"), size, Image.Resampling.LANCZOS)
         except _NO_PICTURE:
             return None
+        small.info["xmp"] = opened.info.get("xmp")
+        return small
 
 
 def _empty(sheet: Image.Image, frame: Frame, box: tuple[int, int, int, int]) -> None:

@@ -154,7 +154,7 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
         if children is None:
             children = Children()
             stack.push_async_callback(children.close)
-        pictures = PictureWork(settings.webp_quality, settings.webp_method, children)
+        pictures = PictureWork(settings.webp_quality, settings.webp_method, children, marks=settings.ai_mark)
         capabilities = {name: provider.capabilities for name, provider in providers.items()}
         intake = partial(Intake, records, capabilities, settings.providers, settings.limits, egress_policy)
         yield Parts(

@@ -1,19 +1,34 @@
 """What the application asks of pictures; whatever looks into their bytes does so in child processes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from hashlib import sha256
 from typing import TypeVar
+from uuid import UUID
 
 import structlog
 
 from darkroom.decoding import codecs
+from darkroom.decoding.c2pa import has_c2pa
 from darkroom.decoding.children import CORES, ChildDied, Children, NoChild
 from darkroom.decoding.codecs import NotAPicture, PictureFacts
+from darkroom.decoding.xmp import ALGORITHMIC, COMPOSITE, LARGEST_IN_JPEG, TRAINED, Mark, marked, source_type
+from darkroom.domain.sources import PictureOrigin, PictureSource
 
-__all__ = ["CORES", "NoChild", "NotAPicture", "PictureFacts", "PictureWork", "digest", "digest_of", "guess_media_type"]
+__all__ = [
+    "CORES",
+    "NoChild",
+    "NotAPicture",
+    "PictureFacts",
+    "PictureWork",
+    "digest",
+    "digest_of",
+    "guess_media_type",
+    "mark_of_sheet",
+    "source_of",
+]
 
 T = TypeVar("T")
 
@@ -47,6 +62,24 @@ async def digest_of(data: bytes) -> str:
     return await asyncio.to_thread(digest, data) if len(data) > LARGE else digest(data)
 
 
+def mark_of_sheet(packets: Iterable[bytes]) -> bytes | None:
+    """The XMP of one JPEG that shows several pictures, by what theirs say; None where none of them says anything."""
+    told = {source_type(packet) for packet in packets}
+    for strongest in (TRAINED, COMPOSITE, ALGORITHMIC):
+        if strongest in told:
+            return marked(Mark(strongest), longest=LARGEST_IN_JPEG)
+    return None
+
+
+async def source_of(data: bytes) -> PictureSource:
+    """What a provider's bytes are, as far as that shows without decoding them; off the event loop, as `digest_of`."""
+
+    def look() -> PictureSource:
+        return PictureSource(sha256=digest(data), media_type=guess_media_type(data), c2pa=has_c2pa(data))
+
+    return await asyncio.to_thread(look)
+
+
 class PictureWork:
     """Decoding and encoding in child processes: one a core, with one picture each at a time.
 
@@ -54,16 +87,23 @@ class PictureWork:
     alone, because it may have been another's fault. If it ends that one too, it is no picture.
     """
 
-    def __init__(self, quality: int, method: int, children: Children) -> None:
+    def __init__(self, quality: int, method: int, children: Children, *, marks: bool = True) -> None:
         self._quality = quality
         self._method = method
         self._children = children
+        self._marks = marks
         self._cores = asyncio.Semaphore(CORES)
         self._uploads = asyncio.Semaphore(1)
         """Large uploads take seconds and hundreds of MB each: one at a time, so that others' pictures do not wait."""
         self._second_tries = asyncio.Lock()
         self._harmful: dict[tuple[str, str], str] = {}
         """What bytes did to two processes, by work and digest: a page asks for its thumbnails again and again."""
+
+    def mark(self, origin: PictureOrigin, job_id: UUID) -> Mark | None:
+        """What a file of this job says of how it was made; None where `AI_MARK` is off."""
+        if not self._marks:
+            return None
+        return Mark(TRAINED if origin.trained else ALGORITHMIC, origin.provider, origin.model, str(job_id))
 
     async def inspect(self, data: bytes) -> PictureFacts:
         """`codecs.inspect`."""
@@ -80,9 +120,9 @@ class PictureWork:
         except NoChild as error:
             log.warning("picture not decoded", sha256=digest(data), reason=str(error))
 
-    async def encode(self, data: bytes) -> bytes:
+    async def encode(self, data: bytes, mark: Mark | None = None) -> bytes:
         """`codecs.encode_webp`."""
-        return await self._run(partial(codecs.encode_webp, data, self._quality, self._method))
+        return await self._run(partial(codecs.encode_webp, data, self._quality, self._method, mark))
 
     async def thumbnail(self, data: bytes, height: int) -> bytes:
         """`codecs.thumbnail`."""

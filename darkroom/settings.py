@@ -99,6 +99,7 @@ class Settings(BaseSettings):
 
     webp_quality: Annotated[int, Field(ge=1, le=100)] = 90
     webp_method: Annotated[int, Field(ge=0, le=6)] = 2
+    ai_mark: bool = True
 
     api_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=1, le=65535)] = 8400

@@ -22,6 +22,11 @@ export type Database = {
           ordinal: number | null
           quel_member_id: string | null
           sha256: string | null
+          source_c2pa: boolean | null
+          source_media_type: string | null
+          source_model: string | null
+          source_provider: string | null
+          source_sha256: string | null
           stage_index: number | null
         }
         Insert: {
@@ -40,6 +45,11 @@ export type Database = {
           ordinal?: never
           quel_member_id?: never
           sha256?: never
+          source_c2pa?: never
+          source_media_type?: never
+          source_model?: never
+          source_provider?: never
+          source_sha256?: never
           stage_index?: never
         }
         Update: {
@@ -58,6 +68,11 @@ export type Database = {
           ordinal?: never
           quel_member_id?: never
           sha256?: never
+          source_c2pa?: never
+          source_media_type?: never
+          source_model?: never
+          source_provider?: never
+          source_sha256?: never
           stage_index?: never
         }
         Relationships: []

@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw
 
 from cli import contact_sheet as module
 from cli.contact_sheet import MOST_HIGH, MOST_SHOWN, SAFE_LIGHT, Frame, contact_sheet
+from darkroom.decoding.xmp import ALGORITHMIC, COMPOSITE, TRAINED, Mark, marked
+from tests.support.readback import SOURCE_TYPE, xmp_of
 
 
 def jpeg(colour: str, size: tuple[int, int] = (160, 90)) -> bytes:
@@ -125,3 +127,24 @@ def test_the_line_in_the_head_is_as_long_as_what_is_delivered() -> None:
     sheet = sheet_of(frames)
     lit = [x for x in range(sheet.width) if close(sheet.getpixel((x, 80)), SAFE_LIGHT, 40)]
     assert len(lit) == pytest.approx(1504 / 4, abs=4)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ((ALGORITHMIC, TRAINED), TRAINED),
+        ((ALGORITHMIC, COMPOSITE, None), COMPOSITE),
+        ((None, ALGORITHMIC), ALGORITHMIC),
+        ((None, None), None),
+    ],
+)
+def test_a_sheet_says_the_strongest_of_what_its_pictures_say(said: tuple[str | None, ...], wanted: str | None) -> None:
+    plain = Image.open(io.BytesIO(jpeg("teal")))
+
+    def picture(source: str | None) -> bytes:
+        out = io.BytesIO()
+        plain.save(out, "WEBP", **({} if source is None else {"xmp": marked(Mark(source))}))
+        return out.getvalue()
+
+    frames = [Frame(0, n, picture=lambda source=source: picture(source)) for n, source in enumerate(said)]  # type: ignore[misc]
+    assert xmp_of(contact_sheet("A job", frames)).get(SOURCE_TYPE) == wanted

@@ -4,8 +4,9 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from darkroom.decoding import xmp
 from darkroom.decoding.colours import as_shown, shown_size
 from darkroom.decoding.foreign_formats import foreign_format
 from darkroom.decoding.png_chunks import plain
@@ -49,30 +50,60 @@ def inspect(data: bytes) -> PictureFacts:
         return PictureFacts(media_type=_MEDIA_TYPES[_kind(image)], width=width, height=height)
 
 
-def encode_webp(data: bytes, quality: int, method: int) -> bytes:
-    """The picture as WebP: upright, in sRGB.
+def encode(data: bytes, kind: str, options: dict[str, int], mark: xmp.Mark | None = None) -> bytes:
+    """The picture in another format: upright, in sRGB, with the XMP that it came with, and the mark added to it.
+
+    Args:
+        data: the picture.
+        kind: the format, as Pillow calls it: `WEBP`, `JPEG`, `PNG` or `AVIF`.
+        options: of the encoder.
+        mark: how it was made; None adds nothing.
 
     Raises:
         NotAPicture: why it cannot be used.
     """
-    shown = _shown(data)
+    with _open(data) as image:
+        packet, shown = image.info.get("xmp"), _as_shown(image)
+    del image
+    longest = xmp.LARGEST_IN_JPEG if kind == "JPEG" else xmp.LARGEST
+    there = packet if isinstance(packet, bytes) else None
+    about = xmp.kept(there, longest) if mark is None else xmp.marked(mark, there, longest)
     target = io.BytesIO()
     try:
-        shown.save(target, "WEBP", quality=quality, method=method)
+        _without_alpha(shown, kind).save(target, kind, **options, **_about(kind, about))
     except (OSError, ValueError) as error:
-        raise NotAPicture(f"{shown.width}x{shown.height} pixels cannot be written as WebP ({error})") from error
+        raise NotAPicture(f"{shown.width}x{shown.height} pixels cannot be written as {kind} ({error})") from error
     return target.getvalue()
+
+
+def encode_webp(data: bytes, quality: int, method: int, mark: xmp.Mark | None = None) -> bytes:
+    """`encode`, as WebP."""
+    return encode(data, "WEBP", {"quality": quality, "method": method}, mark)
 
 
 def encode_png(data: bytes) -> bytes:
-    """The picture as PNG: upright, in sRGB.
+    """`encode`, as PNG."""
+    return encode(data, "PNG", {})
 
-    Raises:
-        NotAPicture: why it cannot be used.
-    """
-    target = io.BytesIO()
-    _shown(data).save(target, "PNG")
-    return target.getvalue()
+
+def _about(kind: str, packet: bytes | None) -> dict[str, Any]:
+    if packet is None:
+        return {}
+    if kind != "PNG":
+        return {"xmp": packet}
+    # Pillow ignores `xmp` here. Not compressed: whoever looks for the mark need not decode anything.
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_itxt("XML:com.adobe.xmp", packet.decode("utf-8"))
+    return {"pnginfo": chunks}
+
+
+def _without_alpha(image: Image.Image, kind: str) -> Image.Image:
+    """What a JPEG can hold: a transparent picture on white."""
+    if kind != "JPEG" or image.mode != "RGBA":
+        return image
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    return white
 
 
 def thumbnail(data: bytes, height: int, quality: int = 80) -> bytes:

@@ -10,6 +10,7 @@ from darkroom.domain.groups import Attached, AttachGroupInput
 from darkroom.domain.images import AttachInput, AttachResult
 from darkroom.domain.orders import ReferenceOwner
 from darkroom.domain.rounds import StageCounts
+from darkroom.domain.sources import PictureOrigin, PictureSource
 from darkroom.domain.stored import NewReference, StoredFile
 
 
@@ -55,6 +56,10 @@ class ImageRecords(Protocol):
 
     async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
         """Write how a call ended, unless that is written already."""
+        ...
+
+    async def note_source(self, call_id: UUID, source: PictureSource) -> PictureOrigin:
+        """Write what a call brought, for the attachment that is made of it; who drew it."""
         ...
 
     async def attach(self, image: AttachInput) -> AttachResult:

@@ -177,6 +177,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_attach_id bigint;
   v_name text := regexp_replace(p_path, '^.*/', '');
+  v_source record;
 begin
   select attach_id into v_attach_id from public.quel_attach
   where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal and delivered_at is not null;
@@ -184,16 +185,23 @@ begin
     if p_refusal is not null then
       return jsonb_build_object('attach_id', null, 'reason', p_refusal);
     end if;
+    select source_sha256 as sha256, source_media_type as media_type, source_c2pa as c2pa, provider, model into v_source
+    from public.quel_generation_attempts where call_id = p_call_id;
     insert into public.quel_attach as image (
       attach_original_name, attach_file_name, attach_file_path, attach_file_size, attach_file_type,
-      attach_directory, attach_storage_type, job_id, stage_index, ordinal, quel_member_id, sha256, created_at)
+      attach_directory, attach_storage_type, job_id, stage_index, ordinal, quel_member_id, sha256,
+      source_sha256, source_media_type, source_c2pa, source_provider, source_model, created_at)
     values (
       v_name, v_name, p_path, p_size, 'image/webp', left(p_path, greatest(0, length(p_path) - length(v_name) - 1)),
-      'supabase', p_job_id, p_stage_index, p_ordinal, p_user, p_sha256, clock_timestamp())
+      'supabase', p_job_id, p_stage_index, p_ordinal, p_user, p_sha256,
+      v_source.sha256, v_source.media_type, v_source.c2pa, v_source.provider, v_source.model, clock_timestamp())
     on conflict (job_id, stage_index, ordinal) where job_id is not null do update
       set attach_original_name = excluded.attach_original_name, attach_file_name = excluded.attach_file_name,
         attach_file_path = excluded.attach_file_path, attach_directory = excluded.attach_directory,
-        attach_file_size = excluded.attach_file_size, sha256 = excluded.sha256
+        attach_file_size = excluded.attach_file_size, sha256 = excluded.sha256,
+        source_sha256 = excluded.source_sha256, source_media_type = excluded.source_media_type,
+        source_c2pa = excluded.source_c2pa, source_provider = excluded.source_provider,
+        source_model = excluded.source_model
       where image.delivered_at is null
     returning image.attach_id into v_attach_id;
     if not found then  -- delivered meanwhile, by a call of somebody else

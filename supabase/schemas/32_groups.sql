@@ -114,3 +114,28 @@ begin
   return to_jsonb(v_answers);
 end
 $$;
+
+-- Write what several calls brought, for the attachments that are made of it; who drew each. In the order of the calls,
+-- for the sake of two that write the same ones.
+create or replace function public.darkroom_note_sources(p_sources jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_source jsonb;
+  v_place integer;
+  v_answer jsonb;
+  v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_sources)]);
+begin
+  for v_source, v_place in
+    select item, place from jsonb_array_elements(p_sources) with ordinality as sources (item, place)
+    order by item->>'call_id'
+  loop
+    update public.quel_generation_attempts
+    set source_sha256 = v_source->>'sha256', source_media_type = v_source->>'media_type',
+      source_c2pa = (v_source->>'c2pa')::boolean
+    where call_id = (v_source->>'call_id')::uuid
+    returning jsonb_build_object('provider', provider, 'model', model) into v_answer;
+    v_answers[v_place] := case when found then v_answer else '{}' end;
+  end loop;
+  return to_jsonb(v_answers);
+end
+$$;

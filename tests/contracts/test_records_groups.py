@@ -11,6 +11,7 @@ from darkroom.domain.groups import Attached
 from darkroom.domain.images import Settlement
 from darkroom.domain.jobs import End
 from darkroom.domain.money import SettledImage
+from darkroom.domain.sources import PictureSource
 from tests.support.records.fixture import PRICE, RecordsFixture
 from tests.support.records.groups import attach_group, settle_group
 
@@ -53,13 +54,14 @@ async def test_each_image_of_a_group_gets_its_own_answer_in_their_order(fixture:
 
 async def test_a_group_attaches_what_one_by_one_would_be_attached(fixture: RecordsFixture) -> None:
     job, alone = [await fixture.opened(await fixture.member(), (2,)) for _ in range(2)]
-    calls = [uuid4(), uuid4()]
-    for one in (job, alone):
-        for ordinal, call in enumerate(calls):
-            await one.begin(ordinal, call=call if one is job else None)
+    calls, of_alone = [uuid4(), uuid4()], [uuid4(), uuid4()]
+    for one, of_it in ((job, calls), (alone, of_alone)):
+        for ordinal, call in enumerate(of_it):
+            await one.begin(ordinal, call=call)
+            await fixture.records.note_source(call, PictureSource(sha256="ab" * 32, media_type="image/png", c2pa=True))
     await attach_group(job, [0, 1], calls=calls)
-    for ordinal in range(2):
-        await alone.attach(ordinal)
+    for ordinal, call in enumerate(of_alone):
+        await alone.attach(ordinal, call=call)
     dump = await fixture.dump()
     own = {"attach_id", "job_id", "quel_member_id", "created_at"}
     rows = [

@@ -93,6 +93,7 @@ REFERENCE = """jsonb_build_object('path', 'upload8', 'original_name', 'n', 'size
 ATTEMPTS = f"""jsonb_build_array(jsonb_build_object('job_id', {JOB}, 'stage_index', 0, 'ordinal', 11,
   'run_id', 'run-5001', 'call_id', gen_random_uuid(), 'round', 0, 'provider', 'offline', 'attempt', 1,
   'looked', true, 'worker', 'worker', 'taken_at', now()))"""
+SOURCES = """jsonb_build_array(jsonb_build_object('call_id', pg_temp.id(50010), 'sha256', 'a', 'c2pa', true))"""
 ENDS = """jsonb_build_array(jsonb_build_object('call_id', pg_temp.id(50010), 'outcome', 'missed', 'final', false))"""
 FILES = """jsonb_build_array(jsonb_build_object('ordinal', 0, 'call_id', pg_temp.id(50010), 'name', 'b', 'size', 5,
   'sha256', 'sha'))"""
@@ -120,6 +121,7 @@ CALLS = [
     f"darkroom_settle({JOB}, 0, 0, 'run-5001', true)",
     f"darkroom_begin_attempts({ATTEMPTS})",
     f"darkroom_finish_attempts({ENDS})",
+    f"darkroom_note_sources({SOURCES})",
     f"darkroom_attach_group({JOB}, 0, 'run-5001', 'a', {FILES})",
     f"darkroom_settle_group({JOB}, 0, 'run-5001', '{{0, 1, 12}}')",
     f"darkroom_refresh({JOB})",

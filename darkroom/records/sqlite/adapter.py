@@ -27,6 +27,7 @@ from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.rounds import StageCounts
 from darkroom.domain.snapshots import DeliveryMark, JobCursor, JobSnapshot, JobSummary
+from darkroom.domain.sources import PictureOrigin, PictureSource
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 from darkroom.domain.storybook import Book, BookResult, Page
@@ -179,6 +180,9 @@ class SqliteRecords:
 
     async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
         await self._db.write(images.finish_attempt, call_id, end)
+
+    async def note_source(self, call_id: UUID, source: PictureSource) -> PictureOrigin:
+        return await self._db.write(calls.note_source, call_id, source)
 
     async def attach(self, image: AttachInput) -> AttachResult:
         return await self._db.write(images.attach, image)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from darkroom.domain.attempts import OpenCall
+from darkroom.domain.sources import PictureOrigin, PictureSource
 from darkroom.records.sqlite.database import stamp
 
 
@@ -41,3 +42,13 @@ def open_calls(db: sqlite3.Connection, job_id: UUID, stage_index: int, within_se
         (str(job_id), stage_index, since),
     )
     return [OpenCall(**row) for row in found]
+
+
+def note_source(db: sqlite3.Connection, call_id: UUID, source: PictureSource) -> PictureOrigin:
+    """Write what a call brought; who drew it."""
+    drawn = db.execute(
+        "update quel_generation_attempts set source_sha256 = ?, source_media_type = ?, source_c2pa = ? "
+        "where call_id = ? returning provider, model",
+        (source.sha256, source.media_type, source.c2pa, str(call_id)),
+    ).fetchone()
+    return PictureOrigin() if drawn is None else PictureOrigin(**drawn)

@@ -134,15 +134,20 @@ def attach_image(db: sqlite3.Connection, job: sqlite3.Row, image: AttachInput) -
         refusal = rows.refuse_run(db, job, image.run_id)
         if refusal is not None:
             return AttachResult(attach_id=None, reason=refusal)
+        source = _source(db, image.call_id)
         attach_id = db.execute(
             "insert into quel_attach (attach_original_name, attach_file_name, attach_file_path, "
             "attach_file_size, attach_file_type, attach_directory, attach_storage_type, job_id, stage_index, "
-            "ordinal, quel_member_id, sha256, created_at) "
-            "values (?, ?, ?, ?, 'image/webp', ?, 'darkroom', ?, ?, ?, ?, ?, ?) "
+            "ordinal, quel_member_id, sha256, source_sha256, source_media_type, source_c2pa, source_provider, "
+            "source_model, created_at) "
+            "values (?, ?, ?, ?, 'image/webp', ?, 'darkroom', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "on conflict (job_id, stage_index, ordinal) where job_id is not null do update set "
             "attach_original_name = excluded.attach_original_name, attach_file_name = excluded.attach_file_name, "
             "attach_file_path = excluded.attach_file_path, attach_directory = excluded.attach_directory, "
-            "attach_file_size = excluded.attach_file_size, sha256 = excluded.sha256 returning attach_id",
+            "attach_file_size = excluded.attach_file_size, sha256 = excluded.sha256, "
+            "source_sha256 = excluded.source_sha256, source_media_type = excluded.source_media_type, "
+            "source_c2pa = excluded.source_c2pa, source_provider = excluded.source_provider, "
+            "source_model = excluded.source_model returning attach_id",
             (
                 image.name,
                 image.name,
@@ -154,6 +159,7 @@ def attach_image(db: sqlite3.Connection, job: sqlite3.Row, image: AttachInput) -
                 image.key.ordinal,
                 job["quel_member_id"],
                 image.sha256,
+                *source,
                 now(),
             ),
         ).fetchone()["attach_id"]
@@ -164,6 +170,16 @@ def attach_image(db: sqlite3.Connection, job: sqlite3.Row, image: AttachInput) -
             (image.seconds, str(image.call_id)),
         )
     return AttachResult(attach_id=attach_id)
+
+
+def _source(db: sqlite3.Connection, call_id: UUID | None) -> tuple[object, ...]:
+    """What the call brought, and who drew it."""
+    found = db.execute(
+        "select source_sha256, source_media_type, source_c2pa, provider, model from quel_generation_attempts "
+        "where call_id = ?",
+        (None if call_id is None else str(call_id),),
+    ).fetchone()
+    return (None,) * 5 if found is None else tuple(found)
 
 
 def stage_of(db: sqlite3.Connection, key: ImageKey) -> sqlite3.Row | None:

@@ -7,6 +7,8 @@ from importlib.resources import files
 SCHEMA_VERSION = 9
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
+_SOURCE = {"source_sha256": "text", "source_media_type": "text", "source_c2pa": "integer"}
+
 _ADDED = {
     "quel_production_jobs": {
         "failing": "integer not null default 0",
@@ -16,7 +18,13 @@ _ADDED = {
     },
     "quel_credits": {"org_id": "text", "used_by_member_id": "text"},
     "quel_credit_holds": {"org_id": "text"},
-    "quel_generation_attempts": {"attempt": "integer not null default 1", "model": "text", "worker": "text"},
+    "quel_generation_attempts": {
+        "attempt": "integer not null default 1",
+        "model": "text",
+        "worker": "text",
+        **_SOURCE,
+    },
+    "quel_attach": {**_SOURCE, "source_provider": "text", "source_model": "text"},
 }
 """By table, columns that files of older versions lack."""
 

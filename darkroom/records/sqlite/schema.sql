@@ -129,6 +129,12 @@ create table if not exists quel_attach (
   sha256 text,
   delivered_at text,
   delivered_run text,
+  -- The provider's bytes that the file was made from, and who drew them.
+  source_sha256 text,
+  source_media_type text,
+  source_c2pa integer,
+  source_provider text,
+  source_model text,
   created_at text not null
 );
 create unique index if not exists quel_attach_image on quel_attach (job_id, stage_index, ordinal)
@@ -210,6 +216,9 @@ create table if not exists quel_generation_attempts (
   reason text,
   final integer not null default 0,
   seconds real,
+  source_sha256 text,
+  source_media_type text,
+  source_c2pa integer,
   started_at text not null
 );
 create index if not exists quel_generation_attempts_image

@@ -10,6 +10,7 @@ from darkroom.domain.groups import Attached, AttachGroupInput, CreditGroupInput
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.money import SettledImage
 from darkroom.domain.rounds import PAGE, StageCounts
+from darkroom.domain.sources import PictureOrigin, PictureSource
 from darkroom.records.supabase.functions import Functions, Part, keepable
 from darkroom.records.supabase.gathering import Gatherer
 
@@ -21,6 +22,7 @@ class SupabaseImages(Part):
         super().__init__(functions)
         self._begins = Gatherer(self._begin)
         self._ends = Gatherer(self._finish)
+        self._sources = Gatherer(self._note)
 
     async def next_ordinals(self, job_id: UUID, stage_index: int, limit: int) -> Sequence[int]:
         count = min(limit, PAGE)
@@ -48,6 +50,10 @@ class SupabaseImages(Part):
     async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
         ended = end.model_dump(mode="json") | {"reason": keepable(end.reason)}
         await self._ends.ask({"call_id": str(call_id), **ended})
+
+    async def note_source(self, call_id: UUID, source: PictureSource) -> PictureOrigin:
+        noted = await self._sources.ask({"call_id": str(call_id), **source.model_dump(mode="json")})
+        return PictureOrigin.model_validate(noted)
 
     async def attach(self, image: AttachInput) -> AttachResult:
         attached = await self._call("attach", **_image(image.key), **image.model_dump(mode="json", exclude={"key"}))
@@ -81,6 +87,9 @@ class SupabaseImages(Part):
 
     async def _finish(self, ends: Sequence[dict[str, Any]]) -> Sequence[Any]:
         return [self._or_error(answer) for answer in await self._call("finish_attempts", ends=ends)]
+
+    async def _note(self, sources: Sequence[dict[str, Any]]) -> Sequence[Any]:
+        return [self._or_error(answer) for answer in await self._call("note_sources", sources=sources)]
 
     def _or_error(self, answer: dict[str, Any]) -> dict[str, Any] | DarkroomError:
         return self._functions.meaning(answer["code"], answer["message"]) if "code" in answer else answer
