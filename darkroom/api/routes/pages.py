@@ -50,7 +50,6 @@ async def visitor(request: Request, use: Use) -> Caller:
     return caller
 
 
-
 Visitor = Annotated[Caller, Depends(visitor)]
 
 
