@@ -16,9 +16,9 @@ from temporalio.client import Client as TemporalClient
 from darkroom.api.sign_in import COOKIE
 from darkroom.domain.images import Generated, ImageRequest, ProviderAnswer
 from darkroom.domain.stored import NewReference
+from darkroom.proof.tables import TABLES
 from tests.attacks.wire import Ask, exchange, sending, uploading
 from tests.support.fakes.scripted import ScriptedProvider
-from tests.support.records.tables import TABLES
 from tests.support.stacks.api import ApiStack, running_api
 from tests.support.tokens import SECRET, token
 from tests.support.until import until

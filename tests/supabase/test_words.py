@@ -7,9 +7,9 @@ import pytest
 from cli.adoption import examine_database
 from darkroom.domain.jobs import End, Request
 from darkroom.domain.progress import CANCELLED_WORDS, JobStatus
+from darkroom.proof.invariants import broken
 from darkroom.records.supabase import SupabaseRecords
 from tests.support.records.fixture import Job, RecordsFixture
-from tests.support.records.invariants import broken
 from tests.support.records.tables import PostgresTables
 from tests.support.supabase.catalogs import BEFORE, database
 from tests.support.supabase.clients import open_project
