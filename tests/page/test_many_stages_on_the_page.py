@@ -70,9 +70,9 @@ async def test_many_stages_are_ordered_watched_and_steered(
     await last.scroll_into_view_if_needed()
     await expect(last).to_contain_text(f"Number {stages - 1}")
     await expect(last).to_contain_text(f"0 of {quantity}")
-    pictures.provider.gate.set()
     await page.get_by_role("button", name="Resume").click()
     await expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=60_000)
+    pictures.provider.gate.set()
     await long_tasks(page, f"paused and resumed in {time.monotonic() - began:.1f} s")
 
     async def all_of_them() -> bool:
