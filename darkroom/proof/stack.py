@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import httpx
@@ -22,13 +22,18 @@ from darkroom.proof.marks import prompt_mark
 from darkroom.proof.processes import Process, Worker
 from darkroom.proof.provider import FAULTS_FILE
 from darkroom.proof.waiting import until
-from darkroom.records import Records
+from darkroom.records.images import ImageRecords
+from darkroom.records.money import MoneyRecords
 
 ENDED = ("completed", "failed", "cancelled")
 OPENING_BALANCE = 100_000
 STEERS_WITHIN = 60.0
 SAVED_WITHIN = 2.0
 """Seconds between an answer and its bytes on disk, on a busy machine, in which a kill may lose them."""
+
+
+class LateRecords(ImageRecords, MoneyRecords, Protocol):
+    """What a worker that comes back late writes to."""
 
 
 @dataclass
@@ -69,7 +74,7 @@ class Stack:
     kills: int = 0
     restarts: list[float] = field(default_factory=list)
     """When killed workers were started again."""
-    late: Records | None = None
+    late: LateRecords | None = None
     """Records as a proof's own workers see them."""
     story: list[str] = field(default_factory=list)
     seen_wrong: list[str] = field(default_factory=list)
@@ -81,7 +86,7 @@ class Stack:
         self.story.append(f"{self.since_start(time.time()):6.1f} {what}")
 
     @property
-    def late_records(self) -> Records:
+    def late_records(self) -> LateRecords:
         """What a worker that comes back late would write to."""
         return self.late or self.parts.records
 

@@ -14,6 +14,7 @@ from activities.composition import image_activities
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
 from activities.uploads import UNFORESEEN
+from darkroom.decoding.xmp import Mark
 from darkroom.domain.attempts import Attempt
 from darkroom.domain.images import (
     AttachInput,
@@ -101,11 +102,11 @@ def _fails(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int) -> Non
     """Encoding a picture, which is the first look at it, fails so many times."""
     real, failed = PictureWork.encode, [0]
 
-    async def encode(self: PictureWork, data: bytes) -> bytes:
+    async def encode(self: PictureWork, data: bytes, mark: Mark | None = None) -> bytes:
         if failed[0] < times:
             failed[0] += 1
             raise error
-        return await real(self, data)
+        return await real(self, data, mark)
 
     monkeypatch.setattr(PictureWork, "encode", encode)
 
