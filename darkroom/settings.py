@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from darkroom.api_limits import ApiLimits
 from darkroom.domain.errors import SettingRejected
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.orders import JobType, Limits
@@ -30,8 +31,9 @@ _ADDRESSES = {
 _KEY = re.compile(r"[!-~]+")
 _SECRETS = (
     *("gemini_api_key", "runware_api_key", "supabase_service_role_key", "supabase_service_key"),
-    *("supabase_jwt_secret", "api_secret"),
+    *("supabase_jwt_secret", "api_secret", "api_limits_redis_url"),
 )
+_LISTS = ("api_cors_origins", "api_trusted_proxies", "webhook_allowed_networks")
 _SECOND_NAMES = {"SUPABASE_SERVICE_ROLE_KEY": "SUPABASE_SERVICE_KEY", "IMAGE_CREDIT_PRICE": "IMAGE_PER_PRICE"}
 """What deployments have; the first name wins."""
 
@@ -44,7 +46,7 @@ _VERSION_PART = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$"
 """Of a deployment or a build; Temporal joins the two with a colon."""
 
 
-class Settings(BaseSettings):
+class Settings(ApiLimits):
     """All settings; the names in the environment are these names in capitals."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
@@ -105,8 +107,6 @@ class Settings(BaseSettings):
     api_port: Annotated[int, Field(ge=1, le=65535)] = 8400
     api_root_path: str = ""
     api_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
-    api_session_hours: Annotated[float, Field(gt=0, le=8760)] = 24.0
-    api_changes_per_minute: Annotated[int, Field(ge=1)] = 600
     api_cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     supabase_jwt_secret: SecretStr | None = None
     supabase_jwks_url: str | None = None
@@ -137,7 +137,7 @@ class Settings(BaseSettings):
             return value
         return tuple(dict.fromkeys(name.strip().lower() for name in value.split(",") if name.strip())) or None
 
-    _read_lists = field_validator("api_cors_origins", "webhook_allowed_networks", mode="before")(read_list)
+    _read_lists = field_validator(*_LISTS, mode="before")(read_list)
     _read_latency = field_validator("offline_latency", mode="before")(read_latency)
     _read_size = field_validator("offline_size", mode="before")(read_size)
     _read_since = field_validator("pick_up_since", mode="before")(read_moment)

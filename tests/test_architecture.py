@@ -22,12 +22,15 @@ PORTS = ("darkroom.orders", "darkroom.providers", "darkroom.records", "darkroom.
 EDGES = (
     "darkroom._version",
     "darkroom.settings",
+    "darkroom.api_limits",
     "darkroom.logs",
     "darkroom.pictures",
     "darkroom.signing",
     "darkroom.workers",
     "darkroom.disk",
     "darkroom.hosts",
+    "darkroom.fair_queue",
+    "darkroom.counting",
 )
 """What belongs to no port, and knows the domain alone."""
 BELOW_CLIENT = ("darkroom.contract", *DOMAIN, *PORTS, *EDGES)
@@ -39,19 +42,25 @@ ENTRY = "darkroom.__main__"
 LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.domain": DOMAIN,
     "darkroom.contract": DOMAIN,
-    "darkroom.settings": (*DOMAIN, "darkroom.proxies", "darkroom.setting_values"),
+    "darkroom.api_limits": (),
+    "darkroom.settings": (*DOMAIN, "darkroom.api_limits", "darkroom.proxies", "darkroom.setting_values"),
     "darkroom.setting_values": DOMAIN,
     "darkroom.proxies": DOMAIN,
     "darkroom.logs": ("darkroom.domain", "darkroom.settings"),
     "darkroom.allocator": (),
     "darkroom.decoding": ("darkroom.decoding", "darkroom.allocator"),
-    "darkroom.pictures": (*DOMAIN, "darkroom.decoding"),
+    "darkroom.fair_queue": (),
+    "darkroom.pictures": (*DOMAIN, "darkroom.decoding", "darkroom.fair_queue"),
     "darkroom.signing": (*DOMAIN, "darkroom.settings"),
     "darkroom.supabase": (),
     "darkroom.workers": (),
     "darkroom.webhooks": (*DOMAIN, "darkroom._version", "darkroom.webhooks"),
     "darkroom.disk": (),
     "darkroom.hosts": (),
+    "darkroom.counting": (*DOMAIN, "darkroom.counting"),
+    "darkroom.counting.opening": (
+        *("darkroom.counting", "darkroom.settings", "darkroom.supabase", "darkroom.records.supabase.functions"),
+    ),
     "darkroom.records": (*DOMAIN, "darkroom.records", "darkroom.supabase", "darkroom.disk"),
     "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase", "darkroom.disk"),
     "darkroom.providers": (*DOMAIN, "darkroom.providers"),
@@ -185,7 +194,8 @@ def test_no_adapter_is_known_outside_the_bootstrap() -> None:
     wrong = [
         f"{module_name(path)} imports {name}"
         for path in shipped()
-        if module_name(path) != "darkroom.bootstrap" and not within(module_name(path), adapters)
+        if module_name(path) not in ("darkroom.bootstrap", "darkroom.counting.opening")
+        and not within(module_name(path), adapters)
         for name in imports(path)
         if within(name, adapters)
     ]

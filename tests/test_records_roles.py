@@ -17,6 +17,7 @@ from darkroom.records.money import AccountRecords, MoneyRecords
 from darkroom.records.offers import OfferRecords
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.records.supabase import SupabaseRecords
+from darkroom.records.usage import UsageRecords
 from darkroom.records.watching import WatchRecords
 from darkroom.records.webhooks import WebhookRecords
 from tests.test_architecture import module_name, shipped
@@ -32,6 +33,7 @@ ROLES = (
     WebhookRecords,
     KeyRecords,
     OfferRecords,
+    UsageRecords,
 )
 HANDS_OUT_ALL = {"darkroom.bootstrap"}
 WHOLE = re.compile(r"\bRecords\b")

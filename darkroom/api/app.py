@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from darkroom._version import __version__
 from darkroom.api import document, problems
+from darkroom.api.guarded_routes import LARGEST_REQUEST
 from darkroom.api.request_guard import RequestGuard
 from darkroom.api.root_path import RootPath, check_public
 from darkroom.api.routes import deployment, events, jobs, orders, pages, pictures, tables
@@ -21,9 +22,6 @@ from darkroom.api.services import Services
 from darkroom.api.sign_in import sign_in_needed
 from darkroom.domain.errors import SettingRejected
 from darkroom.settings import Settings
-
-LARGEST_DOCUMENT = 12 * 1024 * 1024
-"""Bytes of a body: 1,000 prompts of 10,000 characters, or 100 of the longest, however they are escaped."""
 
 _STATIC = Path(__file__).parent / "static"
 _SWAGGER = Path(fastapi_offline.__file__).parent / "static"
@@ -86,7 +84,7 @@ def unopened_app(settings: Settings, lifespan: Lifespan | None = None) -> FastAP
     app.mount("/static/swagger", StaticFiles(directory=_SWAGGER), name="swagger")
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     # Inside the guard, so that what is too large is a problem like any other; routes may raise their own limit.
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_DOCUMENT)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_REQUEST)
     app.add_middleware(RequestGuard, local=local, origins=settings.api_cors_origins)
     if settings.api_cors_origins:
         app.add_middleware(

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from darkroom.api.app import unopened_app
 from darkroom.api.services import Services, put_together
 from darkroom.bootstrap import open_parts
+from darkroom.counting.opening import open_counting
 from darkroom.settings import Settings, make_home, read_settings
 
 
@@ -82,9 +83,11 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         make_home(settings)
     async with open_parts(settings) as parts:
         await parts.client(None).open_local_account()
-        services = put_together(parts)
+        services = put_together(parts, await open_counting(settings))
         await services.sign_in.check()
         try:
             yield services
         finally:
             await services.close()
+            # After the last response: until then each gives back what it holds.
+            await services.counting.close()

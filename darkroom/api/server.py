@@ -1,16 +1,22 @@
 """Serving the application until a signal: streams end, responses in progress are finished."""
 
 import asyncio
+import resource
 import signal
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from ipaddress import IPv4Network, IPv6Network
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from darkroom.api.app import make_app
+from darkroom.api.connections import ConnectionLimits, protocol_with
 from darkroom.api.embedding import opened
+from darkroom.api.in_progress import InProgress
 from darkroom.api.services import Services
 from darkroom.domain.errors import NotPossibleNow
 from darkroom.settings import Settings
@@ -20,6 +26,14 @@ log = structlog.get_logger("darkroom.api")
 GRACE = 10
 """Seconds that responses in progress may take after the first signal."""
 BACKLOG = 2048
+SWITCH_INTERVAL = 0.0005
+"""Seconds for which a thread that reads a large document keeps the interpreter from requests. Each of them needs it
+some 40 times; at Python's own 5 ms, they take ten times as long meanwhile."""
+LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+"""Where a proxy is trusted unless the settings say otherwise: on this machine."""
+MOST_DESCRIPTORS = 65_536
+OWN_DESCRIPTORS = 96
+"""Files of our own, beside clients' connections: databases, Temporal, storage, child processes."""
 
 
 class _Server(uvicorn.Server):
@@ -51,21 +65,67 @@ async def serve(settings: Settings) -> None:
         SettingRejected: anybody could order, or nobody could sign in.
         NotPossibleNow: the port is in use.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL)
     async with opened(settings) as services:
         with listening(settings.api_host, settings.api_port) as sock:
-            config = uvicorn.Config(
-                make_app(services),
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=GRACE,
-                timeout_keep_alive=15,
-                server_header=False,
-                # Nothing to begin or to end that is not ended here; when the second signal came, it left a traceback.
-                lifespan="off",
-            )
+            config = server_config(make_app(services), settings)
             log.info("api started", address=settings.api_address(), uses=services.parts.describe())
             await _Server(config, services).serve([sock])
     log.info("api stopped")
+
+
+def server_config(app: ASGIApp, settings: Settings, *, descriptors: int = 0) -> uvicorn.Config:
+    """How the application is served: with deadlines, and no more connections than the process can have.
+
+    Args:
+        app: the application.
+        settings: the limits.
+        descriptors: files and connections that the process may have open; 0 for what the system says.
+    """
+    proxies = settings.api_trusted_proxies or LOOPBACK
+    return uvicorn.Config(
+        InProgress(app, settings.api_requests),
+        http=protocol_with(
+            ConnectionLimits(
+                connections=_affordable(settings.api_connections, descriptors or _descriptors()),
+                per_address=settings.api_connections_per_address,
+                head_timeout=settings.api_head_timeout,
+                body_timeout=settings.api_body_timeout,
+                trusted_proxies=proxies,
+            )
+        ),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=settings.api_idle_timeout,
+        forwarded_allow_ips=[str(network) for network in proxies],
+        server_header=False,
+        # Nothing to begin or to end that is not ended here; when the second signal came, it left a traceback.
+        lifespan="off",
+    )
+
+
+def _descriptors() -> int:
+    """How many files the process may have open, raised as far as the system lets us.
+
+    Without one left, the event loop cannot accept, and says so in a traceback a second and connection.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MOST_DESCRIPTORS)), hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _affordable(connections: int, descriptors: int) -> int:
+    affordable = max(1, descriptors - max(OWN_DESCRIPTORS, descriptors // 4))
+    if affordable < connections:
+        log.warning(
+            "API_CONNECTIONS lowered: the process may not open enough files; raise `ulimit -n`",
+            connections=affordable,
+            files=descriptors,
+        )
+    return min(connections, affordable)
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -1,24 +1,26 @@
 """What the routes work with: put together once a process, handed to each by `services(request)`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from time import time
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
+from darkroom.api.allowances import Allowance, Leases
+from darkroom.api.connections import customer_of
 from darkroom.api.feeds import Feeds
 from darkroom.api.job_feed import Surroundings
 from darkroom.api.problems import Problem
 from darkroom.api.public_urls import PublicUrls
+from darkroom.api.quotas import Quotas
 from darkroom.api.root_path import prefix_of
-from darkroom.api.sign_in import Caller, SignIn, presented
+from darkroom.api.sign_in import Caller, Presented, SignIn, presented
 from darkroom.api.signed_urls import Addresses
 from darkroom.api.standing import Standing
 from darkroom.api.thumbnails import Thumbnails
@@ -26,36 +28,19 @@ from darkroom.bootstrap import Parts
 from darkroom.client.connection import TemporalLink, configured_server
 from darkroom.client.jobs import Client
 from darkroom.client.workers import WorkerWatch
+from darkroom.counting import Counting
+from darkroom.counting.sqlite import SqliteCounters
 from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.progress import Progress
 from darkroom.domain.snapshots import JobSnapshot
 from darkroom.embedded.address import embedded_address, job_page
+from darkroom.fair_queue import FairQueue
 from darkroom.signing import deployment_secret, derived
 
+T = TypeVar("T")
 
-class Allowance:
-    """How many changes each caller may ask for; in this process."""
-
-    def __init__(self, per_minute: int) -> None:
-        self._limit = RateLimitItemPerMinute(per_minute)
-        self._window = SlidingWindowCounterRateLimiter(MemoryStorage())
-
-    async def spend(self, caller: Caller) -> None:
-        """Count one change.
-
-        Raises:
-            Problem: 429, above the limit.
-        """
-        if await self._window.hit(self._limit, str(caller.user_id)):
-            return
-        stats = await self._window.get_window_stats(self._limit, str(caller.user_id))
-        wait = max(1, round(stats.reset_time - time()))
-        raise Problem(
-            429,
-            f"rate limit exceeded: {self._limit.amount} changes per minute; try again in {wait} s",
-            retryable=True,
-            headers={"Retry-After": str(wait)},
-        )
+DOCUMENTS_AT_ONCE = 1
+"""Large bodies that are worked on at the same time: in threads, which share one interpreter with all requests."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +55,13 @@ class Services:
     workers: WorkerWatch
     feeds: Feeds
     thumbnails: Thumbnails
-    allowance: Allowance
+    counting: Counting
+    changes: Allowance
+    failed_keys: Allowance
+    leases: Leases
+    quotas: Quotas
+    documents: FairQueue
+    """Large bodies take turns to be read: each takes many times its size in memory while it is."""
 
     async def client(self) -> Client:
         """A client with a Temporal server.
@@ -115,8 +106,14 @@ class Services:
         return _temporal_ui(self.parts)(job_id)
 
 
-def put_together(parts: Parts) -> Services:
-    """The services over the parts."""
+def put_together(parts: Parts, counting: Counting | None = None) -> Services:
+    """The services over the parts.
+
+    Args:
+        parts: the adapters.
+        counting: where the processes of a deployment count together; None counts for this one alone.
+    """
+    counting = counting or SqliteCounters(None)
     settings = parts.settings
     addresses = Addresses(derived(deployment_secret(settings), "addresses"))
     temporal = TemporalLink(settings)
@@ -131,7 +128,15 @@ def put_together(parts: Parts) -> Services:
         workers=workers,
         feeds=Feeds(Surroundings(parts.records, _temporal_ui(parts), workers.latest, stalled_after)),
         thumbnails=Thumbnails(parts.storage, parts.pictures),
-        allowance=Allowance(settings.api_changes_per_minute),
+        counting=counting,
+        changes=Allowance(RateLimitItemPerMinute(settings.api_changes_per_minute), "changes", counting.rates),
+        # Before sign-in everybody is a stranger, and this process counts for itself.
+        failed_keys=Allowance(
+            RateLimitItemPerMinute(settings.api_failed_keys_per_minute), "invalid keys or tokens", MemoryStorage()
+        ),
+        leases=Leases(counting, settings),
+        quotas=Quotas(parts.records, counting.rates, settings),
+        documents=FairQueue(DOCUMENTS_AT_ONCE, 1),
     )
 
 
@@ -178,28 +183,90 @@ _BEARER = HTTPBearer(
 """Only for the OpenAPI document: `SignIn` reads the header, and reports errors in more detail."""
 
 
-async def signed_in(
-    request: Request, use: Annotated[Services, Depends(services)], _documented: Annotated[object, Depends(_BEARER)]
-) -> Caller:
+_CALLER = "darkroom.caller"
+_COUNTED = "darkroom.counted"
+
+
+async def signed_in(request: Request, _documented: Annotated[object, Depends(_BEARER)]) -> Caller:
     """The caller.
 
     Raises:
         Problem: 401.
     """
-    caller = await use.sign_in.caller(presented(request))
-    request.state.operator = caller.operator  # what goes wrong is said in an operator's words
-    return caller
+    return await recognised(request)
 
 
-async def changing(
-    caller: Annotated[Caller, Depends(signed_in)], use: Annotated[Services, Depends(services)]
-) -> Caller:
+async def changing(request: Request, _caller: Annotated[Caller, Depends(signed_in)]) -> Caller:
     """The caller of a change, which counts towards the rate limit.
 
     Raises:
         Problem: 401, or 429 above the limit.
     """
-    await use.allowance.spend(caller)
+    return await counted(request)
+
+
+async def recognised(request: Request) -> Caller:
+    """The caller of a request, looked up once: routes ask before the body is read, and their dependencies again.
+
+    Raises:
+        Problem: 401.
+    """
+    known = request.scope.setdefault("state", {})
+    if _CALLER not in known:
+        known[_CALLER] = await identified(request, presented(request))
+    caller: Caller = known[_CALLER]
+    request.state.operator = caller.operator  # what goes wrong is said in an operator's words
+    return caller
+
+
+async def identified(request: Request, shown: Presented | None) -> Caller:
+    """Whom a key, a token or a session belongs to. Whoever tries too many that are none has to wait.
+
+    Raises:
+        Problem: 401, or 429 for an address that sent too many.
+    """
+    sign_in = services(request).sign_in
+    if shown is None:
+        return await sign_in.caller(None)
+    return await _attempted(request, sign_in.caller(shown))
+
+
+async def session_opened(request: Request, secret: str) -> str:
+    """The secret of a new session, for a key or a token; limited as `identified`.
+
+    Raises:
+        Problem: 401, or 429 for an address that sent too many.
+    """
+    return await _attempted(request, services(request).sign_in.open_session(secret))
+
+
+async def _attempted(request: Request, sign_in: Coroutine[object, object, T]) -> T:
+    failed_keys, address = services(request).failed_keys, customer_of(request.client.host if request.client else None)
+    with closing(sign_in):
+        await failed_keys.ensure(address)
+        try:
+            return await sign_in
+        except Problem as problem:
+            if problem.status == 401:
+                await failed_keys.note(address)
+            raise
+
+
+async def uploading(caller: Annotated[Caller, Depends(changing)]) -> Caller:
+    """The caller of an upload, of which each may have so many at once: counted before the body is read."""
+    return caller
+
+
+async def counted(request: Request) -> Caller:
+    """The caller of a change, counted once.
+
+    Raises:
+        Problem: 401, or 429 above the limit.
+    """
+    caller = await recognised(request)
+    if not request.scope["state"].get(_COUNTED):
+        await services(request).changes.spend(str(caller.user_id))
+        request.scope["state"][_COUNTED] = True
     return caller
 
 
@@ -207,3 +274,4 @@ Use = Annotated[Services, Depends(services)]
 Urls = Annotated[PublicUrls, Depends(public_urls)]
 SignedIn = Annotated[Caller, Depends(signed_in)]
 Changing = Annotated[Caller, Depends(changing)]
+Uploading = Annotated[Caller, Depends(uploading)]

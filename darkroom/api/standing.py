@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
 import structlog
-from starlette.responses import StreamingResponse
 from starlette.types import Message, Send
 
+from darkroom.api.allowances import HeldResponse
 from darkroom.api.problems import Problem
 from darkroom.api.sign_in import Caller, not_signed_in
 from darkroom.domain.errors import DarkroomError
@@ -91,10 +91,11 @@ class Standing:
                 watch.revoked = True
 
 
-class WhileSignedIn(StreamingResponse):
+class WhileSignedIn(HeldResponse):
     """A long response. When its sign-in ends, the connection breaks off, so that nobody takes the part for the whole.
 
     Args:
+        lease: what it counts as while it is being sent.
         standing: of this process.
         caller: whose sign-in it is.
         parts: of the body.
@@ -104,6 +105,7 @@ class WhileSignedIn(StreamingResponse):
 
     def __init__(
         self,
+        lease: AbstractAsyncContextManager[None],
         standing: Standing,
         caller: Caller,
         parts: AsyncIterator[bytes],
@@ -111,7 +113,7 @@ class WhileSignedIn(StreamingResponse):
         media_type: str,
         headers: Mapping[str, str],
     ) -> None:
-        super().__init__(parts, media_type=media_type, headers=headers)
+        super().__init__(lease, parts, media_type=media_type, headers=headers)
         self._standing = standing
         self._caller = caller
 

@@ -1,5 +1,6 @@
 """Ordering: a document is checked once, and what was checked becomes a job."""
 
+import asyncio
 import copy
 from collections.abc import Sequence
 from typing import Protocol
@@ -77,7 +78,7 @@ class Ordering:
         document = opened(document)
         complete = document
         if isinstance(document, dict):
-            complete = with_references(document, list(zip(promised, references, strict=True)))
+            complete = await asyncio.to_thread(with_references, document, list(zip(promised, references, strict=True)))
         opening = None
         if user_id is not None and user_id == self._local_user:
             opening = Account(user_id=user_id, balance=OPENING_CREDITS, held=0)
@@ -87,9 +88,10 @@ class Ordering:
         assert isinstance(document, dict), "the intake admits nothing else"
         return CheckedOrder(
             # A copy: what the caller does with the document after the check must not change what is stored.
-            document=copy.deepcopy(as_stored(document)),
+            document=await asyncio.to_thread(copy.deepcopy, as_stored(document)),
             order=admitted.order,
             unknown_keys=admitted.unknown_keys,
+            more_unknown_keys=admitted.more_unknown_keys,
             references=tuple(references),
             account=admitted.account,
             opens_account=admitted.opens_account,

@@ -21,6 +21,8 @@ class CheckedOrder(Value):
     order: Order
     """What it asks for, its references included; its organization pays, or else its user."""
     unknown_keys: tuple[str, ...] = ()
+    more_unknown_keys: int = 0
+    """How many there are beyond those that are named."""
     references: tuple[NewUpload, ...] = ()
     """Pictures to store with it."""
     account: Account | OrganizationAccount | None
@@ -59,7 +61,8 @@ class CheckedOrder(Value):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is odd about the document, though it can be delivered."""
-        return tuple(f"{key}: unknown key, ignored" for key in self.unknown_keys)
+        named = tuple(f"{key}: unknown key, ignored" for key in self.unknown_keys)
+        return (*named, f"{self.more_unknown_keys:,} more unknown keys, ignored") if self.more_unknown_keys else named
 
 
 class Submitted(Value):

@@ -34,8 +34,9 @@ def main() -> None:
     # Ctrl-C and a service manager's SIGTERM go to everybody; the parent finishes what is in progress, and needs us.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    parent, memory = int(sys.argv[1]), int(sys.argv[2])
+    parent, memory, niceness = (int(text) for text in sys.argv[1:4])
     _end_with(parent)
+    os.nice(niceness)
     _limit(memory)
     give_back_large_buffers()
     requests = sys.stdin.buffer

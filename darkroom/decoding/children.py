@@ -62,9 +62,9 @@ class NoChild(OSError):
 class Child:
     """One process, with one picture at a time. All methods but `kill` block."""
 
-    def __init__(self, memory: int) -> None:
+    def __init__(self, memory: int, niceness: int) -> None:
         self._memory = memory
-        command = [sys.executable, "-P", "-c", _PROGRAM, _ROOT, str(os.getpid()), str(memory)]
+        command = [sys.executable, "-P", "-c", _PROGRAM, _ROOT, str(os.getpid()), str(memory), str(niceness)]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 command,
@@ -158,17 +158,25 @@ class Children:
     """At most one process a core, each started when it is first needed.
 
     Safe to use from several event loops.
+
+    Args:
+        memory: bytes of address space that each may have.
+        seconds: for one picture.
+        most: processes.
+        niceness: how far they stand back where processors are short, as `nice` has it.
     """
 
-    def __init__(self, memory: int = MEMORY, seconds: float = SECONDS) -> None:
+    def __init__(self, memory: int = MEMORY, seconds: float = SECONDS, *, most: int = CORES, niceness: int = 0) -> None:
+        self.most = most
         self._memory = memory
         self._seconds = seconds
+        self._niceness = niceness
         self._closed = False
         self._lock = threading.Lock()
         self._idle: list[Child] = []
         self._all: set[Child] = set()
         # Linux ends a child with the thread that started it, and an event loop's own threads end with the loop.
-        self._threads = ThreadPoolExecutor(CORES, thread_name_prefix="pictures")
+        self._threads = ThreadPoolExecutor(most, thread_name_prefix="pictures")
 
     @property
     def pids(self) -> list[int]:
@@ -225,7 +233,7 @@ class Children:
                 if child.alive:
                     return child
                 self._all.discard(child)
-        child = Child(self._memory)
+        child = Child(self._memory, self._niceness)
         with self._lock:
             if not self._closed:
                 self._all.add(child)

@@ -17,6 +17,9 @@ LARGEST_PICTURE = 120_000_000
 UPLOADED_PIXELS = 40_000_000
 """Pixels of a picture that a stranger uploads: 160 MB when it is decoded, and twice that while it is written anew."""
 
+UPLOADED_WEBP_PIXELS = 20_000_000
+"""The same of a WebP, whose decoder and encoder keep copies of their own: one of 40 million takes 800 MB."""
+
 LONGEST_SIDE = 16_383
 """Pixels; WebP holds no more."""
 
@@ -119,10 +122,14 @@ def thumbnail(data: bytes, height: int, quality: int = 80) -> bytes:
     return target.getvalue()
 
 
-def cleaned(data: bytes) -> tuple[bytes, PictureFacts]:
+def cleaned(data: bytes, most: int = UPLOADED_PIXELS) -> tuple[bytes, PictureFacts]:
     """The picture written anew in its own format: upright, in sRGB, and nothing but pixels.
 
     Whatever else a file carries (places, names, a second file behind the first) does not come along.
+
+    Args:
+        data: the file.
+        most: pixels that it may have.
 
     Raises:
         NotAPicture: why it cannot be used.
@@ -132,7 +139,7 @@ def cleaned(data: bytes) -> tuple[bytes, PictureFacts]:
         raise NotAPicture(
             f"this is a picture in {foreign} format, which cannot be a reference; convert it to JPEG or PNG"
         )
-    with _open(data, UPLOADED_PIXELS) as image:
+    with _open(data, most) as image:
         kind = _kind(image)
         clean = _as_shown(image)
     del image  # its pixels, before the encoder needs as much again
@@ -184,6 +191,11 @@ def _kind(image: Image.Image) -> str:
 def _check_size(image: Image.Image, most: int) -> None:
     if image.width * image.height > most:
         raise NotAPicture(f"{image.width}x{image.height} pixels exceed the maximum of {most:,}")
+    if image.format == "WEBP" and most < LARGEST_PICTURE and image.width * image.height > UPLOADED_WEBP_PIXELS:
+        raise NotAPicture(
+            f"{image.width}x{image.height} pixels exceed the maximum of {UPLOADED_WEBP_PIXELS:,} for WebP; "
+            "convert it to JPEG or PNG"
+        )
     if getattr(image, "n_frames", 1) > 1 and image.format in _MEDIA_TYPES and most < LARGEST_PICTURE:
         raise NotAPicture("animations cannot be references; give a still picture")
     if max(image.size) > LONGEST_SIDE:

@@ -40,6 +40,8 @@ class ReadOrder(Value):
 
     order: Order
     unknown_keys: tuple[str, ...] = ()
+    more_unknown_keys: int = 0
+    """How many there are beyond those."""
 
 
 def read_order(
@@ -70,7 +72,7 @@ def read_order(
         order = _PARSERS[named or _inferred(content)](reader, content)
     check_size(order, limits)  # before sorting: a rejection names the entry as it was sent
     order = order.model_copy(update={"stages": tuple(sorted(order.stages, key=lambda s: s.stage_index))})
-    return ReadOrder(order=order, unknown_keys=tuple(reader.unknown))
+    return ReadOrder(order=order, unknown_keys=tuple(reader.unknown), more_unknown_keys=reader.more_unknown)
 
 
 def opened(document: Any) -> Any:

@@ -162,6 +162,7 @@ class Reader:
         self.limits = limits
         self.total_images = total_images or None
         self.unknown: list[str] = []
+        self.more_unknown = 0
 
     def read(self, model: type[M], content: Any) -> M:
         """The content as `model`.
@@ -178,8 +179,10 @@ class Reader:
         return part
 
     def ignore(self, keys: Iterable[str]) -> None:
-        """Remember keys that are not understood, as far as they can be named in warnings."""
-        self.unknown += islice(keys, max(0, _MOST_UNKNOWN - len(self.unknown)))
+        """Remember keys that are not understood, as far as they can be named in warnings; the others are counted."""
+        remaining = iter(keys)
+        self.unknown += islice(remaining, max(0, _MOST_UNKNOWN - len(self.unknown)))
+        self.more_unknown += sum(1 for _ in remaining)
 
     def _collect(self, part: Part, where: str) -> None:
         self.ignore(f"{where}{key[:_LONGEST_UNKNOWN]}" for key in part.unknown_keys())

@@ -138,6 +138,7 @@ class Intake:
         return AdmittedOrder(
             order=order,
             unknown_keys=read.unknown_keys,
+            more_unknown_keys=read.more_unknown_keys,
             account=opening if opens_account else account,
             opens_account=opens_account,
         )

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from darkroom.domain import names
@@ -14,7 +14,7 @@ from darkroom.orders import opened
 from darkroom.orders.document import snake_keys
 from darkroom.orders.oldest import is_oldest
 from darkroom.orders.reference_lists import attachments_in, files_in
-from darkroom.pictures import NotAPicture, PictureFacts, PictureWork, digest
+from darkroom.pictures import HEAD, Cleaner, NotAPicture, PictureFacts, UploadedPictures, digest
 from darkroom.records.images import ReferenceRecords
 from darkroom.storage import Storage
 
@@ -36,13 +36,30 @@ class NewUpload(Value):
     """Whether it is for the rows of a table that name it in `reference`, and for no others."""
 
 
+class PictureFile(Protocol):
+    """A file that was received, and may lie on the disk."""
+
+    size: int | None
+
+    async def read(self, size: int = -1) -> bytes:
+        """So many bytes from where it stands, or all that follow."""
+
+    async def seek(self, offset: int) -> None:
+        """Stand elsewhere."""
+
+
 class Uploads:
     """Checks and stores pictures that users bring."""
 
-    def __init__(self, records: ReferenceRecords, storage: Storage, pictures: PictureWork) -> None:
+    def __init__(self, records: ReferenceRecords, storage: Storage, pictures: UploadedPictures) -> None:
         self._records = records
         self._storage = storage
         self._pictures = pictures
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that read pictures."""
+        return self._pictures.pids
 
     async def read(self, name: str, data: bytes, stage_index: int | None = None, *, in_rows: bool = False) -> NewUpload:
         """The bytes as an upload, written anew without metadata, whoever brings them; nothing is stored yet.
@@ -54,11 +71,21 @@ class Uploads:
             raise OrderRejected(
                 "reference", f"{name} has {len(data):,} bytes, which exceeds the maximum of {LARGEST_UPLOAD:,}"
             )
-        try:
-            clean, facts = await self._pictures.cleaned(data)
-        except NotAPicture as error:
-            raise OrderRejected("reference", f"{name}: {error}") from None
-        return NewUpload(name=name, data=clean, facts=facts, stage_index=stage_index, in_rows=in_rows)
+        async with self._pictures.turn(data[:HEAD], len(data), None) as cleaned:
+            upload = await _cleaned(name, data, cleaned)
+        return upload.model_copy(update={"stage_index": stage_index, "in_rows": in_rows})
+
+    async def take(self, name: str, file: PictureFile, user_id: UUID) -> tuple[int, NewUpload]:
+        """Check and store a file; it is read into memory when it is the user's turn.
+
+        Raises:
+            OrderRejected: too many pixels, or not a still picture.
+        """
+        head = await file.read(HEAD)
+        await file.seek(0)
+        async with self._pictures.turn(head, file.size or LARGEST_UPLOAD, user_id) as cleaned:
+            upload = await _cleaned(name, await file.read(), cleaned)
+            return await self.store(upload, user_id), upload
 
     async def store(self, upload: NewUpload, user_id: UUID | None) -> int:
         """Store the file and its record; the same picture of the same user is stored once."""
@@ -74,6 +101,14 @@ class Uploads:
             sha256=sha256,
         )
         return await self._records.add_reference(reference)
+
+
+async def _cleaned(name: str, data: bytes, cleaned: Cleaner) -> NewUpload:
+    try:
+        clean, facts = await cleaned(data)
+    except NotAPicture as error:
+        raise OrderRejected("reference", f"{name}: {error}") from None
+    return NewUpload(name=name, data=clean, facts=facts)
 
 
 def with_references(document: dict[str, Any], uploads: Sequence[tuple[int, NewUpload]]) -> dict[str, Any]:

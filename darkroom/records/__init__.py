@@ -13,6 +13,7 @@ from darkroom.records.jobs import JobRecords
 from darkroom.records.keys import KeyRecords
 from darkroom.records.money import AccountRecords, MoneyRecords
 from darkroom.records.offers import OfferRecords
+from darkroom.records.usage import UsageRecords
 from darkroom.records.watching import WatchRecords
 from darkroom.records.webhooks import WebhookRecords
 
@@ -28,6 +29,7 @@ class Records(
     WebhookRecords,
     KeyRecords,
     OfferRecords,
+    UsageRecords,
     Protocol,
 ):
     """All roles: what an adapter implements and the bootstrap hands out."""

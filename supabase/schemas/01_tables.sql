@@ -237,6 +237,7 @@ create index quel_attach_waiting on public.quel_attach (job_id, stage_index, ord
   where job_id is not null and delivered_at is null;
 create index quel_attach_content on public.quel_attach (sha256) where job_id is null;
 create index quel_attach_member on public.quel_attach (quel_member_id);
+create index quel_attach_uploaded on public.quel_attach (quel_member_id, attach_file_size) where job_id is null;
 
 -- Whose the pictures are that jobs of before Darkroom made, their places in the row's list, and where their files were
 -- when they were noted; 33_earlier_pictures.sql fills it.

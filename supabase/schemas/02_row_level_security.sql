@@ -22,6 +22,8 @@ alter table public.quel_credit_holds enable row level security;
 alter table public.quel_books enable row level security;
 alter table public.quel_api_keys enable row level security;
 alter table public.quel_provider_offers enable row level security;
+alter table public.quel_api_windows enable row level security;
+alter table public.quel_api_leases enable row level security;
 
 -- A project may give every right on new tables to everybody who can sign in, and to those who cannot. Another gives
 -- none, not even to the service role.
@@ -31,7 +33,7 @@ revoke all on
   public.quel_production_photo, public.quel_production_jobs, public.quel_job_stages, public.quel_job_runs,
   public.quel_job_requests, public.quel_generation_attempts, public.quel_attach, public.quel_earlier_pictures,
   public.quel_credits, public.quel_credit_holds, public.quel_books, public.quel_api_keys, public.quel_job_inserts,
-  public.quel_provider_offers
+  public.quel_provider_offers, public.quel_api_windows, public.quel_api_leases
 from public, anon, authenticated;
 grant all on
   public.quel_schema_versions, public.quel_adopted_tables, public.quel_words, public.quel_member,
@@ -39,7 +41,7 @@ grant all on
   public.quel_production_photo, public.quel_production_jobs, public.quel_job_stages, public.quel_job_runs,
   public.quel_job_requests, public.quel_generation_attempts, public.quel_attach, public.quel_earlier_pictures,
   public.quel_credits, public.quel_credit_holds, public.quel_books, public.quel_api_keys, public.quel_job_inserts,
-  public.quel_provider_offers
+  public.quel_provider_offers, public.quel_api_windows, public.quel_api_leases
 to service_role;
 
 grant select on

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -17,6 +18,7 @@ from PIL import Image
 from darkroom.orders.references import LARGEST_UPLOAD
 from tests.support.hostile_pictures import SVG, bombs, carriers, exif, large_texts, picture, png_of, refused
 from tests.support.stacks.api import ApiStack, is_a_problem
+from tests.support.until import until
 
 BOUNDARY = "a-boundary"
 
@@ -176,6 +178,25 @@ async def test_the_largest_pictures_are_taken_one_at_a_time(quiet: ApiStack) -> 
     assert [answer.status_code for answer in answers] == [201, 201]
     assert len({answer.json()["attach_id"] for answer in answers}) == 1
     assert most[0] < 300
+
+
+async def test_one_users_large_pictures_keep_no_others_waiting(signed: ApiStack) -> None:
+    mine, theirs = [signed.as_user(await signed.key(uuid4())) for _ in range(2)]
+    largest = {"file": ("a.png", png_of(8_000, 5_000), "image/png")}
+    slow = [asyncio.create_task(signed.http.post("/api/attachments", files=largest, headers=mine)) for _ in range(5)]
+
+    async def busy() -> bool:
+        return bool(signed.parts.uploads.pids)
+
+    await until(busy, "a process for a large picture")
+    answer = await signed.http.post("/api/attachments", files={"file": picture()}, headers=theirs)
+    assert answer.status_code == 201
+    assert not all(task.done() for task in slow)
+    # Another's large one waits for one of them at most, and not for all.
+    answer = await signed.http.post("/api/attachments", files=largest, headers=theirs)
+    assert answer.status_code == 201
+    assert not all(task.done() for task in slow)
+    assert [(await task).status_code for task in slow] == [201] * 5
 
 
 async def test_20_mb_are_the_most(quiet: ApiStack) -> None:

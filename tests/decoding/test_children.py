@@ -16,7 +16,7 @@ from darkroom.decoding import children as processes
 from darkroom.decoding.children import CORES, ChildDied, Children, NoChild
 from darkroom.domain.errors import OrderRejected
 from darkroom.orders.references import Uploads
-from darkroom.pictures import NotAPicture, PictureFacts, PictureWork
+from darkroom.pictures import NotAPicture, PictureFacts, PictureWork, UploadedPictures
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.storage.files import FileStorage
 from tests.support.commands import ROOT
@@ -96,14 +96,15 @@ async def test_a_picture_that_takes_too_long_is_a_miss(poisoned: PoisonedPath) -
 @pytest.mark.skipif(sys.platform != "linux", reason="no limit of memory but on Linux")
 async def test_a_picture_that_needs_too_much_memory_is_a_miss_or_a_rejected_upload(tmp_path: Path) -> None:
     children = Children(memory=LITTLE_MEMORY)
-    work = PictureWork(90, 2, children)
+    work, uploaded = PictureWork(90, 2, children), UploadedPictures(LITTLE_MEMORY)
     try:
         with pytest.raises(NotAPicture, match=r"the second needed more than 0\.0781 GB of memory$"):
             await work.encode(LARGE)
         with pytest.raises(OrderRejected, match=r"big\.png: not a usable picture: .* memory$"):
-            await Uploads(SqliteRecords(":memory:"), FileStorage(tmp_path), work).read("big.png", LARGE)
+            await Uploads(SqliteRecords(":memory:"), FileStorage(tmp_path), uploaded).read("big.png", LARGE)
         assert (await work.inspect(HARMLESS)).width == 16
     finally:
+        await uploaded.close()
         await children.close()
 
 

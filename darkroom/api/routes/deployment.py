@@ -7,6 +7,7 @@ import structlog
 from fastapi import APIRouter, Query, Request
 from temporalio.service import RPCError
 
+from darkroom.api.guarded_routes import GuardedRoute
 from darkroom.api.problems import Problem, documented, unavailable
 from darkroom.api.services import Services, SignedIn, Use
 from darkroom.api.shapes import AccountView, LimitsView, OrganizationView, ProviderView
@@ -20,7 +21,7 @@ from darkroom.domain.statistics import Statistics
 
 log = structlog.get_logger("darkroom.api")
 
-router = APIRouter(tags=["deployment"])
+router = APIRouter(tags=["deployment"], route_class=GuardedRoute)
 
 
 class Health(Value):

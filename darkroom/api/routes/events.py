@@ -12,6 +12,8 @@ from fastapi.sse import KEEPALIVE_COMMENT
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from darkroom.api.allowances import Held, HeldResponse
+from darkroom.api.guarded_routes import GuardedRoute
 from darkroom.api.job_feed import END, JobFeed
 from darkroom.api.problems import documented
 from darkroom.api.public_urls import PublicUrls
@@ -20,7 +22,7 @@ from darkroom.api.services import Services, SignedIn, Urls, Use
 from darkroom.api.sign_in import Caller
 from darkroom.api.standing import EVERY, Watch
 
-router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+router = APIRouter(prefix="/api/jobs", tags=["jobs"], route_class=GuardedRoute)
 
 SILENCE = 15.0
 """Seconds without an event after which a keep-alive comment is sent."""
@@ -61,13 +63,14 @@ async def events(
     return _Followed(use, caller, job_id, urls, last_event_id or str(after))
 
 
-class _Followed(StreamingResponse):
+class _Followed(HeldResponse):
     """A job's events for one client. It follows the job for as long as it is being sent, and no longer."""
 
     media_type = "text/event-stream"
 
     def __init__(self, use: Services, caller: Caller, job_id: UUID, urls: PublicUrls, last_event_id: str) -> None:
-        super().__init__(self._parts(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        lease = use.leases.held(Held.STREAM, caller)
+        super().__init__(lease, self._parts(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._use = use
         self._caller = caller
         self._job_id = job_id

@@ -9,7 +9,9 @@ from fastapi import APIRouter, Body, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, ValidationError
 
+from darkroom.api.allowances import Held
 from darkroom.api.archives import archive
+from darkroom.api.guarded_routes import GuardedRoute
 from darkroom.api.problems import Problem, documented
 from darkroom.api.public_urls import PublicUrls
 from darkroom.api.routes.waiting import until_changed, until_ended, until_opened_again
@@ -29,7 +31,7 @@ from darkroom.domain.snapshots import JobCursor
 from darkroom.orders import read_order
 from darkroom.orders.again import document_again
 
-router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+router = APIRouter(prefix="/api/jobs", tags=["jobs"], route_class=GuardedRoute)
 
 JobId = Annotated[UUID, Path(description="The job's id.")]
 LONGEST_WAIT = 60
@@ -96,7 +98,8 @@ async def job(
     """Get a job and its progress, from its workflow, or from the records if that does not answer within 2 s."""
     await use.snapshot(job_id, caller)
     if wait:
-        await (until_ended if until == "end" else until_changed)(use, caller, job_id, wait)
+        async with use.leases.held(Held.WAIT, caller):
+            await (until_ended if until == "end" else until_changed)(use, caller, job_id, wait)
     return await view_of(use, caller, job_id, urls)
 
 
@@ -187,6 +190,7 @@ async def archived(job_id: JobId, caller: SignedIn, use: Use) -> StreamingRespon
     """Download all delivered pictures as a zip file. `stage-0-12.webp` is picture 12 of stage 0."""
     await use.snapshot(job_id, caller)
     return WhileSignedIn(
+        use.leases.held(Held.ARCHIVE, caller),
         use.standing,
         caller,
         archive(use.parts.records, use.parts.storage, job_id),
@@ -234,7 +238,9 @@ def _steered(use: Services, result: ControlResult | SteerAnswer) -> SteerAnswer:
 async def restarted(use: Services, caller: Caller, job_id: UUID) -> SteerAnswer:
     """Restart a job that the caller may see; the response is that of the new run, if it opens in time."""
     ended_at = (await use.snapshot(job_id, caller)).completed_at
-    answer = await steer(use, caller, job_id, lambda client: client.restart(job_id))
+    async with use.quotas.placing.turn(caller.user_id):
+        await use.quotas.admit_job(caller)
+        answer = await steer(use, caller, job_id, lambda client: client.restart(job_id))
     await until_opened_again(use, job_id, ended_at, OPENING_PATIENCE)
     now = (await use.snapshot(job_id, caller)).progress
     return _steered(use, answer.model_copy(update={"status": now.status, "completed_images": now.completed_images}))

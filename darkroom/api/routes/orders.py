@@ -4,12 +4,13 @@ import re
 from typing import Annotated, Any
 from uuid import UUID, uuid4, uuid5
 
-from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 
+from darkroom.api.guarded_routes import LARGEST_DOCUMENT, StrictRequest
 from darkroom.api.order_bodies import OrderRoute, table_bodies
 from darkroom.api.problems import Problem, documented
-from darkroom.api.routes.waiting import until_ended
-from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
+from darkroom.api.routes.waiting import waited
+from darkroom.api.services import Changing, Services, Urls, Use
 from darkroom.api.shapes import Quote, QuotedStage, SubmittedView
 from darkroom.client.results import CheckedOrder
 from darkroom.domain.progress import JobStatus
@@ -76,7 +77,13 @@ Prefer = Annotated[
 ]
 
 
-@router.post("", status_code=202, responses=documented(402, 413, 415, 422, 429), openapi_extra=_WITH_TABLES)
+@router.post(
+    "",
+    status_code=202,
+    max_body_size=LARGEST_DOCUMENT,
+    responses=documented(402, 413, 415, 422, 429),
+    openapi_extra=_WITH_TABLES,
+)
 async def order(
     document: Document,
     response: Response,
@@ -84,6 +91,7 @@ async def order(
     use: Use,
     urls: Urls,
     *,
+    request: Request,
     _prompt: PromptOfRows = None,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
@@ -95,7 +103,9 @@ async def order(
     if existing is None:
         checked = await client.check(document, caller.user_id, own_only=not caller.operator)
         checked.ensure_affordable(use.parts.settings.image_credit_price)
-        taken = await client.submit(checked, job_id=job_id)
+        async with use.quotas.placing.turn(caller.user_id):
+            await use.quotas.admit_order(caller, checked, use.parts.settings.image_credit_price)
+            taken = await client.submit(checked, job_id=job_id)
     else:
         taken = await client.resubmit(existing)
     if taken.found and (await use.parts.records.order_source(job_id)).document != as_stored(document):
@@ -106,8 +116,9 @@ async def order(
             field="Idempotency-Key",
         )
     seconds = _wait(prefer)
-    if seconds:
-        await until_ended(use, caller, job_id, seconds)
+    assert isinstance(request, StrictRequest), "its route makes one"
+    await request.give_turn_back()
+    if seconds and await waited(use, caller, job_id, seconds):
         response.headers["Preference-Applied"] = f"wait={seconds:g}"
     status, completed_images = JobStatus.PENDING, 0
     if taken.found or seconds:
@@ -126,8 +137,13 @@ async def order(
     )
 
 
-@router.post("/quote", responses=documented(413, 415, 422), openapi_extra=_WITH_TABLES)
-async def quote(document: Document, caller: SignedIn, use: Use, *, _prompt: PromptOfRows = None) -> Quote:
+@router.post(
+    "/quote",
+    max_body_size=LARGEST_DOCUMENT,
+    responses=documented(413, 415, 422, 429),
+    openapi_extra=_WITH_TABLES,
+)
+async def quote(document: Document, caller: Changing, use: Use, *, _prompt: PromptOfRows = None) -> Quote:
     """Get a quote: what an order costs, and whether the credits of whoever pays cover it. Nothing is created."""
     checked = await use.parts.client(None).check(document, caller.user_id, own_only=not caller.operator)
     return _quote(use, checked)

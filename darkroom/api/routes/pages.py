@@ -15,9 +15,9 @@ from darkroom.api.root_path import path_of, url_to
 from darkroom.api.routes import jobs as job_routes
 from darkroom.api.routes.deployment import account_of, statistics_for
 from darkroom.api.routes.jobs import JobId, restarted, steer
-from darkroom.api.services import Services, Urls, Use
+from darkroom.api.services import Services, Urls, Use, counted, identified, recognised, session_opened
 from darkroom.api.shapes import OrderedDocument
-from darkroom.api.sign_in import COOKIE, Caller, Presented, presented, session_of
+from darkroom.api.sign_in import COOKIE, Caller, Presented, session_of
 from darkroom.api.strips import strips_of
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
@@ -30,14 +30,14 @@ _JSON = TypeAdapter(Any)
 LISTED = 50
 
 
-async def visitor(request: Request, use: Use) -> Caller:
+async def visitor(request: Request) -> Caller:
     """The caller who opens a page; without sign-in they are sent to the sign-in page.
 
     Raises:
         Problem: 303 to the sign-in page.
     """
     try:
-        caller = await use.sign_in.caller(presented(request))
+        caller = await recognised(request)
     except Problem as problem:
         if problem.status != 401:
             raise
@@ -46,7 +46,6 @@ async def visitor(request: Request, use: Use) -> Caller:
         target = url_to(request.scope, path_of(request.scope) + query if request.method == "GET" else "/")
         sign_in = url_to(request.scope, f"/sign-in?next={quote(target, safe='/')}")
         raise Problem(303, problem.detail, headers={"Location": sign_in}) from problem
-    request.state.operator = caller.operator
     return caller
 
 
@@ -113,7 +112,7 @@ async def steer_by_form(request: Request, job_id: JobId, action: str, caller: Vi
     }
     if action != "restart" and action not in controls:
         raise Problem(404, f"a job has no action {action[:40]}")
-    await use.allowance.spend(caller)
+    await counted(request)
     if action == "restart":
         await restarted(use, caller, job_id)
     else:
@@ -134,7 +133,7 @@ async def sign_in_page(request: Request, use: Use, next: str = "") -> Response: 
     # Browsers keep one cookie for all ports of a machine, and send that of `/` everywhere: one of another deployment
     # must not lock the local user out.
     session = session_of(request)
-    if not use.sign_in.needed and session is not None and not await _opens(use, session):
+    if not use.sign_in.needed and session is not None and not await _opens(request, session):
         return _without_cookie(_inside(request, next), {"/", _cookie_path(request)})
     return await _page(request, use, None, "sign_in.html", next=_inside(request, next), failed=False)
 
@@ -148,7 +147,7 @@ async def sign_in(
 ) -> Response:
     """Exchange a key or token for a session, in a cookie that no script can read."""
     try:
-        session = await use.sign_in.open_session(token.strip() or "-")
+        session = await session_opened(request, token.strip() or "-")
     except Problem as problem:
         if problem.status != 401:
             raise
@@ -189,10 +188,10 @@ async def _end_session(request: Request, use: Services) -> None:
         await use.sign_in.end_session(session)
 
 
-async def _opens(use: Services, session: str) -> bool:
+async def _opens(request: Request, session: str) -> bool:
     """Whether a session is open."""
     try:
-        await use.sign_in.caller(Presented(session, in_cookie=True))
+        await identified(request, Presented(session, in_cookie=True))
     except Problem as problem:
         if problem.status != 401:
             raise

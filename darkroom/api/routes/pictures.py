@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, File, Path, Query, UploadFile
 from fastapi.responses import Response
 
+from darkroom.api.guarded_routes import GuardedRoute
 from darkroom.api.problems import Problem, documented
-from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
+from darkroom.api.services import Services, SignedIn, Uploading, Urls, Use
 from darkroom.api.shapes import AttachmentView
 from darkroom.api.signed_urls import View
 from darkroom.domain.errors import OrderRejected
@@ -16,7 +17,7 @@ from darkroom.domain.stored import StoredFile
 from darkroom.orders.references import LARGEST_UPLOAD
 from darkroom.pictures import NotAPicture
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 KEEP = timedelta(hours=24)
 MULTIPART_OVERHEAD = 64 * 1024
@@ -83,18 +84,18 @@ async def thumbnail(attach_id: AttachId, use: Use, expires: Expires, signature: 
     responses=documented(413, 415, 422, 429),
 )
 async def attach(
-    file: Annotated[UploadFile, File(description="PNG, JPEG or WebP.")], caller: Changing, use: Use, urls: Urls
+    file: Annotated[UploadFile, File(description="PNG, JPEG or WebP.")], caller: Uploading, use: Use, urls: Urls
 ) -> AttachmentView:
     """Upload a reference picture. It is re-encoded without metadata; the same picture is stored once."""
     name = _plain(file.filename)
-    data = await file.read()
-    if len(data) > LARGEST_UPLOAD:
-        raise Problem(413, f"{name} has {len(data):,} bytes, which exceeds the maximum of {LARGEST_UPLOAD:,}")
+    size = file.size or 0
+    if size > LARGEST_UPLOAD:
+        raise Problem(413, f"{name} has {size:,} bytes, which exceeds the maximum of {LARGEST_UPLOAD:,}")
+    await use.quotas.admit_upload(caller, size)
     try:
-        upload = await use.parts.uploads.read(name, data)
+        attach_id, upload = await use.parts.uploads.take(name, file, caller.user_id)
     except OrderRejected as error:
         raise Problem(415, error.reason, field="file") from error
-    attach_id = await use.parts.uploads.store(upload, caller.user_id)
     return AttachmentView(
         attach_id=attach_id,
         name=name,

@@ -4,6 +4,8 @@ from datetime import datetime
 from time import monotonic
 from uuid import UUID
 
+from darkroom.api.allowances import Held
+from darkroom.api.problems import Problem
 from darkroom.api.services import Services
 from darkroom.api.sign_in import Caller
 from darkroom.api.standing import EVERY
@@ -24,6 +26,18 @@ async def until_ended(use: Services, caller: Caller, job_id: UUID, seconds: floa
             await feed.changed(feed.version, min(left, EVERY))
             watch.ensure()
         return feed.ended
+
+
+async def waited(use: Services, caller: Caller, job_id: UUID, seconds: float) -> bool:
+    """Wait for the end of a job that was just ordered; not at all for a caller who waits for as many as they may."""
+    try:
+        async with use.leases.held(Held.WAIT, caller):
+            await until_ended(use, caller, job_id, seconds)
+    except Problem as problem:
+        if problem.status != 429:
+            raise
+        return False
+    return True
 
 
 async def until_changed(use: Services, caller: Caller, job_id: UUID, seconds: float) -> bool:

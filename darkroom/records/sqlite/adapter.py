@@ -31,6 +31,7 @@ from darkroom.domain.sources import PictureOrigin, PictureSource
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 from darkroom.domain.storybook import Book, BookResult, Page
+from darkroom.domain.usage import Usage
 from darkroom.domain.wallets import OrganizationAccount
 from darkroom.domain.webhooks import Ending
 from darkroom.records.sqlite import (
@@ -290,6 +291,9 @@ class SqliteRecords:
 
     async def valid_sign_ins(self, hashes: Collection[str]) -> Collection[str]:
         return await self._db.read(keys.valid_sign_ins, hashes)
+
+    async def usage(self, user_id: UUID) -> Usage:
+        return await self._db.read(members.usage, user_id)
 
     async def audit(self) -> Sequence[str]:
         return await self._db.read(auditing.audit)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from darkroom.domain.orders import ReferenceOwner
 from darkroom.domain.stored import NewReference, ProductionOwner, StoredFile
+from darkroom.domain.usage import Usage
 from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import now
 
@@ -31,6 +32,20 @@ def production_owner(db: sqlite3.Connection, production_id: UUID) -> ProductionO
         "select quel_member_id from quel_production_photo where production_id = ?", (str(production_id),)
     ).fetchone()
     return None if row is None else ProductionOwner(user_id=rows.uuid_or_none(row["quel_member_id"]))
+
+
+def usage(db: sqlite3.Connection, user_id: UUID) -> Usage:
+    """Jobs that have not ended, and bytes of uploads."""
+    (jobs,) = db.execute(
+        "select count(*) from quel_production_jobs "
+        "where quel_member_id = ? and job_status in ('pending', 'processing')",
+        (str(user_id),),
+    ).fetchone()
+    (size,) = db.execute(
+        "select coalesce(sum(attach_file_size), 0) from quel_attach where quel_member_id = ? and job_id is null",
+        (str(user_id),),
+    ).fetchone()
+    return Usage(open_jobs=jobs, stored_bytes=size)
 
 
 def stored_file(db: sqlite3.Connection, attach_id: int) -> StoredFile | None:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from importlib.resources import files
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
 _SOURCE = {"source_sha256": "text", "source_media_type": "text", "source_c2pa": "integer"}

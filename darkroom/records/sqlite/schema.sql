@@ -144,6 +144,7 @@ create index if not exists quel_attach_arrival on quel_attach (job_id, delivered
   where delivered_at is not null;
 create index if not exists quel_attach_waiting on quel_attach (job_id, stage_index, ordinal)
   where job_id is not null and delivered_at is null;
+create index if not exists quel_attach_uploaded on quel_attach (quel_member_id, attach_file_size) where job_id is null;
 create index if not exists quel_attach_content on quel_attach (sha256) where job_id is null;
 
 create table if not exists quel_credits (

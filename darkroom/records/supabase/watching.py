@@ -9,6 +9,7 @@ from darkroom.domain.movement import Movement, RecentCalls
 from darkroom.domain.offers import ProviderOffer
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, JobCursor, JobSnapshot, JobSummary
+from darkroom.domain.usage import Usage
 from darkroom.records.broken_rows import read_of, read_row, readable
 from darkroom.records.offers import readable_offers
 from darkroom.records.supabase.functions import Part
@@ -60,3 +61,6 @@ class SupabaseWatching(Part):
 
     async def offered_providers(self) -> Sequence[ProviderOffer]:
         return list(readable_offers(await self._call("offered_providers")))
+
+    async def usage(self, user_id: UUID) -> Usage:
+        return Usage.model_validate(await self._call("usage", user_id=str(user_id)))

@@ -16,9 +16,10 @@ from temporalio.client import Client as TemporalClient
 
 from darkroom.api.app import make_app
 from darkroom.api.public_urls import PublicUrls
-from darkroom.api.server import listening
+from darkroom.api.server import listening, server_config
 from darkroom.api.services import Services, put_together
 from darkroom.bootstrap import Parts, open_parts
+from darkroom.counting.sqlite import SqliteCounters
 from darkroom.domain.jobs import NewJob
 from darkroom.domain.keys import NewApiKey, hash_of, new_secret
 from darkroom.domain.names import LOCAL_USER
@@ -180,21 +181,27 @@ async def parsed(lines: AsyncIterator[str]) -> AsyncIterator[Event]:
 @asynccontextmanager
 async def serving(services: Services) -> AsyncIterator[str]:
     """The API on a free port of this machine; gives its address."""
-    async with serving_app(make_app(services)) as url:
+    app = make_app(services)
+    async with serving_app(app, config=server_config(app, services.parts.settings)) as url:
         try:
             yield url
         finally:
             await services.close()
+    await services.counting.close()
 
 
 @asynccontextmanager
 async def serving_app(
-    app: ASGIApp, *, root_path: str = "", lifespan: Literal["on", "off"] = "on"
+    app: ASGIApp,
+    *,
+    root_path: str = "",
+    lifespan: Literal["on", "off"] = "on",
+    config: uvicorn.Config | None = None,
 ) -> AsyncIterator[str]:
     """Any application on a free port of this machine; gives its address."""
     with listening(HOST, 0) as sock:
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan=lifespan, root_path=root_path)
-        server = uvicorn.Server(config)
+        plain = uvicorn.Config(app, log_config=None, access_log=False, lifespan=lifespan, root_path=root_path)
+        server = uvicorn.Server(config or plain)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # pytest's own stay
         task = asyncio.create_task(server.serve([sock]))
 
@@ -227,7 +234,7 @@ async def running_api(
     provider = provider or ScriptedProvider()
     async with open_parts(chosen, providers={"offline": provider}, children=SHARED) as parts:
         await parts.records.ensure_member(LOCAL_USER, OPENING_BALANCE)
-        services = put_together(parts)
+        services = put_together(parts, SqliteCounters(parts.settings.darkroom_home))
         async with (
             serving(services) as url,
             httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, verify=False) as http,

