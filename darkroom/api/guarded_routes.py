@@ -37,6 +37,9 @@ class StrictRequest(Request):
     lasts until the response, or until the route gives it back.
     """
 
+    subject = "body"
+    """What errors call what was sent."""
+
     def __init__(self, scope: Scope, receive: Receive) -> None:
         super().__init__(scope, receive)
         self._received: SpooledTemporaryFile[bytes] | None = None
@@ -94,10 +97,10 @@ class StrictRequest(Request):
         try:
             return await asyncio.to_thread(read, source)
         except UnicodeDecodeError as error:
-            reason = f"document: is not UTF-8 text: invalid byte at position {error.start:,}"
-            raise BodyRejected(Problem(400, reason, field="document")) from None
+            reason = f"{self.subject}: is not UTF-8 text: invalid byte at position {error.start:,}"
+            raise BodyRejected(Problem(400, reason, field=self.subject)) from None
         except NotJson as error:
-            raise BodyRejected(Problem(400, str(error), field=error.field)) from None
+            raise BodyRejected(Problem(400, f"{self.subject}: {error.reason}", field=self.subject)) from None
         except OrderRejected as error:
             raise BodyRejected(problem_of(error)) from None
 

@@ -26,6 +26,8 @@ def table_bodies() -> dict[str, Any]:
 
 
 class _OrderRequest(StrictRequest):
+    subject = "document"
+
     async def json(self) -> Any:
         """The document, also when it is a JSON text in a JSON string, or a table."""
         return await self.reading(self._document)

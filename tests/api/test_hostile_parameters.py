@@ -98,7 +98,7 @@ async def test_numbers_without_bounds_are_refused(quiet: ApiStack) -> None:
         ("GET", "/api/jobs/x", {}, "job_id: must be a UUID, such as"),
         ("GET", "/pictures/1?expires=1", {}, "signature: is missing"),
         ("POST", "/api/jobs", {"json": {}, "headers": {"Idempotency-Key": ""}}, "Idempotency-Key: must not be empty"),
-        ("POST", "/api/jobs/cancel", {"content": b'{"job_id":'}, "body: is not valid JSON: a value is missing, char"),
+        ("POST", "/api/jobs/cancel", {"content": b'{"job_id":'}, "body: is not valid JSON: a value is missing, line"),
     ],
 )
 async def test_what_is_wrong_is_named_as_it_was_sent(

@@ -111,6 +111,13 @@ CALLS = [
     "darkroom_cancel_pending(pg_temp.id(5000), 'changed my mind')",
     "darkroom_offer_providers('hash', '{}', 60)",
     "darkroom_offered_providers()",
+    "darkroom_window('key', 60)",
+    "darkroom_count_in_window('key', 10, 60, 1)",
+    "darkroom_clear_windows('key')",
+    "darkroom_take_lease('lease', 'STREAM', 'holder', 4, 30)",
+    "darkroom_renew_lease('lease', 'STREAM', 'holder', 30)",
+    "darkroom_release_lease('lease')",
+    f"darkroom_usage({MEMBER})",
     f"darkroom_next_ordinals({JOB}, 0, 500)",
     f"darkroom_begin_attempt({JOB}, 0, 11, 'run-5001', gen_random_uuid(), 0, 'offline', 1, true, 'model', true, "
     "'worker', now())",

@@ -1,7 +1,7 @@
 """The port's methods, each one transaction of the modules beside this one."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -18,10 +18,8 @@ from darkroom.domain.jobs import (
     Request,
     StartRun,
 )
-from darkroom.domain.keys import ApiKey, NewApiKey, NewSession, Session
 from darkroom.domain.money import Account, JournalRow, SettledImage, Terms
 from darkroom.domain.movement import Movement, RecentCalls
-from darkroom.domain.offers import ProviderOffer
 from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
@@ -31,7 +29,6 @@ from darkroom.domain.sources import PictureOrigin, PictureSource
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage, NewReference, OrderSource, ProductionOwner, StoredFile
 from darkroom.domain.storybook import Book, BookResult, Page
-from darkroom.domain.usage import Usage
 from darkroom.domain.wallets import OrganizationAccount
 from darkroom.domain.webhooks import Ending
 from darkroom.records.sqlite import (
@@ -42,10 +39,8 @@ from darkroom.records.sqlite import (
     closing,
     groups,
     images,
-    keys,
     members,
     movement,
-    offers,
     opening,
     reading,
     rows,
@@ -55,10 +50,11 @@ from darkroom.records.sqlite import (
 )
 from darkroom.records.sqlite.database import Database
 from darkroom.records.sqlite.refreshing import refresh
+from darkroom.records.sqlite.signing_in import SqliteSignIns
 from darkroom.records.sqlite.statistics import statistics
 
 
-class SqliteRecords:
+class SqliteRecords(SqliteSignIns):
     """Records in one SQLite file; give `:memory:` for records that live as long as this object.
 
     What each method promises is said once, by the roles in `darkroom.records`.
@@ -69,7 +65,7 @@ class SqliteRecords:
     """
 
     def __init__(self, path: Path | str, cancelled: str = JobStatus.CANCELLED) -> None:
-        self._db = Database(path)
+        super().__init__(Database(path))
         self._cancelled = cancelled
 
     async def ensure_member(self, user_id: UUID, opening_balance: int) -> None:
@@ -261,39 +257,6 @@ class SqliteRecords:
 
     async def release_ended_holds(self) -> Sequence[UUID]:
         return await self._db.write(closing.release_ended_holds)
-
-    async def add_api_key(self, key: NewApiKey) -> None:
-        await self._db.write(keys.add_api_key, key)
-
-    async def api_key(self, key_hash: str) -> ApiKey | None:
-        return await self._db.read(keys.api_key, key_hash)
-
-    async def api_keys(self) -> Sequence[ApiKey]:
-        return await self._db.read(keys.api_keys)
-
-    async def revoke_api_key(self, key_id: UUID) -> bool:
-        return await self._db.write(keys.revoke_api_key, key_id)
-
-    async def offer_providers(self, offer: ProviderOffer, lasts: timedelta) -> None:
-        await self._db.write(offers.offer_providers, offer, lasts)
-
-    async def offered_providers(self) -> Sequence[ProviderOffer]:
-        return await self._db.read(offers.offered_providers)
-
-    async def add_session(self, session: NewSession) -> None:
-        await self._db.write(keys.add_session, session)
-
-    async def session(self, session_hash: str) -> Session | None:
-        return await self._db.read(keys.session, session_hash)
-
-    async def end_session(self, session_hash: str) -> None:
-        await self._db.write(keys.end_session, session_hash)
-
-    async def valid_sign_ins(self, hashes: Collection[str]) -> Collection[str]:
-        return await self._db.read(keys.valid_sign_ins, hashes)
-
-    async def usage(self, user_id: UUID) -> Usage:
-        return await self._db.read(members.usage, user_id)
 
     async def audit(self) -> Sequence[str]:
         return await self._db.read(auditing.audit)
