@@ -55,6 +55,9 @@ SETTINGS: Mapping[str, Any] = {
 }
 _NOT_THEIRS = {"quel_provider_offers"}
 """Tables that a worker writes by the clock."""
+_OF_WHOEVER_SIGNS_IN = {"quel_api_sessions"}
+_COUNTED = "limits.db"
+"""What everybody changes who asks for anything."""
 _BY_THE_CLOCK = {"refreshed_at", "updated_at"}
 _BESIDE_THE_STORAGE = "not-for-you.txt"
 
@@ -173,6 +176,8 @@ class World:
         """The files of everybody and of the machine, with their sizes; without somebody's own."""
         found = {}
         for file in self.home.parent.rglob("*"):
+            if file.name.startswith(_COUNTED):
+                continue
             name = str(file.relative_to(self.home.parent))
             passing = "staging" in name or "records.db" in name or "/workers/" in name or "/unstaged" in name
             own = without is not None and (f"user-{without}" in name or f"/{without}/" in name)
@@ -193,7 +198,7 @@ def _rows(db: sqlite3.Connection, without: str | None, org_id: str) -> dict[str,
 
     found = {}
     for table, order in TABLES.items():
-        if table in _NOT_THEIRS:
+        if table in _NOT_THEIRS or (without is None and table in _OF_WHOEVER_SIGNS_IN):
             continue
         rows = [dict(row) for row in db.execute(f"select * from {table} order by {order}")]
         found[table] = [
