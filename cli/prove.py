@@ -22,6 +22,7 @@ from cli.session import run
 from cli.statuses import InputRejected, Status
 from darkroom.domain.errors import ProofImpossible
 from darkroom.proof.breaks import BREAKS
+from darkroom.proof.plain.runs import LEFT_OUT, play_plain
 from darkroom.proof.plans import Plan, plans
 from darkroom.proof.report import page
 from darkroom.proof.runs import Run, play_run
@@ -35,6 +36,13 @@ KEPT_VARIABLES = frozenset({"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "T
 
 Guard = StrEnum("Guard", {name: name for name in BREAKS})  # type: ignore[misc]  # the names are written once
 
+
+class Against(StrEnum):
+    """What a plan can be played on instead of Darkroom."""
+
+    PLAIN = "plain"
+
+
 _RUNS = Annotated[int, typer.Option("--runs", min=1, max=1000, help="How many runs.")]
 _SEED = Annotated[int, typer.Option("--seed", help="Decides jobs and faults: the same seed plays the same plan.")]
 _MINUTES = Annotated[
@@ -43,6 +51,14 @@ _MINUTES = Annotated[
 _BREAK = Annotated[
     Guard | None,
     typer.Option("--break", help="Switch one guard off, by a wrapper: it must turn red.", show_default=False),
+]
+_AGAINST = Annotated[
+    Against | None,
+    typer.Option(
+        "--against",
+        help="Play the plan on a plain asyncio worker with a queue in memory instead, for comparison.",
+        show_default=False,
+    ),
 ]
 _SHORT = Annotated[bool, typer.Option("--short", help="Small jobs only.")]
 _REPORT = Annotated[
@@ -57,6 +73,7 @@ def prove(
     guard: _BREAK = None,
     report: _REPORT = None,
     *,
+    against: _AGAINST = None,
     short: _SHORT = False,
     as_json: arguments.AsJson = False,
 ) -> None:
@@ -66,20 +83,28 @@ def prove(
     job, and breaks what its seed says: processes are killed and stopped, providers, storage and records fail, users
     pause, cancel and restart. Then the provider's own log, the files and the records are compared, and `audit` runs.
     Needs no network and no key. The folder of a run that shows a violation is kept.
+
+    `--against plain` plays the same plan on a plain asyncio worker, the kind that Darkroom replaces. Faults without a
+    counterpart there, such as a killed Temporal server, are left out and named.
     """
     output = Output(as_json=as_json)
     target = report.absolute() if report is not None else None
     if target is not None and not target.parent.is_dir():
         raise InputRejected("--report", f"there is no folder {target.parent}")
+    if against and guard:
+        raise InputRejected("--against", "a plain worker has no guard to switch off: leave out --break")
     here = Path.cwd()
     chosen = plans(seed, runs, guard=guard.value if guard else None, short=short)
-    again = _again(runs, seed, guard.value if guard else None, short=short)
-    played = run(_played(chosen, output, minutes))
+    again = _again(runs, seed, guard, against, short=short)
+    played = run(_played(chosen, output, minutes, against))
     os.chdir(here)
-    found = totals(played)
+    found = totals(played, against.value if against else None)
     if target is not None:
         target.write_text(page(played, found, again), "utf-8")
         output.say(f"report    {target}")
+    if found["left_out"]:
+        left_out = ", ".join(name.replace("_", " ") for name in found["left_out"])
+        output.say(f"left out  {left_out}: a plain worker has no counterpart")
     output.say(sentence(found), style="accent" if found["violated"] else "strong")
     if found["violated"]:
         output.say(f"again     {again}")
@@ -87,6 +112,8 @@ def prove(
         "holds": not found["violated"],
         "verdict": sentence(found),
         "seed": seed,
+        "against": against.value if against else None,
+        "left_out": {name: LEFT_OUT[name] for name in found["left_out"]},
         "break": guard.value if guard else None,
         "command": again,
         "totals": found,
@@ -96,13 +123,14 @@ def prove(
     raise typer.Exit(Status.NOT_ALL if found["violated"] else Status.DONE)
 
 
-def _again(runs: int, seed: int, guard: str | None, *, short: bool) -> str:
+def _again(runs: int, seed: int, guard: Guard | None, against: Against | None, *, short: bool) -> str:
     words = ["prove", "--runs", str(runs), "--seed", str(seed)]
-    words += ["--break", guard] if guard else []
+    words += ["--break", guard.value] if guard else []
+    words += ["--against", against.value] if against else []
     return command(shlex.join([*words, *(["--short"] if short else [])]))
 
 
-async def _played(chosen: Sequence[Plan], output: Output, minutes: float | None) -> list[Run]:
+async def _played(chosen: Sequence[Plan], output: Output, minutes: float | None, against: Against | None) -> list[Run]:
     for name in set(os.environ) - KEPT_VARIABLES:
         del os.environ[name]
     try:
@@ -111,6 +139,7 @@ async def _played(chosen: Sequence[Plan], output: Output, minutes: float | None)
         raise ProofImpossible(f"no temporary folder: {error.strerror}") from None
     ends = None if minutes is None else time.monotonic() + 60 * minutes
     played: list[Run] = []
+    play = play_plain if against is Against.PLAIN else play_run
     table = _Shown(output)
     try:
         with table:
@@ -118,7 +147,7 @@ async def _played(chosen: Sequence[Plan], output: Output, minutes: float | None)
                 if ends is not None and time.monotonic() > ends and played:
                     break
                 table.begin(plan)
-                played.append(await play_run(plan, base / f"run-{plan.number:02}", PROGRAMS))
+                played.append(await play(plan, base / f"run-{plan.number:02}", PROGRAMS))
                 table.end(played[-1])
     except OSError as error:
         raise ProofImpossible(f"a proof cannot be played in {base}: {error.strerror or error}") from None

@@ -86,6 +86,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "darkroom.api": (*BELOW_CLIENT, *CLIENT, "darkroom.api"),
     "darkroom.proof": (*BELOW_CLIENT, *CLIENT, "darkroom.proof"),
+    "darkroom.proof.plain": (*DOMAIN, *PORTS, *EDGES, "darkroom.proof"),
     "activities": (*DOMAIN, *PORTS, *EDGES, "darkroom.housekeeping.leftovers", "activities"),
     "activities.composition": (*BELOW_CLIENT, *CLIENT, "activities"),
     "workflows": (*DOMAIN, "darkroom.contract", "activities", "workflows"),

@@ -14,19 +14,22 @@ from darkroom.domain.images import AttachInput, ImageKey
 from darkroom.proof import faults
 from darkroom.proof.checks import PRICE
 from darkroom.proof.read_only import NotSupported
-from darkroom.proof.stack import ENDED, Ordered, Stack
+from darkroom.proof.site import ENDED, Ordered, Site
+from darkroom.proof.stack import Stack
 from darkroom.proof.waiting import until
 from darkroom.proof.wrappers import PORTS_FILE
 
 Act = Callable[[Stack, Ordered, random.Random], Awaitable[None]]
+SiteAct = Callable[[Site, Ordered, random.Random], Awaitable[None]]
+"""One that any system can be put through."""
 ENDS_WITHIN = 150.0
 LATE = 900
 """An ordinal that no job of a proof reaches."""
 
 
-async def some_more(stack: Stack, job: Ordered, rng: random.Random) -> None:
+async def some_more(site: Site, job: Ordered, rng: random.Random) -> None:
     """Wait until a few more pictures are delivered, or the job has ended."""
-    await stack.until_delivered(job, stack.delivered(job) + rng.randint(1, max(2, job.total // 8)))
+    await site.until_delivered(job, site.delivered(job) + rng.randint(1, max(2, job.total // 8)))
 
 
 async def ended_and_restarted(stack: Stack, job: Ordered) -> None:
@@ -41,37 +44,37 @@ async def ended_and_restarted(stack: Stack, job: Ordered) -> None:
 
 
 @asynccontextmanager
-async def ports_fail(stack: Stack, **shares: float) -> AsyncIterator[None]:
+async def ports_fail(site: Site, **shares: float) -> AsyncIterator[None]:
     """Let these shares of the calls of a worker's ports fail for a while."""
-    _write(stack, {name.replace("_", "-"): share for name, share in shares.items()})
-    stack.say(f"ports fail: {shares}")
+    _write(site, {name.replace("_", "-"): share for name, share in shares.items()})
+    site.say(f"ports fail: {shares}")
     try:
         yield
     finally:
-        _write(stack, {})
-        stack.say("ports work again")
+        _write(site, {})
+        site.say("ports work again")
 
 
-def _write(stack: Stack, shares: dict[str, float]) -> None:
-    new = stack.folder / "ports.new"
+def _write(site: Site, shares: dict[str, float]) -> None:
+    new = site.folder / "ports.new"
     new.write_text(json.dumps(shares), "utf-8")
-    new.replace(stack.folder / PORTS_FILE)
+    new.replace(site.folder / PORTS_FILE)
 
 
-async def kill_worker(stack: Stack, job: Ordered, rng: random.Random) -> None:
-    worker = rng.choice(stack.workers)
-    await faults.kill(stack, worker)
+async def kill_worker(site: Site, job: Ordered, rng: random.Random) -> None:
+    worker = rng.choice(site.workers)
+    await faults.kill(site, worker)
     await asyncio.sleep(rng.uniform(0, 2))
-    await faults.restart(stack, worker)
+    await faults.restart(site, worker)
 
 
-async def kill_all(stack: Stack, job: Ordered, rng: random.Random) -> None:
-    await faults.kill(stack, *stack.workers)
-    await faults.restart(stack, *stack.workers)
+async def kill_all(site: Site, job: Ordered, rng: random.Random) -> None:
+    await faults.kill(site, *site.workers)
+    await faults.restart(site, *site.workers)
 
 
-async def stop_worker(stack: Stack, job: Ordered, rng: random.Random) -> None:
-    async with faults.stopped(stack, rng.choice(stack.workers)):
+async def stop_worker(site: Site, job: Ordered, rng: random.Random) -> None:
+    async with faults.stopped(site, rng.choice(site.workers)):
         await asyncio.sleep(rng.choice((2, 4, 13)))
 
 
@@ -88,38 +91,38 @@ async def kill_api(stack: Stack, job: Ordered, rng: random.Random) -> None:
     await faults.kill_api(stack, rng.uniform(0, 1))
 
 
-def provider(**shares: float) -> Act:
+def provider(**shares: float) -> SiteAct:
     """Let these shares of the provider's calls fail for a while."""
 
-    async def act(stack: Stack, job: Ordered, rng: random.Random) -> None:
-        stack.fail_calls(**{name.removeprefix("_").replace("_", "-"): share for name, share in shares.items()})
+    async def act(site: Site, job: Ordered, rng: random.Random) -> None:
+        site.fail_calls(**{name.removeprefix("_").replace("_", "-"): share for name, share in shares.items()})
         await asyncio.sleep(rng.uniform(3, 6))
-        stack.fail_calls()
+        site.fail_calls()
 
     return act
 
 
-def ports(**shares: float) -> Act:
+def ports(**shares: float) -> SiteAct:
     """Let these shares of the calls of storage and records fail for a while."""
 
-    async def act(stack: Stack, job: Ordered, rng: random.Random) -> None:
-        async with ports_fail(stack, **shares):
+    async def act(site: Site, job: Ordered, rng: random.Random) -> None:
+        async with ports_fail(site, **shares):
             await asyncio.sleep(rng.uniform(3, 6))
 
     return act
 
 
-async def locked(stack: Stack, job: Ordered, rng: random.Random) -> None:
-    async with faults.locked(stack):
+async def locked(site: Site, job: Ordered, rng: random.Random) -> None:
+    async with faults.locked(site):
         await asyncio.sleep(rng.uniform(2, 12))
 
 
-async def read_only(stack: Stack, job: Ordered, rng: random.Random) -> None:
+async def read_only(site: Site, job: Ordered, rng: random.Random) -> None:
     try:
-        async with faults.read_only(stack):
+        async with faults.read_only(site):
             await asyncio.sleep(rng.uniform(2, 5))
     except (NotSupported, faults.Unsupported) as reason:
-        stack.say(f"not played: {reason}")
+        site.say(f"not played: {reason}")
 
 
 async def pause_resume(stack: Stack, job: Ordered, rng: random.Random) -> None:
@@ -139,14 +142,14 @@ async def cancel_restart(stack: Stack, job: Ordered, rng: random.Random) -> None
     await ended_and_restarted(stack, job)
 
 
-async def kill_cancel(stack: Stack, job: Ordered, rng: random.Random) -> None:
+async def kill_cancel(site: Site, job: Ordered, rng: random.Random) -> None:
     """What is staged, and not known to be, when everybody dies must be delivered by the cancelled job."""
-    async with ports_fail(stack, storage_unheard=1.0):
+    async with ports_fail(site, storage_unheard=1.0):
         await asyncio.sleep(3)
-        await faults.kill(stack, *stack.workers)
-    await stack.steer(job, "cancel", may_refuse=True)
-    await faults.restart(stack, *stack.workers)
-    await stack.until_ended(job, ENDS_WITHIN)
+        await faults.kill(site, *site.workers)
+    await site.steer(job, "cancel", may_refuse=True)
+    await faults.restart(site, *site.workers)
+    await site.until_ended(job, ENDS_WITHIN)
 
 
 async def terminate_batch(stack: Stack, job: Ordered, rng: random.Random) -> None:
@@ -196,13 +199,7 @@ async def one_balance(stack: Stack, job: Ordered, rng: random.Random) -> None:
         await stack.until_ended(one, ENDS_WITHIN)
 
 
-ACTS: dict[str, Act] = {
-    "kill_worker": kill_worker,
-    "kill_all": kill_all,
-    "stop_worker": stop_worker,
-    "kill_temporal": kill_temporal,
-    "stop_temporal": stop_temporal,
-    "kill_api": kill_api,
+FAILING: dict[str, SiteAct] = {
     "provider_slow": provider(slow=0.5),
     "provider_fails": provider(_500=0.1, _503=0.1, _503_in_200=0.1, nothing=0.1),
     "provider_limits": provider(_429=0.5),
@@ -214,6 +211,17 @@ ACTS: dict[str, Act] = {
     "records_full": ports(records_before=0.4),
     "records_unheard": ports(records_after=0.3),
     "twice": ports(twice=0.7),
+}
+"""Shares of calls that fail for a while."""
+
+ACTS: dict[str, Act] = {
+    "kill_worker": kill_worker,
+    "kill_all": kill_all,
+    "stop_worker": stop_worker,
+    "kill_temporal": kill_temporal,
+    "stop_temporal": stop_temporal,
+    "kill_api": kill_api,
+    **FAILING,
     "locked": locked,
     "read_only": read_only,
     "pause_resume": pause_resume,

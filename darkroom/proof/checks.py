@@ -16,7 +16,8 @@ from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, job_workflow_id
 from darkroom.proof.account import FILES, UNSTAGED, Account, Call
 from darkroom.proof.invariants import broken
 from darkroom.proof.marks import read
-from darkroom.proof.stack import ENDED, OPENING_BALANCE, Ordered, Stack
+from darkroom.proof.site import ENDED, OPENING_BALANCE, Ordered
+from darkroom.proof.stack import Stack
 from darkroom.proof.tables import Dump, dump_file
 from darkroom.proof.waiting import until
 

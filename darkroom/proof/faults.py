@@ -19,7 +19,8 @@ from temporalio.service import RPCError
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, job_workflow_id
 from darkroom.proof.processes import Process, Worker
 from darkroom.proof.read_only import NotSupported, unwritable
-from darkroom.proof.stack import ENDED, Ordered, Stack
+from darkroom.proof.site import ENDED, Ordered, Site
+from darkroom.proof.stack import Stack
 from darkroom.proof.starting import start_temporal, until_serving
 from darkroom.proof.waiting import until
 
@@ -30,46 +31,46 @@ class Unsupported(Exception):
     """This machine cannot play the scenario."""
 
 
-async def kill(stack: Stack, *workers: Worker, unsaved: bool = False) -> None:
+async def kill(site: Site, *workers: Worker, unsaved: bool = False) -> None:
     """SIGKILL; `unsaved` when their disk is full."""
     for worker in workers:
         await worker.process.kill()
-    stack.say(f"killed {', '.join(worker.process.name for worker in workers)}")
-    stack.kills += len(workers)
-    stack.excuse(*workers, killed=True, unsaved=unsaved)
+    site.say(f"killed {', '.join(worker.process.name for worker in workers)}")
+    site.kills += len(workers)
+    site.excuse(*workers, killed=True, unsaved=unsaved)
 
 
-async def restart(stack: Stack, *workers: Worker, wait: bool = True) -> None:
+async def restart(site: Site, *workers: Worker, wait: bool = True) -> None:
     """Start workers that were killed."""
     began = time.time()
     await asyncio.gather(*(worker.start(wait=wait) for worker in workers))
-    stack.say(f"started {', '.join(worker.process.name for worker in workers)}")
-    stack.restarts.append(began)
+    site.say(f"started {', '.join(worker.process.name for worker in workers)}")
+    site.restarts.append(began)
 
 
 @asynccontextmanager
-async def stopped(stack: Stack, worker: Worker) -> AsyncIterator[None]:
+async def stopped(site: Site, worker: Worker) -> AsyncIterator[None]:
     """SIGSTOP, and SIGCONT at the end: what it had begun may be made by others meanwhile."""
     worker.process.stop()
-    stack.say(f"stopped {worker.process.name}")
-    stack.excuse(worker)
+    site.say(f"stopped {worker.process.name}")
+    site.excuse(worker)
     try:
         yield
     finally:
         worker.process.go_on()
-        stack.say(f"{worker.process.name} goes on")
+        site.say(f"{worker.process.name} goes on")
 
 
 @asynccontextmanager
-async def suspended(stack: Stack, process: Process) -> AsyncIterator[None]:
+async def suspended(site: Site, process: Process) -> AsyncIterator[None]:
     """SIGSTOP of what makes no calls, and SIGCONT at the end."""
     process.stop()
-    stack.say(f"stopped {process.name}")
+    site.say(f"stopped {process.name}")
     try:
         yield
     finally:
         process.go_on()
-        stack.say(f"{process.name} goes on")
+        site.say(f"{process.name} goes on")
 
 
 async def kill_temporal(stack: Stack, seconds: float) -> None:
@@ -117,7 +118,7 @@ def mount_small(folder: Path, megabytes: int) -> None:
 
 
 @asynccontextmanager
-async def full(stack: Stack, folder: Path) -> AsyncIterator[None]:
+async def full(site: Site, folder: Path) -> AsyncIterator[None]:
     """Nothing more can be written below the folder, which must be a small file system."""
     ballast = folder / "ballast"
     with ballast.open("ab", buffering=0) as file:
@@ -127,39 +128,39 @@ async def full(stack: Stack, folder: Path) -> AsyncIterator[None]:
                     file.write(b"x" * size)
             except OSError:
                 continue
-    stack.say(f"disk is full: {folder.name}")
+    site.say(f"disk is full: {folder.name}")
     try:
         yield
     finally:
         ballast.unlink()
-        stack.say("disk has room again")
+        site.say("disk has room again")
 
 
 @asynccontextmanager
-async def locked(stack: Stack) -> AsyncIterator[None]:
+async def locked(site: Site) -> AsyncIterator[None]:
     """Somebody else writes to the records for long."""
-    db = sqlite3.connect(stack.home / "records.db", isolation_level=None, timeout=30)
+    db = sqlite3.connect(site.home / "records.db", isolation_level=None, timeout=30)
     db.execute("begin immediate")
-    stack.say("records are locked")
+    site.say("records are locked")
     try:
         yield
     finally:
         db.rollback()
         db.close()
-        stack.say("records are free")
+        site.say("records are free")
 
 
 @asynccontextmanager
-async def read_only(stack: Stack) -> AsyncIterator[None]:
+async def read_only(site: Site) -> AsyncIterator[None]:
     """Nobody can write to the records, root included; who opens them now gets SQLITE_READONLY for its writes."""
     try:
-        with unwritable(stack.home / "records.db", stack.home / "records.db-wal"):
-            stack.say("records are read-only")
+        with unwritable(site.home / "records.db", site.home / "records.db-wal"):
+            site.say("records are read-only")
             yield
     except NotSupported as reason:
         raise Unsupported(str(reason)) from None
     finally:
-        stack.say("records can be written again")
+        site.say("records can be written again")
 
 
 async def _told(stack: Stack, request: Awaitable[object]) -> None:

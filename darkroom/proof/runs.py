@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import time
 import traceback
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -29,7 +30,8 @@ from darkroom.proof.figures import summary
 from darkroom.proof.marks import Mark, drawn
 from darkroom.proof.plans import Plan
 from darkroom.proof.ports import NoPort
-from darkroom.proof.stack import OPENING_BALANCE, Ordered, Stack
+from darkroom.proof.site import OPENING_BALANCE, Ordered, Site
+from darkroom.proof.stack import Stack
 from darkroom.proof.starting import Programs, ServerEnded, running_stack
 from darkroom.proof.wrappers import FOLDER_VARIABLE
 
@@ -50,6 +52,8 @@ class Run:
     violations: list[str] = field(default_factory=list)
     folder: str | None = None
     """Kept when something did not hold."""
+    left_out: list[str] = field(default_factory=list)
+    """Faults of the plan that what is proved has no counterpart for."""
 
     @property
     def holds(self) -> bool:
@@ -63,22 +67,41 @@ class Run:
 
 
 async def play_run(plan: Plan, folder: Path, programs: Programs) -> Run:
-    """Play a run in a folder of its own, which stays when something did not hold.
+    """Play a run of Darkroom in a folder of its own, which stays when something did not hold.
+
+    Raises:
+        ProofImpossible: a full disk, a missing port or program.
+    """
+    more = {FOLDER_VARIABLE: str(folder), **({BREAK_VARIABLE: plan.guard} if plan.guard else {})}
+
+    async def play_darkroom(run: Run, sites: list[Site]) -> None:
+        async with running_stack(
+            folder, plan.seed, programs, workers=2, client_limit=CLIENT_LIMIT, latency=LATENCY, more=more
+        ) as stack:
+            sites.append(stack)
+            await _played(stack, plan, run)
+
+    return await kept(plan, folder, play_darkroom)
+
+
+async def kept(plan: Plan, folder: Path, play_it: Callable[[Run, list[Site]], Awaitable[None]]) -> Run:
+    """Play a run, whatever is proved, in a folder that stays when something did not hold.
+
+    Args:
+        plan: what is played.
+        folder: a new one.
+        play_it: plays it, notes what is wrong, and adds the site as soon as there is one.
 
     Raises:
         ProofImpossible: a full disk, a missing port or program.
     """
     run, began = Run(plan), time.monotonic()
-    stack: Stack | None = None
-    more = {FOLDER_VARIABLE: str(folder), **({BREAK_VARIABLE: plan.guard} if plan.guard else {})}
+    sites: list[Site] = []
     os.environ.pop(BREAK_VARIABLE, None)
     try:
         folder.mkdir(parents=True)  # noqa: ASYNC240 - at once
         _check_room(folder)
-        async with running_stack(
-            folder, plan.seed, programs, workers=2, client_limit=CLIENT_LIMIT, latency=LATENCY, more=more
-        ) as stack:
-            await _played(stack, plan, run)
+        await play_it(run, sites)
     except (NoPort, ServerEnded, ServerNotReachable) as error:
         raise ProofImpossible(str(error)) from None
     except OSError as error:
@@ -94,7 +117,8 @@ async def play_run(plan: Plan, folder: Path, programs: Programs) -> Run:
     _check_room(folder)
     if run.violations:
         run.folder = str(folder)
-        (folder / STORY_FILE).write_text("\n".join([*(stack.story if stack else ()), *run.violations]) + "\n", "utf-8")
+        story = [line for site in sites for line in site.story]
+        (folder / STORY_FILE).write_text("\n".join([*story, *run.violations]) + "\n", "utf-8")
     else:
         shutil.rmtree(folder, ignore_errors=True)
     return run

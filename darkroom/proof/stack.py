@@ -1,14 +1,9 @@
 """One Darkroom of a run: its processes, its jobs, and what can be read and asked of them."""
 
 import asyncio
-import json
-import shutil
-import sqlite3
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
@@ -17,114 +12,35 @@ from temporalio.client import Client as TemporalClient
 
 from darkroom.bootstrap import Parts
 from darkroom.domain.names import LOCAL_USER
-from darkroom.proof.account import Account, read_account, saved_calls
 from darkroom.proof.marks import prompt_mark
-from darkroom.proof.processes import Process, Worker
-from darkroom.proof.provider import FAULTS_FILE
-from darkroom.proof.waiting import until
+from darkroom.proof.processes import Process
+from darkroom.proof.site import OPENING_BALANCE, Ordered, Site
 from darkroom.records.images import ImageRecords
 from darkroom.records.money import MoneyRecords
 
-ENDED = ("completed", "failed", "cancelled")
-OPENING_BALANCE = 100_000
 STEERS_WITHIN = 60.0
-SAVED_WITHIN = 2.0
-"""Seconds between an answer and its bytes on disk, on a busy machine, in which a kill may lose them."""
 
 
 class LateRecords(ImageRecords, MoneyRecords, Protocol):
     """What a worker that comes back late writes to."""
 
 
-@dataclass
-class Ordered:
-    """A job of the run."""
-
-    job_id: UUID
-    user_id: UUID | None
-    total: int
-    org_id: UUID | None = None
-    ends: str | None = "completed"
-    """How it must end, with all that was ordered when `completed`; None for any end that says its reasons."""
-
-
-@dataclass
-class Stack:
+@dataclass(kw_only=True)
+class Stack(Site):
     """What a scenario holds in its hand."""
 
-    folder: Path
-    home: Path
     temporal_server: Process
     temporal: TemporalClient
-    provider: Process
     api: Process
-    workers: list[Worker]
     parts: Parts
     api_url: str
-    environment: Mapping[str, str]
-    client_limit: float
-    """Seconds after which workers give a provider call up (GEMINI_TIMEOUT)."""
-    jobs: list[Ordered] = field(default_factory=list)
-    excused: set[int] = field(default_factory=set)
-    """Provider calls that a kill, a stop, a terminate or a reset may have cost: made twice."""
-    lost: set[int] = field(default_factory=set)
-    """Those of them whose picture died with a worker."""
-    openings: dict[str, int] = field(default_factory=dict)
-    """What wallets had at first, where it is not the usual."""
-    kills: int = 0
-    restarts: list[float] = field(default_factory=list)
-    """When killed workers were started again."""
     late: LateRecords | None = None
     """Records as a proof's own workers see them."""
-    story: list[str] = field(default_factory=list)
-    seen_wrong: list[str] = field(default_factory=list)
-    """What the API told while the job ran, and must not have."""
-    began: float = field(default_factory=time.time)
-
-    def say(self, what: str) -> None:
-        """Note what happened, with the seconds since the start."""
-        self.story.append(f"{self.since_start(time.time()):6.1f} {what}")
 
     @property
     def late_records(self) -> LateRecords:
         """What a worker that comes back late would write to."""
         return self.late or self.parts.records
-
-    def since_start(self, moment: float) -> float:
-        """Seconds."""
-        return moment - self.began
-
-    @property
-    def account(self) -> Account:
-        return read_account(self.folder)
-
-    def excuse(self, *workers: Worker, killed: bool = False, unsaved: bool = False) -> None:
-        """Calls of these workers (none: of all) that are in progress may be lost by what was just done.
-
-        Args:
-            workers: who made them.
-            killed: whether their pictures are lost, too.
-            unsaved: whether their disk was full, so that answers had nowhere to go.
-        """
-        names = {worker.known_as for worker in workers or self.workers}
-        saved = saved_calls(self.home)
-        since = 0 if unsaved else time.time() - SAVED_WITHIN
-        lost = {
-            call.number
-            for call in self.account.calls.values()
-            if call.good and call.worker in names and (call.ended_at is None or call.ended_at > since)
-        } - saved
-        self.say(f"calls in progress: {sorted(lost - self.excused)}")
-        self.excused |= lost
-        if killed:
-            self.lost |= lost
-
-    def fail_calls(self, **shares: float) -> None:
-        """Let these shares of the provider's calls fail from now on."""
-        new = self.folder / "faults.new"
-        new.write_text(json.dumps(shares), "utf-8")
-        new.replace(self.folder / FAULTS_FILE)
-        self.say(f"provider faults {shares}" if shares else "provider is well")
 
     async def order(self, *quantities: int, user_id: UUID = LOCAL_USER) -> Ordered:
         """Submit a job with a stage per quantity."""
@@ -155,10 +71,6 @@ class Stack:
         """What the pictures of each stage say of their prompt."""
         found = self.rows("select stage_index, prompt from quel_job_stages where job_id = ?", str(job.job_id))
         return {stage: prompt_mark(prompt) for stage, prompt in found}
-
-    def free_megabytes(self) -> float:
-        """Room on the disk of the run's folder."""
-        return shutil.disk_usage(self.folder).free / 2**20
 
     async def steer(self, job: Ordered, action: str, *, may_refuse: bool = False) -> dict[str, Any]:
         """Cancel, pause, resume or restart through the API, which may be away; maybe it is too late for that."""
@@ -206,16 +118,6 @@ class Stack:
                     self.say(f"API, from {source}, lacks {len(lacking)} pictures that the other source told of")
                 known |= ids
 
-    def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """What the records say, read past everything of ours; nothing while they cannot be read."""
-        with suppress(sqlite3.OperationalError):
-            db = sqlite3.connect(f"file:{self.home / 'records.db'}?mode=ro", uri=True, timeout=1)
-            try:
-                return db.execute(statement, values).fetchall()
-            finally:
-                db.close()
-        return []
-
     def delivered(self, job: Ordered) -> int:
         """How many pictures are settled."""
         counted = self.rows(
@@ -227,20 +129,3 @@ class Stack:
         """The status of the job's row."""
         found = self.rows("select job_status from quel_production_jobs where job_id = ?", str(job.job_id))
         return str(found[0][0]) if found else ""
-
-    async def until_delivered(self, job: Ordered, pictures: int, seconds: float = 90) -> None:
-        """Wait until so many are settled, or the job has ended."""
-
-        async def so() -> bool:
-            return self.delivered(job) >= pictures or self.status(job) in ENDED
-
-        await until(so, f"{pictures} pictures", seconds)
-
-    async def until_ended(self, job: Ordered, seconds: float) -> None:
-        """Wait for the end of the job's row."""
-
-        async def so() -> bool:
-            return self.status(job) in ENDED
-
-        await until(so, f"the end of the job ({self.delivered(job)} of {job.total} delivered)", seconds)
-        self.say(f"job is {self.status(job)}")

@@ -18,7 +18,8 @@ from darkroom.embedded.launching import child_environment, server_command
 from darkroom.proof.ports import HOST, free_port
 from darkroom.proof.processes import STARTS_WITHIN, Process, Worker
 from darkroom.proof.provider import KEY
-from darkroom.proof.stack import OPENING_BALANCE, Stack
+from darkroom.proof.site import OPENING_BALANCE
+from darkroom.proof.stack import Stack
 from darkroom.proof.waiting import until
 from darkroom.settings import Settings
 
@@ -91,14 +92,8 @@ async def running_stack(
             folder / "temporal.log",
             folder / "temporal",
         )
-        provider = Process.python(
-            "provider",
-            (
-                *(*module, "darkroom.proof.provider", str(folder), "--port", str(provider_port), "--seed", str(seed)),
-                *("--client-limit", f"{client_limit:g}", "--latency", *map(str, latency)),
-            ),
-            environment,
-            folder / "provider.log",
+        provider = provider_process(
+            folder, provider_port, environment, seed=seed, client_limit=client_limit, latency=latency
         )
         api = Process.python("API", (*module, "darkroom.api"), environment, folder / "api.log")
         served = [
@@ -113,11 +108,35 @@ async def running_stack(
         parts = await cleanup.enter_async_context(open_parts(settings))
         await parts.records.ensure_member(LOCAL_USER, OPENING_BALANCE)
         url = f"http://{HOST}:{api_port}"
-        stack = Stack(folder, home, server, temporal, provider, api, served, parts, url, environment, client_limit)
+        stack = Stack(
+            *(folder, home, provider, served, environment, client_limit),
+            temporal_server=server,
+            temporal=temporal,
+            api=api,
+            parts=parts,
+            api_url=url,
+        )
         await asyncio.gather(api.start(), *(worker.start() for worker in served))
         await until_serving(stack)
         stack.say("everything is up")
         yield stack
+
+
+def provider_process(
+    folder: Path,
+    port: int,
+    environment: Mapping[str, str],
+    *,
+    seed: int | str,
+    client_limit: float,
+    latency: tuple[float, float],
+) -> Process:
+    """The provider of a run, which keeps its account in the run's folder."""
+    program = (
+        *("-P", "-m", "darkroom.proof.provider", str(folder), "--port", str(port), "--seed", str(seed)),
+        *("--client-limit", f"{client_limit:g}", "--latency", *map(str, latency)),
+    )
+    return Process.python("provider", program, environment, folder / "provider.log")
 
 
 async def start_temporal(server: Process, settings: Settings) -> None:

@@ -7,8 +7,13 @@ from darkroom.proof.plans import Plan
 from darkroom.proof.runs import Run
 
 
-def totals(runs: Sequence[Run]) -> dict[str, Any]:
-    """The figures of all runs together."""
+def totals(runs: Sequence[Run], against: str | None = None) -> dict[str, Any]:
+    """The figures of all runs together.
+
+    Args:
+        runs: as they were played.
+        against: what they were played on instead of Darkroom.
+    """
 
     def total(name: str) -> int:
         return sum(run.figures.get(name, 0) for run in runs)
@@ -16,6 +21,7 @@ def totals(runs: Sequence[Run]) -> dict[str, Any]:
     calls, least = total("calls"), total("least")
     recoveries = [seconds for run in runs if (seconds := run.figures.get("slowest_recovery")) is not None]
     return {
+        "against": against,
         "runs": len(runs),
         "violated": sum(not run.holds for run in runs),
         "pictures": total("ordered"),
@@ -28,6 +34,7 @@ def totals(runs: Sequence[Run]) -> dict[str, Any]:
         "mischarged": total("mischarged"),
         "calls_per_least": round(calls / least, 2) if least else None,
         "slowest_recovery": max(recoveries, default=None),
+        "left_out": sorted({name for run in runs for name in run.left_out}),
         "seconds": round(sum(run.seconds for run in runs), 1),
     }
 
@@ -35,8 +42,10 @@ def totals(runs: Sequence[Run]) -> dict[str, Any]:
 def sentence(found: dict[str, Any]) -> str:
     """The verdict, for somebody who buys."""
     ratio, slowest = found["calls_per_least"], found["slowest_recovery"]
+    against = "A plain worker: " if found["against"] else ""
     said = (
-        f"{_many(found['runs'], 'job')}, {_many(found['pictures'], 'picture')}, {_many(found['kills'], 'kill')}, "
+        f"{against}{_many(found['runs'], 'job')}, {_many(found['pictures'], 'picture')}, "
+        f"{_many(found['kills'], 'kill')}, "
         f"{found['failing_percent']} % of calls failing: {found['missing_without_reason']} missing without a reason, "
         f"{found['extra']} extra, {found['mischarged']:,} credits mischarged"
     )

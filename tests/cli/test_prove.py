@@ -13,8 +13,12 @@ from typing import Any
 import psutil
 import pytest
 
+from darkroom.domain.orders import JobType
+from darkroom.proof.acts import ACTS
 from darkroom.proof.breaks import BREAKS
-from darkroom.proof.plans import plans
+from darkroom.proof.plain.runs import COUNTERPARTS, LEFT_OUT, play_plain
+from darkroom.proof.plans import WALLETS, Plan, plans
+from darkroom.proof.starting import Programs
 from tests.support.commands import ROOT, Ended, run
 from tests.support.programs import temporal_binary
 from tests.support.until import until
@@ -60,6 +64,37 @@ async def test_a_guard_that_is_off_turns_the_proof_red(tmp_path: Path, guard: st
     assert ended.status == 1, ended.err
     assert re.search(IN_WORDS[guard], " ".join(played["violations"])), played["violations"]
     assert (Path(played["folder"]) / "story.txt").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+async def test_a_plain_worker_loses_pictures_under_the_same_plan(tmp_path: Path) -> None:
+    ended = await _prove(tmp_path, "--runs", "2", "--short", "--against", "plain")
+    found: dict[str, Any] = json.loads(ended.out)
+    totals = found["totals"]
+    assert (ended.status, found["holds"], found["against"]) == (1, False, "plain"), ended.err
+    assert totals["missing_without_reason"] > 0, found
+    assert {name for one in found["runs"] for name in one["left_out"]} == set(found["left_out"])
+    assert f"{totals['missing_without_reason']} missing without a reason" in found["verdict"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("wallet", WALLETS)
+async def test_a_plain_worker_is_exact_while_nothing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wallet: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(1, "1-1", JobType.PIPELINE_STAGE, wallet, 8, ())
+    played = await play_plain(plan, tmp_path / "run", Programs((), ROOT))
+    figures = played.figures
+    assert (played.violations, figures["delivered"], figures["calls"]) == ([], 8, 8)
+    assert (figures["unexplained"], figures["extra"], figures["mischarged"]) == (0, 0, 0)
+
+
+async def test_every_fault_has_a_counterpart_on_a_plain_worker_or_is_left_out() -> None:
+    assert set(ACTS) == set(COUNTERPARTS) | set(LEFT_OUT)
+    assert not set(COUNTERPARTS) & set(LEFT_OUT)
 
 
 @pytest.mark.timeout(120)

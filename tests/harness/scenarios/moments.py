@@ -4,7 +4,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from darkroom.proof.stack import ENDED, Ordered, Stack
+from darkroom.proof.site import ENDED, Ordered
+from darkroom.proof.stack import Stack
 from tests.support.until import until
 
 Act = Callable[[Stack, Ordered, random.Random], Awaitable[None]]

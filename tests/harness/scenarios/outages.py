@@ -4,7 +4,8 @@ import asyncio
 import random
 
 from darkroom.proof import faults
-from darkroom.proof.stack import Ordered, Stack
+from darkroom.proof.site import Ordered
+from darkroom.proof.stack import Stack
 from tests.harness.scenarios.moments import Act, cancel_soon, until_the_middle
 
 

@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 from uuid import UUID
 
 from darkroom.proof import faults
-from darkroom.proof.stack import Ordered, Stack
+from darkroom.proof.site import Ordered
+from darkroom.proof.stack import Stack
 from darkroom.proof.starting import start_temporal
 from tests.harness.scenarios.moments import until_the_middle
 
