@@ -69,7 +69,7 @@ async def test_a_guard_that_is_off_turns_the_proof_red(tmp_path: Path, guard: st
 @pytest.mark.slow
 @pytest.mark.timeout(420)
 async def test_a_plain_worker_loses_pictures_under_the_same_plan(tmp_path: Path) -> None:
-    ended = await _prove(tmp_path, "--runs", "2", "--short", "--against", "plain")
+    ended = await _prove(tmp_path, "--runs", "3", "--seed", "2", "--short", "--against", "plain")
     found: dict[str, Any] = json.loads(ended.out)
     totals = found["totals"]
     assert (ended.status, found["holds"], found["against"]) == (1, False, "plain"), ended.err
