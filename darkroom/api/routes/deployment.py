@@ -9,9 +9,9 @@ from temporalio.service import RPCError
 
 from darkroom.api.guarded_routes import GuardedRoute
 from darkroom.api.problems import Problem, documented, unavailable
-from darkroom.api.services import Services, SignedIn, Use
+from darkroom.api.services import Services, SignedIn, Use, recognised
 from darkroom.api.shapes import AccountView, LimitsView, OrganizationView, ProviderView
-from darkroom.api.sign_in import Caller, presented
+from darkroom.api.sign_in import Caller
 from darkroom.client.temporal_faults import explained
 from darkroom.domain.errors import DarkroomError
 from darkroom.domain.model import Value
@@ -107,15 +107,15 @@ async def readyz(request: Request, use: Use) -> Readiness:
         return await _ready(use)
     except Problem as problem:
         log.warning("not ready", reason=problem.detail)
-        if await _is_operator(request, use):
+        if await _is_operator(request):
             raise
         raise unavailable("not ready; try again in a minute") from problem
 
 
-async def _is_operator(request: Request, use: Services) -> bool:
+async def _is_operator(request: Request) -> bool:
     """Whether an operator asks; nobody is one while that cannot be told."""
     try:
-        return (await use.sign_in.caller(presented(request))).operator
+        return (await recognised(request)).operator
     except (Problem, DarkroomError):
         return False
 
