@@ -16,6 +16,10 @@ def has(generation: int, patch: str) -> bool:
 APPLIED_FIRST = "applied-first"
 """0.2: what follows from a cancel waits until the job's row says it."""
 
+APPLIED_LATE = "applied-late"
+"""0.2: a batch that decided nothing, because a pause and its resume that were requested before it began reached it
+late, does not end its round."""
+
 SALVAGE_LAST = "salvage-last"
 """0.2: every stage that ends short looks for what is paid for and staged; before, the batches did, and after a cancel
 only."""

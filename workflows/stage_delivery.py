@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.batches import Batches
     from workflows.controls import until_applied
     from workflows.events import log
-    from workflows.patches import SALVAGE_LAST, has
+    from workflows.patches import APPLIED_LATE, SALVAGE_LAST, has
     from workflows.policies import RECORD_WRITE, salvage
     from workflows.quiet_moment import QuietMoment
     from workflows.stage_records import learn_ids, read_records
@@ -128,7 +128,7 @@ class StageDelivery:
     async def _deliver_batch(self, round_: int, batch: int, budget: int) -> int | None:
         """Make up to 500 images; how many were decided, or None when the round cannot go on."""
         state = self._state
-        asked = self._control.requested.version
+        asked, applied = self._control.requested.version, self._control.applied.version
         ordinals = await self._ordinals(round_, batch, budget)
         if self._over() or self._control.on_hold:
             # The wish came while we asked for ordinals; the round goes on when it is lifted.
@@ -158,10 +158,14 @@ class StageDelivery:
             return None
         if result.held:
             await workflow.wait_condition(lambda: self._control.in_sync)
-        # Nothing decided, nothing asked of us and the same provider again: the round would never end.
-        asked_of_us = self._control.requested.version != asked or self._batches.draining
-        stuck = result.decided == 0 and not asked_of_us and not result.quota_spent
-        return None if stuck else result.decided
+        return None if self._stuck(result, asked, applied) else result.decided
+
+    def _stuck(self, result: BatchResult, asked: int, applied: int) -> bool:
+        """Nothing decided, nothing asked of us and the same provider again: the round would never end."""
+        if result.decided or result.quota_spent or self._batches.draining or self._control.requested.version != asked:
+            return False
+        # What had been asked before the batch began, a pause and its resume, may have reached it only then.
+        return self._control.applied.version == applied or not workflow.patched(APPLIED_LATE)
 
     async def _ordinals(self, round_: int, batch: int, budget: int) -> Sequence[int]:
         count = min(budget, PAGE)

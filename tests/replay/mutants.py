@@ -285,6 +285,13 @@ MUTANTS = (
         "        told_all = result is not None and state.note_batch(ordinals, result, decided)\n",
     ),
     Mutant("runs of before ask for no ordinals", STAGE, "self._run.generation >= 2 and (first", "(first"),
+    Mutant("rounds of before go on after a late pause", STAGE, "not workflow.patched(APPLIED_LATE)", "False"),
+    Mutant(
+        "a late pause goes unseen",
+        STAGE,
+        "return self._control.applied.version == applied or not",
+        "return True or not",
+    ),
     Mutant("quotas of before grow", JOB, "quota_spread() if workflow.patched(QUOTAS_GROW) else None", "quota_spread()"),
     # The others.
     Mutant(

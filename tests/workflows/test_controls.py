@@ -1,5 +1,6 @@
 """Pauses, resumes and cancels at awkward moments (spec §2, §5)."""
 
+import asyncio
 import errno
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities import jobs
-from darkroom.domain.batches import NextOrdinalsInput
+from darkroom.domain.batches import NextOrdinalsInput, SetControlInput
 from darkroom.domain.images import GenerateInput
 from darkroom.domain.names import job_workflow_id
 from darkroom.domain.progress import JobStatus
@@ -177,6 +178,42 @@ async def test_a_pause_and_its_resume_while_a_round_asks_for_its_ordinals_change
         receipt = await end_of(stack, await stack.order(2, max_top_ups=1))
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 2)
         assert stack.provider.calls == {(0, 0): 1, (0, 1): 1, (0, 2): 1}
+        await stack.check_invariants()
+
+
+async def test_a_resume_that_overtakes_its_pause_neither_ends_the_job_nor_uses_up_the_round(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    """The pause reaches a batch that was begun after the resume was asked for, and before the row said either."""
+    pausing, calling = Between("set_control"), Between("generate")
+    provider = ScriptedProvider({(0, 0): [Act.MISS]})
+    second_call = asyncio.Event()
+    async with running_stack(
+        skipping_client, home, provider, interceptors=[pausing, calling], stage_concurrency=1
+    ) as stack:
+        job_id = await stack.held(1, calls=1, max_top_ups=1)
+
+        async def until_the_round_after(asked: SetControlInput) -> None:
+            assert asked.control.paused
+            await stack.client.resume(job_id)
+            calling.before = lose_the_answer
+            pausing.before = until_the_batch_ended
+            provider.gate.set()
+            await second_call.wait()
+
+        async def lose_the_answer(_image: GenerateInput) -> None:
+            second_call.set()
+            raise ApplicationError("the answer was lost", category=ApplicationErrorCategory.BENIGN)
+
+        async def until_the_batch_ended(asked: SetControlInput) -> None:
+            assert not asked.control.paused
+            await until_batches_ended(stack, job_id, 2)
+
+        pausing.before = until_the_round_after
+        await stack.client.pause(job_id)
+        receipt = await end_of(stack, job_id)
+        assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 1)
+        assert provider.calls == {(0, 0): 1, (0, 1): 1}
         await stack.check_invariants()
 
 

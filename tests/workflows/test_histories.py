@@ -233,7 +233,10 @@ async def _check(stack: WorkflowStack, provider: Asked, history: History, user_i
     assert receipt.ordered == ordered
     assert receipt.delivered + missing == ordered
     # The fallback means that nobody knows why: a round was lost without a miss, a refusal or a wish.
-    assert all(short.reason and "not delivered" not in short.reason for short in receipt.missing), receipt
+    assert all(short.reason and "not delivered" not in short.reason for short in receipt.missing), (
+        receipt.missing,
+        history,
+    )
     assert row.completed_images == len(row.generated_attach_ids) == len(set(row.generated_attach_ids))
     assert row.completed_images == receipt.delivered
     assert row.failed_images == (0 if row.status is JobStatus.CANCELLED else missing)

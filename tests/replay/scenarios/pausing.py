@@ -4,12 +4,15 @@ import asyncio
 from unittest.mock import patch
 from uuid import UUID
 
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
 from tests.replay.application import (
     Act,
     Between,
     GenerateInput,
     NextOrdinalsInput,
     ScriptedProvider,
+    SetControlInput,
     StartRun,
     WorkflowStack,
     continuing,
@@ -77,6 +80,41 @@ async def paused_and_resumed_while_a_round_asks(server: Server) -> None:
 
         asking.before = pause_and_resume
         await stack.client.result(await stack.order(2, max_top_ups=1))
+
+
+async def resumed_before_it_was_paused(server: Server) -> None:
+    """A pause and its resume, asked for before a batch began, reach it one after the other: its round goes on."""
+    await _resumed_before_it_was_paused(server)
+
+
+async def resumed_before_it_was_paused_once(server: Server) -> None:
+    """The same, played by the workflows of before: the round ended there, and with it the job."""
+    await _resumed_before_it_was_paused(server)
+
+
+async def _resumed_before_it_was_paused(server: Server) -> None:
+    pausing, generating = Between("set_control"), Between("generate")
+    second_call = asyncio.Event()
+    provider = ScriptedProvider({(0, 0): [Act.MISS]})
+    async with server.stack(provider, interceptors=[pausing, generating], stage_concurrency=1) as stack:
+        job_id = await stack.held(1, calls=1, max_top_ups=1)
+
+        async def until_the_round_after(_asked: SetControlInput) -> None:
+            await stack.client.resume(job_id)
+            generating.before, pausing.before = lose_the_answer, until_the_batch_ended
+            provider.gate.set()
+            await second_call.wait()
+
+        async def lose_the_answer(_image: GenerateInput) -> None:
+            second_call.set()
+            raise ApplicationError("the answer was lost", category=ApplicationErrorCategory.BENIGN)
+
+        async def until_the_batch_ended(_asked: SetControlInput) -> None:
+            await until_batches_ended(stack, job_id, 2)
+
+        pausing.before = until_the_round_after
+        await stack.client.pause(job_id)
+        await stack.end_of(job_id)
 
 
 async def paused_before_it_opened(server: Server) -> None:
