@@ -32,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.batches import Batches
     from workflows.controls import ControlRelay, quota_spread, until_applied
     from workflows.events import log
+    from workflows.local_steps import take_step
     from workflows.patches import IDS_OF_ENDED, QUOTAS_GROW
     from workflows.policies import BOOK_WRITE, CLEANING, SETTLEMENT
     from workflows.quiet_moment import QuietMoment
@@ -124,7 +125,7 @@ class PipelineJobWorkflow(PipelineJob):
             restart=self._job.restart,
         )
         try:
-            run = await opened(start)
+            run = await opened(start, local=self._job.generation >= 3)
         except exceptions.ActivityError as error:
             self._control.fail(refusal_or_raise(error))
             self._unopened = start
@@ -167,7 +168,7 @@ class PipelineJobWorkflow(PipelineJob):
     def _continue_as_new(self) -> NoReturn:
         kept = self._state.keep(self._run_id, self._control)
         workflow.continue_as_new(
-            JobInput(job_id=self._job.job_id, restart=self._job.restart, continued=kept),
+            self._job.model_copy(update={"continued": kept}),
             # Where workers are versioned: a job that is paused for a week goes on with the current version.
             initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
         )
@@ -235,8 +236,12 @@ class PipelineJobWorkflow(PipelineJob):
             ends=grouped(stages) if self._state.run.generation >= 2 else (),
             unopened=self._unopened,
         )
-        receipt: Receipt = await workflow.execute_activity_method(
-            JobActivities.close_job, close, summary="close", **SETTLEMENT
+        receipt = await take_step(
+            JobActivities.close_job,
+            close,
+            local=self._state.run.generation >= 3,
+            summary="close",
+            policy=SETTLEMENT,
         )
         self._receipt = receipt
         self._state.close(receipt)

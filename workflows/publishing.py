@@ -1,6 +1,6 @@
 """From a staged picture to a settled image: upload, attach and credit (part of the batch's workflow)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,10 +16,8 @@ with workflow.unsafe.imports_passed_through():
         UNKNOWN_SIZE,
         Attached,
         AttachGroupInput,
-        AttachGroupResult,
         Credited,
         CreditGroupInput,
-        CreditGroupResult,
         StagedPicture,
         UploadGroupInput,
         UploadGroupResult,
@@ -27,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.images import AttachInput, CreditInput, ImageKey, UploadInput, UploadResult
     from darkroom.domain.names import TaskQueue, activity_label, group_label
     from workflows.groups import Together
+    from workflows.local_steps import take_step
     from workflows.policies import RECORD_WRITE, SETTLEMENT, STORAGE_WRITE
 
 
@@ -56,10 +55,16 @@ class Picture(NamedTuple):
 
 
 class Publishing:
-    """The steps of a batch's pictures after their calls. No decisions."""
+    """The steps of a batch's pictures after their calls. No decisions.
 
-    def __init__(self, batch: BatchInput) -> None:
+    Args:
+        batch: which one.
+        begins_more: whether calls are still to begin, which a local step would hold up.
+    """
+
+    def __init__(self, batch: BatchInput, begins_more: Callable[[], bool]) -> None:
         self._batch = batch
+        self._begins_more = begins_more
         self._in_groups = batch.generation >= 1
         self._uploading = Together(
             self._upload_alone,
@@ -71,6 +76,10 @@ class Publishing:
         )
         self._attaching = Together(self._attach, self._attach_group, most=MOST_IN_GROUP)
         self._crediting = Together(self._credit, self._credit_group, most=MOST_IN_GROUP)
+
+    @property
+    def _local(self) -> bool:
+        return self._batch.generation >= 3 and not self._begins_more()
 
     def key(self, ordinal: int) -> ImageKey:
         """The key of one of the batch's images."""
@@ -122,37 +131,37 @@ class Publishing:
         return list(group.each())
 
     async def _attach(self, image: AttachInput) -> Attached:
-        result = await workflow.execute_activity_method(
+        result = await take_step(
             ImageActivities.attach,
             image,
-            task_queue=TaskQueue.ORCHESTRATE,
+            local=self._local,
             summary=self.label(image.key.ordinal),
-            **RECORD_WRITE,
+            policy=RECORD_WRITE,
         )
         return Attached.of(result)
 
     async def _attach_group(self, images: list[AttachInput]) -> Sequence[Attached]:
-        group: AttachGroupResult = await workflow.execute_activity_method(
+        group = await take_step(
             ImageActivities.attach_group,
             AttachGroupInput.of(images),
-            task_queue=TaskQueue.ORCHESTRATE,
+            local=self._local,
             summary=group_label(self._batch.stage_index, [image.key.ordinal for image in images]),
-            **RECORD_WRITE,
+            policy=RECORD_WRITE,
         )
         return group.results
 
     async def _credit(self, ordinal: int) -> Credited:
-        result = await workflow.execute_activity_method(
+        result = await take_step(
             ImageActivities.credit,
             CreditInput(key=self.key(ordinal), run_id=self._batch.run_id),
-            task_queue=TaskQueue.ORCHESTRATE,
+            local=self._local,
             summary=self.label(ordinal),
-            **SETTLEMENT,
+            policy=SETTLEMENT,
         )
         return Credited.of(result)
 
     async def _credit_group(self, ordinals: list[int]) -> Sequence[Credited]:
-        group: CreditGroupResult = await workflow.execute_activity_method(
+        group = await take_step(
             ImageActivities.credit_group,
             CreditGroupInput(
                 job_id=self._batch.job_id,
@@ -160,8 +169,8 @@ class Publishing:
                 run_id=self._batch.run_id,
                 ordinals=tuple(ordinals),
             ),
-            task_queue=TaskQueue.ORCHESTRATE,
+            local=self._local,
             summary=group_label(self._batch.stage_index, ordinals),
-            **SETTLEMENT,
+            policy=SETTLEMENT,
         )
         return group.results

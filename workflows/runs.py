@@ -5,6 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.jobs import JobActivities
     from darkroom.domain.jobs import JobInput, OpenedRun, StartRun
+    from workflows.local_steps import take_step
     from workflows.policies import RECORD_WRITE
 
 
@@ -17,16 +18,22 @@ def records_run_id(job: JobInput) -> str:
     return job.continued.run_id if job.continued else workflow.info().original_execution_run_id
 
 
-async def opened(start: StartRun) -> OpenedRun:
+async def opened(start: StartRun, *, local: bool) -> OpenedRun:
     """The run with all of its stages, which come in pages.
 
     Raises:
         ActivityError: the records refuse to open it.
     """
-    run = await _page(start, "open")
+    run = await take_step(JobActivities.open_job, start, local=local, summary="open", policy=RECORD_WRITE)
     while run.more_stages:
         last = run.stages[-1].stage_index
-        page = await _page(start.model_copy(update={"stages_after": last}), f"open · stages after {last}")
+        page = await take_step(
+            JobActivities.open_job,
+            start.model_copy(update={"stages_after": last}),
+            local=False,
+            summary=f"open · stages after {last}",
+            policy=RECORD_WRITE,
+        )
         run = run.model_copy(
             update={
                 "stages": run.stages + page.stages,
@@ -35,10 +42,3 @@ async def opened(start: StartRun) -> OpenedRun:
             }
         )
     return run
-
-
-async def _page(start: StartRun, summary: str) -> OpenedRun:
-    page: OpenedRun = await workflow.execute_activity_method(
-        JobActivities.open_job, start, summary=summary, **RECORD_WRITE
-    )
-    return page

@@ -49,7 +49,7 @@ class StageBatchWorkflow:
         self._queue = deque(batch.ordinals)
         self._calls: dict[int, workflow.ActivityHandle[GenerateResult]] = {}
         self._generating = asyncio.Semaphore(batch.concurrency)
-        self._publishing = Publishing(batch)
+        self._publishing = Publishing(batch, begins_more=lambda: bool(self._queue))
         self._tally = BatchTally(batch)
         self._drained = False
         self._held_since: datetime | None = None

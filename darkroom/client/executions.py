@@ -22,7 +22,7 @@ from darkroom.client.workers import WorkerWatch
 from darkroom.contract import PipelineJob
 from darkroom.domain.clean_text import as_markdown
 from darkroom.domain.errors import ServerNotReachable
-from darkroom.domain.jobs import JobInput, JobRow, NewJob
+from darkroom.domain.jobs import GENERATION, JobInput, JobRow, NewJob
 from darkroom.domain.model import Value
 from darkroom.domain.names import SearchAttribute, TaskQueue, job_workflow_id
 from darkroom.domain.progress import JobStatus, Progress
@@ -54,7 +54,7 @@ class JobExecutions:
         try:
             await self._server().start_workflow(
                 PipelineJob.run,
-                JobInput(job_id=job.job_id, restart=restart),
+                JobInput(job_id=job.job_id, restart=restart, generation=GENERATION),
                 id=job_workflow_id(job.job_id),
                 task_queue=TaskQueue.ORCHESTRATE,
                 id_reuse_policy=reuse,

@@ -66,6 +66,8 @@ class JobInput(Value):
     restart: bool = False
     continued: Continued | None = None
     """What an execution that became too long left to this one."""
+    generation: int = 0
+    """Of the commands that may precede its opening, from when on the run's own counts."""
 
 
 class Control(Value):
@@ -112,14 +114,15 @@ class StartRun(Value):
     """Tell the stages after this one, a page of them: a run that is open already."""
 
 
-GENERATION = 2
+GENERATION = 3
 """The newest generation of the workflows' commands, which the worker that opens a run gives it and all of its batches.
 
 0: runs of before there were generations. 1 (0.2): the images of a batch take their steps in groups; what a batch told
 is not asked of the records again; nothing is cleaned up where nothing is left; a batch whose calls have all ended
 leaves its last news to its result; and what `workflows/patches.py` asks for with `has`. 2 (0.2): stages deliver some
 at a time; which ordinals a top-up makes, and what a batch with misses delivered, is not asked of the records where the
-workflow was told all of it; how the stages ended is told in groups.
+workflow was told all of it; how the stages ended is told in groups. 3 (0.2): a run is opened and closed, and pictures
+are attached and settled where no call is still to begin, within the workflow task (`workflows/local_steps.py`).
 """
 
 
