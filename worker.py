@@ -140,6 +140,8 @@ async def _serving(
         "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "deployment_config": worker_deployment(settings),
+        # Payloads are in no other storage, and one visited at a time costs no task of the event loop.
+        "max_workflow_task_external_storage_concurrency": 1,
         "identity": None if worker_id is None else identity_of(temporal, worker_id),
     }
     workers: list[Worker] = []

@@ -2,10 +2,11 @@
 
 An activity that is handed out costs the server two transactions and the workflow another task, which is most of what a
 small order costs. A local activity costs neither, and it is recorded with its name and result, too. It holds the
-workflow task, though, so it gets one attempt and a few seconds. What fails then is handed out, under its own policy:
-an outage is waited for, and shown, as it is everywhere (docs/decisions/0010-local-steps.md).
+workflow task, though, so it gets one attempt and a few seconds. What fails then, for whatever reason, is handed out
+under its own policy: an outage is waited for, and shown, as it is everywhere (docs/decisions/0010-local-steps.md).
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 LOCAL_ATTEMPT = timedelta(seconds=5)
-"""Half of the time that the server gives a workflow task: it takes another worker no longer than ever to take over."""
+"""Half of the time that the server gives a workflow task."""
 
 _ONCE = RetryPolicy(maximum_attempts=1)
 
@@ -42,13 +43,11 @@ async def take_step(
         ActivityError: it failed for good.
     """
     if local:
-        try:
+        # The SDK raises what a local activity failed with as it is, without an ActivityError around it.
+        with contextlib.suppress(exceptions.ApplicationError, exceptions.TimeoutError, exceptions.ActivityError):
             return await workflow.execute_local_activity_method(
                 step, asked, start_to_close_timeout=LOCAL_ATTEMPT, retry_policy=_ONCE, summary=summary
             )
-        except exceptions.ActivityError as error:
-            if isinstance(error.cause, exceptions.ApplicationError) and error.cause.non_retryable:
-                raise
     return await workflow.execute_activity_method(
         step, asked, task_queue=TaskQueue.ORCHESTRATE, summary=summary, **policy
     )

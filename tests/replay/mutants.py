@@ -40,8 +40,12 @@ MUTANTS = (
             ends=grouped(stages) if self._state.run.generation >= 2 else (),
             unopened=self._unopened,
         )
-        receipt: Receipt = await workflow.execute_activity_method(
-            JobActivities.close_job, close, summary="close", **SETTLEMENT
+        receipt = await take_step(
+            JobActivities.close_job,
+            close,
+            local=self._state.run.generation >= 3,
+            summary="close",
+            policy=SETTLEMENT,
         )
 """,
         """        close = CloseRun(
@@ -53,8 +57,12 @@ MUTANTS = (
             ends=grouped(stages) if self._state.run.generation >= 2 else (),
             unopened=self._unopened,
         )
-        receipt: Receipt = await workflow.execute_activity_method(
-            JobActivities.close_job, close, summary="close", **SETTLEMENT
+        receipt = await take_step(
+            JobActivities.close_job,
+            close,
+            local=self._state.run.generation >= 3,
+            summary="close",
+            policy=SETTLEMENT,
         )
         await self._finish_book(end)
 """,
@@ -292,6 +300,10 @@ MUTANTS = (
         "return self._control.applied.version == applied or not",
         "return True or not",
     ),
+    Mutant("runs of before open locally", JOB, "local=self._job.generation >= 3", "local=True"),
+    Mutant("runs of before close locally", JOB, "local=self._state.run.generation >= 3", "local=True"),
+    Mutant("batches of before settle locally", PUBLISHING, "self._batch.generation >= 3 and", ""),
+    Mutant("local steps hold calls up", PUBLISHING, " and not self._begins_more()", ""),
     Mutant("quotas of before grow", JOB, "quota_spread() if workflow.patched(QUOTAS_GROW) else None", "quota_spread()"),
     # The others.
     Mutant(

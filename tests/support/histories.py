@@ -9,6 +9,7 @@ from temporalio.converter import DataConverter
 from darkroom.domain.names import job_workflow_id
 from tests.support.payloads import payloads
 from tests.support.stacks.process import ProcessStack
+from tests.support.stacks.watching import asked_for
 
 LARGEST_PAYLOAD = 16 * 1024
 MOST_EVENTS = 12_000
@@ -40,11 +41,7 @@ async def check_histories(darkroom: ProcessStack, job_id: UUID) -> tuple[int, in
 
 async def labels(history: WorkflowHistory) -> list[str]:
     """The summaries of a history's activities, in the order in which they were scheduled."""
-    return [
-        await _text(event.user_metadata.summary)
-        for event in history.events
-        if event.HasField("activity_task_scheduled_event_attributes")
-    ]
+    return [await _text(event.user_metadata.summary) for event in history.events if asked_for(event)]
 
 
 def children(history: WorkflowHistory) -> list[str]:

@@ -16,7 +16,7 @@ from darkroom.domain.receipts import Receipt
 from darkroom.records.sqlite import SqliteRecords
 from tests.support.fakes.storage import NotAtFirst
 from tests.support.records.tables import SqliteTables
-from tests.support.stacks.watching import Between, job_of
+from tests.support.stacks.watching import Between, asked_for, job_of
 from tests.support.stacks.workflow import PRICE, WorkflowStack, running_stack
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
@@ -33,11 +33,7 @@ async def _all_at_once(stack: WorkflowStack) -> tuple[UUID, Receipt]:
 async def _activities(stack: WorkflowStack, job_id: UUID, round_: int = 0) -> list[str]:
     """The types of the activities of a batch."""
     batch = stack.temporal.get_workflow_handle(batch_workflow_id(job_id, 0, round_, 0))
-    return [
-        event.activity_task_scheduled_event_attributes.activity_type.name
-        async for event in batch.fetch_history_events()
-        if event.HasField("activity_task_scheduled_event_attributes")
-    ]
+    return [step async for event in batch.fetch_history_events() if (step := asked_for(event))]
 
 
 async def _plant(stack: WorkflowStack, statement: str, **values: object) -> None:

@@ -17,7 +17,7 @@ from tests.replay.application import workflow_classes
 from tests.replay.replaying import unsandboxed_replayer
 from tests.support.fakes.scripted import Act, ScriptedProvider
 from tests.support.payloads import largest_payload
-from tests.support.stacks.watching import end_of
+from tests.support.stacks.watching import asked_for, end_of
 from tests.support.stacks.workflow import WorkflowStack, running_stack
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
@@ -38,12 +38,8 @@ async def job_histories(stack: WorkflowStack, job_id: UUID) -> list[WorkflowHist
 
 
 def activities(history: WorkflowHistory) -> Counter[str]:
-    """How often a history scheduled each type of activity."""
-    return Counter(
-        event.activity_task_scheduled_event_attributes.activity_type.name
-        for event in history.events
-        if event.HasField("activity_task_scheduled_event_attributes")
-    )
+    """How often a history asked for each type of activity."""
+    return Counter(step for event in history.events if (step := asked_for(event)))
 
 
 async def seconds_to_replay(histories: list[WorkflowHistory]) -> float:

@@ -2,7 +2,9 @@
 
 from unittest.mock import patch
 
-from tests.replay.application import Act, ScriptedProvider, job_activities
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from tests.replay.application import Act, Between, ScriptedProvider, job_activities
 from tests.replay.server import Server
 
 
@@ -24,6 +26,25 @@ async def short(server: Server) -> None:
     provider = ScriptedProvider({(0, n): [Act.MISS] for n in range(1, 9)})
     async with server.stack(provider) as stack:
         await stack.client.result(await stack.order(3, max_top_ups=2))
+
+
+async def steps_taken_locally(server: Server) -> None:
+    """Calls begin one after the other: only the last picture of each stage is settled locally."""
+    async with server.stack(stage_concurrency=1) as stack:
+        await stack.client.result(await stack.order(3, 1))
+
+
+async def local_steps_handed_out(server: Server) -> None:
+    """Each step that is taken locally fails the first time."""
+    steps = [Between(step) for step in ("open_job", "attach", "credit", "close_job")]
+    async with server.stack(interceptors=steps) as stack:
+
+        async def fail(_asked: object) -> None:
+            raise ApplicationError("the records are away", category=ApplicationErrorCategory.BENIGN)
+
+        for step in steps:
+            step.before = fail
+        await stack.client.result(await stack.order(1))
 
 
 async def free(server: Server) -> None:

@@ -1,5 +1,6 @@
 """What a test sees of a workflow from outside, and how it steps in between two of its steps."""
 
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from darkroom.domain.receipts import Receipt
 from darkroom.storage.files import FileStorage
 from tests.support.stacks.workflow import WorkflowStack
 from tests.support.until import until
+
+LOCAL = "core_local_activity"
+"""The SDK's marker of an activity that was taken within a workflow task."""
 
 
 async def end_of(stack: WorkflowStack, job_id: UUID) -> Receipt:
@@ -38,11 +42,21 @@ async def heard(stack: WorkflowStack, job_id: UUID, activity_type: str) -> int:
         if event.HasField("activity_task_scheduled_event_attributes")
     }
     acted = max((event.event_id for event in found if event.event_type == _ACTED), default=0)
-    return sum(
+    handed_out = sum(
         names[event.activity_task_completed_event_attributes.scheduled_event_id] == activity_type
         for event in found
         if event.HasField("activity_task_completed_event_attributes") and event.event_id < acted
     )
+    local = [event for event in found if event.marker_recorded_event_attributes.marker_name == LOCAL]
+    return handed_out + sum(asked_for(event) == activity_type for event in local)
+
+
+def asked_for(event: HistoryEvent) -> str | None:
+    """The type of the activity that an event hands out, or that was taken within a workflow task."""
+    marker = event.marker_recorded_event_attributes
+    if marker.marker_name == LOCAL:
+        return str(json.loads(marker.details["data"].payloads[0].data)["activity_type"])
+    return event.activity_task_scheduled_event_attributes.activity_type.name or None
 
 
 async def until_heard(stack: WorkflowStack, job_id: UUID, activity_type: str, times: int) -> None:
