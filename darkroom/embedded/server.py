@@ -79,7 +79,7 @@ async def embedded_server(
             await running.until_it_answers(server)
             files = UiFiles(home / "temporal-ui.log")
             stack.push_async_callback(files.close)
-            web_ui = WebUi(Upstream(files.address, running.api))
+            web_ui = WebUi(Upstream(files.address, running.api, server.address))
             await stack.enter_async_context(serving_web_ui(web_ui, listener))
             yield server
 

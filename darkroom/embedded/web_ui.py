@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from darkroom.domain.errors import ServerNotReachable
+from darkroom.embedded.slashed_ids import SlashedIds
 from darkroom.hosts import name_of
 
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -59,10 +60,12 @@ class Upstream:
         files: the address of the Web UI, which may start it.
         api: the HTTP API of the server that has the jobs, and the `Host` that it answers; None where the Web UI
             asks its server itself.
+        grpc: the same server by gRPC, for workflows that the HTTP API cannot name.
     """
 
     files: Callable[[], Awaitable[str]]
     api: tuple[str, str] | None = None
+    grpc: str | None = None
 
 
 class WebUi:
@@ -75,6 +78,7 @@ class WebUi:
 
     def __init__(self, upstream: Upstream, names: frozenset[str] = frozenset()) -> None:
         self._upstream = upstream
+        self._slashed = None if upstream.grpc is None else SlashedIds(upstream.grpc)
         self._names = LOCAL_NAMES | names
         # Without the proxies of the environment: everything is near.
         self._http = httpx.AsyncClient(
@@ -130,6 +134,8 @@ class WebUi:
                 return _refused(413, "the request body is too large")
             raw = request.scope.get("raw_path") or path.encode()
             query = request.scope["query_string"]
+            if self._slashed and (answered := await self._slashed.answer(request.method, raw, query, body)):
+                return answered
             url = httpx.URL(base).copy_with(raw_path=raw + (b"?" + query if query else b""))
             asked = self._http.build_request(request.method, url, headers=passed, content=body)
             answer = await self._http.send(asked, stream=True)

@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="holds the Host that the server's port answers",
     )
+    found.add_argument("--grpc", required=True, metavar="ADDRESS", help="the same server by gRPC, host:port")
     found.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     found.add_argument("--port", default=DEFAULT_PORT, type=int, help=f"the port to listen on ({DEFAULT_PORT})")
     found.add_argument(
@@ -69,7 +70,7 @@ async def _serve(given: argparse.Namespace) -> None:
     async def of_files() -> str:
         return files
 
-    upstream = Upstream(of_files, (api, _host_of(given.api_host_file)))
+    upstream = Upstream(of_files, (api, _host_of(given.api_host_file)), given.grpc)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -28,6 +28,7 @@ RUNNING = WorkflowExecutionStatus.RUNNING
 WORKFLOWS = "/api/v1/namespaces/default/workflows"
 SIGNAL = f"{WORKFLOWS}/job-1/signal/pause"
 TERMINATE = f"{WORKFLOWS}/job-1/terminate"
+BATCH = f"{WORKFLOWS}/job-1%2Fstage-0%2Fround-0%2Fbatch-0"
 
 
 @asynccontextmanager
@@ -91,7 +92,7 @@ FOREIGN: tuple[dict[str, str], ...] = (
     {"Sec-Fetch-Site": "cross-site"},
 )
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-PATHS = (SIGNAL, TERMINATE, f"{WORKFLOWS}/job-1/cancel", f"/x/..{TERMINATE}", f"/{TERMINATE}")
+PATHS = (SIGNAL, TERMINATE, f"{BATCH}/terminate", f"{WORKFLOWS}/job-1/cancel", f"/x/..{TERMINATE}", f"/{TERMINATE}")
 
 
 async def test_the_listener_refuses_what_does_not_come_from_its_own_pages(
@@ -128,6 +129,40 @@ async def test_pages_of_other_sites_read_nothing(
     assert "access-control-allow-origin" not in answer.headers
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     assert answer.headers["x-frame-options"] == "DENY"
+
+
+def _shape(found: object) -> object:
+    """What is where in JSON, without the values; ids of requests are names there."""
+    if isinstance(found, dict):
+        return {name: _shape(value) for name, value in found.items() if name != "requestIdInfos"}
+    return [_shape(one) for one in found] if isinstance(found, list) else type(found).__name__
+
+
+async def test_a_batch_is_shown_and_steered_like_a_job(
+    listener: tuple[EmbeddedServer, WorkflowHandle[object, object]],
+) -> None:
+    """The server's own API takes the slashes in a batch's id for ends of names."""
+    server, _ = listener
+    client = await Client.connect(server.address, data_converter=pydantic_data_converter)
+    batch = await client.start_workflow("PipelineJob", id="job-1/stage-0/round-0/batch-0", task_queue=QUEUE)
+    async with httpx.AsyncClient(base_url=server.ui_url, trust_env=False) as http:
+        for what in ("", "/history?maximumPageSize=10&waitNewEvent=false", "/history-reverse"):
+            of_batch, of_job = [await http.get(f"{one}{what}") for one in (BATCH, f"{WORKFLOWS}/job-1")]
+            assert (of_batch.status_code, of_job.status_code) == (200, 200), of_batch.text
+            assert _shape(of_batch.json()) == _shape(of_job.json())
+        of_run = await http.get(f"{BATCH}?execution.runId={batch.first_execution_run_id}")
+        info = of_run.json()["workflowExecutionInfo"]
+        assert info["execution"] == {"workflowId": batch.id, "runId": batch.first_execution_run_id}
+        assert (await http.get(f"{BATCH}?execution.runId=00000000-0000-4000-8000-000000000000")).status_code == 404
+        assert (await http.get(f"{BATCH}/history?maximumPageSize=many")).status_code == 400
+        assert (await http.get(f"{BATCH}/unknown")).status_code == 404
+
+        ours = {"Origin": server.ui_url}
+        assert (await http.post(f"{BATCH}/terminate", content="[", headers=ours)).status_code == 400
+        assert (await http.post(f"{BATCH}/signal/control", json={}, headers=ours)).status_code == 200
+        assert await _signals(batch) == 1
+        assert (await http.post(f"{BATCH}/terminate", json={"reason": "tried"}, headers=ours)).status_code == 200
+        assert (await batch.describe()).status == WorkflowExecutionStatus.TERMINATED
 
 
 @asynccontextmanager
@@ -171,6 +206,12 @@ async def test_in_a_browser_another_site_pauses_nothing_and_the_web_ui_works(tmp
         assert await page.evaluate(_SIGNAL_AS_THE_PAGES_DO, [SIGNAL, payload]) == 200
         assert await _signals(job) == 1
         history = await job.fetch_history()
+        client = await Client.connect(server.address)
+        batch = await client.start_workflow("Batch", id="job-1/stage-0/round-0/batch-0", task_queue=QUEUE)
+        await page.goto(f"{server.ui_url}/namespaces/default/workflows", timeout=60_000)
+        await page.get_by_role("link", name=batch.id).first.click()
+        await expect(page.get_by_role("heading", name=batch.id)).to_be_visible(timeout=30_000)
+        await expect(page.get_by_text("Running").first).to_be_visible(timeout=30_000)
         given = history.events[-1].workflow_execution_signaled_event_attributes.input.payloads[0]
         assert given.data == b"3"
 

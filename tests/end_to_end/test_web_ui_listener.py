@@ -71,7 +71,14 @@ async def _deployment(folder: Path) -> AsyncIterator[tuple[str, int, WorkflowHan
     name, _ = configured(folder)
     grpc, http, other, ui, own = (free_port() for _ in range(5))
     listener = [sys.executable, "-m", "darkroom.embedded.web_ui_listener", "--port", str(own)]
-    listener += ["--files", f"http://127.0.0.1:{ui}", "--api", f"http://127.0.0.1:{http}"]
+    listener += [
+        "--files",
+        f"http://127.0.0.1:{ui}",
+        "--api",
+        f"http://127.0.0.1:{http}",
+        "--grpc",
+        f"127.0.0.1:{grpc}",
+    ]
     listener += ["--api-host-file", str(folder / "http-host"), "--name", "temporal.example"]
     async with (
         _process(server_command(grpc, http, name), folder, "server"),
@@ -149,7 +156,7 @@ def test_wrong_arguments_end_it_in_one_line(changed: list[str], status: int, sai
     (tmp_path / "short").write_text("short", "ascii")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         filled = [one.format(short=tmp_path / "short", taken=taken.getsockname()[1]) for one in changed]
-        given = {"--files": "http://ui:8080", "--api": "http://temporal:7243"}
+        given = {"--files": "http://ui:8080", "--api": "http://temporal:7243", "--grpc": "temporal:7233"}
         given |= {"--api-host-file": str(tmp_path / "http-host"), filled[0]: filled[1]}
         asked = subprocess.run(
             [
