@@ -11,7 +11,21 @@ from temporalio.service import RPCError, RPCStatusCode
 from typer import rich_utils
 from typer.exceptions import TyperException
 
-from cli import demo, deployment, doctor, jobs, keys, money, orders, prove, results, stack, statistics, webhooks
+from cli import (
+    demo,
+    deployment,
+    doctor,
+    downloads,
+    jobs,
+    keys,
+    money,
+    orders,
+    prove,
+    results,
+    stack,
+    statistics,
+    webhooks,
+)
 from cli.invocation import COMMAND, installed, invoked_as
 from cli.output import ACCENT, complain, tolerate_any_character
 from cli.statuses import InputRejected, Status, epilog, paragraphs, status_of
@@ -99,7 +113,7 @@ _add(_INSPECT, jobs.list_jobs, "list --status processing -n 5", _DONE, _WRONG)
 _add(_INSPECT, results.receipt, "receipt 3f2a1c", _DONE, _WRONG, _NOT_FOUND, _NOT_NOW, not_now="the job has not ended")
 _add(
     _INSPECT,
-    results.download,
+    downloads.download,
     "download 3f2a1c pictures/",
     *(_DONE, _NOT_ALL, _WRONG, _NOT_FOUND),
     not_all="files are missing from storage",

@@ -16,7 +16,6 @@ from cli.following import follow
 from cli.invocation import command
 from cli.jobs import ending
 from cli.output import Output, as_value, plural
-from cli.results import export
 from cli.session import run
 from cli.statuses import Status
 from cli.stopping import Stop, end_process
@@ -27,6 +26,9 @@ from darkroom.client.connection import connect_to
 from darkroom.client.results import ProgressReading, Submitted
 from darkroom.embedded.address import EmbeddedServer
 from darkroom.embedded.server import embedded_server
+from darkroom.exports.choosing import Choice, choose
+from darkroom.exports.taking import take
+from darkroom.exports.targets import Folder
 from darkroom.settings import Settings, make_home, read_settings
 from worker import running_workers
 
@@ -142,9 +144,10 @@ async def _conclude(
     receipt = await parts.records.receipt(job_id)
     assert receipt is not None, "an ended job has a receipt"
     folder = parts.settings.darkroom_home / "demo" / str(job_id)
-    await export(parts, job_id, folder)
+    export = await choose(parts.records, job_id, Choice())
+    await take(export, parts.storage, Folder(folder))
     sheet = folder / "contact-sheet.jpg"
-    frames = made.frames(receipt, await pictures(parts, receipt, folder))
+    frames = made.frames(receipt, pictures(export, folder))
     title, columns = (TITLE, 4) if made.captions else (f"Darkroom demo · {job_id}", 8)
     sheet.write_bytes(await asyncio.to_thread(contact_sheet, title, frames, columns=columns))
     output.say()

@@ -11,6 +11,7 @@ from cli.contact_sheet import Frame
 from darkroom.bootstrap import Parts
 from darkroom.domain.receipts import Receipt
 from darkroom.domain.storybook import Book
+from darkroom.exports.choosing import Export
 from darkroom.providers.photographs import reference_photographs
 
 STAGES = (
@@ -105,7 +106,6 @@ async def _storybook(parts: Parts) -> Demo:
     return Demo(document, f"“{TITLE}”", captions, {})
 
 
-async def pictures(parts: Parts, receipt: Receipt, folder: Path) -> list[tuple[int, int, Path]]:
+def pictures(export: Export, folder: Path) -> list[tuple[int, int, Path]]:
     """Stage, ordinal and file of what was delivered and exported."""
-    images = await parts.records.delivered_images(receipt.job_id, 0, receipt.ordered)
-    return [(image.stage_index, image.ordinal, folder / image.file_name) for image in images]
+    return [(one.picture.stage_index, one.picture.ordinal, folder / one.name) for one in export.pictures]

@@ -9,6 +9,7 @@ from rich.markup import escape
 from cli.invocation import command
 from darkroom.domain.errors import (
     DarkroomError,
+    ExportRejected,
     JobNotFound,
     OrderRejected,
     ProofImpossible,
@@ -48,7 +49,7 @@ class NotInRecords(DarkroomError):
 def status_of(error: DarkroomError) -> Status:
     """The exit status of an error; one without a status of its own is not possible now."""
     match error:
-        case OrderRejected() | SettingRejected() | InputRejected() | ProofImpossible():
+        case OrderRejected() | ExportRejected() | SettingRejected() | InputRejected() | ProofImpossible():
             return Status.WRONG_INPUT
         case ServerNotReachable():
             return Status.NO_SERVER

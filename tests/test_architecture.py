@@ -34,7 +34,14 @@ EDGES = (
 )
 """What belongs to no port, and knows the domain alone."""
 BELOW_CLIENT = ("darkroom.contract", *DOMAIN, *PORTS, *EDGES)
-CLIENT = ("darkroom.client", "darkroom.housekeeping", "darkroom.embedded", "darkroom.doctor", "darkroom.bootstrap")
+CLIENT = (
+    "darkroom.client",
+    "darkroom.exports",
+    "darkroom.housekeeping",
+    "darkroom.embedded",
+    "darkroom.doctor",
+    "darkroom.bootstrap",
+)
 
 ENTRY = "darkroom.__main__"
 """The command `darkroom`, which nothing imports: it alone knows what lies above."""
@@ -68,6 +75,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.orders": (*DOMAIN, "darkroom.orders"),
     "darkroom.orders.intake": (*DOMAIN, "darkroom.orders", "darkroom.records", "darkroom.webhooks"),
     "darkroom.orders.references": (*DOMAIN, "darkroom.orders", "darkroom.records", "darkroom.storage", *EDGES),
+    "darkroom.exports": (*DOMAIN, "darkroom.records", "darkroom.storage", "darkroom.pictures", "darkroom.exports"),
     "darkroom.embedded": (*DOMAIN, *EDGES, "darkroom.embedded"),
     "darkroom.client": (*BELOW_CLIENT, "darkroom.embedded.address", "darkroom.client"),
     "darkroom.housekeeping": (

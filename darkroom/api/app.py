@@ -17,7 +17,7 @@ from darkroom.api import document, problems
 from darkroom.api.guarded_routes import LARGEST_REQUEST
 from darkroom.api.request_guard import RequestGuard
 from darkroom.api.root_path import RootPath, check_public
-from darkroom.api.routes import deployment, events, jobs, orders, pages, pictures, tables
+from darkroom.api.routes import archives, deployment, events, jobs, orders, pages, pictures, tables
 from darkroom.api.services import Services
 from darkroom.api.sign_in import sign_in_needed
 from darkroom.domain.errors import SettingRejected
@@ -71,7 +71,7 @@ def unopened_app(settings: Settings, lifespan: Lifespan | None = None) -> FastAP
         lifespan=lifespan,
     )
     problems.install(app)
-    for routes in (orders, tables, jobs, events, pictures, deployment, pages):
+    for routes in (orders, tables, jobs, archives, events, pictures, deployment, pages):
         _summarise(routes.router)
         # `include_router` would build each of them anew for every application, most of the time that one takes.
         app.router.routes.extend(routes.router.routes)
@@ -90,9 +90,15 @@ def unopened_app(settings: Settings, lifespan: Lifespan | None = None) -> FastAP
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.api_cors_origins),
-            allow_methods=["GET", "POST", "PATCH"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Last-Event-ID"],
-            expose_headers=["Location", "X-Request-ID", "Retry-After"],
+            allow_methods=["GET", "HEAD", "POST", "PATCH"],
+            allow_headers=[
+                *("Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Last-Event-ID"),
+                *("Range", "If-Range"),
+            ],
+            expose_headers=[
+                *("Location", "X-Request-ID", "Retry-After"),
+                *("Accept-Ranges", "Content-Disposition", "Content-Length", "Content-Range", "ETag"),
+            ],
         )
     names = {str(route.path).split("/", 2)[1] for route in iter_route_contexts(app.routes)}
     check_public(settings.api_root_path, names)

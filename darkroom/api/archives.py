@@ -1,59 +1,104 @@
-"""All pictures of a job as one zip, written while it is read: nothing is kept but one picture at a time."""
+"""Archives over HTTP: their length is known, parts of them can be asked for, and one that broke off goes on."""
 
-import io
-import zipfile
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from uuid import UUID
+import re
+from collections.abc import Mapping
+from typing import Annotated
 
-from darkroom.records.paging import delivered_pages
-from darkroom.records.watching import WatchRecords
-from darkroom.storage import Storage
+from fastapi import Query
+from fastapi.responses import Response
 
-MISSING = "missing.txt"
-EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
-"""What a zip can tell; rows of before Darkroom may have no time at all."""
+from darkroom.api.allowances import Held
+from darkroom.api.problems import Problem
+from darkroom.api.services import Services
+from darkroom.api.sign_in import Caller
+from darkroom.api.standing import WhileSignedIn
+from darkroom.domain.file_names import DEFAULT_TEMPLATE, LONGEST_TEMPLATE
+from darkroom.exports.archive import Archive
+from darkroom.exports.choosing import Choice, Export
 
+MEDIA_TYPE = "application/zip"
+LONGEST_CHOICE = 32_000
+"""Characters; servers take 64 KB of a request's head."""
 
-class _Pipe(io.RawIOBase):
-    """What zipfile writes, until somebody takes it. It cannot seek, so that zipfile writes sizes behind the data."""
-
-    def __init__(self) -> None:
-        self._written = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object, /) -> int:
-        part = bytes(data)  # type: ignore[call-overload]  # any buffer, as the base class has it
-        self._written += part
-        return len(part)
-
-    def take(self) -> bytes:
-        taken, self._written = bytes(self._written), bytearray()
-        return taken
+_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
-async def archive(records: WatchRecords, storage: Storage, job_id: UUID) -> AsyncIterator[bytes]:
-    """The zip in parts. Pictures are stored as they are: WebP cannot be made smaller.
+def chosen(
+    *,
+    name: Annotated[
+        str,
+        Query(
+            max_length=LONGEST_TEMPLATE,
+            description="The template of file names, of `{job}`, `{stage}`, `{label}` and `{n}` or `{n:03}`; `/` makes "
+            "folders. The extension is added.",
+        ),
+    ] = DEFAULT_TEMPLATE,
+    stage: Annotated[int | None, Query(ge=0, lt=2**31, description="Only pictures of this stage.")] = None,
+    pictures: Annotated[
+        str | None,
+        Query(max_length=LONGEST_CHOICE, description="Only these pictures: attachment ids, such as `9634,9640-9652`."),
+    ] = None,
+) -> Choice:
+    """What of a job is asked for."""
+    return Choice(name=name, stage=stage, pictures=pictures)
 
-    A picture whose file is missing is named in `missing.txt`, so that nobody takes the archive for complete.
+
+def response(
+    use: Services, caller: Caller, export: Export, archive: Archive, asked: Mapping[str, str], *, head: bool
+) -> Response:
+    """The archive, the part of it that is asked for, or its head.
+
+    Args:
+        use: the services.
+        caller: who asks.
+        export: what the archive is of.
+        archive: what is sent.
+        asked: the request's headers.
+        head: whether only the headers are asked for.
     """
-    pipe = _Pipe()
-    missing: list[str] = []
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as package:
-        images = (image async for page in delivered_pages(records, job_id) for image in page)
-        async for image in images:
-            name = image.file_name
-            data = await storage.get(image.path)
-            if data is None:
-                missing.append(name)
-                continue
-            made = max(image.delivered_at, EARLIEST)
-            info = zipfile.ZipInfo(name, (made.year, made.month, made.day, made.hour, made.minute, made.second))
-            info.external_attr = 0o644 << 16
-            package.writestr(info, data)
-            yield pipe.take()
-        if missing:
-            package.writestr(MISSING, "Their files are missing from the storage:\n" + "\n".join(missing) + "\n")
-    yield pipe.take()
+    etag = f'"{archive.etag}"'
+    headers = {
+        "Content-Disposition": f'attachment; filename="darkroom-{str(export.job_id)[:8]}.zip"',
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        # Asked for again each time: a job that runs has more pictures then.
+        "Cache-Control": "private, no-cache",
+    }
+    start, stop, status = 0, archive.size, 200
+    if asked.get("if-range", etag) == etag and (part := _part(asked.get("range", ""), archive.size)) is not None:
+        start, stop = part
+        status = 206
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{archive.size}"
+    headers["Content-Length"] = str(stop - start)
+    if head:
+        return Response(status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    return WhileSignedIn(
+        use.leases.held(Held.ARCHIVE, caller),
+        use.standing,
+        caller,
+        archive.read(start, stop),
+        status_code=status,
+        media_type=MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+def _part(asked: str, size: int) -> tuple[int, int] | None:
+    """The one range that is asked for; None for all of it, as for several, which nobody has to be given.
+
+    Raises:
+        Problem: 416, it lies behind the end.
+    """
+    match = _RANGE.fullmatch(asked.strip())
+    if match is None or not (match[1] or match[2]):
+        return None
+    if match[1]:
+        start, stop = int(match[1]), min(int(match[2] or size) + 1, size)
+        if match[2] and int(match[2]) < start:
+            return None
+    else:
+        start, stop = max(0, size - int(match[2])), size
+    if start >= stop:
+        headers = {"Content-Range": f"bytes */{size}"}
+        raise Problem(416, f"Range: the archive has {size:,} bytes", field="Range", headers=headers)
+    return start, stop

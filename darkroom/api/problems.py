@@ -19,6 +19,7 @@ from darkroom.api.root_path import path_of, prefix_of, url_to
 from darkroom.client.temporal_faults import explained
 from darkroom.domain.errors import (
     DarkroomError,
+    ExportRejected,
     InsufficientCredits,
     JobNotFound,
     OrderRejected,
@@ -65,6 +66,7 @@ _CODES = {
     409: "not_possible_now",
     413: "too_large",
     415: "unsupported_media_type",
+    416: "range_not_satisfiable",
     422: "order_rejected",
     429: "too_many_requests",
     503: "unavailable",
@@ -160,8 +162,8 @@ def problem_of(error: Exception) -> Problem:
 
 def _of_darkroom(error: DarkroomError) -> Problem:
     match error:
-        case OrderRejected():
-            return Problem(422, str(error), field=error.field)
+        case OrderRejected() | ExportRejected():
+            return Problem(422 if isinstance(error, OrderRejected) else 400, str(error), field=error.field)
         case JobNotFound():
             return Problem(404, "there is no such job, or it is not yours")
         case ServerNotReachable():

@@ -101,6 +101,7 @@ class WhileSignedIn(HeldResponse):
         parts: of the body.
         media_type: of the body.
         headers: of the response.
+        status_code: of the response.
     """
 
     def __init__(
@@ -112,8 +113,9 @@ class WhileSignedIn(HeldResponse):
         *,
         media_type: str,
         headers: Mapping[str, str],
+        status_code: int = 200,
     ) -> None:
-        super().__init__(lease, parts, media_type=media_type, headers=headers)
+        super().__init__(lease, parts, media_type=media_type, headers=headers, status_code=status_code)
         self._standing = standing
         self._caller = caller
 

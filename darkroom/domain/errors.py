@@ -19,6 +19,15 @@ class OrderRejected(DarkroomError):
         self.reason = reason
 
 
+class ExportRejected(DarkroomError):
+    """What is asked for of a job's pictures cannot be given as written; nothing was written."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
 class SettingRejected(DarkroomError):
     """A setting has an invalid value."""
 

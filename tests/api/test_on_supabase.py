@@ -70,7 +70,7 @@ async def test_a_user_orders_after_a_reference_watches_and_takes_home(tmp_path: 
             package = (await http.get(f"/api/jobs/{job_id}/archive.zip")).content
             with zipfile.ZipFile(io.BytesIO(package)) as archive:
                 assert archive.testzip() is None
-                assert len(archive.namelist()) == 10
+                assert len(archive.namelist()) == 12
             [listed] = (await http.get("/api/jobs")).json()["jobs"]
             assert (listed["title"], listed["completed_images"], len(listed["previews"])) == ("a lemon", 10, 6)
 

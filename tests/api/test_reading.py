@@ -204,6 +204,9 @@ async def test_the_order_of_a_row_whose_document_is_a_json_text_can_be_ordered_a
     assert (again["max_credits"], again["stages"][0]["prompt"], again["stages"][0]["quantity"]) == (60, "a lemon", 2)
 
 
+MANIFESTS = ["manifest.json", "manifest.csv"]
+
+
 async def archived(api: ApiStack, job_id: UUID) -> zipfile.ZipFile:
     answer = await api.http.get(f"/api/jobs/{job_id}/archive.zip")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
@@ -217,21 +220,22 @@ async def test_an_archive_has_what_was_delivered_so_far_and_says_what_is_gone(te
     async with running_api(temporal, tmp_path, settings={"stage_concurrency": 2}) as api:
         api.provider.gate.clear()
         job_id = await api.order(2, 3)
-        assert (await archived(api, job_id)).namelist() == []
+        assert (await archived(api, job_id)).namelist() == MANIFESTS
         api.provider.gate.set()
         await api.ended(job_id)
         whole = await archived(api, job_id)
-        assert sorted(whole.namelist()) == [
-            "stage-0-0.webp", "stage-0-1.webp", "stage-1-0.webp", "stage-1-1.webp", "stage-1-2.webp",
-        ]  # fmt: skip
-        assert all(whole.read(name)[8:12] == b"WEBP" for name in whole.namelist())
+        assert whole.namelist() == [
+            *("stage-0_001.webp", "stage-0_002.webp", "stage-1_001.webp", "stage-1_002.webp", "stage-1_003.webp"),
+            *MANIFESTS,
+        ]
+        assert all(whole.read(name)[8:12] == b"WEBP" for name in whole.namelist()[:5])
         images = await api.parts.records.delivered_images(job_id, 0, 10)
         gone = next(image for image in images if (image.stage_index, image.ordinal) == (1, 1))
         await api.parts.storage.delete([gone.path])
         rest = await archived(api, job_id)
-        assert len(rest.namelist()) == 5
-        assert "stage-1-1.webp" not in rest.namelist()
-        assert "stage-1-1.webp" in rest.read("missing.txt").decode()
+        assert len(rest.namelist()) == 4 + len(MANIFESTS) + 1
+        assert "stage-1_002.webp" not in rest.namelist()
+        assert "stage-1_002.webp" in rest.read("missing.txt").decode()
         listed = (await api.http.get(f"/api/jobs/{job_id}/images")).json()["images"]
         for image in listed:
             for address in (image["url"], image["thumbnail_url"]):

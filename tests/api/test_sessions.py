@@ -199,7 +199,7 @@ async def test_an_archive_breaks_off_when_its_key_is_revoked(signed: ApiStack, m
     job_id = UUID(answer.json()["job_id"])
     await signed.ended_row(job_id)
     whole = await signed.http.get(f"/api/jobs/{job_id}/archive.zip", headers=signed.as_user(secret))
-    assert len(zipfile.ZipFile(io.BytesIO(whole.content)).namelist()) == 3
+    assert len(zipfile.ZipFile(io.BytesIO(whole.content)).namelist()) == 5
     storage, get = signed.parts.storage, signed.parts.storage.get
     [key] = await signed.parts.records.api_keys()
     asked = 0

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.results import read_copy, write_copy
-from cli.statuses import InputRejected
 from darkroom.client.connection import runtime
+from darkroom.domain.errors import ExportRejected
+from darkroom.exports.targets import Folder
+from darkroom.pictures import digest
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings, make_home, read_settings
 
@@ -48,23 +49,23 @@ async def test_the_records_are_their_users_alone(tmp_path: Path, there: bool) ->
     assert modes == dict.fromkeys(modes, 0o600)
 
 
-def test_a_copy_follows_no_link_out_of_its_folder(tmp_path: Path) -> None:
+async def test_a_copy_follows_no_link_out_of_its_folder(tmp_path: Path) -> None:
     outside, folder = tmp_path / "outside", tmp_path / "folder"
-    folder.mkdir()
+    (folder / "a").mkdir(parents=True)
     outside.write_bytes(b"mine")
-    target = folder / "stage-0-0.webp"
-    (folder / ".stage-0-0.webp.part").symlink_to(outside)
-    write_copy(target, b"picture")
+    target, picture = folder / "a" / "1.webp", digest(b"picture")
+    (target.parent / ".1.webp.part").symlink_to(outside)
+    await Folder(folder).write("a/1.webp", b"picture", picture)
     assert (target.read_bytes(), outside.read_bytes()) == (b"picture", b"mine")
-    target.unlink()
-    target.symlink_to(outside)
-    with pytest.raises(InputRejected, match="is a link"):
-        read_copy(target)
-    target.unlink()
-    target.symlink_to(tmp_path / "nothing there")
-    with pytest.raises(InputRejected, match="is a link"):
-        read_copy(target)
-    assert not (tmp_path / "nothing there").exists()
+    for link in (outside, tmp_path / "nothing there"):
+        target.unlink()
+        target.symlink_to(link)
+        with pytest.raises(ExportRejected, match="is a link"):
+            await Folder(folder).holds("a/1.webp", 7, picture)
+    (folder / "b").symlink_to(tmp_path)
+    with pytest.raises(ExportRejected, match="is a link"):
+        await Folder(folder).write("b/outside", b"picture", picture)
+    assert (outside.read_bytes(), (tmp_path / "nothing there").exists()) == (b"mine", False)
 
 
 def test_metrics_are_served_to_this_machine_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """`up`, `demo` and everything in between, as processes."""
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -150,15 +151,44 @@ def test_a_download_takes_what_is_not_there_and_overwrites_nothing(
     folder = tmp_path / "new" / "pictures"
     first = run("download", delivered, folder, "--json").document
     assert (first["written"], first["skipped"]) == (5, 0)
-    assert sorted(path.name for path in folder.iterdir()) == [f"stage-0-{ordinal}.webp" for ordinal in range(5)]
-    (folder / "stage-0-3.webp").unlink()
+    pictures = [f"stage-0_00{number}.webp" for number in range(1, 6)]
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.csv", "manifest.json", *pictures]
+    (folder / "stage-0_004.webp").unlink()
     again = run("download", delivered, folder, "--json").document
     assert (again["written"], again["skipped"]) == (1, 4)
-    (folder / "stage-0-2.webp").write_bytes(b"mine")
+    (folder / "stage-0_003.webp").write_bytes(b"mine")
+    (folder / "stage-0_001.webp").unlink()
     ended = run("download", delivered, folder)
     assert ended.status == 2
-    assert "stage-0-2.webp already exists and is a different picture" in ended.error
-    assert (folder / "stage-0-2.webp").read_bytes() == b"mine"
+    assert "stage-0_003.webp already exists and is a different picture" in ended.error
+    assert (folder / "stage-0_003.webp").read_bytes() == b"mine"
+    assert not (folder / "stage-0_001.webp").exists()
+
+
+def test_chosen_pictures_are_downloaded_under_names_of_ones_own(
+    beside: Stack, run: Run, delivered: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "chosen"
+    ids = run("status", delivered, "--json").document["generated_attach_ids"]
+    chosen = f"{ids[1]},{ids[3]}"
+    ended = run("download", delivered, folder, "--pictures", chosen, "--name", "{job}/{stage}/{n}", "--json")
+    assert ended.document["written"] == 2
+    told = json.loads((folder / "manifest.json").read_text("utf-8"))["pictures"]
+    assert sorted(one["attach_id"] for one in told) == sorted((ids[1], ids[3]))
+    for one in told:
+        assert one["file"].startswith(f"{delivered[:8]}/0/")
+        assert hashlib.sha256((folder / one["file"]).read_bytes()).hexdigest() == one["sha256"]
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for refused in (["--name", "../{n}"], ["--name", "{x}{n}"], ["--pictures", "999999"], ["--stage", "8"]):
+        for place in (tmp_path / "none", folder):
+            ended = run("download", delivered, place, *refused)
+            assert (ended.status, len(ended.error.splitlines())) == (2, 1), ended
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "manifest.json").write_text("{}")
+    assert run("download", delivered, tmp_path / "theirs").status == 2
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["manifest.json"]
+    assert not (tmp_path / "none").exists()
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("command", ["cancel", "pause", "resume"])

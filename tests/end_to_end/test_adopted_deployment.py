@@ -295,4 +295,6 @@ async def test_pictures_of_old_jobs_are_seen_by_the_member_of_their_row_and_by_o
         package = await get(f"/api/jobs/{OLD_JOB}/archive.zip", owner)
         with zipfile.ZipFile(io.BytesIO(package.content)) as archive:
             assert archive.testzip() is None
-            assert sorted(archive.namelist()) == ["missing.txt", "stage-0-0.webp", "stage-0-9.webp"]
+            assert sorted(archive.namelist()) == [
+                *("manifest.csv", "manifest.json", "missing.txt", "stage-0_001.webp", "stage-0_010.webp")
+            ]

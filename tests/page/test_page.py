@@ -131,7 +131,8 @@ async def test_all_pictures_are_taken_home_as_one_archive(page: Page, api: ApiSt
     path = await (await download.value).path()
     with zipfile.ZipFile(io.BytesIO(await asyncio.to_thread(path.read_bytes))) as package:
         assert package.testzip() is None
-        assert sorted(package.namelist()) == [f"stage-{s}-{o}.webp" for s, n in ((0, 3), (1, 2)) for o in range(n)]
+        pictures = [f"stage-{stage}_00{n}.webp" for stage, count in ((0, 3), (1, 2)) for n in range(1, count + 1)]
+        assert package.namelist() == [*pictures, "manifest.json", "manifest.csv"]
 
 
 async def test_a_lost_connection_is_said_and_heals(page: Page, pictures: ApiStack) -> None:

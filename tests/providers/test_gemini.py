@@ -1,6 +1,7 @@
 """The Gemini provider, through the real google-genai client, against a server that speaks its format."""
 
 import hashlib
+from importlib.util import find_spec
 
 import pytest
 
@@ -16,6 +17,17 @@ from tests.support.fakes.gemini import FakeGemini
 from tests.support.fakes.over_http import GEMINI, REQUEST, decoded
 
 MODEL = GEMINI.model
+
+
+async def test_the_sdk_keeps_our_http_client_though_aiohttp_is_installed() -> None:
+    """`download --to s3://…` brings aiohttp, which the SDK prefers where it may, and whose errors are others."""
+    assert find_spec("aiohttp") is not None
+    async with FakeGemini() as server, GEMINI.at(server) as made:
+        assert isinstance(made, GeminiProvider)
+        client = made._client.aio._api_client
+        assert (client._use_aiohttp(), client._async_httpx_client is made._http) == (False, True)
+        assert isinstance(await made.generate(REQUEST), Generated)
+        assert client._aiohttp_sessions == {}
 
 
 class TestRequest:

@@ -12,10 +12,11 @@ from PIL import Image
 from temporalio.client import Client as TemporalClient
 
 from cli.contact_sheet import Frame, contact_sheet
-from darkroom.api.archives import archive
 from darkroom.domain.images import Generated, ProviderAnswer
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.storybook import Book
+from darkroom.exports.archive import archive_of
+from darkroom.exports.choosing import Choice, choose
 from darkroom.pictures import digest
 from darkroom.records.sqlite import SqliteRecords
 from tests.support import readback
@@ -55,9 +56,11 @@ async def test_pictures_of_a_model_say_so_alone_and_in_the_archive(skipping_clie
         job_id = await stack.order(3, provider="gemini")
         await stack.client.result(job_id)
         delivered = await files(stack, job_id)
-        packed = b"".join([part async for part in archive(stack.parts.records, stack.parts.storage, job_id)])
+        export = await choose(stack.parts.records, job_id, Choice())
+        archive = await archive_of(export, stack.parts.storage)
+        packed = b"".join([part async for part in archive.read()])
         with zipfile.ZipFile(io.BytesIO(packed)) as package:
-            assert [package.read(name) for name in package.namelist()] == delivered
+            assert sorted(package.read(one.name) for one in export.pictures) == sorted(delivered)
         for data in delivered:
             said = xmp_of(data)
             assert said[readback.SOURCE_TYPE] == readback.TRAINED

@@ -6,11 +6,9 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Path, Query
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, ValidationError
 
 from darkroom.api.allowances import Held
-from darkroom.api.archives import archive
 from darkroom.api.guarded_routes import GuardedRoute
 from darkroom.api.problems import Problem, documented
 from darkroom.api.public_urls import PublicUrls
@@ -18,7 +16,6 @@ from darkroom.api.routes.waiting import until_changed, until_ended, until_opened
 from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
 from darkroom.api.shapes import ImagePage, JobPage, JobView, OrderedDocument, ReferenceThumbnail, SteerAnswer
 from darkroom.api.sign_in import Caller
-from darkroom.api.standing import WhileSignedIn
 from darkroom.api.views import job_view, listed
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
@@ -176,27 +173,6 @@ async def receipt(job_id: JobId, caller: SignedIn, use: Use) -> Receipt:
     if found is None:
         raise Problem(409, f"job {job_id} was {snapshot.progress.status} before it started: it has no receipt")
     return found
-
-
-@router.get(
-    "/{job_id}/archive.zip",
-    response_class=StreamingResponse,
-    responses={
-        **documented(404),
-        200: {"content": {"application/zip": {}}, "description": "The zip file."},
-    },
-)
-async def archived(job_id: JobId, caller: SignedIn, use: Use) -> StreamingResponse:
-    """Download all delivered pictures as a zip file. `stage-0-12.webp` is picture 12 of stage 0."""
-    await use.snapshot(job_id, caller)
-    return WhileSignedIn(
-        use.leases.held(Held.ARCHIVE, caller),
-        use.standing,
-        caller,
-        archive(use.parts.records, use.parts.storage, job_id),
-        media_type="application/zip",
-        headers={"Content-Disposition": f'attachment; filename="darkroom-{str(job_id)[:8]}.zip"'},
-    )
 
 
 @router.post("/{job_id}/cancel", responses=documented(404, 409, 413, 415, 429))
