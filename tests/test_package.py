@@ -191,8 +191,8 @@ def test_a_job_is_run_and_fetched_with_what_was_installed(installed: Environment
         assert fetched.returncode == 0, fetched.stderr
         # The page comes from a process of its own, which found its templates.
         assert httpx.get(f"{page}/jobs/{job}", trust_env=False).status_code == 200
-    pictures = sorted((folder / "pictures").iterdir())
-    assert [picture.name for picture in pictures] == ["stage-0-0.webp", "stage-0-1.webp"]
+    pictures = sorted((folder / "pictures").glob("*.webp"))
+    assert [picture.name for picture in pictures] == ["stage-0_001.webp", "stage-0_002.webp"]
     for picture in pictures:
         with Image.open(picture) as image:
             assert image.size == (64, 36)

@@ -14,8 +14,6 @@ from temporalio.client import Client
 from tests.support.fakes.scripted import Act
 from tests.support.stacks.api import ApiStack, running_api
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 
 def opened(answer: httpx.Response) -> zipfile.ZipFile:
     assert answer.status_code == 200, answer.text

@@ -290,7 +290,7 @@ def test_the_demo_delivers_everything_it_ordered(tmp_path: Path) -> None:
     assert told["receipt"]["total"]["misses"] > 0
     assert "top-up 1 started" in ended.stderr
     assert told["first_picture_seconds"] < 20  # under 5 s alone; here it shares two cores with other tests
-    pictures = list(Path(told["folder"]).glob("stage-*.webp"))
+    pictures = list(Path(told["folder"]).glob("page-*.webp"))
     assert len(pictures) == 48
     with Image.open(told["contact_sheet"]) as sheet:
         assert sheet.width == 1600
@@ -313,9 +313,9 @@ def test_the_demos_picture_book_has_a_cover_and_a_sheet_that_reads_as_one(tmp_pa
     told = json.loads(ended.stdout)
     assert told["receipt"]["job_type"] == "storybook"
     assert told["receipt"]["delivered"] == told["receipt"]["ordered"] == 8
-    assert len(list(Path(told["folder"]).glob("stage-*.webp"))) == 8
+    assert len(list(Path(told["folder"]).glob("page-*.webp"))) == 8
     [cover] = (home / "files" / "books").glob("*/images/cover.png")
-    with Image.open(cover) as picture, Image.open(next(Path(told["folder"]).glob("stage-0-*.webp"))) as first:
+    with Image.open(cover) as picture, Image.open(next(Path(told["folder"]).glob("page-1_*.webp"))) as first:
         assert picture.format == "PNG"
         assert picture.convert("RGB").tobytes() == first.convert("RGB").tobytes()
     with Image.open(told["contact_sheet"]) as sheet:

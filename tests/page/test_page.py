@@ -2,12 +2,13 @@
 
 import asyncio
 import io
+import json
 import zipfile
 from collections import Counter
 from uuid import UUID, uuid4
 
 import pytest
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Locator, Page, expect
 from pydantic import JsonValue
 
 from darkroom.domain.jobs import NewJob
@@ -133,6 +134,44 @@ async def test_all_pictures_are_taken_home_as_one_archive(page: Page, api: ApiSt
         assert package.testzip() is None
         pictures = [f"stage-{stage}_00{n}.webp" for stage, count in ((0, 3), (1, 2)) for n in range(1, count + 1)]
         assert package.namelist() == [*pictures, "manifest.json", "manifest.csv"]
+
+
+async def taken_home(page: Page, control: Locator) -> zipfile.ZipFile:
+    """What comes down when a button or a link is clicked."""
+    async with page.expect_download() as download:
+        await control.click()
+    path = await (await download.value).path()
+    package = zipfile.ZipFile(io.BytesIO(await asyncio.to_thread(path.read_bytes)))
+    assert package.testzip() is None
+    return package
+
+
+async def test_one_stage_or_chosen_pictures_are_taken_home(page: Page, api: ApiStack) -> None:
+    job_id = await order_two_stages(page, 3, 2)
+    await until_states(page, delivered=5)
+    with await taken_home(page, page.get_by_role("link", name="Download stage 1")) as package:
+        assert package.namelist() == ["stage-1_001.webp", "stage-1_002.webp", "manifest.json", "manifest.csv"]
+    chosen = page.locator("[data-chosen-archive]")
+    await page.get_by_role("button", name="Choose pictures").click()
+    await expect(chosen).to_be_hidden()
+    for stage, position in ((0, 0), (0, 2), (1, 1), (0, 0)):
+        await page.locator(f"[data-stage='{stage}'] [data-position='{position}'] a").click()
+    await expect(page.locator("[data-lighttable]")).to_be_hidden()
+    await expect(chosen).to_have_text("Download 2 chosen")
+    assert await violations(page) == []
+    with await taken_home(page, chosen) as package:
+        assert package.namelist() == ["stage-0_003.webp", "stage-1_002.webp", "manifest.json", "manifest.csv"]
+        pictures = [package.read(name) for name in package.namelist()[:2]]
+        told = json.loads(package.read("manifest.json"))["pictures"]
+    by_id = {image.attach_id: image for image in await api.parts.records.delivered_images(job_id, 0, 9)}
+    images = [by_id[one["attach_id"]] for one in told]
+    assert [(image.stage_index, image.ordinal) for image in images] == [(0, 2), (1, 1)]
+    assert pictures == [await api.parts.storage.get(image.path) for image in images]
+    await page.keyboard.press("Escape")
+    await expect(page.locator("[data-chosen]")).to_have_count(0)
+    await expect(chosen).to_be_hidden()
+    await page.locator("[data-stage='0'] [data-position='0'] a").click()
+    await expect(page.locator("[data-lighttable]")).to_be_visible()
 
 
 async def test_a_lost_connection_is_said_and_heals(page: Page, pictures: ApiStack) -> None:

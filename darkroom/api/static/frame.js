@@ -1,5 +1,6 @@
 /** One frame of a strip; `templates/frames.html` draws the same before a script runs. */
 
+import { chosen } from "./chosen.js";
 import { whenFound } from "./connection.js";
 import { el } from "./dom.js";
 import { frameWords } from "./words.js";
@@ -27,6 +28,7 @@ export function drawFrame(element, frame, arrives) {
   element.dataset.position = String(frame.position);
   element.dataset.mark = mark(frame);
   element.toggleAttribute("data-retried", Boolean(retry(frame)));
+  element.toggleAttribute("data-chosen", Boolean(frame.picture && chosen.has(frame.picture.attach_id)));
   if (frame.picture) element.replaceChildren(link(element, frame.picture, arrives));
   else element.replaceChildren(...said(frame));
 }
@@ -42,7 +44,8 @@ export function adoptFrame(element, frame) {
 }
 
 function link(element, picture, arrives) {
-  const image = el("img", { alt: `Picture ${picture.ordinal}`, loading: "lazy", decoding: "async" });
+  const alt = `Picture ${picture.ordinal}${chosen.has(picture.attach_id) ? ", chosen" : ""}`;
+  const image = el("img", { alt, loading: "lazy", decoding: "async" });
   element.classList.remove("gone", "developing");
   element.classList.toggle("undeveloped", arrives);
   healing(image, picture);

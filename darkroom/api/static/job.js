@@ -3,6 +3,7 @@
 import { announce } from "./announce.js";
 import { ask } from "./ask.js";
 import { CancelDialog } from "./cancel.js";
+import { Choosing } from "./choosing.js";
 import { say } from "./dom.js";
 import { drawHead } from "./head.js";
 import { moveByKeys } from "./keys.js";
@@ -35,6 +36,7 @@ class JobPage {
       () => cancelSentence(this.job.view, this.job.callsInProgress),
       () => this.#send("cancel"),
     );
+    this.choosing = new Choosing(this.head, this.main, () => this.job.view.urls.archive, (words) => this.#say(words));
     this.lightTable = new LightTable({
       sequence: () => this.job.sequence(),
       fetchEarlier: () => (this.job.earlier ? this.#fetchEarlier() : null),
@@ -120,6 +122,7 @@ class JobPage {
     this.#drawing = false;
     drawHead(this.head, this.job);
     this.cancelDialog.draw();
+    this.choosing.draw(this.job.view.completed_images > 0);
     const stopping = `${this.job.over} ${this.job.stopping}`;
     const stages = stopping === this.stopping ? this.#changed : this.job.stages.values();
     this.stopping = stopping;
@@ -175,7 +178,8 @@ class JobPage {
     const picture = strip?.pictureOf(link);
     if (!picture) return;
     event.preventDefault();
-    this.lightTable.open(strip.stage, picture);
+    if (this.choosing.on) this.choosing.choose(picture, link);
+    else this.lightTable.open(strip.stage, picture);
   }
 
   #submit(event) {

@@ -33,6 +33,7 @@ export class Strip {
     this.list = root.querySelector("[data-frames]");
     this.line = root.querySelector("[data-line]");
     this.shown = root.querySelector("[data-more-words]");
+    this.download = root.querySelector("[data-stage-archive]");
     /** By position: of the frame, or in the order pictures came. @type {Map<number, HTMLElement>} */
     this.frames = new Map();
     for (const element of this.list.children) {
@@ -53,6 +54,7 @@ export class Strip {
     say(this.root.querySelector("[data-stage-round]"), stageStanding(view));
     say(this.root.querySelector("[data-stage-reason]"), stageReason(view));
     setLine(this.line, [[view.completed, view.quantity]], this.job.over);
+    this.download.hidden = !view.completed;
     if (this.stage.whole || this.#open) this.#drawAll(arriving);
     else this.#drawNewest(arriving);
     if (this.all) this.#sayWhatIsShown();
