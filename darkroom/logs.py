@@ -55,8 +55,13 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(level)
     # The SDKs speak of every request and poll at info; ours are the lines an operator reads.
-    for noisy in ("uvicorn", "httpx", "httpx2", "httpcore", "httpcore2", "temporalio", "google_genai", "asyncio"):
+    for noisy in (
+        *("uvicorn", "httpx", "httpx2", "httpcore", "httpcore2", "temporalio", "google_genai", "asyncio"),
+        *("botocore", "aiobotocore", "s3fs"),
+    ):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
+    # It logs the traceback of each error beside raising it.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
 
 
 def _without_secrets_and_controls(

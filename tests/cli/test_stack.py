@@ -21,6 +21,7 @@ from temporalio.client import Client, ScheduleDescription
 
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE
 from tests.cli.conftest import Run
+from tests.support.object_store import object_store
 from tests.support.ports import free_port
 
 # One `up` serves the whole file, and the last of its tests stops it.
@@ -189,6 +190,22 @@ def test_chosen_pictures_are_downloaded_under_names_of_ones_own(
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["manifest.json"]
     assert not (tmp_path / "none").exists()
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_pictures_are_copied_to_a_bucket_and_what_is_wrong_with_it_is_one_line(
+    beside: Stack, run: Run, delivered: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with object_store(tmp_path / "log", "s3:ListBucket", "s3:GetObject", "s3:PutObject") as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        first = run("download", delivered, "--to", "s3://pictures/spring", "--json").document
+        assert (first["written"], first["skipped"], first["folder"]) == (5, 0, "s3://pictures/spring")
+        again = run("download", delivered, "--to", "s3://pictures/spring", "--json").document
+        assert (again["written"], again["skipped"]) == (0, 5)
+        for place in ("s3://elsewhere/a", "ftp://pictures/a"):
+            ended = run("download", delivered, "--to", place)
+            assert ended.status == 2
+            assert ended.error.startswith("--to: ")
 
 
 @pytest.mark.parametrize("command", ["cancel", "pause", "resume"])
