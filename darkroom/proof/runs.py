@@ -115,7 +115,9 @@ async def kept(plan: Plan, folder: Path, play_it: Callable[[Run, list[Site]], Aw
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ProofImpossible(f"the disk of {folder} is full") from None
         run.violations.append(f"{type(error).__name__}: {error}")
-    except (AssertionError, DarkroomError, RPCError, HTTPError) as error:
+    except (AssertionError, DarkroomError, RPCError, HTTPError, sqlite3.Error) as error:
+        if not sites:
+            raise ProofImpossible(f"what a run needs does not start: {error}") from None
         run.violations.append(f"{type(error).__name__}: {error}")
         (folder / "traceback.txt").write_text(traceback.format_exc(), "utf-8")
     finally:
