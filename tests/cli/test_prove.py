@@ -148,7 +148,6 @@ async def test_a_seed_decides_the_plan_and_every_act_and_type_is_played_in_turn(
 
 IMPOSSIBLE = {
     "no address": ("unshare -rn", None, "ended at its start"),
-    "full disk": ("unshare -m sh -c 'mount -t tmpfs -o size=40m proof {folder} && exec \"$@\"' sh", None, "MB left"),
     "no folder": ("", "/proc/none", "no temporary folder"),
 }
 
