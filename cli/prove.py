@@ -91,6 +91,11 @@ def prove(
     target = report.absolute() if report is not None else None
     if target is not None and not target.parent.is_dir():
         raise InputRejected("--report", f"there is no folder {target.parent}")
+    if target is not None:
+        try:
+            target.open("a").close()
+        except OSError as error:
+            raise InputRejected("--report", f"{target} cannot be written: {error.strerror}") from None
     if against and guard:
         raise InputRejected("--against", "a plain worker has no guard to switch off: leave out --break")
     here = Path.cwd()
@@ -134,7 +139,7 @@ async def _played(chosen: Sequence[Plan], output: Output, minutes: float | None,
     for name in set(os.environ) - KEPT_VARIABLES:
         del os.environ[name]
     try:
-        base = Path(tempfile.mkdtemp(prefix="darkroom-prove-"))
+        base = Path(tempfile.mkdtemp(prefix="darkroom-prove-", dir=os.environ.get("TMPDIR")))
     except OSError as error:
         raise ProofImpossible(f"no temporary folder: {error.strerror}") from None
     ends = None if minutes is None else time.monotonic() + 60 * minutes

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from darkroom.client.jobs import Client
 from darkroom.domain.orders import JobType, Limits
+from darkroom.proof.breaks import BREAKS
 from darkroom.providers import gemini, offline, runware
 from darkroom.settings import Settings
 from tests.support.reference import REFERENCE, reference
@@ -41,6 +42,26 @@ def test_every_kind_of_order_is_documented_with_the_limits() -> None:
     limits = Limits()
     for number in (limits.stages, limits.images_per_stage, limits.images_per_job, limits.prompt_characters):
         assert f"{number:,}" in text
+
+
+def guarantee_rows() -> list[list[str]]:
+    """The rows of the table of guarantees."""
+    text = (ROOT / "docs/guarantees.md").read_text("utf-8")
+    [table] = re.findall(r"^\| guarantee \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]
+
+
+def test_every_guarantee_names_a_test_that_exists_and_every_break_shows_one() -> None:
+    rows = guarantee_rows()
+    for name, *_, test, _off in rows:
+        paths = re.findall(r"`(tests/[^`]+)`", test)
+        assert paths, name
+        for path in paths:
+            file, _, function = path.partition("::")
+            assert (ROOT / file).exists(), path
+            assert not function or f"def {function}(" in (ROOT / file).read_text("utf-8"), path
+    named = [word for row in rows for word in re.findall(r"`--break ([a-z-]+)`", row[-1])]
+    assert sorted(named) == sorted(BREAKS)
 
 
 README = (ROOT / "README.md").read_text("utf-8")

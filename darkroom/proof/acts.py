@@ -64,7 +64,7 @@ def _write(site: Site, shares: dict[str, float]) -> None:
 async def kill_worker(site: Site, job: Ordered, rng: random.Random) -> None:
     worker = rng.choice(site.workers)
     await faults.kill(site, worker)
-    await asyncio.sleep(rng.uniform(0, 2))
+    await site.lasts(rng.uniform(0, 2))
     await faults.restart(site, worker)
 
 
@@ -75,7 +75,7 @@ async def kill_all(site: Site, job: Ordered, rng: random.Random) -> None:
 
 async def stop_worker(site: Site, job: Ordered, rng: random.Random) -> None:
     async with faults.stopped(site, rng.choice(site.workers)):
-        await asyncio.sleep(rng.choice((2, 4, 13)))
+        await site.lasts(rng.choice((2, 4, 13)))
 
 
 async def kill_temporal(stack: Stack, job: Ordered, rng: random.Random) -> None:
@@ -84,7 +84,7 @@ async def kill_temporal(stack: Stack, job: Ordered, rng: random.Random) -> None:
 
 async def stop_temporal(stack: Stack, job: Ordered, rng: random.Random) -> None:
     async with faults.suspended(stack, stack.temporal_server):
-        await asyncio.sleep(rng.uniform(1, 4))
+        await stack.lasts(rng.uniform(1, 4))
 
 
 async def kill_api(stack: Stack, job: Ordered, rng: random.Random) -> None:
@@ -96,7 +96,7 @@ def provider(**shares: float) -> SiteAct:
 
     async def act(site: Site, job: Ordered, rng: random.Random) -> None:
         site.fail_calls(**{name.removeprefix("_").replace("_", "-"): share for name, share in shares.items()})
-        await asyncio.sleep(rng.uniform(3, 6))
+        await site.lasts(rng.uniform(3, 6))
         site.fail_calls()
 
     return act
@@ -107,20 +107,20 @@ def ports(**shares: float) -> SiteAct:
 
     async def act(site: Site, job: Ordered, rng: random.Random) -> None:
         async with ports_fail(site, **shares):
-            await asyncio.sleep(rng.uniform(3, 6))
+            await site.lasts(rng.uniform(3, 6))
 
     return act
 
 
 async def locked(site: Site, job: Ordered, rng: random.Random) -> None:
     async with faults.locked(site):
-        await asyncio.sleep(rng.uniform(2, 12))
+        await site.lasts(rng.uniform(2, 12))
 
 
 async def read_only(site: Site, job: Ordered, rng: random.Random) -> None:
     try:
         async with faults.read_only(site):
-            await asyncio.sleep(rng.uniform(2, 5))
+            await site.lasts(rng.uniform(2, 5))
     except (NotSupported, faults.Unsupported) as reason:
         site.say(f"not played: {reason}")
 
@@ -240,9 +240,17 @@ LAST = frozenset({"kill_cancel", "late_worker"})
 """After these the job has ended."""
 
 
+def strikes(site: Site, job: Ordered, name: str) -> None:
+    """Note that an act begins, and whether it comes too late to break anything."""
+    site.say(f"act: {name}")
+    site.to_come -= 1
+    if site.over(job):
+        site.too_late.append(name)
+
+
 async def play(stack: Stack, job: Ordered, names: tuple[str, ...], rng: random.Random) -> Any:
     """Play acts one after another, each after some more pictures."""
     for name in names:
         await some_more(stack, job, rng)
-        stack.say(f"act: {name}")
+        strikes(stack, job, name)
         await ACTS[name](stack, job, rng)

@@ -161,10 +161,21 @@ class StagedInMemory(Unguarded):
 
 
 class NothingStaged(Unguarded):
-    """A storage that lists nothing that is staged, so that nobody finds what a dead worker left."""
+    """A storage that shows nothing of what is staged of a cancelled job, to its end or to a call that is retried."""
+
+    async def get(self, key: str) -> bytes | None:
+        return None if await self._hidden(key) else await self._port.get(key)  # type: ignore[attr-defined]
 
     async def keys(self, prefix: str) -> Sequence[str]:
-        return [] if prefix.startswith(STAGING) else await self._port.keys(prefix)  # type: ignore[attr-defined]
+        return [] if await self._hidden(prefix) else await self._port.keys(prefix)  # type: ignore[attr-defined]
+
+    async def _hidden(self, key: str) -> bool:
+        if not key.startswith(STAGING):
+            return False
+        job_id = key.removeprefix(STAGING).partition("/")[0]
+        cancelled = "select 1 from quel_production_jobs where job_id = ? and cancel_requested"
+        [found] = await self._edit((cancelled, [job_id]))
+        return bool(found)
 
 
 RECORDS = {"settlement-key": ForgettingKeys, "run-fence": AnyRun, "hold": UncountedHolds}

@@ -139,32 +139,36 @@ def _begun_and_not_delivered(stack: Stack, dump: Dump, job: Ordered) -> list[str
     return wrong
 
 
-def without_reason(dump: Dump, job: Ordered) -> list[str]:
-    """Stages that are short and do not say why; one that was cancelled needs no more reason."""
+def without_reason(dump: Dump, job: Ordered) -> dict[str, int]:
+    """What is short and does not say why, with the pictures that are missing; a cancelled job needs no more reason."""
     [row] = [row for row in dump["quel_production_jobs"] if row["job_id"] == str(job.job_id)]
     if row["job_status"] not in ENDED:
-        return [f"it is {row['job_status']}"]
+        return {f"it is {row['job_status']}": job.total - row["completed_images"]}
     if row["job_status"] == "cancelled" or row["error_message"]:
-        return []
+        return {}
     stages = [stage for stage in dump["quel_job_stages"] if stage["job_id"] == str(job.job_id)]
-    return [
-        f"stage {stage['stage_index']} delivered {stage['delivered_images']} of {stage['quantity']} and says no reason"
+    attached = Counter(
+        row["stage_index"] for row in dump["quel_attach"] if row["job_id"] == str(job.job_id) and row["delivered_at"]
+    )
+    return {
+        f"stage {stage['stage_index']} delivered {delivered} of {stage['quantity']} and says no reason": missing
         for stage in stages
-        if stage["delivered_images"] < stage["quantity"] and not stage["reason"]
-    ]
+        if (missing := stage["quantity"] - (delivered := attached[stage["stage_index"]])) > 0 and not stage["reason"]
+    }
+
+
+def balances(stack: Stack, dump: Dump) -> list[tuple[int, int]]:
+    """What each wallet has, and what it must have."""
+    payers = {row["job_id"]: row["org_id"] or row["quel_member_id"] for row in dump["quel_production_jobs"]}
+    delivered = Counter(payers[row["job_id"]] for row in dump["quel_attach"] if row["job_id"] and row["delivered_at"])
+    wallets = [(row["quel_member_id"], row["quel_member_credit"]) for row in dump["quel_member"]]
+    wallets += [(row["org_id"], row["org_credit"]) for row in dump["quel_organization"]]
+    return [(has, stack.openings.get(wallet, OPENING_BALANCE) - PRICE * delivered[wallet]) for wallet, has in wallets]
 
 
 def _money(stack: Stack, dump: Dump) -> list[str]:
     """Each wallet has what it had at first, less the price of what was delivered from it."""
-    wrong = []
-    payers = {row["job_id"]: row["org_id"] or row["quel_member_id"] for row in dump["quel_production_jobs"]}
-    delivered = Counter(payers[row["job_id"]] for row in dump["quel_attach"] if row["job_id"] and row["delivered_at"])
-    balances = [(row["quel_member_id"], row["quel_member_credit"]) for row in dump["quel_member"]]
-    balances += [(row["org_id"], row["org_credit"]) for row in dump["quel_organization"]]
-    for wallet, balance in balances:
-        expected = stack.openings.get(wallet, OPENING_BALANCE) - PRICE * delivered[wallet]
-        if balance != expected:
-            wrong.append(f"balance {balance} instead of {expected}")
+    wrong = [f"balance {has} instead of {due}" for has, due in balances(stack, dump) if has != due]
     wrong += [f"hold of {row['amount']} not released" for row in dump["quel_credit_holds"] if not row["released_at"]]
     return wrong
 

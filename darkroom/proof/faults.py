@@ -19,12 +19,15 @@ from temporalio.service import RPCError
 from darkroom.domain.names import HOUSEKEEPING_SCHEDULE, job_workflow_id
 from darkroom.proof.processes import Process, Worker
 from darkroom.proof.read_only import NotSupported, unwritable
+from darkroom.proof.recovery import Outage
 from darkroom.proof.site import ENDED, Ordered, Site
 from darkroom.proof.stack import Stack
 from darkroom.proof.starting import start_temporal, until_serving
 from darkroom.proof.waiting import until
 
 REASON = "by hand, in a proof"
+IN_PROGRESS = "select call_id from quel_generation_attempts where outcome is null"
+STEERED = "select 1 from quel_production_jobs where paused or cancel_requested"
 
 
 class Unsupported(Exception):
@@ -37,6 +40,7 @@ async def kill(site: Site, *workers: Worker, unsaved: bool = False) -> None:
         await worker.process.kill()
     site.say(f"killed {', '.join(worker.process.name for worker in workers)}")
     site.kills += len(workers)
+    site.interrupted |= {call for (call,) in site.rows(IN_PROGRESS)}
     site.excuse(*workers, killed=True, unsaved=unsaved)
 
 
@@ -45,7 +49,9 @@ async def restart(site: Site, *workers: Worker, wait: bool = True) -> None:
     began = time.time()
     await asyncio.gather(*(worker.start(wait=wait) for worker in workers))
     site.say(f"started {', '.join(worker.process.name for worker in workers)}")
-    site.restarts.append(began)
+    if not any(site.rows(STEERED)):
+        site.outages.append(Outage(began, frozenset(site.interrupted)))
+    site.interrupted = set()
 
 
 @asynccontextmanager

@@ -12,9 +12,10 @@ from darkroom.proof.breaks import BREAKS
 T = TypeVar("T")
 
 WALLETS = ("member", "organization", "anonymous")
-SIZES = (24, 60, 120, 180)
+SIZES = (36, 60, 120, 180)
 """About how many pictures; the first alone in short proofs."""
 ACTS_EACH = 3
+SHORT_TEMPO = 0.4
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,13 @@ class Plan:
     acts: tuple[str, ...]
     guard: str | None = None
     """The one that is switched off."""
+    short: bool = False
+    """Whether its faults are over sooner."""
+
+    @property
+    def tempo(self) -> float:
+        """What the lengths of its faults are multiplied by."""
+        return SHORT_TEMPO if self.short else 1.0
 
 
 def plans(seed: int, runs: int, *, guard: str | None = None, short: bool = False) -> list[Plan]:
@@ -50,6 +58,7 @@ def plans(seed: int, runs: int, *, guard: str | None = None, short: bool = False
                 pictures=SIZES[1] if off else SIZES[0] if short else rng.choice(SIZES),
                 acts=tuple(chosen),
                 guard=guard,
+                short=short and off is None,
             )
         )
     return found

@@ -2,8 +2,9 @@
 
     python -P -m darkroom.proof.provider FOLDER --port PORT --seed SEED
 
-`faults.json` in the folder says which share of the calls fails how, from the next call on. `calls.jsonl` has a
-line when a call begins and one when it has ended. The version in a call's path is the worker that made it.
+`faults.json` in the folder says which share of the calls fails how, from the next call on, and `pace.json` from how
+many to how many seconds a call takes. `calls.jsonl` has a line when a call begins and one when it has ended. The
+version in a call's path is the worker that made it.
 """
 
 import argparse
@@ -29,6 +30,7 @@ KEY = "fake-key"
 LATENCY = 0.2, 2.0
 SLOW = 3.0, 5.0
 FAULTS_FILE = "faults.json"
+PACE_FILE = "pace.json"
 STRAY = "f00dcafe"
 """The mark of an answer that nobody asked for; no prompt has it."""
 TWICE, SLOWLY = "twice", "slow"
@@ -136,7 +138,7 @@ class Provider:
         how = "gone"
         try:
             late = self._client_limit + 1.5 if fault == "late" else 0
-            await asyncio.sleep(late + self._random.uniform(*(SLOW if fault == SLOWLY else self._latency)))
+            await asyncio.sleep(late + self._random.uniform(*(SLOW if fault == SLOWLY else self._pace())))
             answer = _answer(fault, mark)
             if reader.at_eof() and not answer.hangs:
                 return
@@ -146,6 +148,14 @@ class Provider:
                 await _send(_answer(None, Mark(STRAY, number)), reader, writer)
         finally:
             self._note(number=number, ended=how, at=time.time())
+
+    def _pace(self) -> tuple[float, float]:
+        """Seconds, from and to."""
+        try:
+            low, high = json.loads((self._folder / PACE_FILE).read_text("utf-8"))
+        except FileNotFoundError:
+            return self._latency
+        return low, high
 
     def _fault(self) -> str | None:
         """Which one, by the shares that hold now."""

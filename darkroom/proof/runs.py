@@ -28,6 +28,7 @@ from darkroom.proof.breaks import BREAK_VARIABLE, unguarded
 from darkroom.proof.faults import Unsupported
 from darkroom.proof.figures import summary
 from darkroom.proof.marks import Mark, drawn
+from darkroom.proof.pace import QUICK, kept_busy
 from darkroom.proof.plans import Plan
 from darkroom.proof.ports import NoPort
 from darkroom.proof.site import OPENING_BALANCE, Ordered, Site
@@ -36,7 +37,6 @@ from darkroom.proof.starting import Programs, ServerEnded, running_stack
 from darkroom.proof.wrappers import FOLDER_VARIABLE
 
 CLIENT_LIMIT = 6.0
-LATENCY = 0.05, 0.5
 LEAST_ROOM = 64.0
 """Megabytes below which what a run shows would say more of the disk than of Darkroom."""
 STORY_FILE = "story.txt"
@@ -54,6 +54,10 @@ class Run:
     """Kept when something did not hold."""
     left_out: list[str] = field(default_factory=list)
     """Faults of the plan that what is proved has no counterpart for."""
+    too_late: list[str] = field(default_factory=list)
+    """Faults that came when the job had ended, and broke nothing."""
+    parts: dict[str, float] = field(default_factory=dict)
+    """Seconds of the start, of the job, and of the checks."""
 
     @property
     def holds(self) -> bool:
@@ -74,11 +78,14 @@ async def play_run(plan: Plan, folder: Path, programs: Programs) -> Run:
     """
     more = {FOLDER_VARIABLE: str(folder), **({BREAK_VARIABLE: plan.guard} if plan.guard else {})}
 
+    began = time.monotonic()
+
     async def play_darkroom(run: Run, sites: list[Site]) -> None:
         async with running_stack(
-            folder, plan.seed, programs, workers=2, client_limit=CLIENT_LIMIT, latency=LATENCY, more=more
+            folder, plan.seed, programs, workers=2, client_limit=CLIENT_LIMIT, latency=QUICK, more=more
         ) as stack:
             sites.append(stack)
+            run.parts["start"] = round(time.monotonic() - began, 1)
             await _played(stack, plan, run)
 
     return await kept(plan, folder, play_darkroom)
@@ -108,7 +115,9 @@ async def kept(plan: Plan, folder: Path, play_it: Callable[[Run, list[Site]], Aw
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ProofImpossible(f"the disk of {folder} is full") from None
         run.violations.append(f"{type(error).__name__}: {error}")
-    except (AssertionError, DarkroomError, RPCError, HTTPError) as error:
+    except (AssertionError, DarkroomError, RPCError, HTTPError, sqlite3.Error) as error:
+        if not sites:
+            raise ProofImpossible(f"what a run needs does not start: {error}") from None
         run.violations.append(f"{type(error).__name__}: {error}")
         (folder / "traceback.txt").write_text(traceback.format_exc(), "utf-8")
     finally:
@@ -133,22 +142,28 @@ def _check_room(folder: Path) -> None:
 async def _played(stack: Stack, plan: Plan, run: Run) -> None:
     rng = random.Random(plan.seed)  # noqa: S311 - a plan
     records, _ = unguarded(stack.parts.records, stack.parts.storage, plan.guard or "", stack.home / "records.db")
+    began = time.time()
     stack.late = records  # type: ignore[assignment]  # a wrapper that passes everything on
     job = await _ordered(stack, plan, rng)
+    stack.tempo = plan.tempo
     watching = asyncio.create_task(stack.watch())
     try:
-        await play(stack, job, plan.acts, rng)
+        async with kept_busy(stack, job, len(plan.acts)):
+            await play(stack, job, plan.acts, rng)
         if not LAST & set(plan.acts):
             await ended_and_restarted(stack, job)
         for one in stack.jobs:
             await stack.until_ended(one, ENDS_WITHIN)
+        ended = time.time()
         run.violations += await checks.violations(stack)
         run.violations += checks.integrity(stack)
+        run.parts |= {"job": round(ended - began, 1), "checks": round(time.time() - ended, 1)}
     except Unsupported as reason:
         stack.say(f"not played: {reason}")
     finally:
         watching.cancel()
         run.violations += stack.seen_wrong
+        run.too_late = stack.too_late
         run.figures = summary(stack)
 
 

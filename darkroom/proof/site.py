@@ -1,5 +1,6 @@
 """What every system that a proof breaks has: processes, jobs, and what happened to them."""
 
+import asyncio
 import json
 import shutil
 import sqlite3
@@ -14,7 +15,8 @@ from uuid import UUID
 
 from darkroom.proof.account import Account, read_account, saved_calls
 from darkroom.proof.processes import Process, Worker
-from darkroom.proof.provider import FAULTS_FILE
+from darkroom.proof.provider import FAULTS_FILE, PACE_FILE
+from darkroom.proof.recovery import Outage
 from darkroom.proof.waiting import until
 
 ENDED = ("completed", "failed", "cancelled")
@@ -55,8 +57,16 @@ class Site(ABC):
     openings: dict[str, int] = field(default_factory=dict)
     """What wallets had at first, where it is not the usual."""
     kills: int = 0
-    restarts: list[float] = field(default_factory=list)
-    """When killed workers were started again."""
+    interrupted: set[str] = field(default_factory=set)
+    """Calls that were in progress when workers were killed that have not been started again."""
+    outages: list[Outage] = field(default_factory=list)
+    """Kills of workers that were started again while their job was to go on."""
+    too_late: list[str] = field(default_factory=list)
+    """Acts that began when the job had ended: they broke nothing."""
+    tempo: float = 1.0
+    """What the lengths of faults are multiplied by."""
+    to_come: int = 0
+    """Faults that are still to strike the job."""
     story: list[str] = field(default_factory=list)
     seen_wrong: list[str] = field(default_factory=list)
     """What the API told while the job ran, and must not have."""
@@ -101,6 +111,16 @@ class Site(ABC):
         new.write_text(json.dumps(shares), "utf-8")
         new.replace(self.folder / FAULTS_FILE)
         self.say(f"provider faults {shares}" if shares else "provider is well")
+
+    async def lasts(self, seconds: float) -> None:
+        """Let a fault last so long, at the tempo of the run."""
+        await asyncio.sleep(seconds * self.tempo)
+
+    def pace(self, low: float, high: float) -> None:
+        """The seconds that calls of the provider take from now on."""
+        new = self.folder / "pace.new"
+        new.write_text(json.dumps([low, high]), "utf-8")
+        new.replace(self.folder / PACE_FILE)
 
     def free_megabytes(self) -> float:
         """Room on the disk of the run's folder."""

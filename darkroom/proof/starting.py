@@ -118,6 +118,9 @@ async def running_stack(
         )
         await asyncio.gather(api.start(), *(worker.start() for worker in served))
         await until_serving(stack)
+        for process in (provider, api, *(worker.process for worker in served)):
+            if not process.lives:
+                raise ServerEnded(f"{process.name} ended at its start; {process.log} says why")
         stack.say("everything is up")
         yield stack
 

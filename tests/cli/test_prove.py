@@ -1,10 +1,13 @@
 """`prove` holds, turns red when a guard is off, leaves no process, and says in one line when it cannot be played."""
 
 import asyncio
+import errno
 import json
 import os
 import re
+import shlex
 import signal
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -13,12 +16,16 @@ from typing import Any
 import psutil
 import pytest
 
+from darkroom.domain.errors import ProofImpossible
 from darkroom.domain.orders import JobType
+from darkroom.proof import ports
 from darkroom.proof.acts import ACTS
 from darkroom.proof.breaks import BREAKS
 from darkroom.proof.plain.runs import COUNTERPARTS, LEFT_OUT, play_plain
 from darkroom.proof.plans import WALLETS, Plan, plans
-from darkroom.proof.starting import Programs
+from darkroom.proof.ports import NoPort
+from darkroom.proof.runs import kept
+from darkroom.proof.starting import Programs, ServerEnded
 from tests.support.commands import ROOT, Ended, run
 from tests.support.programs import temporal_binary
 from tests.support.until import until
@@ -53,6 +60,7 @@ async def test_three_runs_hold_and_leave_nothing_behind(tmp_path: Path) -> None:
     assert (ended.status, found["holds"], len(found["runs"])) == (0, True, 3), ended.err
     assert found["verdict"] in report.read_text("utf-8").replace("&#x27;", "'")
     assert [path.name for path in _files(tmp_path)] == ["report.html"]
+    assert [one["too_late"] for one in found["runs"]] == [[], [], []]
 
 
 @pytest.mark.slow
@@ -136,6 +144,64 @@ async def test_a_seed_decides_the_plan_and_every_act_and_type_is_played_in_turn(
     played = plans(7, 20)
     assert len({plan.job_type for plan in played}) == 6
     assert len({act for plan in played for act in plan.acts}) == 28
+
+
+IMPOSSIBLE = {
+    "no address": ("unshare -rn", None, "ended at its start"),
+    "no folder": ("", "/proc/none", "no temporary folder"),
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("what", IMPOSSIBLE)
+async def test_what_cannot_be_played_ends_in_one_line_and_no_verdict(tmp_path: Path, what: str) -> None:
+    prefix, temporary, said = IMPOSSIBLE[what]
+    if prefix and (os.geteuid() != 0 or sys.platform != "linux"):
+        pytest.skip("namespaces need to be root on Linux")
+    temporal_binary()
+    words = shlex.split(prefix.format(folder=tmp_path))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": temporary or str(tmp_path)}
+    command = (*words, sys.executable, str(ROOT / "starter.py"), "prove", "--json", "--runs", "1", "--short")
+    ended = await run(*command, environment=environment, seconds=100)
+    document = json.loads(ended.out)
+    assert (ended.status, list(document)) == (2, ["error", "exit_status"]), ended
+    assert said in str(document["error"])
+    assert not _files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "no space"),
+        NoPort("no port"),
+        ServerEnded("the server ended"),
+        AssertionError("waited in vain for: the API to answer"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_does_not_start_is_no_violation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def play_it(_run: object, _sites: object) -> None:
+        raise error
+
+    with pytest.raises(ProofImpossible):
+        await kept(plans(1, 1)[0], tmp_path / "run", play_it)
+
+
+def test_a_port_that_is_taken_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(ports, "PORTS", range(port, port + 1))
+        with pytest.raises(NoPort):
+            ports.free_port()
+
+
+async def test_a_report_that_cannot_be_written_is_said_before_anything_is_played(tmp_path: Path) -> None:
+    ended = await _prove(tmp_path, "--report", "/proc/report.html", seconds=30)
+    assert (ended.status, list(json.loads(ended.out))) == (2, ["error", "exit_status"])
 
 
 async def test_a_folder_that_is_not_there_ends_it_with_one_line_and_no_verdict(tmp_path: Path) -> None:

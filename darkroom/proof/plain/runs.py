@@ -9,11 +9,12 @@ from uuid import uuid4
 from darkroom.domain.names import LOCAL_USER
 from darkroom.proof import acts, orders
 from darkroom.proof.acts import ENDS_WITHIN
+from darkroom.proof.pace import QUICK, kept_busy
 from darkroom.proof.plain.account import account_of
 from darkroom.proof.plain.records import PRICE
 from darkroom.proof.plain.site import PlainSite, running_plain
 from darkroom.proof.plans import Plan
-from darkroom.proof.runs import CLIENT_LIMIT, LATENCY, Run, kept
+from darkroom.proof.runs import CLIENT_LIMIT, Run, kept
 from darkroom.proof.site import Ordered, Site
 from darkroom.proof.starting import Programs
 
@@ -68,10 +69,11 @@ async def play_plain(plan: Plan, folder: Path, programs: Programs) -> Run:
     """
 
     async def play_it(run: Run, sites: list[Site]) -> None:
-        async with running_plain(folder, plan.seed, programs, client_limit=CLIENT_LIMIT, latency=LATENCY) as site:
+        async with running_plain(folder, plan.seed, programs, client_limit=CLIENT_LIMIT, latency=QUICK) as site:
             sites.append(site)
             run.left_out = [name for name in plan.acts if name in LEFT_OUT]
             await _played(site, plan)
+            run.too_late = site.too_late
             run.figures, wrong = account_of(site)
             run.violations += wrong
 
@@ -86,12 +88,14 @@ async def _played(site: PlainSite, plan: Plan) -> None:
     document = orders.document(plan.job_type, job_id, plan.pictures, reference, rng)
     user_id = None if plan.wallet == "anonymous" else LOCAL_USER
     job = await site.submit(document, user_id, org_id=org_id, job_id=job_id)
-    for name in plan.acts:
-        if name in LEFT_OUT:
-            site.say(f"left out: {name}: {LEFT_OUT[name]}")
-            continue
-        await acts.some_more(site, job, rng)
-        site.say(f"act: {name}")
-        await COUNTERPARTS[name](site, job, rng)
+    site.tempo = plan.tempo
+    for name in set(plan.acts) & set(LEFT_OUT):
+        site.say(f"left out: {name}: {LEFT_OUT[name]}")
+    played = [name for name in plan.acts if name not in LEFT_OUT]
+    async with kept_busy(site, job, len(played)):
+        for name in played:
+            await acts.some_more(site, job, rng)
+            acts.strikes(site, job, name)
+            await COUNTERPARTS[name](site, job, rng)
     for one in site.jobs:
         await site.until_ended(one, ENDS_WITHIN)
