@@ -27,6 +27,7 @@ from darkroom.exports.choosing import Chosen, Export
 from darkroom.exports.zip_layout import Entry
 from darkroom.pictures import digest
 from darkroom.storage.files import FileStorage
+from tests.support.programs import required
 
 JOB = UUID(int=7)
 AT = datetime(2026, 11, 27, 12, tzinfo=UTC)
