@@ -68,8 +68,8 @@ def download(
 ) -> None:
     """Copy a job's delivered pictures to DIR as stage-N-ORDINAL.webp, or print signed URLs for them.
 
-    Also works while the job runs: run it again for the rest. An existing file is skipped if it is
-    identical, and never overwritten if it is not.
+    Also works while the job runs: run it again for the rest. A file in another format has its own suffix.
+    An existing file is skipped if it is identical, and never overwritten if it is not.
     """
     output = Output(as_json=as_json)
     if (folder is None) != urls:
@@ -98,12 +98,13 @@ async def _write_addresses(settings: Settings, job: str, lifetime: timedelta, ou
             raise NotPossibleNow("only pictures in Supabase have URLs: give DIR to copy them")
         found: list[Address] = []
         async for page in delivered_pages(parts.records, row.job_id):
-            signed = await asyncio.gather(*(parts.storage.url(image.path, lifetime) for image in page))
-            for image, url in zip(page, signed, strict=True):
+            files = [(image.attach_id, path, name) for image in page for path, name in image.files.items()]
+            signed = await asyncio.gather(*(parts.storage.url(path, lifetime) for _, path, _ in files))
+            for (attach_id, path, name), url in zip(files, signed, strict=True):
                 if url is None:
-                    output.say(f"missing from storage: {image.path}", style="accent")
+                    output.say(f"missing from storage: {path}", style="accent")
                 else:
-                    found.append(Address(attach_id=image.attach_id, file=image.file_name, url=url))
+                    found.append(Address(attach_id=attach_id, file=name, url=url))
     told: list[JsonValue] = [as_value(address) for address in found]
     output.result(told)
     if not output.as_json:
@@ -118,11 +119,14 @@ async def export(parts: Parts, job_id: UUID, folder: Path) -> Download:
         InputRejected: the folder cannot be written, or has other files of these names.
     """
     ends: list[str] = []
+    marks: list[str] = []
     gate = asyncio.Semaphore(AT_ONCE)
     try:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         async for page in delivered_pages(parts.records, job_id):
             ends += await asyncio.gather(*(_copy(parts, image, folder, gate) for image in page))
+            beside = [image for image in page if image.sidecar is not None]
+            marks += await asyncio.gather(*(_copy_mark(parts, image, folder, gate) for image in beside))
     except OSError as error:
         raise InputRejected("DIR", f"{folder} cannot be written: {error.strerror or error}") from None
     return Download(
@@ -130,19 +134,30 @@ async def export(parts: Parts, job_id: UUID, folder: Path) -> Download:
         folder=str(folder),
         written=ends.count("written"),
         skipped=ends.count("skipped"),
-        missing=tuple(end for end in ends if end not in ("written", "skipped")),
+        missing=tuple(end for end in ends + marks if end not in ("written", "skipped")),
     )
 
 
 async def _copy(parts: Parts, image: DeliveredImage, folder: Path, gate: asyncio.Semaphore) -> str:
-    target = folder / image.file_name
+    return await _copy_file(parts, image.path, folder / image.file_name, gate, sha256=image.sha256)
+
+
+async def _copy_mark(parts: Parts, image: DeliveredImage, folder: Path, gate: asyncio.Semaphore) -> str:
+    """What lies beside a picture that is delivered as it came."""
+    assert image.sidecar is not None
+    return await _copy_file(parts, image.sidecar, folder / image.files[image.sidecar], gate)
+
+
+async def _copy_file(
+    parts: Parts, path: str, target: Path, gate: asyncio.Semaphore, *, sha256: str | None = None
+) -> str:
     async with gate:
         present = await asyncio.to_thread(read_copy, target)
-        if present is not None and digest(present) == image.sha256:
+        if present is not None and digest(present) == sha256:
             return "skipped"
-        data = await parts.storage.get(image.path)
+        data = await parts.storage.get(path)
         if data is None:
-            return image.path
+            return path
         if present is not None and present != data:
             raise InputRejected("DIR", f"{target} already exists and is a different picture; give an empty folder")
         if present is not None:
@@ -210,7 +225,7 @@ def audit(as_json: arguments.AsJson = False) -> None:
             pictures = 0
             async for page in delivered_pages(parts.records, None):
                 pictures += len(page)
-                findings += await _without_file(parts, page)
+                findings += await without_files(parts, page)
         for finding in findings:
             output.say(finding, style="accent")
         summary = f"{plural(pictures, 'delivered picture')} checked, {plural(len(findings), 'finding')}"
@@ -221,16 +236,18 @@ def audit(as_json: arguments.AsJson = False) -> None:
     raise typer.Exit(run(work(opened_settings())))
 
 
-async def _without_file(parts: Parts, page: Sequence[DeliveredImage]) -> list[str]:
+async def without_files(parts: Parts, page: Sequence[DeliveredImage]) -> list[str]:
+    """Findings: files of delivered pictures, and marks beside them, that are not there."""
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def exists(image: DeliveredImage) -> bool:
+    async def exists(path: str) -> bool:
         async with gate:
-            return await parts.storage.exists(image.path)
+            return await parts.storage.exists(path)
 
-    there = await asyncio.gather(*(exists(image) for image in page))
+    files = [(image, path) for image in page for path in image.files]
+    there = await asyncio.gather(*(exists(path) for _, path in files))
     return [
-        f"job {image.job_id}: attachment {image.attach_id} is delivered, but its file {image.path} is missing"
-        for image, found in zip(page, there, strict=True)
+        f"job {image.job_id}: attachment {image.attach_id} is delivered, but its file {path} is missing"
+        for (image, path), found in zip(files, there, strict=True)
         if not found
     ]

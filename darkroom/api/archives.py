@@ -35,7 +35,7 @@ class _Pipe(io.RawIOBase):
 
 
 async def archive(records: WatchRecords, storage: Storage, job_id: UUID) -> AsyncIterator[bytes]:
-    """The zip in parts. Pictures are stored as they are: WebP cannot be made smaller.
+    """The zip in parts. Pictures are stored as they are: they cannot be made smaller.
 
     A picture whose file is missing is named in `missing.txt`, so that nobody takes the archive for complete.
     """
@@ -44,16 +44,16 @@ async def archive(records: WatchRecords, storage: Storage, job_id: UUID) -> Asyn
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as package:
         images = (image async for page in delivered_pages(records, job_id) for image in page)
         async for image in images:
-            name = image.file_name
-            data = await storage.get(image.path)
-            if data is None:
-                missing.append(name)
-                continue
             made = max(image.delivered_at, EARLIEST)
-            info = zipfile.ZipInfo(name, (made.year, made.month, made.day, made.hour, made.minute, made.second))
-            info.external_attr = 0o644 << 16
-            package.writestr(info, data)
-            yield pipe.take()
+            for path, name in image.files.items():
+                data = await storage.get(path)
+                if data is None:
+                    missing.append(name)
+                    continue
+                info = zipfile.ZipInfo(name, (made.year, made.month, made.day, made.hour, made.minute, made.second))
+                info.external_attr = 0o644 << 16
+                package.writestr(info, data)
+                yield pipe.take()
         if missing:
             package.writestr(MISSING, "Their files are missing from the storage:\n" + "\n".join(missing) + "\n")
     yield pipe.take()

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from darkroom.api.sign_in import SignedInBy
+from darkroom.domain.formats import ImageFormat
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus, Progress, StageProgress
 from darkroom.domain.snapshots import Frame
@@ -162,6 +163,7 @@ class QuotedStage(Value):
     prompt: str = Field(description="As the provider gets it; above 500 characters, its beginning.")
     quantity: int
     aspect_ratio: str
+    format: ImageFormat
     references: tuple[int, ...] = Field(description="The ids of its reference pictures, in order.")
     credits: int
 

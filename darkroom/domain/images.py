@@ -98,9 +98,9 @@ class ImageKey(Value):
         """Where the bytes of one of its calls wait until it is settled; None: where version 0.1 kept them."""
         return names.staging_key(self.job_id, self.stage_index, self.ordinal, call_id)
 
-    def final(self, user_id: UUID | None, call_id: UUID | None = None) -> str:
+    def final(self, user_id: UUID | None, call_id: UUID | None = None, suffix: str = ".webp") -> str:
         """Where its delivered file lies, drawn by this call."""
-        return names.image_key(self.job_id, user_id, self.stage_index, self.ordinal, call_id)
+        return names.image_key(self.job_id, user_id, self.stage_index, self.ordinal, call_id, suffix)
 
 
 class GenerateInput(Value):

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from darkroom.domain.errors import OrderRejected
+from darkroom.domain.formats import ImageFormat
 from darkroom.domain.model import Value
 from darkroom.domain.visible import is_visible
 
@@ -41,6 +42,8 @@ class Stage(Value):
     quantity: int
     aspect_ratio: str = DEFAULT_ASPECT_RATIO
     references: tuple[Reference, ...] = ()
+    format: ImageFormat | None = None
+    """Of its files; None in an order that leaves it to the settings, and in jobs of before there was a choice."""
 
 
 class Order(Value):
@@ -61,6 +64,13 @@ class Order(Value):
     """The providers, first choice first; empty to use the configured ones."""
     webhook_url: str | None = None
     """Where the job's end is sent."""
+
+    def with_format(self, default: ImageFormat) -> "Order":
+        """The order with this format wherever it names none."""
+        stages = (
+            stage if stage.format is not None else stage.model_copy(update={"format": default}) for stage in self.stages
+        )
+        return self.model_copy(update={"stages": tuple(stages)})
 
     @property
     def total_images(self) -> int:

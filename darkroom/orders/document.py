@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from darkroom.domain.errors import OrderRejected
+from darkroom.domain.formats import ImageFormat
 from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, DEFAULT_PRIORITY, JobType, Limits, Order, Reference, Stage
 from darkroom.domain.visible import is_visible
 from darkroom.domain.wording import reason_of
@@ -100,7 +101,18 @@ class AttachRef(Part):
         return Reference(attach_id=self.attach_id, type=self.type)
 
 
-class Envelope(Part):
+def _format(value: Any) -> Any:
+    word = value.strip().lower() if isinstance(value, str) else value
+    return "jpeg" if word == "jpg" else word
+
+
+class Look(Part):
+    """How pictures are delivered: of a whole document, or of a part of it."""
+
+    format: Annotated[ImageFormat, BeforeValidator(_format)] | None = None
+
+
+class Envelope(Look):
     """The fields that every kind of order has."""
 
     job_type: str | None = None
@@ -115,6 +127,10 @@ class Envelope(Part):
     providers: tuple[str, ...] | None = None
     webhook_url: str | None = None
     negative_prompt: str | None = None
+
+    def format_of(self, part: Look) -> ImageFormat | None:
+        """The format of a part: its own, else that of the document."""
+        return part.format or self.format
 
     def order(self, job_type: JobType, stages: list[Stage]) -> Order:
         """The order these fields and stages make."""

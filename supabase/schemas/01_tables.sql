@@ -143,6 +143,7 @@ create table public.quel_job_stages (
   delivered_images integer not null default 0 check (delivered_images <= quantity),
   stage_status text not null default 'waiting',
   reason text,
+  format text,
   primary key (job_id, stage_index)
 );
 

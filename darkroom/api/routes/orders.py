@@ -13,6 +13,7 @@ from darkroom.api.routes.waiting import waited
 from darkroom.api.services import Changing, Services, Urls, Use
 from darkroom.api.shapes import Quote, QuotedStage, SubmittedView
 from darkroom.client.results import CheckedOrder
+from darkroom.domain.formats import ImageFormat
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.wallets import OrganizationAccount, PaidBy
 from darkroom.orders import as_stored
@@ -169,6 +170,7 @@ def _quote(use: Services, checked: CheckedOrder) -> Quote:
                 prompt=_beginning(stage.prompt),
                 quantity=stage.quantity,
                 aspect_ratio=stage.aspect_ratio,
+                format=stage.format or ImageFormat.WEBP,
                 references=tuple(ref.attach_id for ref in stage.references),
                 credits=part,
             )

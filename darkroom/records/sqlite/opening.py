@@ -103,7 +103,7 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
     for stage, target in zip(order.stages, targets, strict=True):
         db.execute(
             "insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, target, aspect_ratio, "
-            "reference_images) values (?, ?, ?, ?, ?, ?, ?, ?)",
+            "reference_images, format) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 str(job_id),
                 stage.stage_index,
@@ -113,6 +113,7 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
                 target,
                 stage.aspect_ratio,
                 json.dumps([ref.model_dump() for ref in stage.references]),
+                stage.format,
             ),
         )
     db.execute(

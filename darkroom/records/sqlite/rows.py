@@ -128,6 +128,7 @@ def to_stage(row: sqlite3.Row) -> Stage:
             quantity=row["quantity"],
             aspect_ratio=row["aspect_ratio"],
             references=tuple(Reference.model_validate(ref) for ref in json_in(row, "reference_images")),
+            format=row["format"],
         )
 
 

@@ -107,6 +107,7 @@ create table if not exists quel_job_stages (
   target integer not null,
   aspect_ratio text not null,
   reference_images text not null,
+  format text,
   delivered_images integer not null default 0 check (delivered_images <= quantity),
   stage_status text not null default 'waiting',
   reason text,

@@ -1,8 +1,9 @@
 """Jobs as the contract tests set them up: short words for the port's calls, nothing of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
@@ -270,8 +271,9 @@ class RecordsFixture:
         max_credits: int | None = None,
         production_id: UUID | None = None,
         org_id: UUID | None = None,
+        looks: Sequence[Mapping[str, Any]] = (),
     ) -> Job:
-        """A job that is not stored yet."""
+        """A job that is not stored yet; `looks` are more fields of its first stages."""
         order = Order(
             job_type=JobType.PIPELINE_STAGE,
             user_id=user_id,
@@ -284,6 +286,7 @@ class RecordsFixture:
                     prompt=f"a quiet lake, {index}",
                     quantity=quantity,
                     references=(Reference(attach_id=7, type="model"),),
+                    **(looks[index] if index < len(looks) else {}),
                 )
                 for index, quantity in enumerate(quantities)
             ),
@@ -299,8 +302,11 @@ class RecordsFixture:
         max_credits: int | None = None,
         production_id: UUID | None = None,
         org_id: UUID | None = None,
+        looks: Sequence[Mapping[str, Any]] = (),
     ) -> Job:
-        job = self.job(user_id, quantities, max_credits=max_credits, production_id=production_id, org_id=org_id)
+        job = self.job(
+            user_id, quantities, max_credits=max_credits, production_id=production_id, org_id=org_id, looks=looks
+        )
         assert await job.create()
         return job
 
@@ -312,9 +318,10 @@ class RecordsFixture:
         max_credits: int | None = None,
         production_id: UUID | None = None,
         org_id: UUID | None = None,
+        looks: Sequence[Mapping[str, Any]] = (),
     ) -> Job:
         job = await self.pending(
-            user_id, quantities, max_credits=max_credits, production_id=production_id, org_id=org_id
+            user_id, quantities, max_credits=max_credits, production_id=production_id, org_id=org_id, looks=looks
         )
         opened = await job.open()
         assert opened.failure is None
