@@ -29,6 +29,7 @@ class Material(Value):
         return ImageRequest(
             prompt=self.stage.prompt,
             aspect_ratio=self.stage.aspect_ratio,
+            image_size=self.stage.image_size,
             references=self.references,
             stage_index=self.stage.stage_index,
             ordinal=ordinal,

@@ -1,4 +1,4 @@
-"""The formats in which pictures are delivered, and what their files are called."""
+"""The sizes in which pictures are drawn, the formats in which they are delivered, and what their files are called."""
 
 from enum import StrEnum
 from types import MappingProxyType
@@ -22,6 +22,19 @@ class ImageFormat(StrEnum):
     AVIF = "avif"
     ORIGINAL = "original"
     """The provider's bytes as they came."""
+
+
+class ImageSize(StrEnum):
+    """How large a picture is drawn: about so many thousand pixels on a side of a square one."""
+
+    K1 = "1K"
+    K2 = "2K"
+    K4 = "4K"
+
+    @property
+    def factor(self) -> int:
+        """By how much its sides are longer than those of the smallest."""
+        return int(self[0])
 
 
 def media_type_of(path: str) -> str:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from darkroom.domain import names
+from darkroom.domain.formats import ImageSize
 from darkroom.domain.model import Compact, Value
 
 
@@ -20,6 +21,7 @@ class ImageRequest(Value):
 
     prompt: str
     aspect_ratio: str
+    image_size: ImageSize = ImageSize.K1
     references: tuple[ReferenceImage, ...] = ()
     stage_index: int = 0
     ordinal: int = 0

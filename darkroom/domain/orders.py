@@ -1,13 +1,13 @@
 """A normalised order: every kind of job is a list of stages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from uuid import UUID
 
 from pydantic import Field
 
 from darkroom.domain.errors import OrderRejected
-from darkroom.domain.formats import ImageFormat
+from darkroom.domain.formats import ImageFormat, ImageSize
 from darkroom.domain.model import Value
 from darkroom.domain.visible import is_visible
 
@@ -42,6 +42,7 @@ class Stage(Value):
     quantity: int
     aspect_ratio: str = DEFAULT_ASPECT_RATIO
     references: tuple[Reference, ...] = ()
+    image_size: ImageSize = ImageSize.K1
     format: ImageFormat | None = None
     """Of its files; None in an order that leaves it to the settings, and in jobs of before there was a choice."""
 
@@ -98,6 +99,7 @@ class Capabilities(Value):
     name: str
     aspect_ratios: tuple[str, ...]
     max_references: int
+    image_sizes: tuple[ImageSize, ...] = (ImageSize.K1,)
 
 
 class ReferenceOwner(Value):
@@ -152,6 +154,19 @@ def check_providers(order: Order, providers: Mapping[str, Capabilities], default
             known = ", ".join(sorted(providers))
             raise OrderRejected("provider", f"'{name}' is not available; use one of {known} (others need an API key)")
         _check_capabilities(order, name, providers[name])
+    _check_image_sizes(order, [providers[name] for name in order.providers or default])
+
+
+def _check_image_sizes(order: Order, providers: Sequence[Capabilities]) -> None:
+    """One of the providers is enough: the others leave such pictures to it."""
+    possible = [size for size in ImageSize if any(size in can.image_sizes for can in providers)]
+    for position, stage in enumerate(order.stages):
+        if stage.image_size not in possible:
+            raise OrderRejected(
+                f"stages[{position}].image_size",
+                f"'{stage.image_size}' is not supported by {' or '.join(can.name for can in providers)};"
+                f" use {' or '.join(possible)}",
+            )
 
 
 def _check_capabilities(order: Order, name: str, can: Capabilities) -> None:

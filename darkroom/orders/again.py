@@ -53,7 +53,11 @@ def _of_the_same_type(content: Document, job_type: str | None, total_images: int
 def _as_stages(content: Document, stages: Sequence[Stage]) -> dict[str, Any]:
     parts = _parts_of(content)
     # Each stage has its own.
-    shared = {key: value for key, value in content.items() if key not in {"aspect_ratio", "negative_prompt", "format"}}
+    shared = {
+        key: value
+        for key, value in content.items()
+        if key not in {"aspect_ratio", "image_size", "negative_prompt", "format"}
+    }
     return {
         **shared,
         "job_type": str(JobType.PIPELINE_STAGE),
@@ -63,6 +67,7 @@ def _as_stages(content: Document, stages: Sequence[Stage]) -> dict[str, Any]:
                 "stage_index": stage.stage_index,
                 "quantity": stage.quantity,
                 "aspect_ratio": stage.aspect_ratio,
+                "image_size": str(stage.image_size),
                 **({} if stage.format is None else {"format": str(stage.format)}),
                 "individual_image_attach_ids": [reference.model_dump() for reference in stage.references],
             }

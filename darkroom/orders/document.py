@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from darkroom.domain.errors import OrderRejected
-from darkroom.domain.formats import ImageFormat
+from darkroom.domain.formats import ImageFormat, ImageSize
 from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, DEFAULT_PRIORITY, JobType, Limits, Order, Reference, Stage
 from darkroom.domain.visible import is_visible
 from darkroom.domain.wording import reason_of
@@ -106,9 +106,14 @@ def _format(value: Any) -> Any:
     return "jpeg" if word == "jpg" else word
 
 
-class Look(Part):
-    """How pictures are delivered: of a whole document, or of a part of it."""
+def _size(value: Any) -> Any:
+    return value.strip().upper() if isinstance(value, str) else value
 
+
+class Look(Part):
+    """How large pictures are, and how they are delivered: of a whole document, or of a part of it."""
+
+    image_size: Annotated[ImageSize, BeforeValidator(_size)] | None = None
     format: Annotated[ImageFormat, BeforeValidator(_format)] | None = None
 
 
@@ -127,6 +132,10 @@ class Envelope(Look):
     providers: tuple[str, ...] | None = None
     webhook_url: str | None = None
     negative_prompt: str | None = None
+
+    def size_of(self, part: Look) -> ImageSize:
+        """The size of a part: its own, else that of the document."""
+        return part.image_size or self.image_size or ImageSize.K1
 
     def format_of(self, part: Look) -> ImageFormat | None:
         """The format of a part: its own, else that of the document."""

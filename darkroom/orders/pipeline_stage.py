@@ -47,6 +47,7 @@ def parse(reader: Reader, content: Document) -> Order:
                 quantity=part.quantity,
                 aspect_ratio=part.aspect_ratio or document.aspect_ratio,
                 references=tuple(references),
+                image_size=document.size_of(part),
                 format=document.format_of(part),
             )
         )

@@ -31,6 +31,7 @@ def parse(reader: Reader, content: Document) -> Order:
             quantity=1,
             aspect_ratio=document.aspect_ratio,
             references=(Reference(attach_id=part.merged_attach_id, type="merged"),),
+            image_size=document.size_of(part),
             format=document.format_of(part),
         )
         for position, part in enumerate(document.merged_images)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from darkroom.domain.clean_text import CleanLine
-from darkroom.domain.formats import ImageFormat
+from darkroom.domain.formats import ImageFormat, ImageSize
 from darkroom.domain.jobs import Document
 from darkroom.domain.model import Value
 from darkroom.domain.orders import JobType, Order, Reference, Stage
@@ -51,6 +51,7 @@ class Combination(Value):
     shot: str
     quantity: int
     negative_prompt: str | None = None
+    image_size: ImageSize = ImageSize.K1
     format: ImageFormat | None = None
 
 
@@ -69,6 +70,7 @@ def parse(reader: Reader, content: Document) -> Order:
             quantity=one.quantity,
             aspect_ratio=document.aspect_ratio,
             references=_shown(pictures, one.shot),
+            image_size=one.image_size,
             format=one.format,
         )
         for index, one in enumerate(_combinations(document, reader.total_images))
@@ -100,6 +102,7 @@ def _combination(part: BatchDocument | CombinationPart, document: BatchDocument,
         shot=part.shot or part.shot_type or document.shot or document.shot_type or "full",
         quantity=quantity if part.quantity is None else part.quantity,
         negative_prompt=part.negative_prompt or document.negative_prompt,
+        image_size=document.size_of(part),
         format=document.format_of(part),
     )
 

@@ -51,6 +51,7 @@ def parse(reader: Reader, content: Document) -> Order:
                 quantity=1,
                 aspect_ratio=document.aspect_ratio,
                 references=references,
+                image_size=document.size_of(page),
                 format=document.format_of(page),
             )
         )

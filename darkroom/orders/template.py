@@ -34,8 +34,8 @@ class RowPart(Look):
     label: CleanLine | None = None
 
     def unknown_keys(self) -> Iterable[str]:
-        """A size alone: it is no variable."""
-        return (key for key in self.model_extra or {} if key == "image_size")
+        """None here: every other key is a variable."""
+        return ()
 
 
 class TemplateDocument(Envelope):
@@ -53,7 +53,7 @@ class TemplateDocument(Envelope):
         return ()
 
 
-COLUMNS = frozenset((*RowPart.model_fields, "image_size"))
+COLUMNS = frozenset(RowPart.model_fields)
 """What a column of a table may be called beside variables."""
 
 
@@ -161,6 +161,7 @@ def _stage(
         quantity=document.quantity if row.quantity is None else row.quantity,
         aspect_ratio=row.aspect_ratio or document.aspect_ratio,
         references=tuple(ref.reference() for ref in references),
+        image_size=document.size_of(row),
         format=document.format_of(row),
     )
 

@@ -18,7 +18,11 @@ def summary(stack: Stack) -> dict[str, Any]:
     )
     stages = {(row["job_id"], row["stage_index"]): row["quantity"] for row in dump["quel_job_stages"]}
     prices = {row["job_id"]: row["unit_price"] or 0 for row in dump["quel_production_jobs"]}
-    due = sum(prices[job] * count for (job, _), count in delivered.items())
+    own = {(row["job_id"], row["stage_index"]): row.get("unit_price") for row in dump["quel_job_stages"]}
+    due = 0
+    for stage, count in delivered.items():
+        price = own.get(stage)
+        due += count * (prices[stage[0]] if price is None else price)
     charged = -sum(row["amount"] for row in dump["quel_credits"] if row["transaction_type"] == "DEDUCT")
     recovered = [seconds for moment in stack.restarts if (seconds := _recovered(account, moment)) is not None]
     return {

@@ -144,6 +144,8 @@ create table public.quel_job_stages (
   stage_status text not null default 'waiting',
   reason text,
   format text,
+  image_size text,
+  unit_price integer,
   primary key (job_id, stage_index)
 );
 

@@ -6,8 +6,9 @@ from uuid import uuid4
 import pytest
 
 from darkroom.domain.errors import OrderRejected
-from darkroom.domain.formats import SUFFIXES, ImageFormat, media_type_of
+from darkroom.domain.formats import SUFFIXES, ImageFormat, ImageSize, media_type_of
 from darkroom.domain.names import image_key, sidecar_key
+from darkroom.domain.orders import Capabilities, check_providers
 from darkroom.orders import read_order
 from darkroom.orders.again import document_again
 from tests.support.documents import DOCUMENTS
@@ -67,3 +68,31 @@ def test_a_name_tells_the_media_type_and_where_the_mark_lies(media_type: str, su
     beside = image_key(uuid4(), None, 0, 12, uuid4(), f".original{suffix}")
     assert media_type_of(beside) == media_type
     assert sidecar_key(beside) == beside.removesuffix(suffix) + ".xmp"
+
+
+@pytest.mark.parametrize("job_type", DOCUMENTS)
+def test_an_order_of_every_type_may_name_a_size(job_type: str) -> None:
+    def sizes(document: dict[str, Any]) -> set[str]:
+        return {stage.image_size for stage in read_order(document).order.stages}
+
+    document, key = DOCUMENTS[job_type], PARTS.get(job_type)
+    assert sizes(document) == {"1K"}
+    assert sizes({**document, "imageSize": "4k"}) == {"4K"}
+    if key in document:
+        first, *others = document[key]
+        changed = {**document, "image_size": "4K", key: [{**first, "image_size": "2K"}, *others]}
+        found = [stage.image_size for stage in read_order(changed).order.stages]
+        assert found == ["2K", *["4K"] * (len(found) - 1)]
+        again = document_again(changed, job_type, read_order(changed).order.stages)
+        assert [stage.image_size for stage in read_order(again).order.stages] == found
+
+
+def test_a_size_that_no_provider_of_the_order_has_is_rejected_in_one_line() -> None:
+    small = Capabilities(name="small", aspect_ratios=("16:9",), max_references=0)
+    large = Capabilities(name="large", aspect_ratios=("16:9",), max_references=0, image_sizes=tuple(ImageSize))
+    there = {"small": small, "large": large}
+    order = read_order({"stages": [{"prompt": "a", "quantity": 1, "image_size": "4K"}]}).order
+    check_providers(order, there, ("small", "large"))  # the other one draws it
+    with pytest.raises(OrderRejected) as caught:
+        check_providers(order, there, ("small",))
+    assert str(caught.value) == "stages[0].image_size: '4K' is not supported by small; use 1K"

@@ -186,9 +186,9 @@ def _source(db: sqlite3.Connection, call_id: UUID | None) -> tuple[object, ...]:
 
 
 def stage_of(db: sqlite3.Connection, key: ImageKey) -> sqlite3.Row | None:
-    """How much the stage of an image has, and may have."""
+    """How much the stage of an image has, and may have, and its price."""
     row: sqlite3.Row | None = db.execute(
-        "select target, delivered_images from quel_job_stages where job_id = ? and stage_index = ?",
+        "select target, delivered_images, unit_price from quel_job_stages where job_id = ? and stage_index = ?",
         (str(key.job_id), key.stage_index),
     ).fetchone()
     return row

@@ -24,7 +24,7 @@ _ADDED = {
         "worker": "text",
         **_SOURCE,
     },
-    "quel_job_stages": {"format": "text"},
+    "quel_job_stages": {"format": "text", "image_size": "text", "unit_price": "integer"},
     "quel_attach": {**_SOURCE, "source_provider": "text", "source_model": "text"},
 }
 """By table, columns that files of older versions lack."""

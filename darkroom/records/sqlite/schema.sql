@@ -108,6 +108,8 @@ create table if not exists quel_job_stages (
   aspect_ratio text not null,
   reference_images text not null,
   format text,
+  image_size text,
+  unit_price integer,
   delivered_images integer not null default 0 check (delivered_images <= quantity),
   stage_status text not null default 'waiting',
   reason text,

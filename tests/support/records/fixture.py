@@ -17,6 +17,7 @@ from darkroom.records import Records
 from tests.support.records.tables import Tables
 
 PRICE = 20
+PRICE_2K, PRICE_4K = 30, 70
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -71,7 +72,13 @@ class Job:
         return await self.records.open_run(
             StartRun(job_id=self.job_id, run_id=self.run, started_at=moment(self.run), restart=restart),
             None if source.opened or rejection else self.order,
-            Terms(unit_price=price, max_top_ups=5, providers=("offline",)),
+            Terms(
+                unit_price=price,
+                unit_price_2k=price + PRICE_2K - PRICE,
+                unit_price_4k=price + PRICE_4K - PRICE,
+                max_top_ups=5,
+                providers=("offline",),
+            ),
             rejection,
         )
 
