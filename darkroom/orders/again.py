@@ -67,13 +67,18 @@ def _as_stages(content: Document, stages: Sequence[Stage]) -> dict[str, Any]:
                 "stage_index": stage.stage_index,
                 "quantity": stage.quantity,
                 "aspect_ratio": stage.aspect_ratio,
-                "image_size": str(stage.image_size),
-                **({} if stage.format is None else {"format": str(stage.format)}),
+                **_look_of(stage, parts.get(stage.stage_index, {}), content),
                 "individual_image_attach_ids": [reference.model_dump() for reference in stage.references],
             }
             for stage in stages
         ],
     }
+
+
+def _look_of(stage: Stage, part: Document, shared: Document) -> dict[str, str]:
+    """Size and format as they were stored, where the document says any."""
+    look = {"image_size": stage.image_size, "format": stage.format}
+    return {key: str(value) for key, value in look.items() if value is not None and (key in part or key in shared)}
 
 
 def _prompt_of(stage: Stage, part: Document, shared_negative: Any) -> dict[str, Any]:
