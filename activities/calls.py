@@ -68,7 +68,7 @@ class ProviderCalls:
         self._providers = providers
         self._pictures = pictures
         self._health = health
-        self._materials = Materials(records, storage)
+        self._materials = Materials(records, storage, pictures)
         self.last_attempt = last_attempt
         """The attempt after which Temporal does not try again."""
         self._longest = longest.total_seconds()

@@ -81,6 +81,8 @@ def job_activities(parts: Parts) -> JobActivities:
     settings = parts.settings
     terms = Terms(
         unit_price=settings.image_credit_price,
+        unit_price_2k=settings.image_credit_price_2k,
+        unit_price_4k=settings.image_credit_price_4k,
         max_top_ups=settings.max_top_ups,
         storybook_max_top_ups=settings.storybook_max_top_ups,
         providers=settings.providers,

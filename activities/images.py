@@ -54,6 +54,7 @@ from darkroom.pictures import PictureWork
 from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
 from darkroom.records.money import MoneyRecords
+from darkroom.records.watching import WatchRecords
 from darkroom.storage import Storage
 from darkroom.workers import LocalWorkers
 
@@ -72,7 +73,7 @@ CHECK_EVERY = 0.1
 """Seconds between checks whether the last pictures are settled, while the worker stops."""
 
 
-class DeliveryRecords(ImageRecords, ReferenceRecords, MoneyRecords, JobRecords, Protocol):
+class DeliveryRecords(ImageRecords, ReferenceRecords, MoneyRecords, JobRecords, WatchRecords, Protocol):
     """Images, their files and their settlement."""
 
 
@@ -202,7 +203,7 @@ class ImageActivities:
     @activity.defn
     @at_the_edge
     async def upload(self, image: UploadInput) -> UploadResult:
-        """Encode the staged bytes as WebP and write them to their final place."""
+        """Bring the staged bytes into the ordered format and write them to their final place."""
         return await finish_despite_cancel(asyncio.create_task(self._uploads.one(image)))
 
     @activity.defn

@@ -8,6 +8,7 @@ from uuid import UUID
 from darkroom.domain.images import ImageRequest, ReferenceImage
 from darkroom.domain.model import Value
 from darkroom.domain.orders import Stage
+from darkroom.pictures import PictureWork
 from darkroom.records.images import ReferenceRecords
 from darkroom.records.watching import WatchRecords
 from darkroom.storage import Storage
@@ -28,6 +29,7 @@ class Material(Value):
         return ImageRequest(
             prompt=self.stage.prompt,
             aspect_ratio=self.stage.aspect_ratio,
+            image_size=self.stage.image_size,
             references=self.references,
             stage_index=self.stage.stage_index,
             ordinal=ordinal,
@@ -39,21 +41,47 @@ class MaterialRecords(ReferenceRecords, WatchRecords, Protocol):
     """Stages, and the files of their references."""
 
 
+class Stages:
+    """A bounded cache of stages, which never change once stored."""
+
+    def __init__(self, records: WatchRecords) -> None:
+        self._records = records
+        self._stages: OrderedDict[tuple[UUID, int], Stage] = OrderedDict()
+        self._reading: dict[tuple[UUID, int], asyncio.Lock] = {}
+
+    async def of(self, job_id: UUID, stage_index: int) -> Stage:
+        """One stage as it is stored."""
+        place = (job_id, stage_index)
+        known = self._stages.get(place)
+        if known is not None:
+            return known
+        # As with pictures below: one of those that start together reads, the others wait.
+        async with self._reading.setdefault(place, asyncio.Lock()):
+            stage = self._stages.get(place)
+            if stage is None:
+                stage = await self._records.stage(job_id, stage_index)
+                self._stages[place] = stage
+                while len(self._stages) > MOST_STAGES:
+                    self._stages.popitem(last=False)
+        self._reading.pop(place, None)
+        return stage
+
+
 class Materials:
     """Bounded caches of stages and of reference pictures; both never change once stored."""
 
-    def __init__(self, records: MaterialRecords, storage: Storage) -> None:
+    def __init__(self, records: MaterialRecords, storage: Storage, pictures: PictureWork) -> None:
         self._records = records
         self._storage = storage
-        self._stages: OrderedDict[tuple[UUID, int], Stage] = OrderedDict()
+        self._work = pictures
+        self._stages = Stages(records)
         self._pictures: OrderedDict[int, ReferenceImage] = OrderedDict()
         self._picture_bytes = 0
         self._reading: dict[int, asyncio.Lock] = {}
-        self._reading_stages: dict[tuple[UUID, int], asyncio.Lock] = {}
 
     async def of(self, job_id: UUID, stage_index: int) -> Material:
         """The material of one stage."""
-        stage = await self._stage(job_id, stage_index)
+        stage = await self._stages.of(job_id, stage_index)
         pictures = []
         for reference in stage.references:
             picture = await self._picture(reference.attach_id)
@@ -61,22 +89,6 @@ class Materials:
                 return Material(stage=stage, lost=f"the file of reference {reference.attach_id} is missing")
             pictures.append(picture)
         return Material(stage=stage, references=tuple(pictures))
-
-    async def _stage(self, job_id: UUID, stage_index: int) -> Stage:
-        place = (job_id, stage_index)
-        known = self._stages.get(place)
-        if known is not None:
-            return known
-        # As with its pictures below: one of those that start together reads, the others wait.
-        async with self._reading_stages.setdefault(place, asyncio.Lock()):
-            stage = self._stages.get(place)
-            if stage is None:
-                stage = await self._records.stage(job_id, stage_index)
-                self._stages[place] = stage
-                while len(self._stages) > MOST_STAGES:
-                    self._stages.popitem(last=False)
-        self._reading_stages.pop(place, None)
-        return stage
 
     async def _picture(self, attach_id: int) -> ReferenceImage | None:
         # Twenty-five images of a stage start together and want the same file: one reads, the others wait.
@@ -89,9 +101,15 @@ class Materials:
             data = None if file is None else await self._storage.get(file.path)
             if file is None or data is None:
                 return None
-            picture = ReferenceImage(data=data, media_type=file.media_type)
+            picture = await self._for_providers(data, file.media_type)
             self._keep(attach_id, picture)
             return picture
+
+    async def _for_providers(self, data: bytes, media_type: str) -> ReferenceImage:
+        """The reference; one in a format that providers do not take, as WebP."""
+        if media_type != "image/avif":
+            return ReferenceImage(data=data, media_type=media_type)
+        return ReferenceImage(data=await self._work.encode(data), media_type="image/webp")
 
     def _keep(self, attach_id: int, picture: ReferenceImage) -> None:
         self._pictures[attach_id] = picture

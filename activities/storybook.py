@@ -9,6 +9,7 @@ from activities.errors import at_the_edge
 from activities.liveness import finish_despite_cancel
 from darkroom.domain.errors import StorageRefused
 from darkroom.domain.jobs import End, FinishBook
+from darkroom.domain.names import sidecar_key
 from darkroom.domain.storybook import Book, Page, book_result, cover_page
 from darkroom.pictures import NotAPicture, PictureWork
 from darkroom.records.books import BookRecords
@@ -49,8 +50,12 @@ class BookActivities:
         await self._records.finish_book(asked.job_id, asked.run_id, result, pictures_done=done)
 
     async def _make_cover(self, book: Book, page: Page | None) -> str | None:
-        picture = None if page is None or page.path is None else await self._storage.get(page.path)
+        if page is None or page.path is None:
+            return None
+        picture = await self._storage.get(page.path)
         if picture is None:
             return None
-        await self._storage.put(book.cover, await self._pictures.as_png(picture), "image/png")
+        beside = sidecar_key(page.path)
+        mark = None if beside is None else await self._storage.get(beside)
+        await self._storage.put(book.cover, await self._pictures.as_png(picture, mark), "image/png")
         return book.cover

@@ -1,4 +1,4 @@
-"""Staged pictures to their final places: read, encoded as WebP, stored."""
+"""Staged pictures to their final places: read, brought into the ordered format, stored."""
 
 import asyncio
 import time
@@ -8,16 +8,19 @@ from typing import Protocol
 
 import structlog
 
+from activities.materials import Stages
 from activities.staging import Staged, Staging
 from darkroom.domain.attempts import AttemptEnd
 from darkroom.domain.errors import DarkroomError, PictureNotExamined, RecordsRefused, StorageRefused
+from darkroom.domain.formats import SUFFIXES, XMP, ImageFormat
 from darkroom.domain.groups import Uploaded, UploadGroupInput, UploadGroupResult
 from darkroom.domain.images import ImageKey, Outcome, UploadInput, UploadResult
-from darkroom.domain.names import image_prefix
+from darkroom.domain.names import MARKED_BESIDE, image_prefix, sidecar_key
 from darkroom.domain.sources import PictureOrigin
-from darkroom.pictures import CORES, NoChild, NotAPicture, PictureWork, digest_of, source_of
+from darkroom.pictures import CORES, Deliverable, NoChild, NotAPicture, PictureWork, digest_of, source_of
 from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
+from darkroom.records.watching import WatchRecords
 from darkroom.storage import Storage
 
 log = structlog.get_logger(__name__)
@@ -35,7 +38,7 @@ IN_HAND = 4 * CORES
 """Pictures that are in memory as the provider gave them: while some are encoded, others are read."""
 
 
-class UploadRecords(ImageRecords, ReferenceRecords, JobRecords, Protocol):
+class UploadRecords(ImageRecords, ReferenceRecords, JobRecords, WatchRecords, Protocol):
     """What an upload asks of an image."""
 
 
@@ -47,6 +50,7 @@ class Uploads:
         self._storage = storage
         self._staging = staging
         self._pictures = pictures
+        self._stages = Stages(records)
         self._in_hand = asyncio.Semaphore(IN_HAND)
         self._unforeseen: Counter[str] = Counter()
         """Errors by picture."""
@@ -75,11 +79,13 @@ class Uploads:
                 staged = await self._staging.find(image.key, () if image.call_id is None else (image.call_id,))
                 if staged is None:
                     return await self._nothing_staged(image)
-                path = image.key.final(image.user_id, staged.call_id)
                 origin = await self._origin(staged)
-                encoded = await self._pictures.encode(staged.data, self._pictures.mark(origin, image.key.job_id))
+                stage = await self._stages.of(image.key.job_id, image.key.stage_index)
+                mark = self._pictures.mark(origin, image.key.job_id)
+                made = await self._pictures.deliverable(staged.data, stage.format or ImageFormat.WEBP, mark)
+                path = image.key.final(image.user_id, staged.call_id, _suffix(made))
                 del staged
-            await self._storage.put(path, encoded, "image/webp")
+            await self._store(path, made)
             if time.monotonic() - started > MAY_BE_LATE:
                 await self._remove_if_late(image.key, path)
         except NotAPicture as error:
@@ -94,7 +100,15 @@ class Uploads:
         except Exception as error:  # noqa: BLE001 - the picture is paid for: not lost, and not tried for ever
             return await self._look_again(image, error)
         self._unforeseen.pop(str(image.key), None)
-        return UploadResult(outcome=Outcome.GENERATED, path=path, size=len(encoded), sha256=await digest_of(encoded))
+        sha256 = await digest_of(made.data)
+        return UploadResult(outcome=Outcome.GENERATED, path=path, size=len(made.data), sha256=sha256)
+
+    async def _store(self, path: str, made: Deliverable) -> None:
+        """The mark first: no picture is ever there without it."""
+        beside = sidecar_key(path)
+        if beside is not None and made.beside is not None:
+            await self._storage.put(beside, made.beside, XMP)
+        await self._storage.put(path, made.data, made.media_type)
 
     async def _origin(self, staged: Staged) -> PictureOrigin:
         """Who drew the picture; what its bytes are is written down, for its attachment."""
@@ -126,7 +140,8 @@ class Uploads:
         delivered = None if attach_id is None else await self._records.stored_file(attach_id)
         job = await self._records.job(key.job_id)
         if (delivered is None or delivered.path != path) and (delivered or job is None or job.status.ended):
-            await self._storage.delete([path])
+            beside = sidecar_key(path)
+            await self._storage.delete([path] if beside is None else [path, beside])
             log.warning("late picture removed", job_id=str(key.job_id), key=str(key))
 
     async def _delivered(self, key: ImageKey) -> int | None:
@@ -144,6 +159,11 @@ class Uploads:
             end = AttemptEnd(outcome=Outcome.MISSED, reason=reason, seconds=0)
             await self._records.finish_attempt(image.call_id, end)
         return UploadResult(outcome=Outcome.MISSED, reason=reason)
+
+
+def _suffix(made: Deliverable) -> str:
+    suffix = SUFFIXES[made.media_type]
+    return suffix if made.beside is None else f"{MARKED_BESIDE}{suffix}"
 
 
 def _in_group(end: UploadResult | BaseException) -> Uploaded:

@@ -178,10 +178,16 @@ def _strip(sheet: Image.Image, pen: ImageDraw.ImageDraw, strip: _Strip, top: int
         down, across = divmod(place, columns)
         x, y = MARGIN + across * (frame_width + GAP), top + STRIP_HEAD + down * (row + strip.below)
         thumbnail = _thumbnail(frame, (frame_width, row))
-        packet = None if thumbnail is None else thumbnail.info.get("xmp")
+        packet = None if thumbnail is None else _beside(frame) or thumbnail.info.get("xmp")
         packets += [packet] if isinstance(packet, bytes) else []
         _frame(sheet, pen, frame, thumbnail, (x, y, x + frame_width, y + row))
     return packets
+
+
+def _beside(frame: Frame) -> bytes | None:
+    """The mark beside a picture that was delivered as it came."""
+    mark = frame.picture.with_suffix(".xmp") if isinstance(frame.picture, Path) else None
+    return mark.read_bytes() if mark is not None and mark.is_file() else None
 
 
 def _frame(

@@ -147,7 +147,7 @@ async def _submit(
             references = [await _upload(parts, one) for one in files]
             order = await _find(parts, job_id) or await _check(parts, file.document, payer, references)
         if isinstance(order, CheckedOrder):
-            order.ensure_affordable(settings.image_credit_price)
+            order.ensure_affordable(settings.prices)
         temporal = await connect(settings)
         await ensure_search_attributes(temporal)
         client = parts.client(temporal)

@@ -54,7 +54,7 @@ def audit(as_json: arguments.AsJson = False) -> None:
             pictures = 0
             async for page in delivered_pages(parts.records, None):
                 pictures += len(page)
-                findings += await _without_file(parts, page)
+                findings += await without_files(parts, page)
         for finding in findings:
             output.say(finding, style="accent")
         summary = f"{plural(pictures, 'delivered picture')} checked, {plural(len(findings), 'finding')}"
@@ -65,16 +65,18 @@ def audit(as_json: arguments.AsJson = False) -> None:
     raise typer.Exit(run(work(opened_settings())))
 
 
-async def _without_file(parts: Parts, page: Sequence[DeliveredImage]) -> list[str]:
+async def without_files(parts: Parts, page: Sequence[DeliveredImage]) -> list[str]:
+    """Findings: files of delivered pictures, and marks beside them, that are not there."""
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def exists(image: DeliveredImage) -> bool:
+    async def exists(path: str) -> bool:
         async with gate:
-            return await parts.storage.exists(image.path)
+            return await parts.storage.exists(path)
 
-    there = await asyncio.gather(*(exists(image) for image in page))
+    files = [(image, path) for image in page for path in image.files]
+    there = await asyncio.gather(*(exists(path) for _, path in files))
     return [
-        f"job {image.job_id}: attachment {image.attach_id} is delivered, but its file {image.path} is missing"
-        for image, found in zip(page, there, strict=True)
+        f"job {image.job_id}: attachment {image.attach_id} is delivered, but its file {path} is missing"
+        for (image, path), found in zip(files, there, strict=True)
         if not found
     ]

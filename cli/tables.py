@@ -61,7 +61,9 @@ def _lines(columns: Sequence[Tally], receipt: Receipt) -> list[tuple[str, list[s
     def numbers(field: str) -> list[str]:
         return [f"{getattr(tally, field):,}" for tally in columns]
 
-    price = f"credits, {receipt.unit_price:,} per picture" if receipt.unit_price else "credits: the job is free"
+    prices = receipt.prices or (receipt.unit_price,)
+    per_picture = " or ".join(f"{price:,}" for price in prices)
+    price = f"credits, {per_picture} per picture" if any(prices) else "credits: the job is free"
     lines = [
         ("delivered", numbers("delivered"), ""),
         ("charged", numbers("charged"), price),

@@ -157,7 +157,15 @@ async def open_parts(settings: Settings, **replaced: Any) -> AsyncIterator[Parts
         pictures = PictureWork(settings.webp_quality, settings.webp_method, children, marks=settings.ai_mark)
         stack.push_async_callback((uploaded := UploadedPictures()).close)
         capabilities = {name: provider.capabilities for name, provider in providers.items()}
-        intake = partial(Intake, records, capabilities, settings.providers, settings.limits, egress_policy)
+        intake = partial(
+            Intake,
+            records,
+            capabilities,
+            settings.providers,
+            settings.limits,
+            egress_policy,
+            image_format=settings.image_format,
+        )
         yield Parts(
             settings=settings,
             records=records,

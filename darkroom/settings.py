@@ -18,6 +18,7 @@ from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.orders import JobType, Limits
 from darkroom.domain.pick_up import PickUp
 from darkroom.domain.wording import in_a_sentence
+from darkroom.picture_settings import PictureSettings
 from darkroom.proxies import check_proxies
 from darkroom.setting_values import read_job_types, read_latency, read_list, read_moment, read_size, shown
 
@@ -46,7 +47,7 @@ _VERSION_PART = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$"
 """Of a deployment or a build; Temporal joins the two with a colon."""
 
 
-class Settings(ApiLimits):
+class Settings(PictureSettings, ApiLimits):
     """All settings; the names in the environment are these names in capitals."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
@@ -89,7 +90,6 @@ class Settings(ApiLimits):
     storybook_max_top_ups: Annotated[int, Field(ge=0, le=100)] = 2
     top_up_delay: Annotated[float, Field(ge=0, le=60)] = 2.0
     stalled_after: Annotated[float, Field(ge=10, le=86_400)] = 120.0
-    image_credit_price: Annotated[int, Field(ge=0, le=1_000_000), _named("IMAGE_CREDIT_PRICE")] = 20
 
     deployment_name: Annotated[str, Field(pattern=_VERSION_PART)] | None = None
     build_id: Annotated[str, Field(pattern=_VERSION_PART)] | None = None
@@ -98,10 +98,6 @@ class Settings(ApiLimits):
     max_stages: Annotated[int, Field(ge=1, le=1_000)] = 1_000
     max_stage_images: Annotated[int, Field(ge=1, le=10_000)] = 10_000
     max_job_images: Annotated[int, Field(ge=1, le=30_000)] = 30_000
-
-    webp_quality: Annotated[int, Field(ge=1, le=100)] = 90
-    webp_method: Annotated[int, Field(ge=0, le=6)] = 2
-    ai_mark: bool = True
 
     api_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=1, le=65535)] = 8400

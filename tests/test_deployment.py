@@ -41,7 +41,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 
 SET_BY_THE_IMAGE = {"DARKROOM_HOME", "METRICS_PORT"}
-FROM_THE_ENVIRONMENT = re.compile(r"\$\{[A-Z_]+(:-|:\?[^}]+)\}")
+FROM_THE_ENVIRONMENT = re.compile(r"\$\{[A-Z0-9_]+(:-|:\?[^}]+)\}")
 SECRET = re.compile(r"PASSWORD|PWD|SECRET|KEY|TOKEN")
 A_SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -64,7 +64,7 @@ def locked(file: str) -> dict[str, str]:
 
 
 def example_variables() -> set[str]:
-    return set(re.findall(r"^#?([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+    return set(re.findall(r"^#?([A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
 
 
 # Compose
@@ -213,7 +213,7 @@ def test_every_setting_reaches_the_worker_and_nothing_else_does() -> None:
 
 
 def test_every_variable_is_in_the_example_and_the_other_way_round() -> None:
-    used = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE_FILE.read_text("utf-8")))
+    used = set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE_FILE.read_text("utf-8")))
     used |= {name for service in SERVICES for name, value in environment(service).items() if value is None}
     assert used == example_variables()
 
@@ -262,7 +262,7 @@ def test_the_compose_file_is_one_by_its_schema() -> None:
 
 @pytest.mark.parametrize("profile", ["", "supabase", "api"])
 def test_docker_compose_accepts_the_file(profile: str, tmp_path: Path) -> None:
-    filled = re.sub(r"^#?([A-Z_]+)=.*$", "\\1=x", EXAMPLE, flags=re.MULTILINE)
+    filled = re.sub(r"^#?([A-Z0-9_]+)=.*$", "\\1=x", EXAMPLE, flags=re.MULTILINE)
     (tmp_path / "filled.env").write_text(filled.replace("WORKER_STOP_GRACE=x", "WORKER_STOP_GRACE=1s"), "utf-8")
     chosen = ["--profile", profile] if profile else []
     arguments = ["--env-file", str(tmp_path / "filled.env"), "-f", str(COMPOSE_FILE), *chosen, "config", "-q"]

@@ -14,7 +14,9 @@ from darkroom.settings import Settings
 from tests.support.reference import REFERENCE, reference
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTED_SETTINGS = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE))
+DOCUMENTED_SETTINGS = set(
+    re.findall(r"^\| `([A-Z0-9_]+)`", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE)
+)
 
 
 def test_every_setting_is_documented_and_every_documented_one_exists() -> None:

@@ -9,6 +9,8 @@ from darkroom.api.allowances import Allowance, too_many
 from darkroom.api.sign_in import Caller
 from darkroom.api_limits import ApiLimits
 from darkroom.client.results import CheckedOrder
+from darkroom.domain.formats import ImageSize
+from darkroom.domain.money import Prices
 from darkroom.fair_queue import FairQueue
 from darkroom.records.usage import UsageRecords
 
@@ -50,13 +52,13 @@ class Quotas:
         if not caller.operator and (await self._records.usage(caller.user_id)).open_jobs >= most:
             raise too_many(f"the limit of {most:,} open jobs per user is reached; cancel some", ENDS_SOON)
 
-    async def admit_order(self, caller: Caller, checked: CheckedOrder, price: int) -> None:
+    async def admit_order(self, caller: Caller, checked: CheckedOrder, prices: Prices) -> None:
         """Refuse an order above a limit, or count it.
 
         Args:
             caller: who orders.
             checked: the order.
-            price: credits a picture.
+            prices: credits a picture.
 
         Raises:
             Problem: 429.
@@ -66,7 +68,7 @@ class Quotas:
         await self.admit_job(caller)
         who = str(caller.user_id)
         # Where nothing has a price, an order without a charge is an order like any other.
-        if price and not sum(checked.credits_by_stage(price)):
+        if any(prices.of(size) for size in ImageSize) and not sum(checked.credits_by_stage(prices)):
             await self._free.spend(who)
         if checked.order.webhook_url is not None:
             await self._webhooks.spend(who)

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from darkroom.api.sign_in import SignedInBy
+from darkroom.domain.formats import ImageFormat, ImageSize
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus, Progress, StageProgress
 from darkroom.domain.snapshots import Frame
@@ -162,6 +163,9 @@ class QuotedStage(Value):
     prompt: str = Field(description="As the provider gets it; above 500 characters, its beginning.")
     quantity: int
     aspect_ratio: str
+    image_size: ImageSize
+    price: int = Field(description="Credits of one of its pictures.")
+    format: ImageFormat
     references: tuple[int, ...] = Field(description="The ids of its reference pictures, in order.")
     credits: int
 
@@ -170,7 +174,7 @@ class Quote(Value):
     """The cost of an order."""
 
     images: int
-    price: int
+    price: int = Field(description="Credits of a picture of the smallest size; each stage has its own.")
     credits: int
     """The most that can be charged: the full price, or `max_credits` if that is less."""
     available: int
@@ -237,6 +241,7 @@ class ProviderView(Value):
     name: str
     aspect_ratios: tuple[str, ...]
     max_references: int
+    image_sizes: tuple[ImageSize, ...]
     default: bool
 
 
@@ -271,6 +276,7 @@ class AccountView(Value):
     held: int
     available: int
     organizations: tuple[OrganizationView, ...]
-    price: int
+    price: int = Field(description="Credits of a picture of the smallest size.")
+    prices: dict[ImageSize, int] = Field(description="Credits of a picture, by its size.")
     providers: tuple[ProviderView, ...]
     limits: LimitsView

@@ -41,8 +41,8 @@ def image_view(picture: Picture, number: int, position: int | None, price: int, 
         position=position,
         url=urls.file(picture.attach_id),
         thumbnail_url=urls.thumbnail(picture.attach_id),
-        credits=price,
-        **picture.model_dump(exclude={"path"}),
+        credits=price if picture.price is None else picture.price,
+        **picture.model_dump(exclude={"path", "price"}),
     )
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from darkroom.domain.errors import InsufficientCredits
 from darkroom.domain.model import Value
-from darkroom.domain.money import Account, insufficient
+from darkroom.domain.money import Account, Prices, insufficient
 from darkroom.domain.orders import Order
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.rounds import allot
@@ -35,25 +35,27 @@ class CheckedOrder(Value):
         """Whose job it is; None for an anonymous, free job."""
         return self.order.user_id
 
-    def credits_by_stage(self, price: int) -> list[int]:
+    def credits_by_stage(self, prices: Prices) -> list[int]:
         """The most that each stage can cost: its pictures, or its part of `max_credits` if that is less.
 
         Args:
-            price: credits a picture.
+            prices: credits a picture.
         """
         quantities = [stage.quantity for stage in self.order.stages]
-        return [part * price for part in allot(quantities, self.order.max_credits, price)]
+        of_stages = [prices.of(stage.image_size) for stage in self.order.stages]
+        parts = allot(quantities, self.order.max_credits, of_stages)
+        return [part * price for part, price in zip(parts, of_stages, strict=True)]
 
-    def ensure_affordable(self, price: int) -> None:
+    def ensure_affordable(self, prices: Prices) -> None:
         """Refuse at once what opening the job would refuse a moment later.
 
         Args:
-            price: credits a picture.
+            prices: credits a picture.
 
         Raises:
             InsufficientCredits: the balance does not cover the order.
         """
-        need = sum(self.credits_by_stage(price))
+        need = sum(self.credits_by_stage(prices))
         if self.account is not None and need > self.account.available:
             reason = insufficient(need, self.account.available)
             raise InsufficientCredits(f"{reason}; order fewer pictures, or grant credits")

@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, PngImagePlugin, UnidentifiedImageError
 
 from darkroom.decoding import xmp
 from darkroom.decoding.colours import as_shown, shown_size
@@ -26,11 +26,14 @@ LONGEST_SIDE = 16_383
 # Our own limit, checked before a pixel is decoded, replaces Pillow's warning.
 Image.MAX_IMAGE_PIXELS = None
 
-_MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+# One picture a core at a time: threads of its own would take the cores of others.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
+_MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "AVIF": "image/avif"}
 
 
 class NotAPicture(Exception):
-    """Bytes that cannot be decoded as PNG, JPEG or WebP."""
+    """Bytes that cannot be decoded as PNG, JPEG, WebP or AVIF."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,14 @@ def inspect(data: bytes) -> PictureFacts:
         return PictureFacts(media_type=_MEDIA_TYPES[_kind(image)], width=width, height=height)
 
 
-def encode(data: bytes, kind: str, options: dict[str, int], mark: xmp.Mark | None = None) -> bytes:
+def encode(
+    data: bytes,
+    kind: str,
+    options: dict[str, int],
+    mark: xmp.Mark | None = None,
+    *,
+    beside: bytes | None = None,
+) -> bytes:
     """The picture in another format: upright, in sRGB, with the XMP that it came with, and the mark added to it.
 
     Args:
@@ -61,6 +71,7 @@ def encode(data: bytes, kind: str, options: dict[str, int], mark: xmp.Mark | Non
         kind: the format, as Pillow calls it: `WEBP`, `JPEG`, `PNG` or `AVIF`.
         options: of the encoder.
         mark: how it was made; None adds nothing.
+        beside: XMP that takes the place of the picture's own.
 
     Raises:
         NotAPicture: why it cannot be used.
@@ -69,7 +80,7 @@ def encode(data: bytes, kind: str, options: dict[str, int], mark: xmp.Mark | Non
         packet, shown = image.info.get("xmp"), _as_shown(image)
     del image
     longest = xmp.LARGEST_IN_JPEG if kind == "JPEG" else xmp.LARGEST
-    there = packet if isinstance(packet, bytes) else None
+    there = beside or (packet if isinstance(packet, bytes) else None)
     about = xmp.kept(there, longest) if mark is None else xmp.marked(mark, there, longest)
     target = io.BytesIO()
     try:
@@ -84,9 +95,23 @@ def encode_webp(data: bytes, quality: int, method: int, mark: xmp.Mark | None = 
     return encode(data, "WEBP", {"quality": quality, "method": method}, mark)
 
 
-def encode_png(data: bytes) -> bytes:
-    """`encode`, as PNG."""
-    return encode(data, "PNG", {})
+def encode_png(data: bytes, beside: bytes | None = None) -> bytes:
+    """`encode`, as PNG; with the XMP from beside the picture, if that is where it is."""
+    return encode(data, "PNG", {}, beside=beside)
+
+
+def original(data: bytes, mark: xmp.Mark | None) -> tuple[PictureFacts, bytes | None]:
+    """What a picture is that is delivered as it came, and the XMP to put beside it, with what its own says.
+
+    Raises:
+        NotAPicture: why it cannot be used.
+    """
+    with _open(data) as image:
+        packet = image.info.get("xmp")
+        width, height = shown_size(image)
+        facts = PictureFacts(media_type=_MEDIA_TYPES[_kind(image)], width=width, height=height)
+    there = packet if isinstance(packet, bytes) else None
+    return facts, None if mark is None else xmp.marked(mark, there)
 
 
 def _about(kind: str, packet: bytes | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from darkroom.domain import names
+from darkroom.domain.formats import ImageSize
 from darkroom.domain.model import Compact, Value
 
 
@@ -20,6 +21,7 @@ class ImageRequest(Value):
 
     prompt: str
     aspect_ratio: str
+    image_size: ImageSize = ImageSize.K1
     references: tuple[ReferenceImage, ...] = ()
     stage_index: int = 0
     ordinal: int = 0
@@ -98,9 +100,9 @@ class ImageKey(Value):
         """Where the bytes of one of its calls wait until it is settled; None: where version 0.1 kept them."""
         return names.staging_key(self.job_id, self.stage_index, self.ordinal, call_id)
 
-    def final(self, user_id: UUID | None, call_id: UUID | None = None) -> str:
+    def final(self, user_id: UUID | None, call_id: UUID | None = None, suffix: str = ".webp") -> str:
         """Where its delivered file lies, drawn by this call."""
-        return names.image_key(self.job_id, user_id, self.stage_index, self.ordinal, call_id)
+        return names.image_key(self.job_id, user_id, self.stage_index, self.ordinal, call_id, suffix)
 
 
 class GenerateInput(Value):

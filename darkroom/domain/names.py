@@ -49,6 +49,9 @@ STAGING = "staging/"
 
 ANONYMOUS = "anonymous"
 
+MARKED_BESIDE = ".original"
+"""Before the suffix of a picture whose mark is a file beside it."""
+
 _JOB_WORKFLOW = re.compile(r"job-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
@@ -98,18 +101,34 @@ def image_prefix(job_id: UUID, user_id: UUID | None) -> str:
     return f"generated-images/{user_folder(user_id)}/job-{job_id}/"
 
 
-def image_key(job_id: UUID, user_id: UUID | None, stage_index: int, ordinal: int, call_id: UUID | None = None) -> str:
+def image_key(  # noqa: PLR0917 - the parts of the name, in their order
+    job_id: UUID,
+    user_id: UUID | None,
+    stage_index: int,
+    ordinal: int,
+    call_id: UUID | None = None,
+    suffix: str = ".webp",
+) -> str:
     """The final place of one picture (spec §3).
 
     It names the call, so that a worker that comes back late never overwrites the picture of another call.
     """
     call = "" if call_id is None else f"-{call_id.hex[:8]}"
-    return f"{image_prefix(job_id, user_id)}{stage_index}-{ordinal}{call}.webp"
+    return f"{image_prefix(job_id, user_id)}{stage_index}-{ordinal}{call}{suffix}"
 
 
-def download_name(stage_index: int, ordinal: int) -> str:
-    """What a picture is called where users take it home."""
-    return f"stage-{stage_index}-{ordinal}.webp"
+def sidecar_key(path: str) -> str | None:
+    """Where the mark of a delivered picture lies; None for one that has its mark, if any, in its own file.
+
+    The name says it (`0-12-5f0c9a1e.original.png`), so that nobody has to ask the storage for each picture.
+    """
+    stem, _, _ = path.rpartition(".")
+    return f"{stem}.xmp" if stem.endswith(MARKED_BESIDE) else None
+
+
+def download_name(stage_index: int, ordinal: int, suffix: str = ".webp") -> str:
+    """What a picture, or the mark beside it, is called where users take it home."""
+    return f"stage-{stage_index}-{ordinal}{suffix}"
 
 
 def reference_key(user_id: UUID | None, sha256: str, suffix: str) -> str:

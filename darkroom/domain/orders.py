@@ -1,12 +1,13 @@
 """A normalised order: every kind of job is a list of stages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from uuid import UUID
 
 from pydantic import Field
 
 from darkroom.domain.errors import OrderRejected
+from darkroom.domain.formats import ImageFormat, ImageSize
 from darkroom.domain.model import Value
 from darkroom.domain.visible import is_visible
 
@@ -41,6 +42,9 @@ class Stage(Value):
     quantity: int
     aspect_ratio: str = DEFAULT_ASPECT_RATIO
     references: tuple[Reference, ...] = ()
+    image_size: ImageSize = ImageSize.K1
+    format: ImageFormat | None = None
+    """Of its files; None in an order that leaves it to the settings, and in jobs of before there was a choice."""
 
 
 class Order(Value):
@@ -61,6 +65,13 @@ class Order(Value):
     """The providers, first choice first; empty to use the configured ones."""
     webhook_url: str | None = None
     """Where the job's end is sent."""
+
+    def with_format(self, default: ImageFormat) -> "Order":
+        """The order with this format wherever it names none."""
+        stages = (
+            stage if stage.format is not None else stage.model_copy(update={"format": default}) for stage in self.stages
+        )
+        return self.model_copy(update={"stages": tuple(stages)})
 
     @property
     def total_images(self) -> int:
@@ -88,6 +99,7 @@ class Capabilities(Value):
     name: str
     aspect_ratios: tuple[str, ...]
     max_references: int
+    image_sizes: tuple[ImageSize, ...] = (ImageSize.K1,)
 
 
 class ReferenceOwner(Value):
@@ -142,6 +154,19 @@ def check_providers(order: Order, providers: Mapping[str, Capabilities], default
             known = ", ".join(sorted(providers))
             raise OrderRejected("provider", f"'{name}' is not available; use one of {known} (others need an API key)")
         _check_capabilities(order, name, providers[name])
+    _check_image_sizes(order, [providers[name] for name in order.providers or default])
+
+
+def _check_image_sizes(order: Order, providers: Sequence[Capabilities]) -> None:
+    """One of the providers is enough: the others leave such pictures to it."""
+    possible = [size for size in ImageSize if any(size in can.image_sizes for can in providers)]
+    for position, stage in enumerate(order.stages):
+        if stage.image_size not in possible:
+            raise OrderRejected(
+                f"stages[{position}].image_size",
+                f"'{stage.image_size}' is not supported by {' or '.join(can.name for can in providers)};"
+                f" use {' or '.join(possible)}",
+            )
 
 
 def _check_capabilities(order: Order, name: str, can: Capabilities) -> None:

@@ -120,6 +120,8 @@ class Receipt(Value):
     more_missing: int = 0
     """Short stages beyond those in `missing`: a workflow's result names at most 100."""
     unit_price: int = 0
+    prices: tuple[int, ...] | None = Field(default=None, exclude_if=is_none)
+    """What its pictures cost, ascending, where that is not the same for all; else left out."""
     error_message: str | None = None
     total: Tally = Tally()
     last_run: Tally = Tally()

@@ -3,7 +3,7 @@
 Round 0, a top-up and a restart all ask these same functions.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from enum import StrEnum
 
@@ -82,19 +82,24 @@ def refusals_stop_stage(refusals: int, delivered_in_run: int) -> bool:
     return refusals >= REFUSALS_THAT_STOP_A_STAGE and delivered_in_run == 0
 
 
-def allot(quantities: list[int], max_credits: int | None, unit_price: int) -> list[int]:
+def allot(quantities: Sequence[int], max_credits: int | None, prices: Sequence[int]) -> list[int]:
     """How many images each stage may deliver within `max_credits`, given to the stages in order.
 
     A part is never passed on: what one stage leaves unused does not reach another (spec §2).
+
+    Args:
+        quantities: ordered by each stage.
+        max_credits: of the job.
+        prices: of one image of each stage.
     """
-    if max_credits is None or unit_price == 0:
+    if max_credits is None:
         return list(quantities)
-    affordable = max_credits // unit_price
+    left = max_credits
     parts: list[int] = []
-    for quantity in quantities:
-        part = min(quantity, affordable)
+    for quantity, price in zip(quantities, prices, strict=True):
+        part = min(quantity, left // price) if price else quantity
         parts.append(part)
-        affordable -= part
+        left -= part * price
     return parts
 
 

@@ -31,6 +31,8 @@ class Picture(Value):
     model: str | None = None
     seconds: float | None = None
     """How long the provider took."""
+    price: int | None = None
+    """Credits, where they are not those of the job."""
 
 
 class DeliveryMark(Value):
@@ -73,7 +75,7 @@ class JobSnapshot(Value):
     created_at: datetime
     completed_at: datetime | None
     unit_price: int | None
-    """Credits an image; None before the job first opened."""
+    """Credits an image, but for those that have a price of their own; None before the job first opened."""
     spent: int
     """Credits charged so far, by all runs."""
     held: int

@@ -5,8 +5,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from darkroom.domain.formats import suffix_of
 from darkroom.domain.model import Value
-from darkroom.domain.names import download_name
+from darkroom.domain.names import download_name, sidecar_key
 
 
 class StoredFile(Value):
@@ -50,7 +51,19 @@ class DeliveredImage(Value):
     @property
     def file_name(self) -> str:
         """What it is called as a file of its own: `stage-0-12.webp` is image 12 of stage 0."""
-        return download_name(self.stage_index, self.ordinal)
+        return download_name(self.stage_index, self.ordinal, suffix_of(self.path))
+
+    @property
+    def sidecar(self) -> str | None:
+        """Where its mark lies, if that is a file beside it."""
+        return sidecar_key(self.path)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """By path, what each of its files is called: the picture first, then the mark beside it."""
+        mark = self.sidecar
+        beside = {} if mark is None else {mark: download_name(self.stage_index, self.ordinal, suffix_of(mark))}
+        return {self.path: self.file_name, **beside}
 
 
 class InsertedBy(Value):

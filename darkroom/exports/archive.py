@@ -14,6 +14,7 @@ from darkroom.exports import zip_layout
 from darkroom.exports.checksums import Checksums
 from darkroom.exports.choosing import Chosen, Export
 from darkroom.exports.manifest import manifest_files
+from darkroom.exports.sidecars import read_sidecars
 from darkroom.exports.zip_layout import EARLIEST, Entry
 from darkroom.storage import Storage
 
@@ -131,8 +132,9 @@ async def archive_of(export: Export, storage: Storage) -> Archive:
     await checksums.save()
     measured = {one.picture.attach_id: one for one in sure}
     pictures = tuple(measured.get(one.picture.attach_id, one) for one in export.pictures)
-    beside = manifest_files(export.model_copy(update={"pictures": pictures}), missing)
-    return Archive(storage, checksums, sure, beside)
+    marks, lost = await read_sidecars(storage, sure)
+    files = manifest_files(export.model_copy(update={"pictures": pictures}), missing, lost)
+    return Archive(storage, checksums, sure, marks | files)
 
 
 async def missing_of(export: Export, storage: Storage) -> list[Chosen]:

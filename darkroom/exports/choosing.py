@@ -79,7 +79,12 @@ async def choose(records: WatchRecords, job_id: UUID, choice: Choice) -> Export:
         raise ExportRejected("stage", f"job {job_id} has no stage {choice.stage}")
     names = file_names(template, str(job_id)[:8], labels, pictures, ended=snapshot.progress.status.ended)
     chosen = [
-        Chosen(name=name, picture=one, stage=stages.get(one.stage_index), credits=snapshot.unit_price or 0)
+        Chosen(
+            name=name,
+            picture=one,
+            stage=stages.get(one.stage_index),
+            credits=(snapshot.unit_price or 0) if one.price is None else one.price,
+        )
         for name, one in zip(names, pictures, strict=True)
         if choice.stage in (None, one.stage_index)
     ]

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from darkroom.domain.file_names import MANIFEST_CSV, MANIFEST_JSON, MISSING
 from darkroom.exports.choosing import Chosen, Export
@@ -29,19 +29,21 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """How a cell begins that a spreadsheet would compute."""
 
 
-def manifest_files(export: Export, missing: Iterable[Chosen] = ()) -> dict[str, bytes]:
+def manifest_files(export: Export, missing: Iterable[Chosen] = (), lost: Sequence[str] = ()) -> dict[str, bytes]:
     """The files beside the pictures, by name.
 
     Args:
         export: what is taken home.
         missing: pictures of it whose files are gone.
+        lost: the names of files beside pictures that are gone.
     """
     gone = {one.picture.attach_id: one.name for one in missing}
     there = [one for one in export.pictures if one.picture.attach_id not in gone]
-    files = {MANIFEST_JSON: _as_json(export, there, list(gone.values())), MANIFEST_CSV: _as_csv(there)}
-    if gone:
-        lost = "\n".join(gone.values())
-        files[MISSING] = f"Their files are missing from the storage:\n{lost}\n".encode()
+    names = [*gone.values(), *lost]
+    files = {MANIFEST_JSON: _as_json(export, there, names), MANIFEST_CSV: _as_csv(there)}
+    if names:
+        listed = "\n".join(names)
+        files[MISSING] = f"Their files are missing from the storage:\n{listed}\n".encode()
     return files
 
 

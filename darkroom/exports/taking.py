@@ -1,12 +1,14 @@
 """Copying what was chosen to where users want it; begun again, it goes on where it was."""
 
 import asyncio
+from collections.abc import Sequence
 
 from darkroom.domain.file_names import MISSING
 from darkroom.domain.model import Value
 from darkroom.exports.archive import missing_of
 from darkroom.exports.choosing import Chosen, Export
 from darkroom.exports.manifest import manifest_files
+from darkroom.exports.sidecars import sidecars
 from darkroom.exports.targets import Target
 from darkroom.pictures import digest_of
 from darkroom.storage import Storage
@@ -59,11 +61,29 @@ async def take(export: Export, storage: Storage, target: Target) -> Taken:
     copied = [await copy(one) for one in wanted[:1]]
     copied += await asyncio.gather(*map(copy, wanted[1:]))
     missing += [one for one, is_copied in zip(wanted, copied, strict=True) if not is_copied]
-    for name, data in manifest_files(export, missing).items():
+    lost = await _take_sidecars(there, storage, target, gate)
+    for name, data in manifest_files(export, missing, list(lost)).items():
         if name != MISSING:
             await target.replace(name, data)
     return Taken(
         written=copied.count(True),
         skipped=len(there) - len(wanted),
-        missing=tuple(one.picture.path for one in missing),
+        missing=(*(one.picture.path for one in missing), *lost.values()),
     )
+
+
+async def _take_sidecars(
+    pictures: Sequence[Chosen], storage: Storage, target: Target, gate: asyncio.Semaphore
+) -> dict[str, str]:
+    """Copy the marks beside pictures; by name, where those lay that are gone."""
+
+    async def copy(name: str, key: str) -> bool:
+        async with gate:
+            data = await storage.get(key)
+            if data is not None and not await target.holds(name, len(data), sha256 := await digest_of(data)):
+                await target.write(name, data, sha256)
+            return data is not None
+
+    keys = sidecars(pictures)
+    copied = await asyncio.gather(*(copy(name, key) for name, key in keys.items()))
+    return {name: key for (name, key), there in zip(keys.items(), copied, strict=True) if not there}

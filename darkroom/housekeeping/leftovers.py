@@ -34,7 +34,7 @@ async def remove_leftovers(
     delivered: set[str] = set()
     after = 0
     while page := await records.delivered_images(job_id, after, PAGE):
-        delivered.update(image.path for image in page)
+        delivered.update(path for image in page for path in image.files)
         after = page[-1].attach_id
     prefixes = names.staging_prefix(job_id), names.image_prefix(job_id, user_id)
     leftovers = [key for prefix in prefixes for key in await storage.keys(prefix) if key not in delivered]

@@ -53,7 +53,11 @@ def _of_the_same_type(content: Document, job_type: str | None, total_images: int
 def _as_stages(content: Document, stages: Sequence[Stage]) -> dict[str, Any]:
     parts = _parts_of(content)
     # Each stage has its own.
-    shared = {key: value for key, value in content.items() if key not in {"aspect_ratio", "negative_prompt"}}
+    shared = {
+        key: value
+        for key, value in content.items()
+        if key not in {"aspect_ratio", "image_size", "negative_prompt", "format"}
+    }
     return {
         **shared,
         "job_type": str(JobType.PIPELINE_STAGE),
@@ -63,11 +67,18 @@ def _as_stages(content: Document, stages: Sequence[Stage]) -> dict[str, Any]:
                 "stage_index": stage.stage_index,
                 "quantity": stage.quantity,
                 "aspect_ratio": stage.aspect_ratio,
+                **_look_of(stage, parts.get(stage.stage_index, {}), content),
                 "individual_image_attach_ids": [reference.model_dump() for reference in stage.references],
             }
             for stage in stages
         ],
     }
+
+
+def _look_of(stage: Stage, part: Document, shared: Document) -> dict[str, str]:
+    """Size and format as they were stored, where the document says any."""
+    look = {"image_size": stage.image_size, "format": stage.format}
+    return {key: str(value) for key, value in look.items() if value is not None and (key in part or key in shared)}
 
 
 def _prompt_of(stage: Stage, part: Document, shared_negative: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from darkroom.domain.errors import OrderRejected
+from darkroom.domain.formats import ImageFormat, ImageSize
 from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, DEFAULT_PRIORITY, JobType, Limits, Order, Reference, Stage
 from darkroom.domain.visible import is_visible
 from darkroom.domain.wording import reason_of
@@ -100,7 +101,23 @@ class AttachRef(Part):
         return Reference(attach_id=self.attach_id, type=self.type)
 
 
-class Envelope(Part):
+def _format(value: Any) -> Any:
+    word = value.strip().lower() if isinstance(value, str) else value
+    return "jpeg" if word == "jpg" else word
+
+
+def _size(value: Any) -> Any:
+    return value.strip().upper() if isinstance(value, str) else value
+
+
+class Look(Part):
+    """How large pictures are, and how they are delivered: of a whole document, or of a part of it."""
+
+    image_size: Annotated[ImageSize, BeforeValidator(_size)] | None = None
+    format: Annotated[ImageFormat, BeforeValidator(_format)] | None = None
+
+
+class Envelope(Look):
     """The fields that every kind of order has."""
 
     job_type: str | None = None
@@ -115,6 +132,14 @@ class Envelope(Part):
     providers: tuple[str, ...] | None = None
     webhook_url: str | None = None
     negative_prompt: str | None = None
+
+    def size_of(self, part: Look) -> ImageSize:
+        """The size of a part: its own, else that of the document."""
+        return part.image_size or self.image_size or ImageSize.K1
+
+    def format_of(self, part: Look) -> ImageFormat | None:
+        """The format of a part: its own, else that of the document."""
+        return part.format or self.format
 
     def order(self, job_type: JobType, stages: list[Stage]) -> Order:
         """The order these fields and stages make."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from darkroom.domain.errors import OrderRejected, WebhookRefused
+from darkroom.domain.formats import ImageFormat
 from darkroom.domain.money import Account
 from darkroom.domain.offers import Providers, offered
 from darkroom.domain.orders import Capabilities, Limits, Order, ReferenceOwner, check_providers, check_references
@@ -41,6 +42,7 @@ class Intake:
         default_providers: those of orders that name none.
         limits: how large an order may be.
         egress_policy: of webhooks.
+        image_format: of orders that name none.
         offers: what workers offer counts instead of those of this process, which knows none.
     """
 
@@ -52,10 +54,12 @@ class Intake:
         limits: Limits,
         egress_policy: EgressPolicy,
         *,
+        image_format: ImageFormat = ImageFormat.WEBP,
         offers: OfferRecords | None = None,
     ) -> None:
         self._records = records
         self._providers = Providers(capabilities=providers, default=default_providers)
+        self._image_format = image_format
         self._offers = offers
         self._limits = limits
         self._egress_policy = egress_policy
@@ -120,7 +124,7 @@ class Intake:
             "org_id": org_id or read.order.org_id,
             "production_id": production_id or read.order.production_id,
         }
-        order = read.order.model_copy(update=known)
+        order = read.order.model_copy(update=known).with_format(self._image_format)
         there = await self.providers()
         check_providers(order, there.capabilities, there.default)
         own_only = own_only or inserted_by is not None

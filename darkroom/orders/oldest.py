@@ -46,5 +46,7 @@ def parse(reader: Reader, content: Document, job_type: JobType | None) -> Order:
         quantity=quantity,
         aspect_ratio=document.aspect_ratio,
         references=tuple(references),
+        image_size=document.size_of(document),
+        format=document.format,
     )
     return document.order(job_type or JobType.PIPELINE_STAGE, [stage])

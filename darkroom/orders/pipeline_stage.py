@@ -6,10 +6,10 @@ from pydantic import Field
 
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Reference, Stage
-from darkroom.orders.document import AttachId, AttachRef, Envelope, Part, Reader, WholeNumber, with_negative
+from darkroom.orders.document import AttachId, AttachRef, Envelope, Look, Reader, WholeNumber, with_negative
 
 
-class StagePart(Part):
+class StagePart(Look):
     """One entry of `stages`; the fields of existing front ends."""
 
     stage_index: Annotated[WholeNumber, Field(ge=0)] | None = None
@@ -47,6 +47,8 @@ def parse(reader: Reader, content: Document) -> Order:
                 quantity=part.quantity,
                 aspect_ratio=part.aspect_ratio or document.aspect_ratio,
                 references=tuple(references),
+                image_size=document.size_of(part),
+                format=document.format_of(part),
             )
         )
     return document.order(JobType.PIPELINE_STAGE, stages)

@@ -30,5 +30,7 @@ def parse(reader: Reader, content: Document) -> Order:
         quantity=document.quantity,
         aspect_ratio=document.aspect_ratio,
         references=tuple(ref.reference() for ref in document.uploaded_attach_ids),
+        image_size=document.size_of(document),
+        format=document.format,
     )
     return document.order(JobType.SIMPLE_GENERAL, [stage])

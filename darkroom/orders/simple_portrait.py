@@ -2,10 +2,10 @@
 
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Reference, Stage
-from darkroom.orders.document import AttachId, Envelope, Part, Reader, WholeNumber, with_negative
+from darkroom.orders.document import AttachId, Envelope, Look, Reader, WholeNumber, with_negative
 
 
-class PortraitPart(Part):
+class PortraitPart(Look):
     """One merged photograph and the prompt that wraps it."""
 
     merged_attach_id: AttachId
@@ -31,6 +31,8 @@ def parse(reader: Reader, content: Document) -> Order:
             quantity=1,
             aspect_ratio=document.aspect_ratio,
             references=(Reference(attach_id=part.merged_attach_id, type="merged"),),
+            image_size=document.size_of(part),
+            format=document.format_of(part),
         )
         for position, part in enumerate(document.merged_images)
     ]

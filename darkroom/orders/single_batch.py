@@ -6,11 +6,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from darkroom.domain.clean_text import CleanLine
+from darkroom.domain.formats import ImageFormat, ImageSize
 from darkroom.domain.jobs import Document
 from darkroom.domain.model import Value
 from darkroom.domain.orders import JobType, Order, Reference, Stage
 from darkroom.domain.visible import is_visible
-from darkroom.orders.document import AttachId, AttachRef, Envelope, Part, Reader, WholeNumber, with_negative
+from darkroom.orders.document import AttachId, AttachRef, Envelope, Look, Part, Reader, WholeNumber, with_negative
 from darkroom.orders.single_batch_prompts import batch_prompt, is_tight
 
 _BELOW_A_TIGHT_SHOT = frozenset(("pants", "shoes"))
@@ -28,7 +29,7 @@ class View(Part):
     quantity: WholeNumber | None = None
 
 
-class CombinationPart(View):
+class CombinationPart(View, Look):
     """One entry of `combinations`."""
 
     negative_prompt: str | None = None
@@ -50,6 +51,8 @@ class Combination(Value):
     shot: str
     quantity: int
     negative_prompt: str | None = None
+    image_size: ImageSize = ImageSize.K1
+    format: ImageFormat | None = None
 
 
 def parse(reader: Reader, content: Document) -> Order:
@@ -67,6 +70,8 @@ def parse(reader: Reader, content: Document) -> Order:
             quantity=one.quantity,
             aspect_ratio=document.aspect_ratio,
             references=_shown(pictures, one.shot),
+            image_size=one.image_size,
+            format=one.format,
         )
         for index, one in enumerate(_combinations(document, reader.total_images))
     ]
@@ -82,7 +87,7 @@ def explicit(reader: Reader, content: Document) -> dict[str, Any]:
     document = reader.read(BatchDocument, content)
     kept = {key: value for key, value in content.items() if key not in View.model_fields}
     found = _combinations(document, reader.total_images)
-    return {**kept, "combinations": [one.model_dump(exclude_none=True) for one in found]}
+    return {**kept, "combinations": [one.model_dump(mode="json", exclude_none=True) for one in found]}
 
 
 def _combinations(document: BatchDocument, total_images: int | None) -> list[Combination]:
@@ -97,6 +102,8 @@ def _combination(part: BatchDocument | CombinationPart, document: BatchDocument,
         shot=part.shot or part.shot_type or document.shot or document.shot_type or "full",
         quantity=quantity if part.quantity is None else part.quantity,
         negative_prompt=part.negative_prompt or document.negative_prompt,
+        image_size=document.size_of(part),
+        format=document.format_of(part),
     )
 
 

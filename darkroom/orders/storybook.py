@@ -8,11 +8,11 @@ from pydantic import Field
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Reference, Stage
-from darkroom.orders.document import AttachId, Envelope, Part, Reader, with_negative
+from darkroom.orders.document import AttachId, Envelope, Look, Reader, with_negative
 from darkroom.orders.storybook_prompts import Style, page_prompt
 
 
-class PagePart(Part):
+class PagePart(Look):
     """One page: what is said on it, and a picture to draw after."""
 
     dialogues: tuple[Annotated[str, Field(max_length=20_000)], ...]
@@ -51,6 +51,8 @@ def parse(reader: Reader, content: Document) -> Order:
                 quantity=1,
                 aspect_ratio=document.aspect_ratio,
                 references=references,
+                image_size=document.size_of(page),
+                format=document.format_of(page),
             )
         )
     order = document.order(JobType.STORYBOOK, stages)

@@ -11,7 +11,7 @@ from darkroom.domain.clean_text import CleanLine, one_clean_line
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Stage
-from darkroom.orders.document import MEANINGLESS, AttachRef, Envelope, Part, Reader, WholeNumber, with_negative
+from darkroom.orders.document import MEANINGLESS, AttachRef, Envelope, Look, Reader, WholeNumber, with_negative
 from darkroom.orders.placeholders import fill, names_in, variable_name
 from darkroom.orders.reference_lists import attachments_in, files_in
 
@@ -21,7 +21,7 @@ _Attachments = Annotated[tuple[AttachRef, ...], BeforeValidator(attachments_in)]
 _Files = Annotated[tuple[str, ...], BeforeValidator(files_in)]
 
 
-class RowPart(Part):
+class RowPart(Look):
     """One row of a table; every other key is a variable."""
 
     prompt: str | None = None
@@ -34,8 +34,8 @@ class RowPart(Part):
     label: CleanLine | None = None
 
     def unknown_keys(self) -> Iterable[str]:
-        """A size alone: it is no variable."""
-        return (key for key in self.model_extra or {} if key == "image_size")
+        """None here: every other key is a variable."""
+        return ()
 
 
 class TemplateDocument(Envelope):
@@ -53,7 +53,7 @@ class TemplateDocument(Envelope):
         return ()
 
 
-COLUMNS = frozenset((*RowPart.model_fields, "image_size"))
+COLUMNS = frozenset(RowPart.model_fields)
 """What a column of a table may be called beside variables."""
 
 
@@ -161,6 +161,8 @@ def _stage(
         quantity=document.quantity if row.quantity is None else row.quantity,
         aspect_ratio=row.aspect_ratio or document.aspect_ratio,
         references=tuple(ref.reference() for ref in references),
+        image_size=document.size_of(row),
+        format=document.format_of(row),
     )
 
 

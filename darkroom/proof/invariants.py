@@ -78,6 +78,7 @@ def _payers(dump: Dump) -> list[str]:
 
 def _jobs(dump: Dump) -> list[str]:
     wrong: list[str] = []
+    own_prices = {f"{row['job_id']}/{row['stage_index']}": row.get("unit_price") for row in dump["quel_job_stages"]}
     for job in dump["quel_production_jobs"]:
         ids = job["generated_attach_ids"]
         delivered = _delivered(dump, job["job_id"])
@@ -98,8 +99,10 @@ def _jobs(dump: Dump) -> list[str]:
         if set(charges) != charged:
             wrong.append(f"charged {sorted(charges)}, delivered {sorted(charged)}")
         for key, charge in charges.items():
-            if charge["amount"] != -job["unit_price"] or charge["transaction_type"] != "DEDUCT":
-                wrong.append(f"{key} charged {charge['amount']} at price {job['unit_price']}")
+            price = own_prices.get(key.rpartition("/")[0])
+            price = job["unit_price"] if price is None else price
+            if charge["amount"] != -price or charge["transaction_type"] != "DEDUCT":
+                wrong.append(f"{key} charged {charge['amount']} at price {price}")
             if key in keys and charge["attach_idx"] != keys[key]["attach_id"]:
                 wrong.append(f"{key} charged for attachment {charge['attach_idx']}")
     return wrong

@@ -13,6 +13,7 @@ from google.genai import types
 from google.genai.errors import APIError
 
 from darkroom.domain.errors import ProviderUnavailable, SettingRejected
+from darkroom.domain.formats import ImageSize
 from darkroom.domain.images import Generated, ImageRequest, ProviderAnswer
 from darkroom.domain.orders import Capabilities
 from darkroom.domain.retry_after import read_retry_after
@@ -29,6 +30,7 @@ CAPABILITIES = Capabilities(
         *("9:16", "16:9", "21:9", "1:4", "4:1", "1:8", "8:1"),
     ),
     max_references=14,
+    image_sizes=tuple(ImageSize),
 )
 
 DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com/"
@@ -158,7 +160,7 @@ def _config(request: ImageRequest) -> types.GenerateContentConfig:
         response_modalities=["IMAGE"],
         # As it came: the SDK's models reject whole answers for one field, and know no error in an HTTP 200.
         should_return_http_response=True,
-        image_config=types.ImageConfig(aspect_ratio=request.aspect_ratio),
+        image_config=types.ImageConfig(aspect_ratio=request.aspect_ratio, image_size=request.image_size),
         # Both would make the SDK call again by itself: calls that are paid for and counted nowhere.
         automatic_continuation=False,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),

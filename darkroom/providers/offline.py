@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 
 from darkroom.domain.errors import ProviderUnavailable
+from darkroom.domain.formats import ImageSize
 from darkroom.domain.images import Generated, ImageRequest, Missed, ProviderAnswer, Refused
 from darkroom.domain.orders import Capabilities
 from darkroom.providers.drawing import UnreadableReferenceError, draw
@@ -13,7 +14,9 @@ ASPECT_RATIOS = (
 )  # fmt: skip
 
 
-CAPABILITIES = Capabilities(name="offline", aspect_ratios=ASPECT_RATIOS, max_references=14)
+CAPABILITIES = Capabilities(
+    name="offline", aspect_ratios=ASPECT_RATIOS, max_references=14, image_sizes=tuple(ImageSize)
+)
 
 
 class OfflineProvider:
@@ -78,7 +81,9 @@ class OfflineProvider:
         if request.aspect_ratio not in ASPECT_RATIOS:
             return Refused(reason=f"offline does not support the aspect ratio '{request.aspect_ratio}'", final=True)
         try:
-            return Generated(data=draw(request, picture_size(request.aspect_ratio, self._size), self._seed))
+            factor = request.image_size.factor
+            size = self._size[0] * factor, self._size[1] * factor
+            return Generated(data=draw(request, picture_size(request.aspect_ratio, size), self._seed))
         except UnreadableReferenceError as unreadable:
             return Refused(reason=str(unreadable), final=True)
 

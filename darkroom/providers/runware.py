@@ -93,6 +93,8 @@ class RunwareProvider:
         size = SIZES.get(request.aspect_ratio)
         if size is None:
             return Refused(reason=f"runware does not support the aspect ratio '{request.aspect_ratio}'", final=True)
+        if request.image_size not in self.capabilities.image_sizes:
+            return Refused(reason=f"runware does not support the image size '{request.image_size}'", final=True)
         asked = self._asked()
         # A thread, so that megabytes of references of many calls do not hold up the heartbeats.
         body = await asyncio.to_thread(_picture_task, asked, request, size)

@@ -143,6 +143,9 @@ create table public.quel_job_stages (
   delivered_images integer not null default 0 check (delivered_images <= quantity),
   stage_status text not null default 'waiting',
   reason text,
+  format text,
+  image_size text,
+  unit_price integer,
   primary key (job_id, stage_index)
 );
 

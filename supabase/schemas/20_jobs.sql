@@ -54,12 +54,13 @@ create or replace function public.darkroom_store_order(p_job_id uuid, p_order js
 language plpgsql set search_path = '' as $$
 begin
   insert into public.quel_job_stages (
-    job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images)
+    job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images,
+    format, image_size, unit_price)
   select p_job_id, stage.stage_index, stage.label, stage.prompt, stage.quantity, stage.target,
-    stage.aspect_ratio, stage."references"
+    stage.aspect_ratio, stage."references", stage.format, stage.image_size, stage.unit_price
   from jsonb_to_recordset(p_order->'stages') as stage (
     stage_index integer, label text, prompt text, quantity integer, target integer, aspect_ratio text,
-    "references" jsonb);
+    "references" jsonb, format text, image_size text, unit_price integer);
   update public.quel_production_jobs
   set job_type = coalesce(job_type, p_order->>'job_type'),
     order_type = nullif(p_order->>'job_type', coalesce(job_type, p_order->>'job_type')),

@@ -192,13 +192,17 @@ begin
       attach_directory, attach_storage_type, job_id, stage_index, ordinal, quel_member_id, sha256,
       source_sha256, source_media_type, source_c2pa, source_provider, source_model, created_at)
     values (
-      v_name, v_name, p_path, p_size, 'image/webp', left(p_path, greatest(0, length(p_path) - length(v_name) - 1)),
+      v_name, v_name, p_path, p_size,
+      case substring(v_name from '[^.]*$')
+        when 'jpg' then 'image/jpeg' when 'png' then 'image/png' when 'avif' then 'image/avif' else 'image/webp' end,
+      left(p_path, greatest(0, length(p_path) - length(v_name) - 1)),
       'supabase', p_job_id, p_stage_index, p_ordinal, p_user, p_sha256,
       v_source.sha256, v_source.media_type, v_source.c2pa, v_source.provider, v_source.model, clock_timestamp())
     on conflict (job_id, stage_index, ordinal) where job_id is not null do update
       set attach_original_name = excluded.attach_original_name, attach_file_name = excluded.attach_file_name,
         attach_file_path = excluded.attach_file_path, attach_directory = excluded.attach_directory,
-        attach_file_size = excluded.attach_file_size, sha256 = excluded.sha256,
+        attach_file_size = excluded.attach_file_size, attach_file_type = excluded.attach_file_type,
+        sha256 = excluded.sha256,
         source_sha256 = excluded.source_sha256, source_media_type = excluded.source_media_type,
         source_c2pa = excluded.source_c2pa, source_provider = excluded.source_provider,
         source_model = excluded.source_model

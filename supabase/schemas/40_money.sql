@@ -84,7 +84,6 @@ declare
   v_payer record;
   v_refusal text;
   v_balance bigint;
-  v_missing bigint;
   v_others bigint;
   v_need bigint;
   v_covered boolean;
@@ -112,9 +111,8 @@ begin
     select coalesce(sum(amount), 0) into v_others from public.quel_credit_holds
     where org_id = v_payer.org_id and released_at is null and job_id <> p_job_id;
   end if;
-  select coalesce(sum(greatest(0, target - delivered_images)), 0) into v_missing
+  select coalesce(sum(greatest(0, target - delivered_images)::bigint * coalesce(unit_price, v_price)), 0) into v_need
   from public.quel_job_stages where job_id = p_job_id;
-  v_need := v_missing * v_price;
   v_covered := v_refusal is null and v_need <= v_balance - v_others;
   insert into public.quel_credit_holds (job_id, quel_member_id, org_id, amount)
   values (p_job_id, v_user, v_payer.org_id, case when v_covered then v_need else 0 end)

@@ -24,7 +24,7 @@ begin
   if v_refusal is not null then
     return jsonb_build_object('settlement', 'run_refused', 'reason', v_refusal);
   end if;
-  select target, delivered_images into v_stage from public.quel_job_stages
+  select target, delivered_images, unit_price into v_stage from public.quel_job_stages
   where job_id = p_job_id and stage_index = p_stage_index;
   -- The target, not the quantity: a stage's part of max_credits is never taken by another stage.
   if not found or v_stage.delivered_images >= v_stage.target then
@@ -33,7 +33,7 @@ begin
   end if;
   if p_user is not null or exists (select from public.quel_credit_holds where job_id = p_job_id) then
     v_refusal := public.darkroom_charge(
-      p_job_id, p_user, p_price, p_production_id, v_image.attach_id,
+      p_job_id, p_user, coalesce(v_stage.unit_price, p_price), p_production_id, v_image.attach_id,
       format('%s/%s/%s', p_job_id, p_stage_index, p_ordinal));
     if v_refusal is not null then
       return jsonb_build_object('settlement', 'insufficient', 'reason', v_refusal);

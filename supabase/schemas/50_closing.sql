@@ -183,7 +183,11 @@ begin
     'total', public.darkroom_tally(p_job_id, null), 'last_run', public.darkroom_tally(p_job_id, p_run_id))
     || coalesce((
       select jsonb_build_object('org_id', org_id) from public.quel_credit_holds
-      where job_id = p_job_id and org_id is not null), '{}');
+      where job_id = p_job_id and org_id is not null), '{}')
+    || coalesce((
+      select jsonb_build_object('prices', jsonb_agg(distinct coalesce(unit_price, v_job.unit_price, 0)))
+      from public.quel_job_stages where job_id = p_job_id
+      having count(distinct coalesce(unit_price, v_job.unit_price, 0)) > 1), '{}');
   update public.quel_job_runs set receipt = v_receipt where run_id = p_run_id;
   return v_receipt;
 end

@@ -125,7 +125,8 @@ create or replace function public.darkroom_stage(p_job_id uuid, p_stage_index in
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
     'stage_index', stage_index, 'label', label, 'prompt', prompt, 'quantity', quantity,
-    'aspect_ratio', aspect_ratio, 'references', reference_images)
+    'aspect_ratio', aspect_ratio, 'references', reference_images, 'format', format,
+    'image_size', coalesce(image_size, '1K'))
   from public.quel_job_stages where job_id = p_job_id and stage_index = p_stage_index
 $$;
 
@@ -134,7 +135,8 @@ create or replace function public.darkroom_stages(p_job_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object(
     'stage_index', stage_index, 'label', label, 'prompt', prompt, 'quantity', quantity,
-    'aspect_ratio', aspect_ratio, 'references', reference_images) order by stage_index), '[]')
+    'aspect_ratio', aspect_ratio, 'references', reference_images, 'format', format,
+    'image_size', coalesce(image_size, '1K')) order by stage_index), '[]')
   from public.quel_job_stages where job_id = p_job_id
 $$;
 

@@ -115,9 +115,10 @@ language sql stable security definer set search_path = '' as $$
     'user_id', job.quel_member_id, 'progress', public.darkroom_progress(job.job_id, -1),
     'created_at', coalesce(job.created_at, job.started_at, job.updated_at, 'epoch'),
     'completed_at', job.completed_at, 'unit_price', job.unit_price,
-    -- Each delivered picture is charged once, at the job's price: 0 without a user, none for a job of before Darkroom.
-    'spent', coalesce(job.unit_price * (
-      select sum(delivered_images) from public.quel_job_stages where job_id = job.job_id), 0),
+    -- Each delivered picture is charged once, at its stage's price: 0 without a user, none for a job of before Darkroom.
+    'spent', coalesce((
+      select sum(stage.delivered_images * coalesce(stage.unit_price, job.unit_price))
+      from public.quel_job_stages as stage where stage.job_id = job.job_id), 0),
     'held', coalesce((
       select amount from public.quel_credit_holds where job_id = job.job_id and released_at is null), 0),
     'pictures', coalesce((
@@ -125,7 +126,9 @@ language sql stable security definer set search_path = '' as $$
         'attach_id', page.attach_id, 'stage_index', page.stage_index, 'ordinal', page.ordinal,
         'path', page.attach_file_path, 'size', page.attach_file_size, 'sha256', page.sha256,
         'delivered_at', page.delivered_at, 'round', coalesce(call.round, 0), 'provider', call.provider,
-        'model', call.model, 'seconds', call.seconds) order by page.delivered_at, page.attach_id)
+        'model', call.model, 'seconds', call.seconds, 'price', (
+          select unit_price from public.quel_job_stages as stage
+          where stage.job_id = p_job_id and stage.stage_index = page.stage_index)) order by page.delivered_at, page.attach_id)
       from (
         (
           select attach_id, stage_index, ordinal, attach_file_path, attach_file_size, sha256, delivered_at

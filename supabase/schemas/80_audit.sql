@@ -91,14 +91,16 @@ language sql stable security definer set search_path = '' as $$
     where released_at is null and public.darkroom_is_over(job_status::text, current_run_id)
     union all
     select format('job %s: its open hold is %s, but %s missing images cost %s',
-      hold.job_id, hold.amount, stages.missing, stages.missing * ours.unit_price)
+      hold.job_id, hold.amount, stages.missing, stages.due)
     from public.quel_credit_holds as hold join ours using (job_id)
     join (
-      select job_id, sum(target - delivered_images) as missing from public.quel_job_stages group by job_id
+      select stage.job_id, sum(target - delivered_images) as missing,
+        sum((target - delivered_images)::bigint * coalesce(stage.unit_price, job.unit_price)) as due
+      from public.quel_job_stages as stage join public.quel_production_jobs as job using (job_id) group by stage.job_id
     ) as stages using (job_id)
     join public.quel_job_runs as run on run.run_id = ours.current_run_id
     where hold.released_at is null and run.failure is null
-      and hold.amount <> stages.missing * ours.unit_price
+      and hold.amount <> stages.due
   )
   select coalesce(jsonb_agg(line), '[]') from found
 $$;

@@ -15,13 +15,15 @@ from darkroom.domain.continuing import LONG_HISTORY
 from darkroom.domain.images import ImageKey
 from darkroom.domain.jobs import End
 from darkroom.domain.money import Terms
-from darkroom.domain.names import image_prefix, staging_prefix
+from darkroom.domain.names import image_prefix, sidecar_key, staging_prefix
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
 from darkroom.storage.files import FileStorage
 from tests.support.fakes.scripted import PICTURE, ScriptedProvider
 from tests.support.records.fixture import PRICE, Job, RecordsFixture
 from tests.support.records.tables import SqliteTables
+
+SUFFIX = ".original.png"
 
 
 @dataclass
@@ -116,6 +118,22 @@ async def test_what_nobody_will_settle_goes_and_what_is_delivered_stays(studio: 
         await studio.clean_up(studio.job.named(1))
         assert await studio.files() == [delivered]
         assert await studio.attached() == [0]
+
+
+async def test_a_mark_beside_a_picture_stays_and_goes_with_it(studio: Studio) -> None:
+    def marked(ordinal: int) -> str:
+        return ImageKey(job_id=studio.job.job_id, stage_index=0, ordinal=ordinal).final(studio.user_id, None, SUFFIX)
+
+    for ordinal in range(2):
+        for path in (marked(ordinal), sidecar_key(marked(ordinal))):
+            assert path is not None
+            await studio.storage.put(path, PICTURE, "image/png")
+        await studio.job.begin(ordinal)
+        await studio.job.attach(ordinal, path=marked(ordinal))
+    await studio.job.settle(0)
+    await studio.job.close(End.CANCELLED)
+    await studio.clean_up(studio.job.named(1))
+    assert await studio.files() == [marked(0), sidecar_key(marked(0))]
 
 
 async def test_generated_pictures_of_a_failed_job_stay_for_a_restart(studio: Studio) -> None:

@@ -22,6 +22,9 @@ async def test_a_table_is_quoted_and_ordered_as_the_document_that_it_becomes(api
             "prompt": prompt,
             "quantity": quantity,
             "aspect_ratio": "16:9",
+            "image_size": "1K",
+            "price": 20,
+            "format": "webp",
             "references": [],
             "credits": quantity * 20,
         }

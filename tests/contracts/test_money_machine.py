@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from darkroom.domain.errors import RunRefused
+from darkroom.domain.formats import ImageSize
 from darkroom.domain.images import Settlement
 from darkroom.domain.jobs import End
 from darkroom.domain.money import insufficient
@@ -21,7 +22,7 @@ from darkroom.proof.invariants import broken
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.records.supabase import SupabaseRecords
 from darkroom.supabase import open_supabase
-from tests.support.records.fixture import PRICE, Job, RecordsFixture
+from tests.support.records.fixture import PRICE, PRICE_2K, PRICE_4K, Job, RecordsFixture
 from tests.support.records.groups import attach_group, settle_group
 from tests.support.records.organizations import (
     organization,
@@ -36,6 +37,12 @@ T = TypeVar("T")
 
 BALANCE = st.integers(0, 300)
 WALLET = st.integers(0, 3)
+
+
+def prices_of(job: Job) -> list[int]:
+    """Of one image of each stage."""
+    price = {ImageSize.K1: PRICE, ImageSize.K2: PRICE_2K, ImageSize.K4: PRICE_4K}
+    return [price[stage.image_size] if job.order.user_id else 0 for stage in job.order.stages]
 
 
 @dataclass
@@ -69,15 +76,17 @@ class Model:
         return self.org_id or self.user_id
 
     @property
-    def price(self) -> int:
-        return PRICE if self.charged else 0
+    def prices(self) -> list[int]:
+        return prices_of(self.job)
 
     def delivered_of(self, stage: int) -> int:
         return sum(1 for index, _ in self.delivered if index == stage)
 
     @property
-    def missing(self) -> int:
-        return sum(target - self.delivered_of(stage) for stage, target in enumerate(self.targets))
+    def due(self) -> int:
+        """What the missing images cost."""
+        missing = (target - self.delivered_of(stage) for stage, target in enumerate(self.targets))
+        return sum(images * price for images, price in zip(missing, self.prices, strict=True))
 
 
 class Money(RuleBasedStateMachine):
@@ -165,14 +174,23 @@ class Money(RuleBasedStateMachine):
         who=st.sampled_from([0, 0, 1, None]),
         org=st.sampled_from([None, 0, 0, 1]),
         at_once=st.sampled_from([True, True, False]),
+        sizes=st.lists(st.sampled_from(ImageSize), min_size=3, max_size=3),
     )
-    def order(
-        self, quantities: list[int], max_credits: int | None, who: int | None, org: int | None, at_once: bool
+    def order(  # noqa: PLR0917 - what Hypothesis draws
+        self,
+        quantities: list[int],
+        max_credits: int | None,
+        who: int | None,
+        org: int | None,
+        at_once: bool,
+        sizes: list[ImageSize],
     ) -> Model:
         user_id = None if who is None else self.users[who]
         org_id = None if org is None or user_id is None else self.organizations[org]
-        job = self.run(self.fixture.pending(user_id, quantities, max_credits=max_credits, org_id=org_id))
-        model = Model(job, user_id, org_id, quantities, allot(quantities, max_credits, PRICE if user_id else 0))
+        looks = [{"image_size": size} for size in sizes]
+        pending = self.fixture.pending(user_id, quantities, max_credits=max_credits, org_id=org_id, looks=looks)
+        job = self.run(pending)
+        model = Model(job, user_id, org_id, quantities, allot(quantities, max_credits, prices_of(job)))
         self.all.append(model)
         if at_once:
             self._take_hold(model, self.run(job.open()).failure)
@@ -199,7 +217,7 @@ class Money(RuleBasedStateMachine):
     def _take_hold(self, model: Model, failure: str | None) -> None:
         others = sum(other.hold for other in self.all if other is not model and other.wallet == model.wallet)
         balance = self.balances[model.wallet] if model.wallet else 0
-        need, available = model.missing * model.price, balance - others
+        need, available = model.due, balance - others
         model.open, model.ended, model.whole = True, False, False
         if not self._pays(model):
             assert failure is not None
@@ -255,11 +273,12 @@ class Money(RuleBasedStateMachine):
         if model.delivered_of(stage) >= model.targets[stage]:
             return Settlement.STAGE_FULL
         if model.wallet is not None:
-            if not self._pays(model) or min(self.balances[model.wallet], model.hold) < PRICE:
+            price = model.prices[stage]
+            if not self._pays(model) or min(self.balances[model.wallet], model.hold) < price:
                 return Settlement.INSUFFICIENT
-            self.balances[model.wallet] -= PRICE
+            self.balances[model.wallet] -= price
         model.delivered.add(key)
-        model.hold -= model.price
+        model.hold -= model.prices[stage]
         return Settlement.SETTLED
 
     @rule(model=jobs, stage=st.integers(0, 2), ordinals=st.lists(st.integers(0, 4), max_size=7))
@@ -291,7 +310,7 @@ class Money(RuleBasedStateMachine):
             return
         receipt = self.run(model.job.close(end, error="bad key" if end is End.FAILED else None))
         assert receipt.delivered == len(model.delivered)
-        assert receipt.total.charged == len(model.delivered) * model.price
+        assert receipt.total.charged == sum(model.prices[stage] for stage, _ in model.delivered)
         assert receipt.last_run.released == model.hold
         assert self.run(model.job.close(end)) == receipt
         model.open, model.ended, model.hold = False, True, 0

@@ -1,10 +1,12 @@
 """Attempts, ordinals and attachments of images."""
 
+from operator import itemgetter
 from uuid import uuid4
 
 import pytest
 
 from darkroom.domain.attempts import Begin
+from darkroom.domain.formats import SUFFIXES
 from darkroom.domain.images import Outcome
 from darkroom.domain.jobs import Control, End
 from darkroom.domain.rounds import PAGE
@@ -33,6 +35,21 @@ async def test_attaching_writes_that_the_call_generated(fixture: RecordsFixture)
     assert (row["stage_index"], row["ordinal"], row["delivered_at"]) == (0, 0, None)
     assert row["attach_file_path"] == job.key(0).final(job.order.user_id)
     assert (row["attach_file_name"], row["attach_file_type"]) == ("0-0.webp", "image/webp")
+
+
+async def test_an_attachment_has_the_media_type_of_its_file(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (len(SUFFIXES),))
+    for ordinal, suffix in enumerate(SUFFIXES.values()):
+        for name in (".webp", f".original{suffix}"):  # a second call brought it in another format
+            await job.attach(ordinal, path=job.key(ordinal).final(job.order.user_id, uuid4(), name))
+    rows = (await fixture.dump())["quel_attach"]
+    assert [row["attach_file_type"] for row in sorted(rows, key=itemgetter("ordinal"))] == list(SUFFIXES)
+
+
+async def test_a_stage_keeps_its_format(fixture: RecordsFixture) -> None:
+    job = await fixture.opened(await fixture.member(), (1, 1), looks=({"format": "avif"},))
+    assert [(await fixture.records.stage(job.job_id, n)).format for n in range(2)] == ["avif", None]
+    assert [stage.format for stage in await fixture.records.stages(job.job_id)] == ["avif", None]
 
 
 async def test_round_0_makes_the_first_ordinals(fixture: RecordsFixture) -> None:

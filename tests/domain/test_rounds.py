@@ -71,6 +71,25 @@ def test_three_refusals_stop_a_stage_that_has_delivered_nothing(refusals: int, d
 
 
 @given(
+    stages=st.lists(st.tuples(st.integers(1, 50), st.integers(0, 60)), max_size=10),
+    max_credits=st.none() | st.integers(0, 5_000),
+)
+def test_each_stage_takes_what_the_ones_before_leave_at_its_own_price(
+    stages: list[tuple[int, int]], max_credits: int | None
+) -> None:
+    parts = allot([quantity for quantity, _ in stages], max_credits, [price for _, price in stages])
+    if max_credits is None:
+        assert parts == [quantity for quantity, _ in stages]
+        return
+    left = max_credits
+    for part, (quantity, price) in zip(parts, stages, strict=True):
+        assert 0 <= part <= quantity
+        left -= part * price
+        assert left >= 0
+        assert part == quantity or left < price  # one more would be too many
+
+
+@given(
     quantities=st.lists(st.integers(1, 50), max_size=10),
     max_credits=st.none() | st.integers(0, 5_000),
     price=st.integers(0, 60),
@@ -78,7 +97,7 @@ def test_three_refusals_stop_a_stage_that_has_delivered_nothing(refusals: int, d
 def test_parts_of_max_credits_go_to_the_stages_in_order(
     quantities: list[int], max_credits: int | None, price: int
 ) -> None:
-    parts = allot(quantities, max_credits, price)
+    parts = allot(quantities, max_credits, [price] * len(quantities))
     assert len(parts) == len(quantities)
     assert all(0 <= part <= quantity for part, quantity in zip(parts, quantities, strict=True))
     if max_credits is None or price == 0:

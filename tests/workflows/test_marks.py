@@ -12,11 +12,14 @@ from PIL import Image
 from temporalio.client import Client as TemporalClient
 
 from cli.contact_sheet import Frame, contact_sheet
-from darkroom.domain.images import Generated, ProviderAnswer
+from cli.results import without_files
+from darkroom.domain.images import Generated, ImageRequest, ProviderAnswer
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.storybook import Book
 from darkroom.exports.archive import archive_of
 from darkroom.exports.choosing import Choice, choose
+from darkroom.exports.taking import take
+from darkroom.exports.targets import Folder
 from darkroom.pictures import digest
 from darkroom.records.sqlite import SqliteRecords
 from tests.support import readback
@@ -35,6 +38,11 @@ class Generating(ScriptedProvider):
     """Draws with a model, and adds content credentials."""
 
     model = MODEL  # type: ignore[assignment]  # of the other it is None
+    last: ImageRequest
+
+    async def generate(self, request: ImageRequest) -> ProviderAnswer:
+        self.last = request
+        return await super().generate(request)
 
     def _answer(self, act: Act) -> ProviderAnswer:
         return Generated(data=ANSWER) if act is Act.DRAW else super()._answer(act)
@@ -106,3 +114,118 @@ async def test_the_mark_can_be_switched_off(skipping_client: TemporalClient, hom
         await stack.client.result(job_id)
         [data] = await files(stack, job_id)
         assert xmp_of(data) == {}
+
+
+def told(data: bytes) -> tuple[str | None, str | None, str | None]:
+    said = xmp_of(data)
+    return said.get(readback.SOURCE_TYPE), said.get(readback.MODEL), said.get(readback.JOB)
+
+
+KINDS = {"webp": "WEBP", "jpeg": "JPEG", "png": "PNG", "avif": "AVIF", "original": "PNG"}
+
+
+async def test_each_stage_has_its_format_and_every_file_its_mark(skipping_client: TemporalClient, home: Path) -> None:
+    async with running_stack(skipping_client, home, providers={"gemini": Generating()}) as stack:
+        stages = [{"prompt": f"a {word}", "quantity": 1, "format": word} for word in KINDS]
+        checked = await stack.client.check({"stages": stages, "provider": "gemini"}, LOCAL_USER)
+        job_id = uuid4()
+        await stack.client.submit(checked, job_id=job_id)
+        await stack.client.result(job_id)
+        images = sorted(await stack.parts.records.delivered_images(job_id, 0, 100), key=lambda it: it.stage_index)
+        stored = [await stack.parts.storage.get(image.path) or b"" for image in images]
+        assert [Image.open(io.BytesIO(data)).format for data in stored] == list(KINDS.values())
+        assert [row["attach_file_type"] for row in await rows(stack, "quel_attach")] == [
+            (await stack.parts.records.stored_file(image.attach_id)).media_type  # type: ignore[union-attr]
+            for image in sorted(images, key=lambda it: it.attach_id)
+        ]
+        assert [image.file_name for image in images] == [
+            "stage-0-0.webp", "stage-1-0.jpg", "stage-2-0.png", "stage-3-0.avif", "stage-4-0.png"
+        ]  # fmt: skip
+        for data in stored[:4]:
+            assert told(data) == (readback.TRAINED, MODEL, str(job_id))
+        assert stored[4] == ANSWER  # C2PA and all
+        sidecar = images[4].sidecar
+        assert sidecar is not None
+        mark = await stack.parts.storage.get(sidecar)
+        assert mark is not None
+        assert told(mark) == (readback.TRAINED, MODEL, str(job_id))
+        export = await choose(stack.parts.records, job_id, Choice())
+        archive = await archive_of(export, stack.parts.storage)
+        packed = b"".join([part async for part in archive.read()])
+        with zipfile.ZipFile(io.BytesIO(packed)) as package:
+            assert package.read("stage-4_001.xmp") == mark
+            assert package.read("stage-4_001.png") == ANSWER
+        prefix = images[0].path.rpartition("/")[0]
+        kept = {key for key in await stack.parts.storage.keys(f"{prefix}/") if not key.endswith("/checksums.json")}
+        assert len(kept) == len(KINDS) + 1
+        assert (await take(export, stack.parts.storage, Folder(home / "taken"))).written == len(KINDS)
+        assert (home / "taken" / "stage-4_001.xmp").read_bytes() == mark
+        assert (home / "taken" / "stage-4_001.png").read_bytes() == ANSWER
+        sheet = contact_sheet("A job", [Frame(0, 0, picture=home / "taken" / "stage-4_001.png")])
+        assert xmp_of(sheet)[readback.SOURCE_TYPE] == readback.TRAINED
+        assert await without_files(stack.parts, images) == []
+        await stack.parts.storage.delete([sidecar])
+        [finding] = await without_files(stack.parts, images)
+        assert sidecar in finding
+        assert (await take(export, stack.parts.storage, Folder(home / "again"))).missing == (sidecar,)
+        archive = await archive_of(export, stack.parts.storage)
+        packed = b"".join([part async for part in archive.read()])
+        with zipfile.ZipFile(io.BytesIO(packed)) as package:
+            assert "stage-4_001.xmp" in package.read("missing.txt").decode()
+        await stack.check_invariants()
+
+
+async def test_a_cover_of_an_original_is_marked_by_what_lies_beside_it(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    async with running_stack(skipping_client, home, providers={"gemini": Generating()}) as stack:
+        book = Book(book_id=uuid4(), user_id=LOCAL_USER, base_path=f"books/{uuid4()}")
+        await stack.parts.records.ensure_book(book)
+        document = {
+            "pages": [{"dialogues": ["Once."]}],
+            "book_id": str(book.book_id),
+            "provider": "gemini",
+            "format": "original",
+        }
+        job_id = uuid4()
+        await stack.client.submit(await stack.client.check(document, LOCAL_USER), job_id=job_id)
+        await stack.client.result(job_id)
+        cover = await stack.parts.storage.get(book.cover)
+        assert cover is not None
+        assert told(cover) == (readback.TRAINED, MODEL, str(job_id))
+
+
+async def test_a_format_of_the_settings_is_that_of_orders_without_one(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    async with running_stack(skipping_client, home, image_format="png") as stack:
+        job_id = await stack.order(1)
+        await stack.client.result(job_id)
+        [data] = await files(stack, job_id)
+        assert Image.open(io.BytesIO(data)).format == "PNG"
+
+
+async def test_an_original_without_a_mark_has_nothing_beside_it(skipping_client: TemporalClient, home: Path) -> None:
+    async with running_stack(
+        skipping_client, home, providers={"gemini": Generating()}, ai_mark=False, image_format="original"
+    ) as stack:
+        job_id = await stack.order(1, provider="gemini")
+        await stack.client.result(job_id)
+        [image] = await stack.parts.records.delivered_images(job_id, 0, 100)
+        assert image.sidecar is None
+        assert image.path.endswith(".png")
+        assert await files(stack, job_id) == [ANSWER]
+
+
+async def test_a_delivered_avif_can_be_a_reference(skipping_client: TemporalClient, home: Path) -> None:
+    provider = Generating()
+    async with running_stack(skipping_client, home, providers={"gemini": provider}) as stack:
+        first = await stack.order(1, provider="gemini", format="avif")
+        await stack.client.result(first)
+        [image] = await stack.parts.records.delivered_images(first, 0, 100)
+        stage = {"prompt": "again", "quantity": 1, "individualImageAttachIds": [{"attachId": image.attach_id}]}
+        again = await stack.order(provider="gemini", stages=[stage])
+        await stack.client.result(again)
+        [reference] = provider.last.references
+        assert reference.media_type == "image/webp"
+        assert Image.open(io.BytesIO(reference.data)).format == "WEBP"

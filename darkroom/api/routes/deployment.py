@@ -14,6 +14,7 @@ from darkroom.api.shapes import AccountView, LimitsView, OrganizationView, Provi
 from darkroom.api.sign_in import Caller
 from darkroom.client.temporal_faults import explained
 from darkroom.domain.errors import DarkroomError
+from darkroom.domain.formats import ImageSize
 from darkroom.domain.model import Value
 from darkroom.domain.money import Account
 from darkroom.domain.sentences import without_worker
@@ -60,11 +61,13 @@ async def account_of(use: Services, caller: Caller) -> AccountView:
         available=found.available,
         organizations=tuple(OrganizationView(**one.model_dump(), available=one.available) for one in organizations),
         price=settings.image_credit_price,
+        prices={size: settings.prices.of(size) for size in ImageSize},
         providers=tuple(
             ProviderView(
                 name=name,
                 aspect_ratios=can.aspect_ratios,
                 max_references=can.max_references,
+                image_sizes=can.image_sizes,
                 default=name in there.default,
             )
             for name, can in there.capabilities.items()

@@ -13,6 +13,7 @@ from darkroom.api.routes.waiting import waited
 from darkroom.api.services import Changing, Services, Urls, Use
 from darkroom.api.shapes import Quote, QuotedStage, SubmittedView
 from darkroom.client.results import CheckedOrder
+from darkroom.domain.formats import ImageFormat
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.wallets import OrganizationAccount, PaidBy
 from darkroom.orders import as_stored
@@ -102,9 +103,9 @@ async def order(
     existing = None if idempotency_key is None else await client.find(job_id)
     if existing is None:
         checked = await client.check(document, caller.user_id, own_only=not caller.operator)
-        checked.ensure_affordable(use.parts.settings.image_credit_price)
+        checked.ensure_affordable(use.parts.settings.prices)
         async with use.quotas.placing.turn(caller.user_id):
-            await use.quotas.admit_order(caller, checked, use.parts.settings.image_credit_price)
+            await use.quotas.admit_order(caller, checked, use.parts.settings.prices)
             taken = await client.submit(checked, job_id=job_id)
     else:
         taken = await client.resubmit(existing)
@@ -150,14 +151,14 @@ async def quote(document: Document, caller: Changing, use: Use, *, _prompt: Prom
 
 
 def _quote(use: Services, checked: CheckedOrder) -> Quote:
-    price = use.parts.settings.image_credit_price
+    prices = use.parts.settings.prices
     stages = checked.order.stages
-    parts = checked.credits_by_stage(price)
+    parts = checked.credits_by_stage(prices)
     available = 0 if checked.account is None else checked.account.available
     payer = checked.account
     return Quote(
         images=checked.order.total_images,
-        price=price,
+        price=prices.k1,
         credits=sum(parts),
         available=available,
         paid_by=PaidBy(org_id=payer.org_id, name=payer.name) if isinstance(payer, OrganizationAccount) else None,
@@ -169,6 +170,9 @@ def _quote(use: Services, checked: CheckedOrder) -> Quote:
                 prompt=_beginning(stage.prompt),
                 quantity=stage.quantity,
                 aspect_ratio=stage.aspect_ratio,
+                image_size=stage.image_size,
+                price=prices.of(stage.image_size),
+                format=stage.format or ImageFormat.WEBP,
                 references=tuple(ref.attach_id for ref in stage.references),
                 credits=part,
             )

@@ -26,7 +26,7 @@ Expires = Annotated[int, Query(ge=0, lt=2**40)]
 Signature = Annotated[str, Query(max_length=64)]
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
-_PICTURE: dict[str, dict[str, str]] = {"image/webp": {}, "image/png": {}, "image/jpeg": {}}
+_PICTURE: dict[str, dict[str, str]] = {"image/webp": {}, "image/png": {}, "image/jpeg": {}, "image/avif": {}}
 
 
 @router.get(

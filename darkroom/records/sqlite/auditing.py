@@ -91,9 +91,9 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     (
         "job {0}: its open hold is {1}, but {2} missing images cost {3}",
         "select hold.job_id, amount, sum(target - delivered_images) as missing, "
-        "sum(target - delivered_images) * unit_price as due "
-        "from quel_credit_holds as hold join quel_production_jobs using (job_id) "
-        "join quel_job_stages using (job_id) join quel_job_runs as run on run.run_id = current_run_id "
+        "sum((target - delivered_images) * coalesce(stage.unit_price, job.unit_price)) as due "
+        "from quel_credit_holds as hold join quel_production_jobs as job using (job_id) "
+        "join quel_job_stages as stage using (job_id) join quel_job_runs as run on run.run_id = current_run_id "
         "where released_at is null and failure is null group by hold.job_id having amount <> due",
     ),
 )

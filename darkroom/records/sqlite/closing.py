@@ -86,12 +86,20 @@ def close_run(db: sqlite3.Connection, close: CloseRun, cancelled: str) -> Receip
         delivered=len(ids),
         missing=missing,
         unit_price=job["unit_price"] or 0,
+        prices=_prices(db, job),
         error_message=shorten(error_message) if error_message else None,
         total=_tally(db, close.job_id, None),
         last_run=_tally(db, close.job_id, close.run_id),
     )
     db.execute("update quel_job_runs set receipt = ? where run_id = ?", (receipt.model_dump_json(), close.run_id))
     return receipt
+
+
+def _prices(db: sqlite3.Connection, job: sqlite3.Row) -> tuple[int, ...] | None:
+    """What its pictures cost, where that is not the same for all."""
+    stages = rows.stage_rows(db, UUID(job["job_id"]))
+    prices = sorted({rows.price_of(stage, job["unit_price"] or 0) for stage in stages})
+    return tuple(prices) if len(prices) > 1 else None
 
 
 def _status(close: CloseRun, delivered: int) -> JobStatus:

@@ -14,6 +14,7 @@ from darkroom.domain.attempts import (
     Begin,
     BegunAttempt,
 )
+from darkroom.domain.formats import media_type_of
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Outcome
 from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import now, stamp
@@ -140,11 +141,12 @@ def attach_image(db: sqlite3.Connection, job: sqlite3.Row, image: AttachInput) -
             "attach_file_size, attach_file_type, attach_directory, attach_storage_type, job_id, stage_index, "
             "ordinal, quel_member_id, sha256, source_sha256, source_media_type, source_c2pa, source_provider, "
             "source_model, created_at) "
-            "values (?, ?, ?, ?, 'image/webp', ?, 'darkroom', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "values (?, ?, ?, ?, ?, ?, 'darkroom', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "on conflict (job_id, stage_index, ordinal) where job_id is not null do update set "
             "attach_original_name = excluded.attach_original_name, attach_file_name = excluded.attach_file_name, "
             "attach_file_path = excluded.attach_file_path, attach_directory = excluded.attach_directory, "
-            "attach_file_size = excluded.attach_file_size, sha256 = excluded.sha256, "
+            "attach_file_size = excluded.attach_file_size, attach_file_type = excluded.attach_file_type, "
+            "sha256 = excluded.sha256, "
             "source_sha256 = excluded.source_sha256, source_media_type = excluded.source_media_type, "
             "source_c2pa = excluded.source_c2pa, source_provider = excluded.source_provider, "
             "source_model = excluded.source_model returning attach_id",
@@ -153,6 +155,7 @@ def attach_image(db: sqlite3.Connection, job: sqlite3.Row, image: AttachInput) -
                 image.name,
                 image.path,
                 image.size,
+                media_type_of(image.path),
                 image.directory,
                 str(image.key.job_id),
                 image.key.stage_index,
@@ -183,9 +186,9 @@ def _source(db: sqlite3.Connection, call_id: UUID | None) -> tuple[object, ...]:
 
 
 def stage_of(db: sqlite3.Connection, key: ImageKey) -> sqlite3.Row | None:
-    """How much the stage of an image has, and may have."""
+    """How much the stage of an image has, and may have, and its price."""
     row: sqlite3.Row | None = db.execute(
-        "select target, delivered_images from quel_job_stages where job_id = ? and stage_index = ?",
+        "select target, delivered_images, unit_price from quel_job_stages where job_id = ? and stage_index = ?",
         (str(key.job_id), key.stage_index),
     ).fetchone()
     return row

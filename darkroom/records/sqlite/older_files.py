@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from importlib.resources import files
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
 _SOURCE = {"source_sha256": "text", "source_media_type": "text", "source_c2pa": "integer"}
@@ -24,6 +24,7 @@ _ADDED = {
         "worker": "text",
         **_SOURCE,
     },
+    "quel_job_stages": {"format": "text", "image_size": "text", "unit_price": "integer"},
     "quel_attach": {**_SOURCE, "source_provider": "text", "source_model": "text"},
 }
 """By table, columns that files of older versions lack."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from darkroom.domain import rounds
 from darkroom.domain.jobs import NewJob, OpenedRun, StartRun
-from darkroom.domain.money import Terms, insufficient
+from darkroom.domain.money import StagePrices, Terms, insufficient
 from darkroom.domain.orders import Order
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import StagePlan
@@ -97,13 +97,13 @@ def _superseded_by(db: sqlite3.Connection, job: sqlite3.Row, start: StartRun) ->
 
 
 def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Terms) -> None:
-    # Only a job without a user is free; the price of the first opening holds for every restart.
-    price = terms.unit_price if order.user_id else 0
-    targets = rounds.allot([stage.quantity for stage in order.stages], order.max_credits, price)
-    for stage, target in zip(order.stages, targets, strict=True):
+    prices = terms.prices.of_stages(order)
+    kept = StagePrices.of(prices)
+    targets = rounds.allot([stage.quantity for stage in order.stages], order.max_credits, prices)
+    for stage, target, price in zip(order.stages, targets, kept.stages, strict=True):
         db.execute(
             "insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, target, aspect_ratio, "
-            "reference_images) values (?, ?, ?, ?, ?, ?, ?, ?)",
+            "reference_images, format, image_size, unit_price) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 str(job_id),
                 stage.stage_index,
@@ -113,6 +113,9 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
                 target,
                 stage.aspect_ratio,
                 json.dumps([ref.model_dump() for ref in stage.references]),
+                stage.format,
+                stage.image_size,
+                price,
             ),
         )
     db.execute(
@@ -124,7 +127,7 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
             rows.text_or_none(order.user_id),
             rows.text_or_none(order.production_id),
             order.total_images,
-            price,
+            kept.job,
             terms.top_ups(order),
             order.max_credits,
             ",".join(order.providers) or None,
@@ -146,8 +149,10 @@ def _set_hold(db: sqlite3.Connection, job_id: UUID) -> str | None:
     if wallet is None:
         return None
     refusal = wallets.refusal(db, wallet)
-    missing = sum(max(0, stage["target"] - stage["delivered_images"]) for stage in rows.stage_rows(db, job_id))
-    need = missing * price
+    need = sum(
+        max(0, stage["target"] - stage["delivered_images"]) * rows.price_of(stage, price)
+        for stage in rows.stage_rows(db, job_id)
+    )
     available = (wallets.balance(db, wallet) or 0) - wallets.held(db, wallet, besides=job_id)
     covered = refusal is None and need <= available
     db.execute(

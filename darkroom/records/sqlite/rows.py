@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from darkroom.domain.errors import JobNotFound
+from darkroom.domain.formats import ImageSize
 from darkroom.domain.jobs import Control, JobRow
 from darkroom.domain.orders import Reference, Stage
 from darkroom.domain.progress import CANCELLED_WORDS, JobStatus
@@ -128,7 +129,14 @@ def to_stage(row: sqlite3.Row) -> Stage:
             quantity=row["quantity"],
             aspect_ratio=row["aspect_ratio"],
             references=tuple(Reference.model_validate(ref) for ref in json_in(row, "reference_images")),
+            image_size=row["image_size"] or ImageSize.K1,
+            format=row["format"],
         )
+
+
+def price_of(stage: sqlite3.Row, job_price: int) -> int:
+    """Credits of one image of a stage: its own price, else that of the job."""
+    return job_price if stage["unit_price"] is None else int(stage["unit_price"])
 
 
 def stage_rows(db: sqlite3.Connection, job_id: UUID) -> list[sqlite3.Row]:

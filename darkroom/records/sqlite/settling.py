@@ -41,7 +41,7 @@ def settle_image(db: sqlite3.Connection, job: sqlite3.Row, key: ImageKey, run_id
         return SettledImage(settlement=Settlement.STAGE_FULL, reason=STAGE_IS_FULL)
     wallet = wallets.of_job(db, job)
     if wallet is not None:
-        shortfall = _charge(db, job, wallet, key, image["attach_id"])
+        shortfall = _charge(db, job, wallet, key, image["attach_id"], rows.price_of(stage, job["unit_price"]))
         if shortfall is not None:
             return SettledImage(settlement=Settlement.INSUFFICIENT, reason=shortfall)
     db.execute(
@@ -68,11 +68,10 @@ def _next_moment(db: sqlite3.Connection, job_id: UUID) -> str:
     return stamp(datetime.fromisoformat(last) + timedelta(microseconds=1))
 
 
-def _charge(
-    db: sqlite3.Connection, job: sqlite3.Row, wallet: wallets.Wallet, key: ImageKey, attach_id: int
+def _charge(  # noqa: PLR0917 - one change of a wallet, with all that its journal row says
+    db: sqlite3.Connection, job: sqlite3.Row, wallet: wallets.Wallet, key: ImageKey, attach_id: int, price: int
 ) -> str | None:
     """Take the price from balance and hold; gives the reason when whoever pays may not, or has too little."""
-    price = job["unit_price"]
     refusal = wallets.refusal(db, wallet) if wallet.org_id is not None else None
     if refusal is not None:
         return refusal

@@ -84,7 +84,8 @@ _LOOKED_AT = """
 select job.job_id, job_type, job_status, job.quel_member_id, total_images, completed_images, failed_images,
   error_message, job.created_at, started_at, completed_at, unit_price, current_run_id, paused, pause_reason,
   cancel_requested, failing,
-  (select sum(delivered_images) from quel_job_stages as stage where stage.job_id = job.job_id) as delivered,
+  (select sum(delivered_images * coalesce(stage.unit_price, job.unit_price)) from quel_job_stages as stage
+    where stage.job_id = job.job_id) as spent,
   (select amount from quel_credit_holds as hold where hold.job_id = job.job_id and released_at is null) as held,
   organization.org_id as org_id, organization.org_name as org_name
 from quel_production_jobs as job
@@ -107,8 +108,8 @@ def snapshot(db: sqlite3.Connection, job_id: UUID, after: DeliveryMark | None, l
             created_at=job["created_at"],
             completed_at=job["completed_at"],
             unit_price=job["unit_price"],
-            # Each delivered picture is charged once, at the price of the job, which is 0 for one without a user.
-            spent=(job["unit_price"] or 0) * (job["delivered"] or 0),
+            # Each delivered picture is charged once, at the price of its stage: 0 in a job without a user.
+            spent=job["spent"] or 0,
             held=job["held"] or 0,
             paid_by=None if job["org_id"] is None else PaidBy(org_id=job["org_id"], name=job["org_name"]),
             pictures=tuple(_pictures(db, job_id, after, limit)),
@@ -119,7 +120,9 @@ def snapshot(db: sqlite3.Connection, job_id: UUID, after: DeliveryMark | None, l
 # A delivered picture is that of the newest call that was generated for it.
 _PICTURES = """
 select image.attach_id, image.stage_index, image.ordinal, attach_file_path as path, attach_file_size as size, sha256,
-  delivered_at, coalesce(call.round, 0) as round, call.provider, call.model, call.seconds
+  delivered_at, coalesce(call.round, 0) as round, call.provider, call.model, call.seconds,
+  (select unit_price from quel_job_stages as stage
+    where stage.job_id = image.job_id and stage.stage_index = image.stage_index) as price
 from quel_attach as image left join quel_generation_attempts as call on call.rowid = (
   select max(made.rowid) from quel_generation_attempts as made where made.job_id = image.job_id
   and made.stage_index = image.stage_index and made.ordinal = image.ordinal and made.outcome = 'generated')

@@ -18,7 +18,7 @@ from darkroom.domain.jobs import (
     Request,
     StartRun,
 )
-from darkroom.domain.money import Terms
+from darkroom.domain.money import StagePrices, Terms
 from darkroom.domain.orders import Order, ReferenceOwner, Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
@@ -218,17 +218,17 @@ def _jobs(rows: list[Any]) -> list[JobRow]:
 
 def _opening(order: Order, terms: Terms) -> dict[str, Any]:
     """The order as the first opening stores it: with its price, and what each stage may deliver."""
-    # Only a job without a user is free; the price of the first opening holds for every restart.
-    price = terms.unit_price if order.user_id else 0
-    targets = rounds.allot([stage.quantity for stage in order.stages], order.max_credits, price)
+    prices = terms.prices.of_stages(order)
+    kept = StagePrices.of(prices)
+    targets = rounds.allot([stage.quantity for stage in order.stages], order.max_credits, prices)
     return {
         **order.model_dump(mode="json"),
         "provider": ",".join(order.providers) or None,
         "total_images": order.total_images,
-        "unit_price": price,
+        "unit_price": kept.job,
         "max_top_ups": terms.top_ups(order),
         "stages": [
-            {**stage.model_dump(mode="json"), "target": target}
-            for stage, target in zip(order.stages, targets, strict=True)
+            {**stage.model_dump(mode="json"), "target": target, "unit_price": price}
+            for stage, target, price in zip(order.stages, targets, kept.stages, strict=True)
         ],
     }

@@ -1,8 +1,9 @@
 """Jobs as the contract tests set them up: short words for the port's calls, nothing of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
@@ -16,6 +17,7 @@ from darkroom.records import Records
 from tests.support.records.tables import Tables
 
 PRICE = 20
+PRICE_2K, PRICE_4K = 30, 70
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -70,7 +72,13 @@ class Job:
         return await self.records.open_run(
             StartRun(job_id=self.job_id, run_id=self.run, started_at=moment(self.run), restart=restart),
             None if source.opened or rejection else self.order,
-            Terms(unit_price=price, max_top_ups=5, providers=("offline",)),
+            Terms(
+                unit_price=price,
+                unit_price_2k=price + PRICE_2K - PRICE,
+                unit_price_4k=price + PRICE_4K - PRICE,
+                max_top_ups=5,
+                providers=("offline",),
+            ),
             rejection,
         )
 
@@ -270,8 +278,9 @@ class RecordsFixture:
         max_credits: int | None = None,
         production_id: UUID | None = None,
         org_id: UUID | None = None,
+        looks: Sequence[Mapping[str, Any]] = (),
     ) -> Job:
-        """A job that is not stored yet."""
+        """A job that is not stored yet; `looks` are more fields of its first stages."""
         order = Order(
             job_type=JobType.PIPELINE_STAGE,
             user_id=user_id,
@@ -284,6 +293,7 @@ class RecordsFixture:
                     prompt=f"a quiet lake, {index}",
                     quantity=quantity,
                     references=(Reference(attach_id=7, type="model"),),
+                    **(looks[index] if index < len(looks) else {}),
                 )
                 for index, quantity in enumerate(quantities)
             ),
@@ -299,8 +309,11 @@ class RecordsFixture:
         max_credits: int | None = None,
         production_id: UUID | None = None,
         org_id: UUID | None = None,
+        looks: Sequence[Mapping[str, Any]] = (),
     ) -> Job:
-        job = self.job(user_id, quantities, max_credits=max_credits, production_id=production_id, org_id=org_id)
+        job = self.job(
+            user_id, quantities, max_credits=max_credits, production_id=production_id, org_id=org_id, looks=looks
+        )
         assert await job.create()
         return job
 
@@ -312,9 +325,10 @@ class RecordsFixture:
         max_credits: int | None = None,
         production_id: UUID | None = None,
         org_id: UUID | None = None,
+        looks: Sequence[Mapping[str, Any]] = (),
     ) -> Job:
         job = await self.pending(
-            user_id, quantities, max_credits=max_credits, production_id=production_id, org_id=org_id
+            user_id, quantities, max_credits=max_credits, production_id=production_id, org_id=org_id, looks=looks
         )
         opened = await job.open()
         assert opened.failure is None
