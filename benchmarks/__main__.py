@@ -18,6 +18,7 @@ MEASUREMENTS = {
     "mixed": "benchmarks.slow_calls:mixed",
     "memory": "benchmarks.slow_calls:memory",
     "webp": "benchmarks.encoding:webp",
+    "formats": "benchmarks.encoding:formats",
     "size": "benchmarks.measurements:size",
     "supabase": "benchmarks.supabase_records:supabase",
     "supabase-delayed": "benchmarks.supabase_records:delayed",

@@ -1,15 +1,19 @@
-"""How fast pictures become WebP: the one thing that needs a processor."""
+"""How fast pictures become files: the one thing that needs a processor."""
 
 import asyncio
+import io
 import time
 from concurrent.futures import ThreadPoolExecutor
+
+from PIL import Image
 
 from benchmarks.figures import Figure, over
 from benchmarks.measurements import Bench
 from benchmarks.work import Pictures, Sample
 from darkroom.decoding.children import CORES, Children
-from darkroom.decoding.codecs import encode_webp
-from darkroom.pictures import PictureWork
+from darkroom.decoding.codecs import encode, encode_webp
+from darkroom.domain.formats import ImageFormat, ImageSize
+from darkroom.pictures import CODECS, PictureWork
 
 QUALITY, METHOD = 90, 2
 
@@ -42,6 +46,40 @@ async def webp(bench: Bench) -> list[Figure]:
             ratio_to="one thread",
         ),
     ]
+
+
+async def formats(bench: Bench) -> list[Figure]:
+    """Every format at every size: pictures a second of one core, decoded and encoded, and what their files weigh."""
+    small = Pictures(Sample.SCREEN).fresh(0)
+    figures = []
+    for size in ImageSize:
+        source = _enlarged(small, size.factor)
+        for made in (ImageFormat.WEBP, ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.AVIF):
+            rounds = bench.count(max(2, 12 // size.factor**2), 1)
+            began = time.process_time()
+            for _ in range(rounds):
+                file = _encoded(source, made)
+            rate = rounds / (time.process_time() - began)
+            weight = f"{len(file) / 1000:,.0f} KB"
+            what = f"{size} as {made}, {weight}: one core"
+            figures.append(Figure(name=f"format-{size}-{made}", what=what, unit="/s", value=rate))
+    return figures
+
+
+def _encoded(source: bytes, made: ImageFormat) -> bytes:
+    if made is ImageFormat.WEBP:
+        return encode_webp(source, QUALITY, METHOD)
+    return encode(source, CODECS[made].kind, CODECS[made].options)
+
+
+def _enlarged(data: bytes, factor: int) -> bytes:
+    if factor == 1:
+        return data
+    with Image.open(io.BytesIO(data)) as image:
+        large = image.resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC)
+    target = io.BytesIO()
+    large.save(target, "JPEG", quality=95)
+    return target.getvalue()
 
 
 async def _rate_in_children(pictures: Pictures, images: int) -> float:
