@@ -156,8 +156,9 @@ IMPOSSIBLE = {
 @pytest.mark.parametrize("what", IMPOSSIBLE)
 async def test_what_cannot_be_played_ends_in_one_line_and_no_verdict(tmp_path: Path, what: str) -> None:
     prefix, temporary, said = IMPOSSIBLE[what]
-    if prefix and (os.geteuid() != 0 or sys.platform != "linux"):
-        pytest.skip("namespaces need to be root on Linux")
+    permitted = await run("sh", "-c", f"{prefix} true", environment={"PATH": os.environ["PATH"]}, seconds=10)
+    if permitted.status:
+        pytest.skip("this system permits no namespace without network")
     temporal_binary()
     words = shlex.split(prefix.format(folder=tmp_path))
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": temporary or str(tmp_path)}
