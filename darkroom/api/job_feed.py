@@ -13,7 +13,8 @@ from fastapi.sse import format_sse_event
 
 from darkroom.api.public_urls import PublicUrls
 from darkroom.api.shapes import ImageView, JobView, StageView
-from darkroom.api.views import image_view, job_view
+from darkroom.api.told_stages import ToldStage
+from darkroom.api.views import image_view, job_view, read_by
 from darkroom.domain.errors import JobNotFound
 from darkroom.domain.movement import PACE_OVER, Movement, Retried, with_movement
 from darkroom.domain.progress import Progress, StageProgress, eta_seconds
@@ -71,8 +72,7 @@ class JobFeed:
         self._progress: Progress | None = None
         """The snapshot's, with what the attempts' rows, the clock and the task queues tell."""
         self._trouble: tuple[object, ...] = ()
-        self._stages: dict[int, tuple[int, StageView, bytes]] = {}
-        """By stage: the version at which it last changed, the stage, and its event without the id."""
+        self._stages: dict[int, ToldStage] = {}
         self._news = asyncio.Condition()
         self._refreshing = asyncio.Lock()
         self._delivered: dict[int, list[int]] = {}
@@ -153,7 +153,7 @@ class JobFeed:
 
     def stages(self) -> list[StageView]:
         """Its stages with their frames."""
-        return [view for _, view, _ in self._stages.values()]
+        return [told.view for told in self._stages.values()]
 
     def images(self, after: int, limit: int, urls: PublicUrls) -> list[ImageView]:
         """Its pictures in the order they came, above a number."""
@@ -178,16 +178,13 @@ class JobFeed:
         """The next pictures for a follower who has `sent` of them."""
         return [self._image_event(index, urls) for index in range(sent, min(self.known, sent + limit))]
 
-    def events(self, sent: int, since: int, urls: PublicUrls) -> list[bytes]:
+    def events(self, sent: int, since: int, urls: PublicUrls, *, operator: bool) -> list[bytes]:
         """What to send to a follower who has `sent` pictures and everything up to version `since`."""
         number = str(self.known)
         events = self.image_events(sent, self.known, urls)
-        events += [
-            format_sse_event(data_str=data.decode(), event="stage", id=number)
-            for version, _, data in self._stages.values()
-            if version > since
-        ]
-        view = self.job(urls).model_dump_json()
+        changed = (told for told in self._stages.values() if told.version > since)
+        events += [told.event(number, operator=operator) for told in changed]
+        view = read_by(self.job(urls), operator=operator).model_dump_json()
         events.append(format_sse_event(data_str=view, event="progress", id=number))
         if self.ended:
             events.append(format_sse_event(data_str=view, event="end", id=self.end_id))
@@ -249,8 +246,8 @@ class JobFeed:
     def _note_stage(self, stage: StageProgress, frames: tuple[Frame, ...] | None) -> None:
         view = StageView(**stage.model_dump(), frames=frames)
         known = self._stages.get(stage.stage_index)
-        if known is None or known[1] != view:
-            self._stages[stage.stage_index] = (self.version + 1, view, view.model_dump_json().encode())
+        if known is None or known.view != view:
+            self._stages[stage.stage_index] = ToldStage(self.version + 1, view)
 
     def _image_event(self, index: int, urls: PublicUrls) -> bytes:
         if urls.addresses.epoch != self._epoch:

@@ -17,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from darkroom.api.root_path import path_of, prefix_of, url_to
 from darkroom.client.temporal_faults import explained
+from darkroom.domain.customers_words import in_customers_words
 from darkroom.domain.errors import (
     DarkroomError,
     ExportRejected,
@@ -107,13 +108,13 @@ class Problem(Exception):
         self.retryable = retryable
         self.headers = dict(headers or {})
 
-    def document(self, request_id: str, *, operator: bool = False) -> ProblemDocument:  # noqa: ARG002 - some differ
+    def document(self, request_id: str, *, operator: bool = False) -> ProblemDocument:
         """The response body."""
         return ProblemDocument(
             title=self.code.replace("_", " ").capitalize(),
             status=self.status,
             code=self.code,
-            detail=self.detail,
+            detail=self.detail if operator else in_customers_words(self.detail),
             field=self.field,
             retryable=self.retryable,
             request_id=request_id,
@@ -141,7 +142,7 @@ class _OutOfOrder(Problem):
 
     def document(self, request_id: str, *, operator: bool = False) -> ProblemDocument:
         """The response body."""
-        found = super().document(request_id)
+        found = super().document(request_id, operator=operator)
         return found if operator else found.model_copy(update={"detail": _COME_BACK})
 
 

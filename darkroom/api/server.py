@@ -28,7 +28,7 @@ GRACE = 10
 BACKLOG = 2048
 SWITCH_INTERVAL = 0.0005
 """Seconds for which a thread that reads a large document keeps the interpreter from requests. Each of them needs it
-some 40 times; at Python's own 5 ms, they take ten times as long meanwhile."""
+many times, so that they wait often meanwhile; Python's own 5 ms are too long for that."""
 LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 """Where a proxy is trusted unless the settings say otherwise: on this machine."""
 MOST_DESCRIPTORS = 65_536

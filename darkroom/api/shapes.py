@@ -278,5 +278,6 @@ class AccountView(Value):
     organizations: tuple[OrganizationView, ...]
     price: int = Field(description="Credits of a picture of the smallest size.")
     prices: dict[ImageSize, int] = Field(description="Credits of a picture, by its size.")
+    image_format: ImageFormat = Field(description="Of delivered files, unless an order names another one.")
     providers: tuple[ProviderView, ...]
     limits: LimitsView

@@ -1,10 +1,22 @@
 """What goes over the wire, made from what Darkroom knows."""
 
+from typing import TypeVar
+
+from pydantic import BaseModel
+
 from darkroom.api.public_urls import PublicUrls
 from darkroom.api.shapes import Action, Credits, ImageView, JobUrls, JobView, ListedJob, Preview
+from darkroom.domain.customers_words import for_customers
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.restarting import why_no_restart
 from darkroom.domain.snapshots import JobSnapshot, JobSummary, Picture
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_by(value: M, *, operator: bool) -> M:
+    """A value as an operator or a customer reads it: in words that tell them what they can do."""
+    return value if operator else for_customers(value)
 
 
 def actions_of(progress: Progress) -> tuple[Action, ...]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
+from darkroom.domain.customers_words import for_customers
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
@@ -76,8 +77,8 @@ def event_id(ending: Ending) -> str:
 
 
 def event_of(ending: Ending) -> Event:
-    """The event of a run's end."""
-    receipt = ending.receipt
+    """The event of a run's end, in a customer's words: receivers are theirs."""
+    receipt = for_customers(ending.receipt)
     failed = 0 if receipt.status is JobStatus.CANCELLED else receipt.ordered - receipt.delivered
     return Event(
         type=EventType(f"job.{receipt.status}"),

@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  afterwards, fromOrdered, isBlank, mistakes, newDraft, newStage, payers, pictures, quantityOf, readDraft, sum, toDocument, walletOf, wrongOf,
+  afterwards, choose, cost, fromOrdered, isBlank, mistakes, newDraft, newStage, payers, pictures, quantityOf, readDraft, sizes, sum, toDocument,
+  walletOf, wrongOf,
 } from "../../darkroom/api/static/draft.js";
 import { besides } from "../../darkroom/api/static/ordertypes.js";
 
 const LIMITS = { stages: 100, images_per_stage: 10_000, images_per_job: 30_000, prompt_characters: 20_000 };
+const PRICES = { "1K": 20, "2K": 30, "4K": 70 };
 const stage = (more = {}) => ({ prompt: "a lemon", quantity: "50", aspect_ratio: "1:1", references: [], ...more });
 const draft = (...stages) => ({ key: "k", stages });
 
@@ -162,11 +164,28 @@ test("what the server finds wrong goes to the field that it names", () => {
   });
 });
 
+test("the price is that of the size: of the stage, or of the order", () => {
+  const order = draft(stage({ part: { image_size: "4K" } }), stage({ quantity: "2" }));
+  assert.equal(cost(order, PRICES), 50 * 70 + 2 * 20);
+  choose(order, "image_size", "2K");
+  assert.equal(cost(order, PRICES), 50 * 70 + 2 * 30);
+  choose(order, "format", "png");
+  const document = toDocument(order);
+  assert.deepEqual([document.image_size, document.format, document.stages[0].image_size], ["2K", "png", "4K"]);
+  assert.equal(besides(order.whole), "");
+  choose(order, "image_size", null);
+  choose(order, "format", null);
+  assert.equal("whole" in order, false);
+  assert.deepEqual(sizes(["1K"], { whole: { image_size: "4K" } }), ["1K", "4K"]);
+  assert.deepEqual(sizes(["1K", "2K"], {}), ["1K", "2K"]);
+});
+
 test("the price follows while one types", () => {
   const order = draft(stage(), stage({ quantity: "1" }), stage({ quantity: "x" }));
   assert.equal(pictures(order), 51);
-  assert.equal(sum(order, 20), "51 pictures, 1,020 credits");
-  assert.equal(sum(draft(stage({ quantity: "1" })), 1), "1 picture, 1 credit");
+  assert.equal(sum(order, PRICES), "51 pictures, 1,020 credits");
+  assert.equal(sum(draft(stage({ quantity: "1" })), { "1K": 1 }), "1 picture, 1 credit");
+  assert.equal(sum(order, PRICES, 7), "51 pictures, 7 credits");
   assert.deepEqual(afterwards(1020, 98_920), { words: "98,920 available, 97,900 remaining after this order", enough: true });
   assert.deepEqual(afterwards(1020, 20), { words: "20 available, 1,000 more needed", enough: false });
 });

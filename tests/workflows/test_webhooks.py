@@ -1,15 +1,19 @@
 """A job's end is told to whom the order names, by a workflow of its own, and the job never waits for it."""
 
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import JsonValue
+from standardwebhooks import WebhookVerificationError
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client as TemporalClient
 
+from darkroom.domain.customers_words import DRAWING
+from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.progress import JobStatus
 from darkroom.housekeeping.housekeeper import Housekeeper
+from darkroom.signing import deployment_secret, webhook_secret
 from tests.support.fakes.scripted import Act, ScriptedProvider
 from tests.support.stacks.webhooks import stack_of, verified, webhook_of
 from tests.support.stacks.workflow import WorkflowStack
@@ -40,7 +44,27 @@ async def test_a_failed_job_is_told_with_its_reason(skipping_client: TemporalCli
         [got] = await receiver.events(1)
         event = verified(stack, got)
         assert (event["type"], event["data"]["failed_images"]) == ("job.failed", 1)
-        assert event["data"]["error_message"] == "the key is not valid; set GEMINI_API_KEY"
+        assert event["data"]["error_message"] == DRAWING
+
+
+async def test_the_end_of_a_job_without_an_owner_is_told_of_nobody_and_signed_with_no_users_secret(
+    skipping_client: TemporalClient, home: Path
+) -> None:
+    provider = ScriptedProvider({(0, 0): [Act.STOP]})
+    async with Receiver() as receiver, stack_of(skipping_client, home, provider) as stack:
+        document: dict[str, JsonValue] = {"stages": [{"prompt": "x", "quantity": 1}], "webhookUrl": receiver.hook}
+        job_id = (await stack.client.submit(await stack.client.check(document, None))).job_id
+        await stack.client.result(job_id)
+        [got] = await receiver.events(1)
+        secret = deployment_secret(stack.parts.settings)
+        for user_id in (stack.user_id, LOCAL_USER, uuid4()):
+            with pytest.raises(WebhookVerificationError):
+                got.verified(webhook_secret(secret, user_id))
+        event = got.verified(webhook_secret(secret, None))
+        assert (event["type"], event["data"]["job_id"]) == ("job.failed", str(job_id))
+        assert event["data"]["user_id"] is event["data"]["production_id"] is None
+        assert (event["data"]["error_message"], event["data"]["receipt"]["unit_price"]) == (DRAWING, 0)
+        assert "http" not in got.body.decode(), "nothing in it leads to a picture"
 
 
 async def test_a_cancelled_job_is_told(skipping_client: TemporalClient, home: Path) -> None:

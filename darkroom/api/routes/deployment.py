@@ -62,6 +62,7 @@ async def account_of(use: Services, caller: Caller) -> AccountView:
         organizations=tuple(OrganizationView(**one.model_dump(), available=one.available) for one in organizations),
         price=settings.image_credit_price,
         prices={size: settings.prices.of(size) for size in ImageSize},
+        image_format=settings.image_format,
         providers=tuple(
             ProviderView(
                 name=name,

@@ -89,11 +89,15 @@ class _Followed(HeldResponse):
     async def _parts(self) -> AsyncIterator[bytes]:
         assert self._feed is not None
         async with self._use.standing.watched(self._caller) as watch:
-            async for part in _event_stream(self._feed, self._urls, self._last_event_id, watch):
+            async for part in _event_stream(
+                self._feed, self._urls, self._last_event_id, watch, operator=self._caller.operator
+            ):
                 yield part
 
 
-async def _event_stream(feed: JobFeed, urls: PublicUrls, last_event_id: str, watch: Watch) -> AsyncIterator[bytes]:
+async def _event_stream(
+    feed: JobFeed, urls: PublicUrls, last_event_id: str, watch: Watch, *, operator: bool
+) -> AsyncIterator[bytes]:
     sent, since = _already_sent(last_event_id, feed.known), -1
     yield _COME_BACK
     while True:
@@ -105,7 +109,7 @@ async def _event_stream(feed: JobFeed, urls: PublicUrls, last_event_id: str, wat
             # A client that keeps up would never let the others have a turn.
             await asyncio.sleep(0)
         known, version, ended = feed.known, feed.version, feed.ended
-        yield b"".join(feed.events(sent, since, urls))
+        yield b"".join(feed.events(sent, since, urls, operator=operator))
         sent, since = known, version
         if ended or feed.closed:
             return

@@ -16,7 +16,7 @@ from darkroom.api.routes.waiting import until_changed, until_ended, until_opened
 from darkroom.api.services import Changing, Services, SignedIn, Urls, Use
 from darkroom.api.shapes import ImagePage, JobPage, JobView, OrderedDocument, ReferenceThumbnail, SteerAnswer
 from darkroom.api.sign_in import Caller
-from darkroom.api.views import job_view, listed
+from darkroom.api.views import job_view, listed, read_by
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
 from darkroom.domain.clean_text import CleanLine
@@ -73,7 +73,8 @@ async def jobs(
     following = None
     if len(found) > limit:
         following = _write_cursor(JobCursor(created_at=shown[-1].created_at, job_id=shown[-1].job_id))
-    return JobPage(jobs=tuple(listed(job, urls) for job in shown), next_cursor=following)
+    page = JobPage(jobs=tuple(listed(job, urls) for job in shown), next_cursor=following)
+    return read_by(page, operator=caller.operator)
 
 
 @router.post("/cancel", responses=documented(404, 409, 413, 415, 429))
@@ -104,7 +105,8 @@ async def view_of(use: Services, caller: Caller, job_id: UUID, urls: PublicUrls)
     """A job for clients, in its current state."""
     progress, source = await use.progress(job_id)
     of_job = urls.job(job_id, use.temporal_ui(job_id))
-    return job_view(progress, await use.snapshot(job_id, caller), source, of_job)
+    view = job_view(progress, await use.snapshot(job_id, caller), source, of_job)
+    return read_by(view, operator=caller.operator)
 
 
 @router.get("/{job_id}/order", responses=documented(404, 409))
@@ -172,7 +174,7 @@ async def receipt(job_id: JobId, caller: SignedIn, use: Use) -> Receipt:
     found = await use.parts.records.receipt(job_id)
     if found is None:
         raise Problem(409, f"job {job_id} was {snapshot.progress.status} before it started: it has no receipt")
-    return found
+    return read_by(found, operator=caller.operator)
 
 
 @router.post("/{job_id}/cancel", responses=documented(404, 409, 413, 415, 429))
@@ -231,7 +233,7 @@ async def steer(
 ) -> SteerAnswer:
     """Pass a request on to a job that the caller may see."""
     await use.snapshot(job_id, caller)
-    return _steered(use, await ask(await use.client()))
+    return read_by(_steered(use, await ask(await use.client())), operator=caller.operator)
 
 
 def _read_statuses(text: str | None) -> frozenset[JobStatus]:

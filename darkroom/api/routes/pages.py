@@ -7,7 +7,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import TypeAdapter
 
 from darkroom.api.problems import Problem, templates
 from darkroom.api.public_urls import PublicUrls
@@ -19,6 +18,7 @@ from darkroom.api.services import Services, Urls, Use, counted, identified, reco
 from darkroom.api.shapes import OrderedDocument
 from darkroom.api.sign_in import COOKIE, Caller, Presented, session_of
 from darkroom.api.strips import strips_of
+from darkroom.api.views import read_by
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
 from darkroom.domain.orders import Stage
@@ -26,7 +26,6 @@ from darkroom.domain.progress import JobStatus
 from darkroom.domain.sentences import how_it_stands
 
 router = APIRouter(include_in_schema=False)
-_JSON = TypeAdapter(Any)
 LISTED = 50
 
 
@@ -83,9 +82,10 @@ async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use, u
     stages, ordered = await _ordered(job_id, caller, use, urls)
     # One reading for all of it: numbers and frames that agree.
     feed = await use.feeds.once(job_id)
-    view = feed.job(urls)
+    view = read_by(feed.job(urls), operator=caller.operator)
     job: dict[str, Any] = view.model_dump(mode="json")
-    strips: Any = _JSON.dump_python(strips_of(feed, stages, ordered.references, urls), mode="json")
+    shown_strips = strips_of(feed, stages, ordered.references, urls)
+    strips: Any = [read_by(strip, operator=caller.operator).model_dump(mode="json") for strip in shown_strips]
     shown = {"job": job, "strips": strips}
     return await _page(request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=shown)
 

@@ -168,10 +168,32 @@ export function wrongOf({ field, message }, { table } = {}) {
   return { stage: null, field: null, ...place, words: sentence };
 }
 
-/** What it all comes to. @param {Draft} draft @param {number} price */
-export function sum(draft, price) {
-  const all = pictures(draft);
-  return `${count(all, "picture", "pictures")}, ${count(all * price, "credit", "credits")}`;
+/** The formats of delivered files. */
+export const FORMATS = { webp: "WebP", jpeg: "JPEG", png: "PNG", avif: "AVIF", original: "Original, as drawn" };
+
+/** The sizes to choose from: what can be drawn, and what the order says. @param {string[]} possible @param {Draft} draft */
+export const sizes = (possible, { whole }) => [...new Set([...possible, ...(whole?.image_size ? [whole.image_size] : [])])];
+
+/** Credits of one picture. @param {Draft} draft @param {DraftStage} stage @param {Object<string, number>} prices by size */
+export const priceOf = ({ whole }, stage, prices) => prices[stage.part?.image_size ?? whole?.image_size ?? "1K"] ?? prices["1K"];
+
+/** Credits, as far as they can be told; rows of a table may have sizes of their own. @param {Draft} draft @param {Object<string, number>} prices */
+export const cost = (draft, prices) =>
+  draft.table
+    ? pictures(draft) * priceOf(draft, draft.stages[0], prices)
+    : draft.stages.reduce((all, stage) => all + (quantityOf(stage.quantity) ?? 0) * priceOf(draft, stage, prices), 0);
+
+/** The draft's choice for all of its pictures; null is the usual. @param {Draft} draft @param {string} field @param {string|null} value */
+export function choose(draft, field, value) {
+  const { [field]: _, ...others } = draft.whole ?? {};
+  const whole = value === null ? others : { ...others, [field]: value };
+  if (Object.keys(whole).length) draft.whole = whole;
+  else delete draft.whole;
+}
+
+/** What it all comes to. @param {Draft} draft @param {Object<string, number>} prices @param {number} [credits] as quoted */
+export function sum(draft, prices, credits = cost(draft, prices)) {
+  return `${count(pictures(draft), "picture", "pictures")}, ${count(credits, "credit", "credits")}`;
 }
 
 /** What is left afterwards, or what is missing. @returns {{words: string, enough: boolean}} */

@@ -3,7 +3,10 @@
 import { announce } from "./announce.js";
 import { ask, isOffline } from "./ask.js";
 import { el, say } from "./dom.js";
-import { afterwards, fromOrdered, isBlank, mistakes, newDraft, newStage, pictures, sum, toDocument, wrongOf } from "./draft.js";
+import {
+  afterwards, choose, cost, fromOrdered, isBlank, mistakes, newDraft, newStage, priceOf, sum, toDocument, wrongOf,
+} from "./draft.js";
+import { Finish } from "./finish.js";
 import { keepDraft, keptDraft, newKey } from "./keeping.js";
 import { besides } from "./ordertypes.js";
 import { Payer } from "./payer.js";
@@ -25,7 +28,8 @@ class OrderPage {
     this.account = JSON.parse(document.getElementById("account").textContent);
     const provider = this.account.providers.find((one) => one.default) ?? this.account.providers[0];
     this.can = {
-      shapes: provider.aspect_ratios, most: provider.max_references, limits: this.account.limits, price: this.account.price,
+      shapes: provider.aspect_ratios, most: provider.max_references, limits: this.account.limits,
+      priceOf: (stage) => priceOf(this.draft, stage, this.account.prices),
     };
     this.form = document.getElementById("order");
     this.stages = this.form.querySelector("[data-stages]");
@@ -39,6 +43,10 @@ class OrderPage {
       insert: (text) => this.#cards[0].insert(text),
     });
     this.payer = new Payer(this.form.querySelector("[data-payer]"), this.account, (org_id) => this.#letPay(org_id));
+    this.finish = new Finish(this.form.querySelector("[data-finish]"), this.account, provider.image_sizes, (field, value) => {
+      choose(this.draft, field, value);
+      this.#changed();
+    });
     this.quoting = new Quoting((answer) => {
       this.#answer = answer;
       this.#draw();
@@ -220,10 +228,11 @@ class OrderPage {
       card.say(wrongs.filter((wrong) => wrong.stage === index), this.#tried);
     });
     this.payer.draw(this.draft);
+    this.finish.draw(this.draft);
     const { quote } = this.#answer;
     this.panel.draw(this.#answer, wrongs.length > 0);
-    say(this.form.querySelector("[data-sum]"), sum(this.draft, this.account.price));
-    const rest = afterwards(quote?.credits ?? pictures(this.draft) * this.account.price, quote?.available ?? this.payer.available(this.draft));
+    say(this.form.querySelector("[data-sum]"), sum(this.draft, this.account.prices, quote?.credits));
+    const rest = afterwards(quote?.credits ?? cost(this.draft, this.account.prices), quote?.available ?? this.payer.available(this.draft));
     const balance = this.form.querySelector("[data-balance]");
     say(balance, [rest.words, ...(quote?.warnings ?? [])].join("; "));
     balance.classList.toggle("wrong", !rest.enough);

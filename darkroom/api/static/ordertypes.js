@@ -117,10 +117,13 @@ export function placeOf(path) {
 
 const said = (value) => (Array.isArray(value) ? value.join(", ") : String(value));
 
+/** What the form has fields for, below the cards. */
+const SHOWN = ["image_size", "format"];
+
 /** What is ordered besides the cards, such as "style watercolor, max credits 60". @param {object} [whole] */
 export function besides(whole) {
   return Object.entries(whole ?? {})
-    .filter(([key, value]) => !(key === "job_type" && value === "pipeline_stage"))
+    .filter(([key, value]) => !SHOWN.includes(key) && !(key === "job_type" && value === "pipeline_stage"))
     .map(([key, value]) => {
       const name = key === "job_type" ? "type" : key.replaceAll("_", " ");
       return [value].flat().some((one) => typeof one === "object") ? name : `${name} ${said(value)}`;

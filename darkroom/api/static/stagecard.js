@@ -16,7 +16,7 @@ export class StageCard {
 
   /**
    * @param {import("./draft.js").DraftStage} stage kept up to date
-   * @param {{shapes: string[], most: number, limits: import("./draft.js").Limits, price: number}} can
+   * @param {{shapes: string[], most: number, limits: import("./draft.js").Limits, priceOf: (stage: object) => number}} can
    * @param {{changed: () => void, remove: (card: StageCard) => void, take: (files: File[]) => File[]}} tell `take` keeps
    *   the files that are no references of this stage, and gives the others
    */
@@ -64,7 +64,7 @@ export class StageCard {
   /** Show the price. */
   draw() {
     const quantity = quantityOf(this.stage.quantity);
-    const price = quantity ? count(quantity * this.can.price, "credit", "credits") : "";
+    const price = quantity ? count(quantity * this.can.priceOf(this.stage), "credit", "credits") : "";
     say(this.root.querySelector("[data-stage-price]"), price);
   }
 

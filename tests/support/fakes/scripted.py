@@ -10,6 +10,7 @@ from enum import StrEnum
 from PIL import Image
 
 from darkroom.domain.errors import ProviderUnavailable
+from darkroom.domain.formats import ImageSize
 from darkroom.domain.images import (
     Generated,
     ImageRequest,
@@ -51,7 +52,9 @@ Script = Mapping[tuple[int, int], Sequence[Act]]
 class ScriptedProvider:
     """Answers by its script; calls can be held at a gate, which is closed from the start with `held`."""
 
-    capabilities = Capabilities(name="offline", aspect_ratios=("16:9", "1:1"), max_references=14)
+    capabilities = Capabilities(
+        name="offline", aspect_ratios=("16:9", "1:1"), max_references=14, image_sizes=tuple(ImageSize)
+    )
     model = None
 
     def __init__(self, script: Script | None = None, *, held: bool = False) -> None:
