@@ -12,7 +12,7 @@ from temporalio import activity
 
 from activities.call_results import OUTCOMES, generated, known, without_picture
 from activities.liveness import pause
-from activities.materials import Material, MaterialRecords, Materials
+from activities.materials import Material, MaterialRecords, Materials, Stages
 from activities.provider_health import ProviderHealth
 from activities.staging import FIRST_RETRY, LONGEST_RETRY, Staging
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin
@@ -68,7 +68,9 @@ class ProviderCalls:
         self._providers = providers
         self._pictures = pictures
         self._health = health
-        self._materials = Materials(records, storage, pictures)
+        self.stages = Stages(records)
+        """Those that were read lately; uploads of this process need them, too."""
+        self._materials = Materials(records, storage, pictures, self.stages)
         self.last_attempt = last_attempt
         """The attempt after which Temporal does not try again."""
         self._longest = longest.total_seconds()

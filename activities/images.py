@@ -97,7 +97,7 @@ class ImageActivities:
         self._staging = staging
         self._calls = calls
         self._shared = SharedCalls()
-        self._uploads = Uploads(records, storage, staging, pictures)
+        self._uploads = Uploads(records, storage, staging, pictures, calls.stages)
         self._refresher = refresher
         self._workers = workers
         self._held_calls = held_calls

@@ -70,11 +70,11 @@ class Stages:
 class Materials:
     """Bounded caches of stages and of reference pictures; both never change once stored."""
 
-    def __init__(self, records: MaterialRecords, storage: Storage, pictures: PictureWork) -> None:
+    def __init__(self, records: MaterialRecords, storage: Storage, pictures: PictureWork, stages: Stages) -> None:
         self._records = records
         self._storage = storage
         self._work = pictures
-        self._stages = Stages(records)
+        self._stages = stages
         self._pictures: OrderedDict[int, ReferenceImage] = OrderedDict()
         self._picture_bytes = 0
         self._reading: dict[int, asyncio.Lock] = {}

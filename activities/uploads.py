@@ -45,12 +45,14 @@ class UploadRecords(ImageRecords, ReferenceRecords, JobRecords, WatchRecords, Pr
 class Uploads:
     """The uploads of one worker."""
 
-    def __init__(self, records: UploadRecords, storage: Storage, staging: Staging, pictures: PictureWork) -> None:
+    def __init__(
+        self, records: UploadRecords, storage: Storage, staging: Staging, pictures: PictureWork, stages: Stages
+    ) -> None:
         self._records = records
         self._storage = storage
         self._staging = staging
         self._pictures = pictures
-        self._stages = Stages(records)
+        self._stages = stages
         self._in_hand = asyncio.Semaphore(IN_HAND)
         self._unforeseen: Counter[str] = Counter()
         """Errors by picture."""

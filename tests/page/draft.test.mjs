@@ -180,6 +180,16 @@ test("the price is that of the size: of the stage, or of the order", () => {
   assert.deepEqual(sizes(["1K", "2K"], {}), ["1K", "2K"]);
 });
 
+test("what all stages of an order say alike is chosen for all of them", () => {
+  const stages = [{ prompt: "a", quantity: 1, aspect_ratio: "1:1", image_size: "2K", format: "png" }];
+  const one = fromOrdered({ document: { stages }, references: {} }, "k");
+  assert.deepEqual(one.whole, { image_size: "2K", format: "png" });
+  assert.equal("part" in one.stages[0], false);
+  const two = fromOrdered({ document: { stages: [...stages, { ...stages[0], image_size: "4K" }] }, references: {} }, "k");
+  assert.deepEqual(two.whole, { format: "png" });
+  assert.deepEqual(two.stages.map((each) => each.part), [{ image_size: "2K" }, { image_size: "4K" }]);
+});
+
 test("the price follows while one types", () => {
   const order = draft(stage(), stage({ quantity: "1" }), stage({ quantity: "x" }));
   assert.equal(pictures(order), 51);

@@ -37,7 +37,7 @@ async def test_pictures_of_2k_are_ordered_as_png_at_their_price(page: Page, pict
     assert receipt is not None
     assert receipt.total.charged == 120
 
-    await page.get_by_role("link", name="Order again").click()
+    await page.get_by_role("button", name="Order again").click()
     await expect(size).to_have_value("2K")
     await expect(form).to_have_value("png")
     await expect(page.locator("[data-besides]")).to_be_hidden()

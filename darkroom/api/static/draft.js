@@ -74,7 +74,7 @@ function readStage(stage) {
 
 /** The draft of an order that was made before. @returns {Draft} */
 export function fromOrdered({ document, references }, key) {
-  const { cards, whole: all, table } = isOfTable(document) ? ofTable(document) : toCards(document);
+  const { cards, whole: all, table } = isOfTable(document) ? ofTable(document) : lifted(toCards(document));
   const { org_id, ...whole } = all;
   return {
     key,
@@ -91,6 +91,16 @@ export function fromOrdered({ document, references }, key) {
       }),
       ...(Object.keys(part ?? {}).length ? { part } : {}),
     })),
+  };
+}
+
+/** What all stages say alike is said of the order, where the form shows it. */
+function lifted({ cards, whole }) {
+  const of = (card, field) => card.part?.[field];
+  const common = ["image_size", "format"].filter((field) => of(cards[0], field) && cards.every((card) => of(card, field) === of(cards[0], field)));
+  return {
+    cards: cards.map((card) => ({ ...card, part: Object.fromEntries(Object.entries(card.part ?? {}).filter(([name]) => !common.includes(name))) })),
+    whole: { ...whole, ...Object.fromEntries(common.map((field) => [field, of(cards[0], field)])) },
   };
 }
 
