@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+import httpx
 from PIL import Image
 
 MANY = b'{"stages": [' + b"[]," * 4_194_000 + b"[]]}"
@@ -128,11 +129,44 @@ async def pictures(url: str, key: str, seconds: float) -> Counter[str]:
     return await repeated(seconds, 5, lambda _: exchange(url, *upload(key, picture)))
 
 
+async def job_of(url: str, key: str) -> str:
+    """The path of the user's job."""
+    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http:
+        [job] = (await http.get("/api/jobs")).json()["jobs"]
+    return f"/api/jobs/{job['job_id']}"
+
+
+async def held(url: str, said: bytes, seconds: float) -> str:
+    """The status that came back to a client that then reads nothing for a while, and leaves."""
+    where = urlsplit(url)
+    try:
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    except OSError as error:
+        return type(error).__name__
+    try:
+        writer.write(said)
+        line = await asyncio.wait_for(reader.readline(), 120)
+        if line[9:12] == b"200":
+            await asyncio.sleep(seconds)
+        return line[9:12].decode() or "closed"
+    except (OSError, TimeoutError) as error:
+        return type(error).__name__
+    finally:
+        writer.close()
+
+
+async def archives(url: str, key: str, seconds: float) -> Counter[str]:
+    """40 downloads at once of one user's pictures; they are hardly read."""
+    said = head("GET", f"{await job_of(url, key)}/archive.zip", key)
+    return await repeated(seconds, 40, lambda n: held(url, said, n % 4 / 4))
+
+
 ATTACKS: Mapping[str, Callable[[str, str, float], Awaitable[Counter[str]]]] = {
     "strangers' bodies": strangers,
     "a user's bodies": documents,
     "half-open heads": heads,
     "large pictures": pictures,
+    "archives": archives,
 }
 
 

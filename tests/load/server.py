@@ -8,16 +8,21 @@ import json
 import os
 import sys
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import uvicorn
 
 from darkroom.api.app import make_app
 from darkroom.api.embedding import opened
 from darkroom.api.server import SWITCH_INTERVAL, listening, server_config
+from darkroom.api.services import Services
 from darkroom.domain.keys import NewApiKey, hash_of, new_secret
+from darkroom.domain.orders import JobType, Order, Stage
 from darkroom.logs import configure
 from darkroom.settings import Settings
+from tests.support.records.fixture import Job
+
+PICTURES, PICTURE_BYTES = 24, 3_000_000
 
 
 async def main(home: Path, users: int) -> None:
@@ -30,17 +35,31 @@ async def main(home: Path, users: int) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     async with opened(settings) as services:
         keys = []
+        owner = None
         for _ in range(users):
             user_id, secret = uuid4(), new_secret()
+            owner = owner or user_id
             await services.parts.records.ensure_member(user_id, 100_000)
             await services.parts.records.add_api_key(
                 NewApiKey(key_id=uuid4(), user_id=user_id, name="load", operator=False, key_hash=hash_of(secret))
             )
             keys.append(secret)
+        await _fill(services, owner)
         with listening("127.0.0.1", 0) as sock:
             host, port = sock.getsockname()[:2]
             print(json.dumps({"url": f"http://{host}:{port}", "keys": keys, "pid": os.getpid()}), flush=True)
             await uvicorn.Server(server_config(make_app(services), settings)).serve([sock])
+
+
+async def _fill(services: Services, user_id: UUID | None) -> None:
+    """A job in progress of the first user, with some pictures to download."""
+    stage = Stage(stage_index=0, label="", prompt="a quiet lake", quantity=PICTURES + 1)
+    job = Job(services.parts.records, Order(job_type=JobType.PIPELINE_STAGE, user_id=user_id, stages=(stage,)))
+    await job.create()
+    await job.open()
+    await job.deliver(range(PICTURES))
+    for ordinal in range(PICTURES):
+        await services.parts.storage.put(job.key(ordinal).final(user_id), bytes(PICTURE_BYTES), "image/webp")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from tests.load.measuring import measured
 
 API_MB, UPLOAD_MB = 400, 500
 SLOWEST = 1.0
-"""Seconds, while the machine does nothing else. Where it does, what an answer takes without an attack is added five
-times: with the attack it shares the processors with one more."""
+"""Seconds of the slowest ordinary answer on an idle machine: meanwhile another user asks for lists, quotes and small
+uploads, one after the other. On one with other work, what the slowest takes without an attack is added five times: with
+the attack it shares the processors with one more."""
 
 
 @pytest.mark.slow

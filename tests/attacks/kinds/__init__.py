@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from tests.attacks.judging import Try
-from tests.attacks.kinds import browsers, identities, others, requests, texts
+from tests.attacks.kinds import browsers, identities, others, protocol, requests, texts
 from tests.attacks.routes import Route
 from tests.attacks.world import World
 
@@ -31,6 +31,14 @@ KINDS: dict[str, Generator] = {
     "content type": requests.content_types,
     "header": requests.headers,
     "smuggling": requests.smuggling,
+    "old version": protocol.old,
+    "body in chunks": protocol.lengths,
+    "pipelining": protocol.pipelines,
+    "a header twice": protocol.doubles,
+    "absolute target": protocol.absolute,
+    "upgrade": protocol.upgrades,
+    "cookies": protocol.cookies,
+    "through a proxy, without sign-in": protocol.forwarded,
     "body before sign-in": requests.early_bodies,
     "body": requests.bodies,
     "webhook into this network": requests.webhooks,
