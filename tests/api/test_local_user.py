@@ -49,7 +49,9 @@ async def test_without_sign_in_only_this_machines_names_are_served(
     assert (await quiet.http.get("/api/jobs", headers=headers)).status_code == status
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded"])
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via"]
+)
 async def test_behind_a_proxy_nobody_is_the_local_user(quiet: ApiStack, signed: ApiStack, header: str) -> None:
     forwarded = {header: "203.0.113.7"}
     answer = await quiet.http.get("/api/account", headers=forwarded)

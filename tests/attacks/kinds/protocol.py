@@ -176,6 +176,10 @@ def forwarded(world: World, found: list[Route]) -> Iterator[Try]:
         ("X-Forwarded-For", ""),
         ("Forwarded", 'for="[::1]"'),
         ("Forwarded", "for=203.0.113.9;host=127.0.0.1"),
+        ("X-Forwarded-Host", "127.0.0.1"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Real-IP", "127.0.0.1"),
+        ("Via", "1.1 proxy"),
     )
     for route in protected(found):
         for header in told:
