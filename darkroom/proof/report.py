@@ -11,7 +11,7 @@ from darkroom.proof.verdict import described, sentence
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 3rem auto; max-width: 70rem; padding: 0 1rem; color: #1c1b1a; }
 h1 { font-size: 1.4rem; } p.verdict { font-size: 1.15rem; border-left: .3rem solid; padding-left: 1rem; }
-.holds { border-color: #2f7d4f; } .violated { border-color: #e35144; } td.violated { color: #b3261e; }
+p.holds { border-color: #2f7d4f; } p.violated { border-color: #e35144; } td.violated { color: #b3261e; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .6rem .3rem 0;
 border-bottom: 1px solid #ddd; vertical-align: top; }
 td.number, th.number { text-align: right; } code { font-size: .9em; }
