@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 from statistics import median
 from uuid import UUID, uuid4
 
@@ -17,8 +18,9 @@ from darkroom.domain.errors import (
 from darkroom.domain.stored import NewReference
 from darkroom.domain.storybook import Book
 from tests.support.fakes.scripted import tiny_picture
-from tests.support.stacks.api import ApiStack, is_a_problem
-from tests.support.tokens import token
+from tests.support.stacks.api import ApiStack, is_a_problem, running_api
+from tests.support.stacks.temporal_server import running_temporal
+from tests.support.tokens import SECRET, token
 
 INNER = re.compile(r"(?i)temporal |darkroom |supabase|api_|10\.1\.2\.3|worker|queue|disk|/home|records\.db")
 """What no customer can do anything about, and no stranger should know."""
@@ -65,17 +67,22 @@ async def test_an_outage_is_the_operators(
             assert "Temporal server" in answer.json()["detail"]
 
 
-async def test_strangers_are_told_that_it_is_not_ready_and_operators_why(with_tokens: ApiStack) -> None:
-    """No worker runs here."""
-    ready = with_tokens.http.get
-    customer = with_tokens.as_user(await with_tokens.key(uuid4()))
-    operator = with_tokens.as_user(await with_tokens.key(uuid4(), operator=True))
-    for headers in ({}, customer, with_tokens.as_user("dk_wrong"), {"Authorization": "Basic x"}):
-        answer = await ready("/readyz", headers=headers)
-        is_a_problem(answer)
-        assert (answer.status_code, answer.json()["detail"]) == (503, "not ready; try again in a minute")
-    answer = await ready("/readyz", headers=operator)
-    assert (answer.status_code, "no worker" in answer.json()["detail"]) == (503, True)
+async def test_strangers_are_told_that_it_is_not_ready_and_operators_why(tmp_path: Path) -> None:
+    """No worker runs here: a server of its own, as one knows for minutes who has polled it."""
+    settings = {"api_host": "0.0.0.0", "supabase_jwt_secret": SECRET}
+    async with (
+        running_temporal() as temporal,
+        running_api(temporal, tmp_path, workers=False, settings=settings) as api,
+    ):
+        ready = api.http.get
+        customer = api.as_user(await api.key(uuid4()))
+        operator = api.as_user(await api.key(uuid4(), operator=True))
+        for headers in ({}, customer, api.as_user("dk_wrong"), {"Authorization": "Basic x"}):
+            answer = await ready("/readyz", headers=headers)
+            is_a_problem(answer)
+            assert (answer.status_code, answer.json()["detail"]) == (503, "not ready; try again in a minute")
+        answer = await ready("/readyz", headers=operator)
+        assert (answer.status_code, "no worker" in answer.json()["detail"]) == (503, True)
 
 
 async def test_while_the_records_fail_nobody_is_an_operator(
