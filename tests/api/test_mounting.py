@@ -18,8 +18,10 @@ import darkroom.api
 from darkroom.api import mount
 from darkroom.api.sign_in import COOKIE
 from darkroom.domain.errors import SettingRejected
+from darkroom.domain.names import TaskQueue
 from darkroom.settings import Settings
 from tests.support.stacks.api import is_a_problem, serving_app
+from tests.support.stacks.pollers import poll_once
 from tests.support.stacks.prefixes import EACH_WAY, MOUNT, Reached, Way, foreign_app, reached, settings_in
 
 API = Path(darkroom.api.__file__).parent
@@ -300,6 +302,7 @@ async def test_the_programs_of_the_docs_serve_the_api(
     temporal: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     settings_in(tmp_path, temporal)
+    await poll_once(temporal, *TaskQueue)  # as workers do
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
     program: dict[str, Any] = {}
