@@ -159,7 +159,7 @@ async def test_half_open_connections_shut_nobody_out_and_write_no_tracebacks(
                 return (await line.rest()).startswith(b"HTTP/1.1 200")
 
             await until(back, "an answer")
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 20
             for line in lines:
                 line.writer.close()
     assert [record for record in caplog.records if record.exc_info] == []

@@ -19,7 +19,7 @@ from tests.support.stacks.api import OPENING_BALANCE, ApiStack, is_a_problem, ru
 from tests.support.stacks.workflow import PRICE
 from tests.support.until import until
 
-AT_ONCE = 3.0
+AT_ONCE = 8.0
 """Seconds: a tenth of one, on a machine that has nothing else to do."""
 
 
@@ -226,7 +226,7 @@ async def test_two_restarts_at_once_are_one_run(slow: ApiStack, held: bool) -> N
         slow.provider.gate.clear()
     started = monotonic()
     answers = await asyncio.gather(*(steer(slow, job_id, "restart") for _ in range(2)))
-    assert monotonic() - started < 5
+    assert monotonic() - started < 2 * AT_ONCE
     assert {answer.status_code for answer in answers} in ({200}, {200, 409})
     if held:
         assert sorted(answer.status_code for answer in answers) == [200, 409]

@@ -65,7 +65,7 @@ def test_a_file_without_them_has_none(name: str) -> None:
 def test_twenty_megabytes_of_small_parts_are_looked_at_for_a_moment(data: bytes) -> None:
     started = time.process_time()
     assert not has_c2pa(data)
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 1.5
 
 
 @pytest.mark.parametrize("whole", WITH.values(), ids=WITH)
