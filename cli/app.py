@@ -19,6 +19,7 @@ from cli import (
     jobs,
     keys,
     money,
+    naming,
     orders,
     prove,
     results,
@@ -109,7 +110,8 @@ _add(
     interrupted="stopped watching",
 )
 _add(_INSPECT, jobs.status, "status 3f2a1c --json", _DONE, _WRONG, _NOT_FOUND)
-_add(_INSPECT, jobs.list_jobs, "list --status processing -n 5", _DONE, _WRONG)
+_add(_INSPECT, jobs.list_jobs, "list --status short --search 'red chair'", _DONE, _WRONG)
+app.command("jobs", hidden=True, help=paragraphs(jobs.list_jobs))(jobs.list_jobs)
 _add(_INSPECT, results.receipt, "receipt 3f2a1c", _DONE, _WRONG, _NOT_FOUND, _NOT_NOW, not_now="the job has not ended")
 _add(
     _INSPECT,
@@ -141,6 +143,7 @@ _add(
     not_all="with --watch: failed, cancelled or short again",
     not_now="the job is running, or nothing is missing",
 )
+_add(_CONTROL, naming.rename, "rename 3f2a1c 'Red chairs'", _DONE, _WRONG, _NOT_FOUND)
 app.add_typer(money.commands, name="credits", rich_help_panel=_CONTROL)
 app.add_typer(keys.commands, name="keys", rich_help_panel=_CONTROL)
 app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=_CONTROL)

@@ -1,6 +1,7 @@
 """Commands for jobs that exist: watch, status, list, cancel, pause, resume, restart."""
 
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -22,12 +23,13 @@ from cli.session import (
     run,
     web_page,
 )
-from cli.statuses import Status
+from cli.statuses import InputRejected, Status
 from cli.tables import JobTable, receipt_table
 from darkroom.bootstrap import Parts, has_records, open_parts
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult, ProgressReading
 from darkroom.domain.errors import JobNotFound, RecordsRefused
+from darkroom.domain.finding import STATES, JobState, read_state, words_in
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.sentences import how_it_stands
@@ -36,7 +38,35 @@ from darkroom.settings import Settings
 _LOOKED_AT = 20
 """Running jobs of a list that are looked at closely."""
 
-_STATUS = Annotated[JobStatus | None, typer.Option("--status", help="Only jobs with this status.", show_default=False)]
+_STATES = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--status",
+        metavar="STATUS",
+        help=f"Only jobs with this status: {', '.join(STATES)}. Running and paused ones are processing, short ones "
+        "completed with pictures missing. Repeatable.",
+        show_default=False,
+    ),
+]
+_SEARCH = Annotated[
+    str | None,
+    typer.Option(
+        "--search",
+        metavar="TEXT",
+        help="Only jobs with all of these words in their names and prompts, or at the beginning of their ids.",
+        show_default=False,
+    ),
+]
+_DAY = Annotated[
+    datetime | None,
+    typer.Option(
+        "--day",
+        metavar="YYYY-MM-DD",
+        formats=["%Y-%m-%d"],
+        help="Only jobs created on this day (UTC).",
+        show_default=False,
+    ),
+]
 _LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many jobs.")]
 
 
@@ -73,14 +103,23 @@ def status(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
             watched = _watched(parts, temporal, row)
             watched.prompts = await prompts_of(parts, reading.progress)
             watched.update(reading.progress, reading.source)
-            output.result(_as_document(reading), watched.shown(output.notes))
+            output.result({**_as_document(reading), "name": row.name}, watched.shown(output.notes))
 
     run(work(opened_settings()))
 
 
-def list_jobs(status: _STATUS = None, limit: _LIMIT = 20, as_json: arguments.AsJson = False) -> None:
+def list_jobs(
+    status: _STATES = None,
+    search: _SEARCH = None,
+    day: _DAY = None,
+    limit: _LIMIT = 20,
+    as_json: arguments.AsJson = False,
+) -> None:
     """List jobs, newest first, from the records."""
     output = Output(as_json=as_json)
+    states = _states(status or ())
+    words = words_in(search or "")
+    narrowed = bool(states or words or day)
 
     async def work(settings: Settings) -> None:
         if not has_records(settings):
@@ -88,13 +127,22 @@ def list_jobs(status: _STATUS = None, limit: _LIMIT = 20, as_json: arguments.AsJ
             output.result([])
             return
         async with open_parts(settings) as parts:
-            rows = await parts.records.jobs(status, limit)
+            on = None if day is None else day.date()
+            rows = await parts.records.found_jobs(limit, statuses=states, words=words, day=on)
             trouble = await trouble_of(parts, rows)
         if not rows:
-            output.say("no jobs" if status is None else f"no {status} jobs")
+            output.say("no jobs match" if narrowed else "no jobs")
         output.result([as_value(row) for row in rows], JobTable(rows, trouble) if rows else None)
 
     run(work(opened_settings()))
+
+
+def _states(words: Sequence[str]) -> tuple[JobState, ...]:
+    try:
+        return tuple(read_state(word) for word in words)
+    except ValueError:
+        unknown = next(word for word in words if word not in STATES)
+        raise InputRejected("--status", f"'{unknown}' is unknown; use one of {', '.join(STATES)}") from None
 
 
 async def trouble_of(parts: Parts, rows: Sequence[JobRow]) -> dict[UUID, str]:

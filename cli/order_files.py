@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from cli.documents import parse_document, read_bytes, read_file, read_reference
 from cli.statuses import InputRejected
 from darkroom.domain.errors import OrderRejected
+from darkroom.orders import opened
+from darkroom.orders.document import snake_key
 from darkroom.orders.references import LARGEST_UPLOAD, files_named
 from darkroom.orders.tables import SUFFIXES, Table, read_table
 
@@ -31,6 +33,14 @@ class OrderFile(NamedTuple):
 
     document: Any
     table: Table | None = None
+
+    def called(self, name: str) -> "OrderFile":
+        """The same order with another name for its job; what is no order is rejected later."""
+        document = opened(self.document)
+        if not isinstance(document, dict):
+            return self
+        unnamed = {key: value for key, value in document.items() if snake_key(str(key)) != "name"}
+        return self._replace(document={**unnamed, "name": name})
 
     def naming_rows(self) -> AbstractContextManager[None]:
         """Let rejections name row and column where the order is a table."""

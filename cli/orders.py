@@ -72,6 +72,15 @@ _JOB_ID = Annotated[
         show_default=False,
     ),
 ]
+_NAME = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        help="What to call the job, at most 120 characters; `name` in the order does the same.",
+        show_default=False,
+    ),
+]
 _ORG = Annotated[
     str | None,
     typer.Option(
@@ -92,6 +101,7 @@ def submit(
     reference_dir: _REFERENCE_DIR = None,
     reference: _REFERENCES = None,
     job_id: _JOB_ID = None,
+    name: _NAME = None,
     org: _ORG = None,
     anonymous: _ANONYMOUS = False,
     watch: arguments.Watch = False,
@@ -108,6 +118,8 @@ def submit(
     chosen_id = arguments.uuid("--job-id", job_id) if job_id is not None else None
     org_id = arguments.uuid("--org", org) if org is not None else None
     order = read_order_file(file, values_of(prompt, values or ()))
+    if name is not None:
+        order = order.called(name)
     payer = _Payer(_user(settings, order.document, anonymous=anonymous), org_id)
     with order.naming_rows():
         files = read_pictures(order, reference or (), reference_dir)

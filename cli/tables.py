@@ -114,7 +114,7 @@ def key_table(keys: Sequence[ApiKey]) -> RenderableType:
 
 
 class JobTable:
-    """Jobs, one per line; where a line has no room for a reason, the reason stands below it, in full.
+    """Jobs, one per line, those with a name on two; where there is no room for a reason, it stands below, in full.
 
     What is copied and what is counted is never cut. A narrow terminal loses the times first.
     """
@@ -134,6 +134,9 @@ class JobTable:
                 style = job.style if cell == "status" else "quiet" if cell == "created" else ""
                 line.append(_padded(getattr(job, cell), widths[cell], cell), style).append(_GAP)
             line.rstrip()
+            if job.name:
+                yield line
+                line = Text("", overflow="fold").append(f"  {job.name}", "strong")
             if job.reason and cell_len(line.plain) + 2 + cell_len(job.reason) <= width:
                 yield line.append(f": {job.reason}", job.style)
             else:
@@ -155,6 +158,7 @@ class _JobCells(NamedTuple):
     status: str
     reason: str
     style: str
+    name: str
 
 
 _JOB_TITLES = {"job_id": "job", "created": "created", "delivered": "delivered", "status": "status"}
@@ -171,7 +175,13 @@ def _job_cells(job: JobRow, trouble: str | None) -> _JobCells:
     status, reason, style = _status(job, trouble)
     count = f"{job.completed_images:,} of {job.total_images:,}"
     return _JobCells(
-        str(job.job_id), local_time(job.created_at)[:16], count, status, as_started(one_line(reason or "")), style
+        str(job.job_id),
+        local_time(job.created_at)[:16],
+        count,
+        status,
+        as_started(one_line(reason or "")),
+        style,
+        job.name or "",
     )
 
 

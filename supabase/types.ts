@@ -138,6 +138,7 @@ export type Database = {
           generated_attach_ids: Json | null
           job_id: string
           job_input_data: Json | null
+          job_name: string | null
           job_status: string
           job_type: string | null
           max_credits: number | null
@@ -175,6 +176,7 @@ export type Database = {
           generated_attach_ids?: never
           job_id?: never
           job_input_data?: Json | null
+          job_name?: never
           job_status?: string
           job_type?: string | null
           max_credits?: never
@@ -212,6 +214,7 @@ export type Database = {
           generated_attach_ids?: never
           job_id?: never
           job_input_data?: never
+          job_name?: never
           job_status?: never
           job_type?: never
           max_credits?: never

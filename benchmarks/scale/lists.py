@@ -27,7 +27,7 @@ COLOURS = ("red", "green", "blue", "amber", "violet")
 THINGS = ("chair", "lamp", "vase", "lemon", "kettle", "coat", "boat", "harbour", "garden", "train")
 APART = timedelta(minutes=5)
 
-OF_A_JOB = ("quel_production_jobs", "quel_job_stages", "quel_job_runs")
+OF_A_JOB = ("quel_production_jobs", "quel_job_stages", "quel_job_words", "quel_job_runs")
 """Tables whose rows a job in a list has, the job's own first."""
 
 
@@ -71,7 +71,9 @@ def _multiply(file: Path, jobs: int) -> None:
                 "run_id": str(uuid4()),
                 "created_at": stamp(begun + number * APART),
                 "prompt": words,
-                "name": words,
+                "job_name": words if number % 2 else None,
+                "words": words.lower(),
+                "failed_images": 1 if number % 100 == 0 else 0,
                 "job_status": ("completed", "cancelled", "failed")[number % 3],
             }
             for table, found in rows.items():
@@ -101,6 +103,7 @@ async def _questions(http: httpx.AsyncClient, url: str, cursors: Sequence[str]) 
     """What is asked for, by name: each time one of these sets of parameters."""
     questions: dict[str, list[dict[str, str]]] = {
         "list": [{}],
+        "list-state": [{"status": "short"}, {"status": "paused,failed"}, {"day": str(datetime.now(UTC).date())}],
         "list-status": [{"status": "completed"}, {"status": "cancelled"}, {"status": "processing"}],
     }
     if cursors:

@@ -56,6 +56,7 @@ class Credits(Value):
 class JobView(Progress):
     """A job and its progress."""
 
+    name: str | None = Field(default=None, description="What its user calls it.")
     source: str = Field(description="`workflow`, or `records` when no worker responds.")
     created_at: datetime
     completed_at: datetime | None
@@ -127,7 +128,9 @@ class ListedJob(Value):
     completed_images: int
     failed_images: int
     error_message: str | None
+    name: str | None = None
     title: str | None
+    """Its name, else the beginning of its first prompt; None before it first opened."""
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None

@@ -36,6 +36,7 @@ def job_view(
     """A job for clients, from its progress and a reading of the records."""
     return JobView(
         **progress.model_dump(),
+        name=snapshot.name,
         source=source,
         created_at=snapshot.created_at,
         completed_at=snapshot.completed_at,
@@ -61,7 +62,8 @@ def image_view(picture: Picture, number: int, position: int | None, price: int, 
 def listed(job: JobSummary, urls: PublicUrls) -> ListedJob:
     """A job for a list."""
     return ListedJob(
-        **job.model_dump(exclude={"first_attach_ids"}),
+        **job.model_dump(exclude={"first_attach_ids", "title"}),
+        title=job.name or job.title,
         previews=tuple(
             Preview(attach_id=attach_id, thumbnail_url=urls.thumbnail(attach_id)) for attach_id in job.first_attach_ids
         ),

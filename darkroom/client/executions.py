@@ -61,7 +61,7 @@ class JobExecutions:
                 # FAIL rather than USE_EXISTING, to learn whether it was there; found is no error here.
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 search_attributes=TypedSearchAttributes(attributes),
-                static_summary=f"{as_markdown(job.job_type or 'order')} · {job.total_images} images",
+                static_summary=_summary(job),
                 priority=Priority(priority_key=job.priority, fairness_key=str(job.user_id or job.job_id)),
                 rpc_timeout=CALL_DEADLINE,
             )
@@ -131,3 +131,9 @@ class JobExecutions:
     def _server(self) -> TemporalClient:
         assert self.temporal is not None, "this client was made without a Temporal server"
         return self.temporal
+
+
+def _summary(job: JobRow | NewJob) -> str:
+    """What the Temporal Web UI shows beside the job; a name that is changed later stays as it was here."""
+    kind = as_markdown(job.job_type or "order")
+    return f"{'' if job.name is None else f'{as_markdown(job.name)} · '}{kind} · {job.total_images} images"

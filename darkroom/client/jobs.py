@@ -240,6 +240,15 @@ class Client:
         """
         return await self._reading.download(image)
 
+    async def rename(self, job_id: UUID, name: str | None) -> str | None:
+        """Give a job another name, or none; gives the name as it is kept.
+
+        Raises:
+            JobNotFound: no such job.
+            OrderRejected: it is too long, or has line breaks or control characters.
+        """
+        return await self._steering.rename(job_id, name)
+
     async def cancel(self, job_id: UUID, reason: str | None = None) -> ControlResult:
         """Ask a job to stop; answers at once, calls in progress are still delivered.
 

@@ -107,6 +107,7 @@ class Ordering:
             user_id=checked.user_id,
             org_id=checked.order.org_id,
             production_id=checked.order.production_id,
+            name=checked.order.name,
             document=with_references(checked.document, stored),
             total_images=checked.order.total_images,
             priority=checked.order.priority,

@@ -14,6 +14,7 @@ from darkroom.client.webhooks import announce
 from darkroom.contract import PipelineJob
 from darkroom.domain.clean_text import refuse_unclean
 from darkroom.domain.errors import NotPossibleNow, OrderRejected
+from darkroom.domain.job_names import checked_name
 from darkroom.domain.jobs import CancelRequest, JobRow, NumberedRequest, PauseRequest, Request, ResumeRequest
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus
@@ -38,6 +39,14 @@ class Steering:
         self._intake = intake
         self._executions = executions
         self._reading = reading
+
+    async def rename(self, job_id: UUID, name: str | None) -> str | None:
+        try:
+            kept = checked_name(name)
+        except ValueError as error:
+            raise OrderRejected("name", str(error)) from None
+        await self._records.rename_job(job_id, kept)
+        return kept
 
     async def cancel(self, job_id: UUID, reason: str | None) -> ControlResult:
         _ensure_clean(reason)

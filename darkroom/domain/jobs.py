@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue
 
 from darkroom.domain.continuing import LONG_HISTORY, Continued
+from darkroom.domain.job_names import GivenName, KeptName
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import StageEnd, StagesEnd
@@ -23,6 +24,7 @@ class NewJob(Value):
     org_id: UUID | None = None
     """The organization that pays instead of the user."""
     production_id: UUID | None
+    name: GivenName = None
     document: dict[str, JsonValue]
     total_images: int
     priority: int
@@ -35,6 +37,7 @@ class JobRow(Value):
     job_id: UUID
     job_type: str | None
     status: JobStatus
+    name: KeptName = None
     user_id: UUID | None
     production_id: UUID | None
     paused: bool

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.formats import ImageFormat, ImageSize
+from darkroom.domain.job_names import GivenName
 from darkroom.domain.model import Value
 from darkroom.domain.visible import is_visible
 
@@ -51,6 +52,8 @@ class Order(Value):
     """What a document asks for, in the one form the rest of Darkroom knows."""
 
     job_type: JobType
+    name: GivenName = None
+    """What its job is called; None for one that is called by its first prompt."""
     user_id: UUID | None
     org_id: UUID | None = None
     """The organization that pays instead of the user."""

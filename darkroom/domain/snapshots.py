@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
+from darkroom.domain.job_names import KeptName
 from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.wallets import PaidBy
@@ -70,6 +71,7 @@ class JobSnapshot(Value):
     """One consistent reading of a job."""
 
     user_id: UUID | None
+    name: KeptName = None
     progress: Progress
     """As the records know it; without ids."""
     created_at: datetime
@@ -100,6 +102,7 @@ class JobSummary(Value):
     completed_images: int
     failed_images: int
     error_message: str | None
+    name: KeptName = None
     title: str | None
     """The beginning of its first prompt, at most 200 characters; None before it first opened."""
     first_attach_ids: tuple[int, ...] = ()

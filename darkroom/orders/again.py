@@ -10,7 +10,7 @@ from darkroom.orders import named_type, oldest, opened, read_order, single_batch
 from darkroom.orders.document import Reader, snake_keys, with_negative
 
 _OF_ALL_STAGES = (
-    "org_id", "production_id", "max_top_ups", "max_credits", "priority", "provider", "providers", "webhook_url"
+    "name", "org_id", "production_id", "max_top_ups", "max_credits", "priority", "provider", "providers", "webhook_url"
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.formats import ImageFormat, ImageSize
+from darkroom.domain.job_names import GivenName
 from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, DEFAULT_PRIORITY, JobType, Limits, Order, Reference, Stage
 from darkroom.domain.visible import is_visible
 from darkroom.domain.wording import reason_of
@@ -121,6 +122,7 @@ class Envelope(Look):
     """The fields that every kind of order has."""
 
     job_type: str | None = None
+    name: GivenName = None
     user_id: UUID | None = None
     org_id: UUID | None = None
     production_id: UUID | None = None
@@ -145,6 +147,7 @@ class Envelope(Look):
         """The order these fields and stages make."""
         return Order(
             job_type=job_type,
+            name=self.name,
             user_id=self.user_id,
             org_id=self.org_id,
             production_id=self.production_id,

@@ -16,6 +16,8 @@ from darkroom.orders.placeholders import fill, names_in, variable_name
 from darkroom.orders.reference_lists import attachments_in, files_in
 
 _LONGEST_LABEL = 80
+_NAME = "name"
+"""A field of every order, and all the same a variable: what a prompt asks for was asked for before jobs had names."""
 
 _Attachments = Annotated[tuple[AttachRef, ...], BeforeValidator(attachments_in)]
 _Files = Annotated[tuple[str, ...], BeforeValidator(files_in)]
@@ -83,7 +85,10 @@ def parse(reader: Reader, content: Document) -> Order:
         OrderRejected: a placeholder has no value, or a field is wrong.
     """
     document = reader.read(TemplateDocument, content)
-    values = _Values({variable_name(key): value for key, value in (document.model_extra or {}).items()})
+    shared = {variable_name(key): value for key, value in (document.model_extra or {}).items()}
+    if document.name is not None:
+        shared.setdefault(_NAME, document.name)
+    values = _Values(shared)
     rows = _rows(document, reader.limits.stages)
     stages = [_stage(document, reader, values, row, index) for index, row in enumerate(rows)]
     reader.ignore(
@@ -123,7 +128,7 @@ def _variables(given: Any) -> Iterator[tuple[str, Sequence[str]]]:
         where = f"variables.{one['name'][:60]}"
         if name in names:
             raise OrderRejected(where, "is given twice; keep one of them")
-        if name in TemplateDocument.model_fields or name in COLUMNS:
+        if (name in TemplateDocument.model_fields and name != _NAME) or name in COLUMNS:
             raise OrderRejected(where, "is a field of the order and cannot be a variable; use another name")
         names.add(name)
         values = values if isinstance(values, list) else [values]

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
+from darkroom.domain.finding import JobState
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.movement import Movement, RecentCalls
 from darkroom.domain.orders import Stage
@@ -26,12 +27,23 @@ class WatchRecords(Protocol):
         self,
         limit: int,
         *,
-        statuses: Collection[JobStatus] = (),
+        statuses: Collection[JobState] = (),
         user_id: UUID | None = None,
         before: JobCursor | None = None,
+        words: Sequence[str] = (),
+        day: date | None = None,
     ) -> Sequence[JobSummary]:
-        """A page of a list of jobs, newest first: those older than `before`; in one of some states, or in any; one
-        user's, or all."""
+        """A page of a list of jobs, newest first: those older than `before`.
+
+        Only jobs in one of some states, of one user, created on a day (UTC), and with all of the words (lower case) in
+        their names and prompts, or at the beginning of their ids.
+        """
+        ...
+
+    async def found_jobs(
+        self, limit: int, *, statuses: Collection[JobState] = (), words: Sequence[str] = (), day: date | None = None
+    ) -> Sequence[JobRow]:
+        """The same as whole rows, of all users."""
         ...
 
     async def jobs_beginning(self, prefix: str, limit: int) -> Sequence[JobRow]:

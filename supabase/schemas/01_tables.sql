@@ -110,7 +110,9 @@ create table public.quel_production_jobs (
   failing boolean not null default false,
   control_version integer not null default 0,
   -- When the counts above were last brought up to date; they may trail by one second (spec §2).
-  refreshed_at timestamptz not null default 'epoch'
+  refreshed_at timestamptz not null default 'epoch',
+  -- What its user calls it; nothing depends on it.
+  job_name text
 );
 create index quel_production_jobs_member on public.quel_production_jobs (quel_member_id, created_at);
 create index quel_production_jobs_prefix on public.quel_production_jobs ((job_id::text) text_pattern_ops);
@@ -120,6 +122,16 @@ create index quel_production_jobs_page_of_status
   on public.quel_production_jobs (job_status, coalesce(created_at, 'epoch'), job_id);
 create index quel_production_jobs_page_of_member_and_status
   on public.quel_production_jobs (quel_member_id, job_status, coalesce(created_at, 'epoch'), job_id);
+
+-- Those that are short are few.
+create index quel_production_jobs_short
+  on public.quel_production_jobs (job_status, coalesce(created_at, 'epoch'), job_id) where failed_images > 0;
+
+-- What a job is found by: its name and its prompts, each once, in lower case.
+create table public.quel_job_words (
+  job_id uuid primary key references public.quel_production_jobs (job_id) on delete cascade,
+  words text not null
+);
 
 -- Who inserted a job's row, and when; rows of before this table have no line. Only the service role reaches it.
 create table public.quel_job_inserts (

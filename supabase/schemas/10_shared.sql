@@ -73,6 +73,7 @@ language sql stable set search_path = '' as $$
     'created_at', coalesce(job.created_at, job.started_at, job.updated_at, 'epoch'),
     'started_at', job.started_at, 'completed_at', job.completed_at,
     'updated_at', coalesce(job.updated_at, job.created_at, 'epoch'))
+    || case when job.job_name is null then '{}' else jsonb_build_object('name', job.job_name) end
     || case when job.org_id is null then '{}' else jsonb_build_object('org_id', job.org_id) end
 $$;
 

@@ -133,9 +133,12 @@ begin
     'job_id', p_job->'job_id', 'job_type', p_job->'job_type', 'job_status', 'pending',
     'quel_member_id', p_job->'user_id', 'org_id', p_job->'org_id', 'production_id', v_production,
     'job_input_data', p_job->'document', 'total_images', p_job->'total_images', 'priority', p_job->'priority', 'webhook_url', p_job->'webhook_url',
-    'created_at', v_now, 'updated_at', v_now));
+    'job_name', p_job->'name', 'created_at', v_now, 'updated_at', v_now));
   if not v_stored and p_job->>'production_id' is null then
     delete from public.quel_production_photo where production_id = v_production;
+  end if;
+  if v_stored then
+    perform public.darkroom_note_words((p_job->>'job_id')::uuid);
   end if;
   return v_stored;
 end

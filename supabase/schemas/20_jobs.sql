@@ -70,8 +70,9 @@ begin
     unit_price = (p_order->>'unit_price')::integer, max_top_ups = (p_order->>'max_top_ups')::integer,
     max_credits = (p_order->>'max_credits')::integer, provider = p_order->>'provider',
     priority = (p_order->>'priority')::integer, book_id = (p_order->>'book_id')::uuid,
-    webhook_url = p_order->>'webhook_url'
+    webhook_url = p_order->>'webhook_url', job_name = coalesce(job_name, p_order->>'name')
   where job_id = p_job_id;
+  perform public.darkroom_note_words(p_job_id);
   insert into public.quel_credit_holds (job_id, quel_member_id, org_id, amount)
   select job_id, quel_member_id, org_id, 0 from public.quel_production_jobs
   where job_id = p_job_id and quel_member_id is not null

@@ -9,52 +9,13 @@ language sql stable security definer set search_path = '' as $$
     in ('pending', 'processing', 'completed', 'failed', 'cancelled')
 $$;
 
--- The newest jobs in one of some states, of a user or of all, behind a place in the list; their ids, not in order. Each
--- state is looked for by itself, in the order of its index, and as the column has it: it may be an enum. `cancelled` is
--- both words for it. Rows of before Darkroom may be in states that it does not know, or in none.
--- Planned for each call, so that what is not asked for falls away, and read in the order of the index that serves the
--- rest: a planner that expects few rows would rather sort all of them.
+-- The newest jobs in one of some states, of a user or of all; see darkroom_found.
 create or replace function public.darkroom_newest(
   p_limit integer, p_statuses text[], p_user_id uuid, p_before_created timestamptz, p_before_id uuid
 ) returns uuid[]
-language plpgsql stable security definer
-set search_path = '' set plan_cache_mode = 'force_custom_plan' set enable_sort = off as $$
-declare
-  v_words text[] := coalesce(p_statuses, '{pending,processing,completed,failed,cancelled}');
-  v_word text;
-  v_status public.quel_production_jobs.job_status%type;
-  v_created timestamptz := coalesce(p_before_created, 'infinity');
-  v_id uuid := coalesce(p_before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
-  v_ids uuid[] := '{}';
-begin
-  if 'cancelled' = any (v_words) then
-    v_words := array_append(v_words, 'user_cancelled');
-  end if;
-  foreach v_word in array v_words loop
-    begin
-      v_status := v_word;
-    exception when invalid_text_representation then
-      continue;  -- no row can say it
-    end;
-    if p_user_id is null then
-      v_ids := v_ids || array(
-        select job.job_id from public.quel_production_jobs as job
-        where job.job_status = v_status and (coalesce(job.created_at, 'epoch'), job.job_id) < (v_created, v_id)
-        order by coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit);
-    else
-      -- As one range, or the index of the state alone would be walked for the jobs of the user.
-      v_ids := v_ids || array(
-        select job.job_id from public.quel_production_jobs as job
-        where (job.quel_member_id, job.job_status, coalesce(job.created_at, 'epoch'), job.job_id)
-            < (p_user_id, v_status, v_created, v_id)
-          and (job.quel_member_id, job.job_status, coalesce(job.created_at, 'epoch'), job.job_id)
-            > (p_user_id, v_status, '-infinity'::timestamptz, '00000000-0000-0000-0000-000000000000'::uuid)
-        order by job.quel_member_id desc, job.job_status desc, coalesce(job.created_at, 'epoch') desc, job.job_id desc
-        limit p_limit);
-    end if;
-  end loop;
-  return v_ids;
-end
+language sql stable security definer set search_path = '' as $$
+  select public.darkroom_found(
+    p_limit, jsonb_build_object('statuses', p_statuses, 'user_id', p_user_id), p_before_created, p_before_id)
 $$;
 
 -- Jobs, newest first; with `processing`, those whose row says cancelled while their run is open are not listed.

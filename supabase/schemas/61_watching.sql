@@ -16,10 +16,11 @@ language sql stable set search_path = '' as $$
         and earlier.quel_member_id is not distinct from job.quel_member_id)
 $$;
 
--- A page of jobs in one of some states, newest first: those behind a job, whose place is that of its row, whatever time
--- was shown for it. Of order documents and lists of ids, which are long, no more than six ids leave the database.
-create or replace function public.darkroom_list_jobs(
-  p_limit integer, p_statuses text[], p_user_id uuid, p_before_created timestamptz, p_before_id uuid
+-- A page of the jobs that a filter lets through, newest first: those behind a job, whose place is that of its row,
+-- whatever time was shown for it. Of order documents and lists of ids, which are long, no more than six ids leave the
+-- database.
+create or replace function public.darkroom_find_jobs(
+  p_limit integer, p_filter jsonb, p_before_created timestamptz, p_before_id uuid
 ) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
@@ -33,24 +34,36 @@ begin
     'status', public.darkroom_status_of(page.job_status::text, page.current_run_id), 'paused', page.paused,
     'cancel_requested', page.cancel_requested, 'total_images', coalesce(page.total_images, 0),
     'completed_images', coalesce(page.completed_images, 0), 'failed_images', coalesce(page.failed_images, 0),
-    'error_message', page.error_message, 'title', page.title, 'first_attach_ids', page.first_attach_ids,
+    'error_message', page.error_message, 'name', page.job_name, 'title', page.title,
+    'first_attach_ids', page.first_attach_ids,
     'created_at', coalesce(page.created_at, page.started_at, page.updated_at, 'epoch'),
     'started_at', page.started_at, 'completed_at', page.completed_at
   ) order by coalesce(page.created_at, 'epoch') desc, page.job_id desc) into v_jobs
   from (
     select job.job_id, coalesce(job.order_type, job.job_type) as job_type, job.job_status, job.current_run_id,
-      job.paused, job.cancel_requested,
+      job.paused, job.cancel_requested, job.job_name,
       job.total_images, job.completed_images, job.failed_images, job.error_message, job.created_at, job.started_at,
       job.completed_at, job.updated_at,
       public.darkroom_first_pictures(job) as first_attach_ids,
       (select left(stage.prompt, 200) from public.quel_job_stages as stage
        where stage.job_id = job.job_id order by stage.stage_index limit 1) as title
     from public.quel_production_jobs as job
-    where job.job_id = any (public.darkroom_newest(p_limit, p_statuses, p_user_id, v_before, p_before_id))
+    where job.job_id = any (public.darkroom_found(p_limit, p_filter, v_before, p_before_id))
     order by coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit
   ) as page;
   return coalesce(v_jobs, '[]');
 end
+$$;
+
+-- The same for earlier processes, which know neither names nor words.
+create or replace function public.darkroom_list_jobs(
+  p_limit integer, p_statuses text[], p_user_id uuid, p_before_created timestamptz, p_before_id uuid
+) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(job.line - 'name' order by job.place), '[]')
+  from jsonb_array_elements(public.darkroom_find_jobs(
+    p_limit, jsonb_build_object('statuses', p_statuses, 'user_id', p_user_id), p_before_created, p_before_id))
+    with ordinality as job (line, place)
 $$;
 
 -- The same for earlier processes, which ask for one state or for all.
@@ -158,6 +171,7 @@ language sql stable security definer set search_path = '' as $$
         'org_id', organization.org_id, 'name', coalesce(organization.org_name, '')))
       from public.quel_credit_holds as hold join public.quel_organization as organization using (org_id)
       where hold.job_id = p_job_id), '{}')
+    || case when job.job_name is null then '{}' else jsonb_build_object('name', job.job_name) end
   from public.quel_production_jobs as job
   where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
     in ('pending', 'processing', 'completed', 'failed', 'cancelled')

@@ -38,6 +38,7 @@ def without_watching(db: sqlite3.Connection) -> None:
     for index in (
         "quel_production_jobs_member",
         "quel_production_jobs_member_status",
+        "quel_production_jobs_short",
         "quel_attach_arrival",
         "quel_attach_waiting",
         "quel_generation_attempts_round",
@@ -47,6 +48,8 @@ def without_watching(db: sqlite3.Connection) -> None:
     db.execute("alter table quel_generation_attempts drop column model")
     db.execute("alter table quel_credits rename column user_id to quel_member_id")
     db.execute("drop table quel_api_keys")
+    db.execute("drop table quel_job_words")
+    db.execute("alter table quel_production_jobs drop column job_name")
     without_organizations(db)
     db.execute("pragma user_version = 2")
 
@@ -127,6 +130,7 @@ async def test_an_older_file_can_be_watched_and_its_running_job_goes_on(tmp_path
         NewApiKey(key_id=uuid4(), user_id=uuid4(), name="front end", operator=False, key_hash="hash")
     )
     assert await records.api_key("hash") is not None
+    assert [found.job_id for found in await records.job_page(5, words=("quiet",))] == [job.job_id]
     await records.close()
     await new.jobs(None, 1)
     await new.close()

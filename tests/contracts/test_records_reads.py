@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from darkroom.domain.finding import JobCondition
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import DeliveryMark, JobCursor
-from darkroom.records.sqlite import keys, movement, reading, watching
+from darkroom.records.sqlite import finding, keys, movement, reading, watching
 from darkroom.records.sqlite.database import Database, stamp
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
@@ -98,17 +99,19 @@ CALLS: dict[str, Callable[[sqlite3.Connection], object]] = {
     "a look in the middle": lambda db: watching.snapshot(db, WATCHED, MIDDLE, 500),
     "a look when nothing is new": lambda db: watching.snapshot(db, WATCHED, END, 500),
     "whether a job moves": lambda db: movement.movement(db, WATCHED, NOW + timedelta(days=1)),
-    "a page": lambda db: watching.job_page(db, 50, (), None, None),
-    "a page far back": lambda db: watching.job_page(db, 50, (), None, OLD),
-    "a page of a status": lambda db: watching.job_page(db, 50, (CANCELLED,), None, None),
-    "a page of a status far back": lambda db: watching.job_page(db, 50, (CANCELLED,), None, OLD),
-    "a page of a user": lambda db: watching.job_page(db, 50, (), USER, None),
-    "a page of a user far back": lambda db: watching.job_page(db, 50, (), USER, OLD),
-    "a page of a user and a status": lambda db: watching.job_page(db, 50, (CANCELLED,), USER, None),
-    "a page of a user and a status far back": lambda db: watching.job_page(db, 50, (CANCELLED,), CROWD, OLD),
-    "a page of a user and a status that there is not": lambda db: watching.job_page(
+    "a page": lambda db: finding.job_page(db, 50, (), None, None),
+    "a page far back": lambda db: finding.job_page(db, 50, (), None, OLD),
+    "a page of a status": lambda db: finding.job_page(db, 50, (CANCELLED,), None, None),
+    "a page of a status far back": lambda db: finding.job_page(db, 50, (CANCELLED,), None, OLD),
+    "a page of a user": lambda db: finding.job_page(db, 50, (), USER, None),
+    "a page of a user far back": lambda db: finding.job_page(db, 50, (), USER, OLD),
+    "a page of a user and a status": lambda db: finding.job_page(db, 50, (CANCELLED,), USER, None),
+    "a page of a user and a status far back": lambda db: finding.job_page(db, 50, (CANCELLED,), CROWD, OLD),
+    "a page of a user and a status that there is not": lambda db: finding.job_page(
         db, 50, (JobStatus.FAILED,), CROWD, None
     ),
+    "those that are short": lambda db: finding.job_page(db, 50, (JobCondition.SHORT,), None, None),
+    "those of a day": lambda db: finding.job_page(db, 50, (), None, None, (), NOW.date() - timedelta(days=1)),
     "all stages": lambda db: reading.stages(db, WATCHED),
     "a key": lambda db: keys.api_key(db, "hash"),
 }
@@ -124,6 +127,7 @@ def test_a_call_takes_few_steps(db: sqlite3.Connection, name: str) -> None:
     [
         "quel_production_jobs_member",
         "quel_production_jobs_member_status",
+        "quel_production_jobs_short",
         "quel_attach_arrival",
         "quel_attach_waiting",
         "quel_generation_attempts_round",

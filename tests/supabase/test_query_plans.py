@@ -44,6 +44,9 @@ insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, targe
   select pg_temp.id(n), 0, 'label', 'prompt', 10, 10, '1:1', '[]' from generate_series(1, 10001) as n;
 insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images)
   select pg_temp.id(45001), n, 'label', 'prompt', 500, 500, '1:1', '[]' from generate_series(0, 19) as n;
+insert into quel_job_words (job_id, words)
+  select pg_temp.id(n), case when n % 1000 = 0 then 'a rare prompt' else 'a prompt' end
+  from generate_series(1, 50000) as n;
 insert into quel_credit_holds (job_id, quel_member_id, amount, released_at)
   select pg_temp.id(n), md5('member' || n % 200)::uuid, 200, case when n % 5000 <> 1 then now() end
   from generate_series(1, 50000) as n;
@@ -162,6 +165,17 @@ CALLS = [
     "darkroom_job_page(50, null, null, null, null)",
     "darkroom_list_jobs(50, null, null, null, null)",
     f"darkroom_list_jobs(50, '{{failed,cancelled}}', {MEMBER}, now(), {JOB})",
+    "darkroom_find_jobs(50, '{}', null, null)",
+    'darkroom_find_jobs(50, \'{"words": ["prompt"]}\', null, null)',
+    'darkroom_find_jobs(50, \'{"words": ["rare", "prompt"]}\', null, null)',
+    'darkroom_find_jobs(50, \'{"words": ["nowhere"]}\', null, null)',
+    'darkroom_find_jobs(50, \'{"statuses": ["short"]}\', null, null)',
+    'darkroom_find_jobs(50, \'{"statuses": ["running", "paused"]}\', null, null)',
+    f"darkroom_find_jobs(50, jsonb_build_object('user_id', {MEMBER}, 'words', '[\"prompt\"]'::jsonb), null, null)",
+    f"darkroom_find_jobs(50, jsonb_build_object('user_id', {MEMBER}), now(), {JOB})",
+    'darkroom_find_jobs(50, \'{"since": "2020-01-01", "until": "2020-01-02"}\', null, null)',
+    'darkroom_find_rows(50, \'{"statuses": ["short"]}\')',
+    f"darkroom_rename_job({JOB}, 'another name')",
     "darkroom_job_page(50, 'failed', null, null, null)",
     "darkroom_job_page(50, 'cancelled', null, null, null)",
     f"darkroom_job_page(50, null, {MEMBER}, null, null)",
@@ -225,6 +239,7 @@ INSIDE = {
     "darkroom_earlier_stages",
     "darkroom_explain_cancel",
     "darkroom_first_pictures",
+    "darkroom_found",
     "darkroom_images_json",
     "darkroom_insert",
     "darkroom_insert_job",
@@ -241,6 +256,7 @@ INSIDE = {
     "darkroom_note_cancelled_row",
     "darkroom_note_earlier_pictures",
     "darkroom_note_insert",
+    "darkroom_note_words",
     "darkroom_nothing_delivered",
     "darkroom_open_organization",
     "darkroom_other_word",
@@ -252,6 +268,7 @@ INSIDE = {
     "darkroom_refuse_run",
     "darkroom_release_hold",
     "darkroom_row_trails",
+    "darkroom_saying",
     "darkroom_set_hold",
     "darkroom_set_opening_balance",
     "darkroom_settle_image",

@@ -1,15 +1,16 @@
 """Jobs: lists, progress, pictures, receipts and controls."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable
+from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Path, Query
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from darkroom.api.allowances import Held
 from darkroom.api.guarded_routes import GuardedRoute
+from darkroom.api.job_lists import read_cursor, read_states, write_cursor
 from darkroom.api.problems import Problem, documented
 from darkroom.api.public_urls import PublicUrls
 from darkroom.api.routes.waiting import until_changed, until_ended, until_opened_again
@@ -21,6 +22,8 @@ from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
 from darkroom.domain.clean_text import CleanLine
 from darkroom.domain.errors import OrderRejected
+from darkroom.domain.finding import LONGEST_SEARCH, words_in
+from darkroom.domain.job_names import GivenName
 from darkroom.domain.orders import Stage
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt
@@ -42,6 +45,14 @@ class ControlRequest(BaseModel):
     reason: CleanLine | None = Field(default=None, max_length=500)
 
 
+class ChangeJob(BaseModel):
+    """What is to be changed of a job."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: GivenName = Field(max_length=1_000, description="What to call it, at most 120 characters; null for nothing.")
+
+
 class CancelJob(ControlRequest):
     """The job to cancel, and an optional reason."""
 
@@ -55,24 +66,40 @@ async def jobs(
     urls: Urls,
     *,
     status: Annotated[
-        str | None, Query(max_length=200, description="Only jobs with one of these statuses, separated by commas.")
+        str | None,
+        Query(
+            max_length=200,
+            description="Only jobs with one of these statuses, separated by commas. `running` and `paused` are "
+            "processing, `short` ones are completed with pictures missing.",
+        ),
     ] = None,
+    search: Annotated[
+        str | None,
+        Query(
+            max_length=LONGEST_SEARCH,
+            description="Only jobs with all of these words in their names and prompts, or at the beginning of their "
+            "ids.",
+        ),
+    ] = None,
+    day: Annotated[date | None, Query(description="Only jobs created on this day (UTC), such as 2026-11-27.")] = None,
     user_id: Annotated[UUID | None, Query(alias="userId", description="Only jobs of this user.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
 ) -> JobPage:
     """List jobs, newest first. Operators see the jobs of all users."""
-    before = None if cursor is None else _read_cursor(cursor)
+    before = None if cursor is None else read_cursor(cursor)
     if not caller.operator:
         if user_id not in (None, caller.user_id):
             raise Problem(403, "userId: is another user's; leave it out to list your own jobs", field="userId")
         user_id = caller.user_id
-    statuses = _read_statuses(status)
-    found = await use.parts.records.job_page(limit + 1, statuses=statuses, user_id=user_id, before=before)
+    words = words_in(search or "")
+    found = await use.parts.records.job_page(
+        limit + 1, statuses=read_states(status), user_id=user_id, before=before, words=words, day=day
+    )
     shown = found[:limit]
     following = None
     if len(found) > limit:
-        following = _write_cursor(JobCursor(created_at=shown[-1].created_at, job_id=shown[-1].job_id))
+        following = write_cursor(JobCursor(created_at=shown[-1].created_at, job_id=shown[-1].job_id))
     page = JobPage(jobs=tuple(listed(job, urls) for job in shown), next_cursor=following)
     return read_by(page, operator=caller.operator)
 
@@ -107,6 +134,14 @@ async def view_of(use: Services, caller: Caller, job_id: UUID, urls: PublicUrls)
     of_job = urls.job(job_id, use.temporal_ui(job_id))
     view = job_view(progress, await use.snapshot(job_id, caller), source, of_job)
     return read_by(view, operator=caller.operator)
+
+
+@router.patch("/{job_id}", responses=documented(404, 413, 415, 429))
+async def change(job_id: JobId, caller: Changing, use: Use, urls: Urls, request: ChangeJob) -> JobView:
+    """Rename a job, whether it is running or has ended."""
+    await use.snapshot(job_id, caller)
+    await use.parts.client(None, use.workers).rename(job_id, request.name)
+    return await view_of(use, caller, job_id, urls)
 
 
 @router.get("/{job_id}/order", responses=documented(404, 409))
@@ -234,30 +269,3 @@ async def steer(
     """Pass a request on to a job that the caller may see."""
     await use.snapshot(job_id, caller)
     return read_by(_steered(use, await ask(await use.client())), operator=caller.operator)
-
-
-def _read_statuses(text: str | None) -> frozenset[JobStatus]:
-    if text is None:
-        return frozenset()
-    try:
-        return frozenset(JobStatus(name.strip()) for name in text.split(","))
-    except ValueError:
-        *others, last = (f"'{status}'" for status in JobStatus)
-        known = f"{', '.join(others)} or {last}"
-        raise Problem(400, f"status: must be {known}, or several of them separated by commas", field="status") from None
-
-
-def _write_cursor(cursor: JobCursor) -> str:
-    return urlsafe_b64encode(cursor.model_dump_json().encode()).decode().rstrip("=")
-
-
-def _read_cursor(text: str) -> JobCursor:
-    wrong = Problem(400, "cursor: must be the next_cursor of a page of jobs", field="cursor")
-    try:
-        cursor = JobCursor.model_validate_json(urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)))
-    except (ValueError, ValidationError):
-        raise wrong from None
-    # Times that no job has: without a zone, or at an end of the calendar, where another zone is out of it.
-    if cursor.created_at.tzinfo is None or not 2000 <= cursor.created_at.year < 9999:
-        raise wrong
-    return cursor

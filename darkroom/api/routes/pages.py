@@ -1,6 +1,7 @@
 """The page: rendered with what the server knows, so that it says something before any script runs."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import date
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -21,8 +22,8 @@ from darkroom.api.strips import strips_of
 from darkroom.api.views import read_by
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
+from darkroom.domain.finding import LONGEST_SEARCH
 from darkroom.domain.orders import Stage
-from darkroom.domain.progress import JobStatus
 from darkroom.domain.sentences import how_it_stands
 
 router = APIRouter(include_in_schema=False)
@@ -69,11 +70,24 @@ async def jobs_page(
     use: Use,
     urls: Urls,
     *,
-    status: JobStatus | None = None,
+    status: str = "",
+    search: Annotated[str, Query(max_length=LONGEST_SEARCH)] = "",
+    day: str = "",
     cursor: str | None = None,
 ) -> HTMLResponse:
-    page = await job_routes.jobs(caller, use, urls, status=status, limit=LISTED, cursor=cursor)
-    return await _page(request, use, caller, "jobs.html", page=page.model_dump(mode="json"), status=status)
+    # A form sends what was left empty as well.
+    page = await job_routes.jobs(
+        caller, use, urls, status=status or None, search=search, day=_day(day), limit=LISTED, cursor=cursor
+    )
+    narrowed = {"status": status, "search": search.strip(), "day": day}
+    return await _page(request, use, caller, "jobs.html", page=page.model_dump(mode="json"), narrowed=narrowed)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise Problem(400, "day: must be a date such as 2026-11-27", field="day") from None
 
 
 @router.get("/jobs/{job_id}")
@@ -100,6 +114,17 @@ async def _ordered(
         if problem.status != 409:
             raise
         return (), OrderedDocument(document={}, references={})
+
+
+@router.post("/jobs/{job_id}/rename")
+async def rename_by_form(
+    request: Request, job_id: JobId, caller: Visitor, use: Use, name: Annotated[str, Form(max_length=1_000)] = ""
+) -> Response:
+    """The form for a name, where no script runs."""
+    await counted(request)
+    await use.snapshot(job_id, caller)
+    await use.parts.client(None, use.workers).rename(job_id, name)
+    return RedirectResponse(url_to(request.scope, f"/jobs/{job_id}"), 303)
 
 
 @router.post("/jobs/{job_id}/{action}")

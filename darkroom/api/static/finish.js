@@ -1,4 +1,4 @@
-/** How large the pictures of an order are drawn, and as which files they come; shown where there is a choice. */
+/** What an order is called, how large its pictures are drawn, and as which files they come. */
 
 import { el } from "./dom.js";
 import { FORMATS, sizes } from "./draft.js";
@@ -9,7 +9,7 @@ export class Finish {
    * @param {HTMLElement} root
    * @param {{prices: Object<string, number>, image_format: string}} account
    * @param {string[]} possible the sizes that the provider draws
-   * @param {(field: "image_size"|"format", value: string|null) => void} choose null for the usual one
+   * @param {(field: "image_size"|"format"|"name", value: string|null) => void} choose null for the usual one
    */
   constructor(root, account, possible, choose) {
     this.account = account;
@@ -17,6 +17,8 @@ export class Finish {
     [this.size, this.format] = root.querySelectorAll("select");
     this.sizes = root.querySelector("[data-sizes]");
     this.size.addEventListener("change", () => choose("image_size", this.size.value === "1K" ? null : this.size.value));
+    this.name = root.querySelector("input");
+    this.name.addEventListener("input", () => choose("name", this.name.value.trim() || null));
     const usual = account.image_format;
     this.format.replaceChildren(...Object.entries(FORMATS).map(([value, words]) => el("option", { value }, words)));
     this.format.addEventListener("change", () => choose("format", this.format.value === usual ? null : this.format.value));
@@ -34,6 +36,7 @@ export class Finish {
     }
     this.shown = shown;
     this.size.value = draft.whole?.image_size ?? "1K";
+    if (document.activeElement !== this.name) this.name.value = draft.whole?.name ?? "";
     this.format.value = draft.whole?.format ?? this.account.image_format;
   }
 }

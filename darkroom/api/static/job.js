@@ -9,6 +9,7 @@ import { drawHead } from "./head.js";
 import { moveByKeys } from "./keys.js";
 import { LightTable } from "./lighttable.js";
 import { Job } from "./model.js";
+import { Naming } from "./naming.js";
 import { fetchPictures } from "./pictures.js";
 import { at } from "./root.js";
 import { Stream } from "./stream.js";
@@ -35,6 +36,9 @@ class JobPage {
     this.cancelDialog = new CancelDialog(
       () => cancelSentence(this.job.view, this.job.callsInProgress),
       () => this.#send("cancel"),
+    );
+    this.naming = new Naming(
+      this.head.querySelector(".job-name"), () => this.job.view.urls.self, (view) => this.#progress(view), (words) => this.#say(words),
     );
     this.choosing = new Choosing(this.head, this.main, () => this.job.view.urls.archive, (words) => this.#say(words));
     this.lightTable = new LightTable({
@@ -121,6 +125,7 @@ class JobPage {
   #draw() {
     this.#drawing = false;
     drawHead(this.head, this.job);
+    this.naming.draw(this.job.view.name);
     this.cancelDialog.draw();
     this.choosing.draw(this.job.view.completed_images > 0);
     const stopping = `${this.job.over} ${this.job.stopping}`;

@@ -14,10 +14,16 @@ const empty = document.querySelector("[data-empty]");
 if (list && !new URLSearchParams(location.search).has("cursor")) follow();
 if (empty) wait();
 
+/** The newest jobs of a list that is narrowed like this one. @param {string} query @param {number} limit */
+function listed(query, limit) {
+  const asked = new URLSearchParams(query);
+  asked.set("limit", String(limit));
+  return at(`/api/jobs?${asked}`);
+}
+
 /** Nothing is listed yet: once there is something, the server draws the list. */
 async function wait() {
-  const status = empty.dataset.empty ? `&status=${empty.dataset.empty}` : "";
-  const { jobs } = document.hidden ? { jobs: [] } : await ask(at(`/api/jobs?limit=1${status}`)).catch(() => ({ jobs: [] }));
+  const { jobs } = document.hidden ? { jobs: [] } : await ask(listed(empty.dataset.empty, 1)).catch(() => ({ jobs: [] }));
   if (jobs.length) location.reload();
   else setTimeout(wait, EVERY);
 }
@@ -30,9 +36,8 @@ function follow() {
   });
 
   async function refresh() {
-    const status = list.dataset.status ? `&status=${list.dataset.status}` : "";
     try {
-      draw((await ask(at(`/api/jobs?limit=${Math.max(20, list.children.length)}${status}`))).jobs);
+      draw((await ask(listed(list.dataset.query, Math.max(20, list.children.length)))).jobs);
     } catch {
       // The line at the top says so where the connection is lost; the next refresh tries again.
     }
@@ -54,7 +59,7 @@ function draw(jobs) {
     before = row;
   }
   // What left the filter goes, but not what somebody has in hand.
-  if (list.dataset.status) for (const row of rows.values()) if (!row.contains(document.activeElement)) row.remove();
+  if (list.dataset.query) for (const row of rows.values()) if (!row.contains(document.activeElement)) row.remove();
 }
 
 function newRow(job, like) {

@@ -79,6 +79,7 @@ class OrderPage {
   /** Enter adds a stage; in a prompt it breaks the line, and takes the other key beside it. */
   #key(event) {
     if (event.key !== "Enter" || event.isComposing || event.altKey || event.shiftKey) return;
+    if (event.target.id === "name") return event.preventDefault();
     const writes = event.target.matches("textarea");
     const fills = event.target.matches("input:not([type=file])");
     if (!(writes && (event.ctrlKey || event.metaKey)) && !fills) return;

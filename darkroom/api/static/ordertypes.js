@@ -118,7 +118,7 @@ export function placeOf(path) {
 const said = (value) => (Array.isArray(value) ? value.join(", ") : String(value));
 
 /** What the form has fields for, below the cards. */
-const SHOWN = ["image_size", "format"];
+const SHOWN = ["image_size", "format", "name"];
 
 /** What is ordered besides the cards, such as "style watercolor, max credits 60". @param {object} [whole] */
 export function besides(whole) {

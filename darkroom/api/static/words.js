@@ -132,7 +132,7 @@ export function spoken(job) {
 }
 
 /** The tab's title. */
-export const tabTitle = (job) => `${job.completed_images}/${job.total_images} · Darkroom`;
+export const tabTitle = (job) => `${job.completed_images}/${job.total_images} · ${job.name ?? "Darkroom"}`;
 
 /** The description of a frame without a picture; null where there is nothing to say. */
 export function frameWords(frame) {

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt, OpenCall
+from darkroom.domain.finding import JobState
 from darkroom.domain.groups import Attached, AttachGroupInput, CreditGroupInput
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.jobs import (
@@ -37,10 +38,12 @@ from darkroom.records.sqlite import (
     books,
     calls,
     closing,
+    finding,
     groups,
     images,
     members,
     movement,
+    naming,
     opening,
     reading,
     rows,
@@ -120,11 +123,21 @@ class SqliteRecords(SqliteSignIns):
         self,
         limit: int,
         *,
-        statuses: Collection[JobStatus] = (),
+        statuses: Collection[JobState] = (),
         user_id: UUID | None = None,
         before: JobCursor | None = None,
+        words: Sequence[str] = (),
+        day: date | None = None,
     ) -> Sequence[JobSummary]:
-        return await self._db.read(watching.job_page, limit, statuses, user_id, before)
+        return await self._db.read(finding.job_page, limit, statuses, user_id, before, words, day)
+
+    async def found_jobs(
+        self, limit: int, *, statuses: Collection[JobState] = (), words: Sequence[str] = (), day: date | None = None
+    ) -> Sequence[JobRow]:
+        return await self._db.read(finding.found_jobs, limit, statuses, words, day)
+
+    async def rename_job(self, job_id: UUID, name: str | None) -> None:
+        await self._db.write(naming.rename_job, job_id, name)
 
     async def jobs_beginning(self, prefix: str, limit: int) -> Sequence[JobRow]:
         return await self._db.read(reading.jobs_beginning, prefix, limit)

@@ -4,7 +4,9 @@ import sqlite3
 from collections.abc import Iterator
 from importlib.resources import files
 
-SCHEMA_VERSION = 12
+from darkroom.records.sqlite.words import note_words_of_all
+
+SCHEMA_VERSION = 13
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
 _SOURCE = {"source_sha256": "text", "source_media_type": "text", "source_c2pa": "integer"}
@@ -15,6 +17,7 @@ _ADDED = {
         "book_id": "text",
         "webhook_url": "text",
         "org_id": "text",
+        "job_name": "text",
     },
     "quel_credits": {"org_id": "text", "used_by_member_id": "text"},
     "quel_credit_holds": {"org_id": "text"},
@@ -47,6 +50,7 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
         _widen_checks(db)
         for statement in _statements(files(__package__).joinpath("schema.sql").read_text("utf-8")):
             db.execute(statement)
+        note_words_of_all(db)
         db.execute(f"pragma user_version = {SCHEMA_VERSION}")
         db.commit()
     except BaseException:

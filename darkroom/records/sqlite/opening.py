@@ -15,6 +15,7 @@ from darkroom.records.broken_rows import read_row
 from darkroom.records.sqlite import rows, wallets
 from darkroom.records.sqlite.database import now, stamp
 from darkroom.records.sqlite.refreshing import refresh
+from darkroom.records.sqlite.words import note_words
 
 
 def create_job(db: sqlite3.Connection, job: NewJob) -> bool:
@@ -22,7 +23,8 @@ def create_job(db: sqlite3.Connection, job: NewJob) -> bool:
     moment = now()
     cursor = db.execute(
         "insert into quel_production_jobs (job_id, job_type, quel_member_id, org_id, production_id, job_input_data, "
-        "total_images, priority, webhook_url, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "total_images, priority, webhook_url, job_name, created_at, updated_at) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "on conflict (job_id) do nothing",
         (
             str(job.job_id),
@@ -34,10 +36,13 @@ def create_job(db: sqlite3.Connection, job: NewJob) -> bool:
             job.total_images,
             job.priority,
             job.webhook_url,
+            job.name,
             moment,
             moment,
         ),
     )
+    if cursor.rowcount:
+        note_words(db, str(job.job_id))
     return cursor.rowcount == 1
 
 
@@ -121,7 +126,7 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
     db.execute(
         "update quel_production_jobs set job_type = ?, quel_member_id = ?, production_id = ?, total_images = ?, "
         "unit_price = ?, max_top_ups = ?, max_credits = ?, provider = ?, priority = ?, book_id = ?, webhook_url = ?, "
-        "org_id = ? where job_id = ?",
+        "org_id = ?, job_name = coalesce(job_name, ?) where job_id = ?",
         (
             order.job_type,
             rows.text_or_none(order.user_id),
@@ -135,9 +140,11 @@ def _store_order(db: sqlite3.Connection, job_id: UUID, order: Order, terms: Term
             rows.text_or_none(order.book_id),
             order.webhook_url,
             rows.text_or_none(order.org_id),
+            order.name,
             str(job_id),
         ),
     )
+    note_words(db, str(job_id))
     if order.user_id is not None:
         wallets.keep(db, job_id, wallets.Wallet(str(order.user_id), rows.text_or_none(order.org_id)))
 

@@ -77,6 +77,7 @@ def to_job(db: sqlite3.Connection, row: sqlite3.Row) -> JobRow:
     values = dict(row)
     values |= {"status": status_of(db, row), "run_id": row["current_run_id"], "user_id": row["quel_member_id"] or None}
     values |= {"production_id": row["production_id"] or None, "org_id": row["org_id"] or None}
+    values["name"] = row["job_name"]
     values |= {"paused": bool(row["paused"]), "cancel_requested": cancel_requested(db, row)}
     values["generated_attach_ids"] = json_in(row, "generated_attach_ids")
     return read_row(JobRow, {name: values[name] for name in JobRow.model_fields})

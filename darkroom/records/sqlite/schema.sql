@@ -77,6 +77,7 @@ create table if not exists quel_production_jobs (
   refreshed_at real not null default 0,
   webhook_url text,
   org_id text,
+  job_name text,
   -- Last, because they are long: SQLite walks over what stands before a column to reach it.
   job_input_data text not null,
   generated_attach_ids text not null default '[]'
@@ -86,6 +87,14 @@ create index if not exists quel_production_jobs_created on quel_production_jobs 
 create index if not exists quel_production_jobs_member on quel_production_jobs (quel_member_id, created_at);
 create index if not exists quel_production_jobs_member_status
   on quel_production_jobs (quel_member_id, job_status, created_at);
+create index if not exists quel_production_jobs_short on quel_production_jobs (job_status, created_at)
+  where failed_images > 0;
+
+-- What a job is found by: its name and its prompts, each once, in lower case.
+create table if not exists quel_job_words (
+  job_id text primary key references quel_production_jobs (job_id) on delete cascade,
+  words text not null
+);
 
 create table if not exists quel_books (
   book_id text primary key,

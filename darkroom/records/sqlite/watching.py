@@ -1,89 +1,31 @@
-"""Reading for those who watch: pages of jobs, and one job in one consistent reading."""
+"""Reading for those who watch: one job in one consistent reading."""
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from functools import partial
-from itertools import chain
-from operator import itemgetter
 from uuid import UUID
 
 from darkroom.domain.images import Outcome
-from darkroom.domain.progress import JobStatus, words_of
+from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import (
     MOST_FRAMES,
     DeliveryMark,
     FrameState,
-    JobCursor,
     JobSnapshot,
-    JobSummary,
     Picture,
     Undelivered,
 )
 from darkroom.domain.wallets import PaidBy
-from darkroom.records.broken_rows import broken, read_of, read_row, readable
+from darkroom.records.broken_rows import broken, read_of
 from darkroom.records.sqlite import rows
 from darkroom.records.sqlite.database import stamp
 from darkroom.records.sqlite.reading import progress_of
-
-FIRST_IDS = 6
-TITLE = 200
-
-# Of the list of ids only its beginning, which holds the first six however long their numbers are.
-_SUMMARY = f"""
-select job_id, job_type, job_status, current_run_id, paused, cancel_requested, total_images, completed_images,
-  failed_images, error_message, created_at, started_at, completed_at,
-  substr(generated_attach_ids, 1, 150) as beginning_of_ids,
-  (select substr(prompt, 1, {TITLE}) from quel_job_stages as stage where stage.job_id = job.job_id
-   order by stage_index limit 1) as title
-from quel_production_jobs as job
-"""  # noqa: S608 - our own constants
-
-
-def job_page(
-    db: sqlite3.Connection,
-    limit: int,
-    statuses: Collection[JobStatus],
-    user_id: UUID | None,
-    before: JobCursor | None,
-) -> list[JobSummary]:
-    """A page of jobs, newest first. Only the conditions that are asked for, so that an index serves each choice."""
-    asked: list[tuple[str, tuple[object, ...]]] = []
-    if user_id is not None:
-        asked.append(("quel_member_id = ?", (str(user_id),)))
-    if before is not None:
-        asked.append(("(created_at, job_id) < (?, ?)", (stamp(before.created_at), str(before.job_id))))
-    if not statuses:
-        found = _newest(db, asked, limit)
-    else:
-        # Each by itself: an index has the jobs of one of them in order.
-        words = {word for status in statuses for word in words_of(status)}
-        pages = [_newest(db, [("job_status = ?", (word,)), *asked], limit) for word in words]
-        found = sorted(chain(*pages), key=itemgetter("created_at", "job_id"), reverse=True)[:limit]
-    return list(readable(found, partial(_summary, db)))
-
-
-def _newest(db: sqlite3.Connection, asked: list[tuple[str, tuple[object, ...]]], limit: int) -> list[sqlite3.Row]:
-    where = " and ".join(condition for condition, _ in asked) or "true"
-    return db.execute(
-        f"{_SUMMARY} where {where} order by created_at desc, job_id desc limit ?",
-        (*(value for _, values in asked for value in values), limit),
-    ).fetchall()
-
-
-def _summary(db: sqlite3.Connection, row: sqlite3.Row) -> JobSummary:
-    ids = row["beginning_of_ids"].strip("[]").split(",")[:FIRST_IDS]
-    values = dict(row) | {"first_attach_ids": [one.strip() for one in ids if one.strip()]}
-    values |= {"status": rows.status_of(db, row), "paused": bool(row["paused"])}
-    values["cancel_requested"] = rows.cancel_requested(db, row)
-    return read_row(JobSummary, {name: values[name] for name in JobSummary.model_fields})
-
 
 # Not the order document and not the ids, which are long.
 _LOOKED_AT = """
 select job.job_id, job_type, job_status, job.quel_member_id, total_images, completed_images, failed_images,
   error_message, job.created_at, started_at, completed_at, unit_price, current_run_id, paused, pause_reason,
-  cancel_requested, failing,
+  cancel_requested, failing, job_name,
   (select sum(delivered_images * coalesce(stage.unit_price, job.unit_price)) from quel_job_stages as stage
     where stage.job_id = job.job_id) as spent,
   (select amount from quel_credit_holds as hold where hold.job_id = job.job_id and released_at is null) as held,
@@ -104,6 +46,7 @@ def snapshot(db: sqlite3.Connection, job_id: UUID, after: DeliveryMark | None, l
     with read_of(job_id):
         return JobSnapshot(
             user_id=job["quel_member_id"] or None,
+            name=job["job_name"],
             progress=progress,
             created_at=job["created_at"],
             completed_at=job["completed_at"],

@@ -75,6 +75,9 @@ class SupabaseRecords(SupabaseAccounts, SupabaseImages, SupabaseKeys, SupabaseWa
         row = await self._call("job", job_id=str(job_id))
         return None if row is None else read_row(JobRow, row)
 
+    async def rename_job(self, job_id: UUID, name: str | None) -> None:
+        await self._call("rename_job", job_id=str(job_id), name=name)
+
     async def jobs(self, status: JobStatus | None, limit: int) -> Sequence[JobRow]:
         return _jobs(await self._call("jobs", status=status, limit=limit))
 

@@ -1,13 +1,15 @@
 """The port's methods for those who watch."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
+from darkroom.domain.finding import JobState
+from darkroom.domain.jobs import JobRow
 from darkroom.domain.movement import Movement, RecentCalls
 from darkroom.domain.offers import ProviderOffer
-from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import MOST_FRAMES, DeliveryMark, JobCursor, JobSnapshot, JobSummary
 from darkroom.domain.usage import Usage
 from darkroom.records.broken_rows import read_of, read_row, readable
@@ -22,19 +24,26 @@ class SupabaseWatching(Part):
         self,
         limit: int,
         *,
-        statuses: Collection[JobStatus] = (),
+        statuses: Collection[JobState] = (),
         user_id: UUID | None = None,
         before: JobCursor | None = None,
+        words: Sequence[str] = (),
+        day: date | None = None,
     ) -> Sequence[JobSummary]:
         rows = await self._call(
-            "list_jobs",
+            "find_jobs",
             limit=limit,
-            statuses=sorted(statuses) or None,
-            user_id=None if user_id is None else str(user_id),
+            filter=_filter(statuses, words, day) | ({} if user_id is None else {"user_id": str(user_id)}),
             before_created=None if before is None else before.created_at.isoformat(),
             before_id=None if before is None else str(before.job_id),
         )
         return list(readable(rows, partial(read_row, JobSummary)))
+
+    async def found_jobs(
+        self, limit: int, *, statuses: Collection[JobState] = (), words: Sequence[str] = (), day: date | None = None
+    ) -> Sequence[JobRow]:
+        rows = await self._call("find_rows", limit=limit, filter=_filter(statuses, words, day))
+        return list(readable(rows, partial(read_row, JobRow)))
 
     async def snapshot(self, job_id: UUID, after: DeliveryMark | None, limit: int) -> JobSnapshot | None:
         snapshot = await self._call(
@@ -64,3 +73,13 @@ class SupabaseWatching(Part):
 
     async def usage(self, user_id: UUID) -> Usage:
         return Usage.model_validate(await self._call("usage", user_id=str(user_id)))
+
+
+def _filter(statuses: Collection[JobState], words: Sequence[str], day: date | None) -> dict[str, Any]:
+    asked: dict[str, Any] = {"words": list(words)}
+    if statuses:
+        asked["statuses"] = sorted(str(state) for state in statuses)
+    if day is not None:
+        since = datetime.combine(day, time(), UTC)
+        asked |= {"since": since.isoformat(), "until": (since + timedelta(days=1)).isoformat()}
+    return asked

@@ -51,6 +51,7 @@ class Job:
                 user_id=self.order.user_id,
                 org_id=self.order.org_id,
                 production_id=self.order.production_id,
+                name=self.order.name,
                 document={"prompt": "as it came"},
                 total_images=self.order.total_images,
                 priority=self.order.priority,

@@ -1,0 +1,379 @@
+-- What jobs are called, and the words by which they are found.
+
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
+
+alter table public.quel_production_jobs add column if not exists job_name text;
+
+create index if not exists quel_production_jobs_short
+  on public.quel_production_jobs (job_status, coalesce(created_at, 'epoch'), job_id) where failed_images > 0;
+
+-- With its rights in one statement, so that it is open to nobody in between.
+do $$
+begin
+  if to_regclass('public.quel_job_words') is null then
+    create table if not exists public.quel_job_words (
+      job_id uuid primary key references public.quel_production_jobs (job_id) on delete cascade,
+      words text not null
+    );
+    alter table public.quel_job_words enable row level security;
+    revoke all on public.quel_job_words from public, anon, authenticated;
+    grant all on public.quel_job_words to service_role;
+  end if;
+end
+$$;
+
+-- Note what a job is found by from now on: as much of its name and its prompts as is searched.
+create or replace function public.darkroom_note_words(p_job_id uuid) returns void
+language sql set search_path = '' as $$
+  insert into public.quel_job_words (job_id, words)
+  select job.job_id, left(lower(concat_ws(E'\n', job.job_name, (
+    select string_agg(said.prompt, E'\n' order by said.first)
+    from (
+      select prompt, min(stage_index) as first from public.quel_job_stages
+      where job_id = p_job_id group by prompt
+    ) as said))), 100000)
+  from public.quel_production_jobs as job where job.job_id = p_job_id
+  on conflict (job_id) do update set words = excluded.words where quel_job_words.words <> excluded.words
+$$;
+
+-- Give a job another name, or none.
+create or replace function public.darkroom_rename_job(p_job_id uuid, p_name text) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.quel_production_jobs set job_name = p_name, updated_at = clock_timestamp()
+  where job_id = p_job_id and job_name is distinct from p_name;
+  if found then
+    perform public.darkroom_note_words(p_job_id);
+  elsif not exists (select from public.quel_production_jobs where job_id = p_job_id) then
+    perform public.darkroom_not_found(p_job_id);
+  end if;
+end
+$$;
+
+-- The jobs with all of some words, in lower case, in their names and prompts, or at the beginning of their ids.
+create or replace function public.darkroom_saying(p_words text[]) returns uuid[]
+language sql stable set search_path = '' as $$
+  select array(
+    select noted.job_id from public.quel_job_words as noted
+    where not exists (
+      select from unnest(p_words) as asked (word)
+      where strpos(noted.words, word) = 0
+        and not (word ~ '^[0-9a-f][0-9a-f-]{5,35}$' and starts_with(noted.job_id::text, word))))
+$$;
+
+-- The newest jobs behind a place in the list; their ids, not in order. The filter names states, a user, words, and the
+-- moments between which they were created. Each state is looked for by itself, in the order of its index, and as the
+-- column has it: it may be an enum. `cancelled` is both words for it, `running`, `paused` and `short` are parts of a
+-- state. Rows of before Darkroom may be in states that it does not know, or in none.
+-- Planned for each call, so that what is not asked for falls away, and read in the order of the index that serves the
+-- rest: a planner that expects few rows would rather sort all of them.
+create or replace function public.darkroom_found(
+  p_limit integer, p_filter jsonb, p_before_created timestamptz, p_before_id uuid
+) returns uuid[]
+language plpgsql stable security definer
+set search_path = '' set plan_cache_mode = 'force_custom_plan' set enable_sort = off as $$
+declare
+  v_states text[] := case when jsonb_typeof(p_filter->'statuses') = 'array'
+    then array(select jsonb_array_elements_text(p_filter->'statuses'))
+    else '{pending,processing,completed,failed,cancelled}' end;
+  v_user uuid := p_filter->>'user_id';
+  v_from timestamptz := coalesce((p_filter->>'since')::timestamptz, '-infinity');
+  v_created timestamptz := coalesce(p_before_created, 'infinity');
+  v_id uuid := coalesce(p_before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+  v_saying uuid[];
+  v_state text;
+  v_status public.quel_production_jobs.job_status%type;
+  v_paused boolean;
+  v_ids uuid[] := '{}';
+begin
+  if (p_filter->>'until')::timestamptz <= v_created then
+    v_created := p_filter->>'until';
+    v_id := '00000000-0000-0000-0000-000000000000';
+  end if;
+  if jsonb_array_length(p_filter->'words') > 0 then
+    v_saying := public.darkroom_saying(array(select jsonb_array_elements_text(p_filter->'words')));
+  end if;
+  if 'cancelled' = any (v_states) then
+    v_states := array_append(v_states, 'user_cancelled');
+  end if;
+  foreach v_state in array v_states loop
+    v_paused := case v_state when 'running' then false when 'paused' then true end;
+    begin
+      v_status := case v_state when 'running' then 'processing' when 'paused' then 'processing'
+        when 'short' then 'completed' else v_state end;
+    exception when invalid_text_representation then
+      continue;  -- no row can say it
+    end;
+    if cardinality(v_saying) <= 1000 then
+      -- Few enough to look each up; without the offset a planner would rather walk over all jobs.
+      v_ids := v_ids || array(
+        select job.job_id from unnest(v_saying) as said (job_id) cross join lateral (
+          select * from public.quel_production_jobs as one where one.job_id = said.job_id offset 0) as job
+        where job.job_status = v_status and (v_user is null or job.quel_member_id = v_user)
+          and (coalesce(job.created_at, 'epoch'), job.job_id) < (v_created, v_id)
+          and coalesce(job.created_at, 'epoch') >= v_from
+          and (v_paused is null or job.paused = v_paused) and (v_state <> 'short' or job.failed_images > 0));
+    elsif v_state = 'short' then
+      v_ids := v_ids || array(
+        select job.job_id from public.quel_production_jobs as job
+        where job.job_status = v_status and job.failed_images > 0
+          and (coalesce(job.created_at, 'epoch'), job.job_id) < (v_created, v_id)
+          and coalesce(job.created_at, 'epoch') >= v_from
+          and (v_user is null or job.quel_member_id = v_user)
+          and (v_saying is null or job.job_id = any (v_saying))
+        order by job.job_status desc, coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit);
+    elsif v_user is null then
+      v_ids := v_ids || array(
+        select job.job_id from public.quel_production_jobs as job
+        where job.job_status = v_status and (coalesce(job.created_at, 'epoch'), job.job_id) < (v_created, v_id)
+          and coalesce(job.created_at, 'epoch') >= v_from
+          and (v_paused is null or job.paused = v_paused) and (v_saying is null or job.job_id = any (v_saying))
+        order by coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit);
+    else
+      -- As one range, or the index of the state alone would be walked for the jobs of the user.
+      v_ids := v_ids || array(
+        select job.job_id from public.quel_production_jobs as job
+        where (job.quel_member_id, job.job_status, coalesce(job.created_at, 'epoch'), job.job_id)
+            < (v_user, v_status, v_created, v_id)
+          and (job.quel_member_id, job.job_status, coalesce(job.created_at, 'epoch'), job.job_id)
+            > (v_user, v_status, v_from, '00000000-0000-0000-0000-000000000000'::uuid)
+          and (v_paused is null or job.paused = v_paused) and (v_saying is null or job.job_id = any (v_saying))
+        order by job.quel_member_id desc, job.job_status desc, coalesce(job.created_at, 'epoch') desc, job.job_id desc
+        limit p_limit);
+    end if;
+  end loop;
+  return v_ids;
+end
+$$;
+
+-- The newest jobs in one of some states, of a user or of all; see darkroom_found.
+create or replace function public.darkroom_newest(
+  p_limit integer, p_statuses text[], p_user_id uuid, p_before_created timestamptz, p_before_id uuid
+) returns uuid[]
+language sql stable security definer set search_path = '' as $$
+  select public.darkroom_found(
+    p_limit, jsonb_build_object('statuses', p_statuses, 'user_id', p_user_id), p_before_created, p_before_id)
+$$;
+
+-- The row as clients poll it. Rows of before Darkroom may lack anything.
+create or replace function public.darkroom_job_json(job public.quel_production_jobs) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'job_id', job.job_id, 'job_type', coalesce(job.order_type, job.job_type),
+    'status', public.darkroom_status_of(job.job_status::text, job.current_run_id),
+    'user_id', job.quel_member_id, 'production_id', job.production_id,
+    'paused', job.paused, 'pause_reason', job.pause_reason, 'cancel_requested', job.cancel_requested,
+    'total_images', coalesce(job.total_images, 0), 'completed_images', coalesce(job.completed_images, 0),
+    'failed_images', coalesce(job.failed_images, 0),
+    'generated_attach_ids', coalesce(nullif(job.generated_attach_ids, 'null'), '[]'),
+    'error_message', job.error_message, 'retry_count', coalesce(job.retry_count, 0),
+    'run_id', job.current_run_id, 'unit_price', job.unit_price, 'priority', job.priority,
+    'created_at', coalesce(job.created_at, job.started_at, job.updated_at, 'epoch'),
+    'started_at', job.started_at, 'completed_at', job.completed_at,
+    'updated_at', coalesce(job.updated_at, job.created_at, 'epoch'))
+    || case when job.job_name is null then '{}' else jsonb_build_object('name', job.job_name) end
+    || case when job.org_id is null then '{}' else jsonb_build_object('org_id', job.org_id) end
+$$;
+
+-- The newest jobs that a filter lets through, as whole rows.
+create or replace function public.darkroom_find_rows(p_limit integer, p_filter jsonb) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(
+    public.darkroom_job_json(page) order by coalesce(page.created_at, 'epoch') desc, page.job_id desc), '[]')
+  from (
+    select * from public.quel_production_jobs
+    where job_id = any (public.darkroom_found(p_limit, p_filter, null, null))
+    order by coalesce(created_at, 'epoch') desc, job_id desc limit p_limit
+  ) as page
+$$;
+
+-- A page of the jobs that a filter lets through, newest first: those behind a job, whose place is that of its row,
+-- whatever time was shown for it. Of order documents and lists of ids, which are long, no more than six ids leave the
+-- database.
+create or replace function public.darkroom_find_jobs(
+  p_limit integer, p_filter jsonb, p_before_created timestamptz, p_before_id uuid
+) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_before timestamptz := coalesce(
+    (select coalesce(created_at, 'epoch') from public.quel_production_jobs where job_id = p_before_id),
+    p_before_created);
+  v_jobs jsonb;
+begin
+  select jsonb_agg(jsonb_build_object(
+    'job_id', page.job_id, 'job_type', page.job_type,
+    'status', public.darkroom_status_of(page.job_status::text, page.current_run_id), 'paused', page.paused,
+    'cancel_requested', page.cancel_requested, 'total_images', coalesce(page.total_images, 0),
+    'completed_images', coalesce(page.completed_images, 0), 'failed_images', coalesce(page.failed_images, 0),
+    'error_message', page.error_message, 'name', page.job_name, 'title', page.title,
+    'first_attach_ids', page.first_attach_ids,
+    'created_at', coalesce(page.created_at, page.started_at, page.updated_at, 'epoch'),
+    'started_at', page.started_at, 'completed_at', page.completed_at
+  ) order by coalesce(page.created_at, 'epoch') desc, page.job_id desc) into v_jobs
+  from (
+    select job.job_id, coalesce(job.order_type, job.job_type) as job_type, job.job_status, job.current_run_id,
+      job.paused, job.cancel_requested, job.job_name,
+      job.total_images, job.completed_images, job.failed_images, job.error_message, job.created_at, job.started_at,
+      job.completed_at, job.updated_at,
+      public.darkroom_first_pictures(job) as first_attach_ids,
+      (select left(stage.prompt, 200) from public.quel_job_stages as stage
+       where stage.job_id = job.job_id order by stage.stage_index limit 1) as title
+    from public.quel_production_jobs as job
+    where job.job_id = any (public.darkroom_found(p_limit, p_filter, v_before, p_before_id))
+    order by coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit
+  ) as page;
+  return coalesce(v_jobs, '[]');
+end
+$$;
+
+-- The same for earlier processes, which know neither names nor words.
+create or replace function public.darkroom_list_jobs(
+  p_limit integer, p_statuses text[], p_user_id uuid, p_before_created timestamptz, p_before_id uuid
+) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(job.line - 'name' order by job.place), '[]')
+  from jsonb_array_elements(public.darkroom_find_jobs(
+    p_limit, jsonb_build_object('statuses', p_statuses, 'user_id', p_user_id), p_before_created, p_before_id))
+    with ordinality as job (line, place)
+$$;
+
+-- A job as it stands, with at most p_limit pictures that were delivered behind the mark. One statement, one snapshot.
+create or replace function public.darkroom_look(
+  p_job_id uuid, p_after_at timestamptz, p_after_id bigint, p_limit integer, p_most_frames integer
+) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object(
+    'user_id', job.quel_member_id, 'progress', public.darkroom_progress(job.job_id, -1),
+    'created_at', coalesce(job.created_at, job.started_at, job.updated_at, 'epoch'),
+    'completed_at', job.completed_at, 'unit_price', job.unit_price,
+    -- Each delivered picture is charged once, at its stage's price: 0 without a user, none for a job of before Darkroom.
+    'spent', coalesce((
+      select sum(stage.delivered_images * coalesce(stage.unit_price, job.unit_price))
+      from public.quel_job_stages as stage where stage.job_id = job.job_id), 0),
+    'held', coalesce((
+      select amount from public.quel_credit_holds where job_id = job.job_id and released_at is null), 0),
+    'pictures', coalesce((
+      select jsonb_agg(jsonb_build_object(
+        'attach_id', page.attach_id, 'stage_index', page.stage_index, 'ordinal', page.ordinal,
+        'path', page.attach_file_path, 'size', page.attach_file_size, 'sha256', page.sha256,
+        'delivered_at', page.delivered_at, 'round', coalesce(call.round, 0), 'provider', call.provider,
+        'model', call.model, 'seconds', call.seconds, 'price', (
+          select unit_price from public.quel_job_stages as stage
+          where stage.job_id = p_job_id and stage.stage_index = page.stage_index)) order by page.delivered_at, page.attach_id)
+      from (
+        (
+          select attach_id, stage_index, ordinal, attach_file_path, attach_file_size, sha256, delivered_at
+          from public.quel_attach
+          where job_id = p_job_id and delivered_at is not null
+            and (delivered_at, attach_id) > (coalesce(p_after_at, '-infinity'), coalesce(p_after_id, 0))
+          order by delivered_at, attach_id limit p_limit
+        ) union all (
+          select attach_id, stage_index, ordinal, path, size, sha256, delivered_at
+          from public.darkroom_earlier_images(p_job_id)
+          where (delivered_at, attach_id) > (coalesce(p_after_at, '-infinity'), coalesce(p_after_id, 0))
+          order by delivered_at, attach_id limit p_limit
+        )
+      ) as page
+      left join lateral (
+        -- A delivered picture is that of the newest call that was generated for it.
+        select made.round, made.provider, made.model, made.seconds from public.quel_generation_attempts as made
+        where made.job_id = p_job_id and made.stage_index = page.stage_index and made.ordinal = page.ordinal
+          and made.outcome = 'generated'
+        order by made.attempt_id desc limit 1
+      ) as call on true), '[]'),
+    'undelivered', public.darkroom_undelivered(
+      job.job_id, job.current_run_id, public.darkroom_status_of(job.job_status::text, job.current_run_id) = 'processing',
+      job.paused or job.cancel_requested or job.failing, p_most_frames))
+    || coalesce((
+      select jsonb_build_object('paid_by', jsonb_build_object(
+        'org_id', organization.org_id, 'name', coalesce(organization.org_name, '')))
+      from public.quel_credit_holds as hold join public.quel_organization as organization using (org_id)
+      where hold.job_id = p_job_id), '{}')
+    || case when job.job_name is null then '{}' else jsonb_build_object('name', job.job_name) end
+  from public.quel_production_jobs as job
+  where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
+    in ('pending', 'processing', 'completed', 'failed', 'cancelled')
+$$;
+
+-- Store a job as pending; one that is there stays as it is. Answers whether it was stored. Where a job needs a
+-- production, one is made for it.
+create or replace function public.darkroom_create_job(p_job jsonb) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_production uuid := p_job->>'production_id';
+  v_stored boolean;
+begin
+  if exists (select from public.quel_production_jobs where job_id = (p_job->>'job_id')::uuid) then
+    return false;
+  end if;
+  if v_production is null and exists (
+    select from pg_catalog.pg_attribute
+    where attrelid = 'public.quel_production_jobs'::regclass and attname = 'production_id' and attnotnull
+  ) then
+    v_production := gen_random_uuid();
+    perform public.darkroom_insert('quel_production_photo', jsonb_build_object(
+      'production_id', v_production, 'quel_member_id', p_job->'user_id', 'org_id', p_job->'org_id',
+      'production_name', left(coalesce(p_job#>>'{document,name}', p_job->>'job_type'), 120),
+      'production_status', 'pending', 'pipeline_type', p_job->'job_type', 'total_quantity', p_job->'total_images'));
+  end if;
+  v_stored := public.darkroom_insert_job(jsonb_build_object(
+    'job_id', p_job->'job_id', 'job_type', p_job->'job_type', 'job_status', 'pending',
+    'quel_member_id', p_job->'user_id', 'org_id', p_job->'org_id', 'production_id', v_production,
+    'job_input_data', p_job->'document', 'total_images', p_job->'total_images', 'priority', p_job->'priority', 'webhook_url', p_job->'webhook_url',
+    'job_name', p_job->'name', 'created_at', v_now, 'updated_at', v_now));
+  if not v_stored and p_job->>'production_id' is null then
+    delete from public.quel_production_photo where production_id = v_production;
+  end if;
+  if v_stored then
+    perform public.darkroom_note_words((p_job->>'job_id')::uuid);
+  end if;
+  return v_stored;
+end
+$$;
+
+-- The stages and terms of the first opening; they hold for every restart. So does who pays: the hold says it.
+create or replace function public.darkroom_store_order(p_job_id uuid, p_order jsonb) returns void
+language plpgsql set search_path = '' as $$
+begin
+  insert into public.quel_job_stages (
+    job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images,
+    format, image_size, unit_price)
+  select p_job_id, stage.stage_index, stage.label, stage.prompt, stage.quantity, stage.target,
+    stage.aspect_ratio, stage."references", stage.format, stage.image_size, stage.unit_price
+  from jsonb_to_recordset(p_order->'stages') as stage (
+    stage_index integer, label text, prompt text, quantity integer, target integer, aspect_ratio text,
+    "references" jsonb, format text, image_size text, unit_price integer);
+  update public.quel_production_jobs
+  set job_type = coalesce(job_type, p_order->>'job_type'),
+    order_type = nullif(p_order->>'job_type', coalesce(job_type, p_order->>'job_type')),
+    quel_member_id = (p_order->>'user_id')::uuid, org_id = coalesce((p_order->>'org_id')::uuid, org_id),
+    production_id = coalesce((p_order->>'production_id')::uuid, production_id),
+    total_images = (p_order->>'total_images')::integer,
+    unit_price = (p_order->>'unit_price')::integer, max_top_ups = (p_order->>'max_top_ups')::integer,
+    max_credits = (p_order->>'max_credits')::integer, provider = p_order->>'provider',
+    priority = (p_order->>'priority')::integer, book_id = (p_order->>'book_id')::uuid,
+    webhook_url = p_order->>'webhook_url', job_name = coalesce(job_name, p_order->>'name')
+  where job_id = p_job_id;
+  perform public.darkroom_note_words(p_job_id);
+  insert into public.quel_credit_holds (job_id, quel_member_id, org_id, amount)
+  select job_id, quel_member_id, org_id, 0 from public.quel_production_jobs
+  where job_id = p_job_id and quel_member_id is not null
+  on conflict (job_id) do nothing;
+end
+$$;
+
+-- Jobs of before are found too.
+do $$
+begin
+  perform public.darkroom_note_words(job.job_id) from public.quel_production_jobs as job
+  where not exists (select from public.quel_job_words as noted where noted.job_id = job.job_id)
+    and exists (select from public.quel_job_stages as stage where stage.job_id = job.job_id);
+end
+$$;
+
+select public.darkroom_close_functions();
+
+insert into public.quel_schema_versions (version) values ('20261127211000') on conflict do nothing;
+
+notify pgrst, 'reload schema';

@@ -1,0 +1,137 @@
+-- What jobs are called, and how they are found.
+
+-- Note what a job is found by from now on: as much of its name and its prompts as is searched.
+create or replace function public.darkroom_note_words(p_job_id uuid) returns void
+language sql set search_path = '' as $$
+  insert into public.quel_job_words (job_id, words)
+  select job.job_id, left(lower(concat_ws(E'\n', job.job_name, (
+    select string_agg(said.prompt, E'\n' order by said.first)
+    from (
+      select prompt, min(stage_index) as first from public.quel_job_stages
+      where job_id = p_job_id group by prompt
+    ) as said))), 100000)
+  from public.quel_production_jobs as job where job.job_id = p_job_id
+  on conflict (job_id) do update set words = excluded.words where quel_job_words.words <> excluded.words
+$$;
+
+-- Give a job another name, or none.
+create or replace function public.darkroom_rename_job(p_job_id uuid, p_name text) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.quel_production_jobs set job_name = p_name, updated_at = clock_timestamp()
+  where job_id = p_job_id and job_name is distinct from p_name;
+  if found then
+    perform public.darkroom_note_words(p_job_id);
+  elsif not exists (select from public.quel_production_jobs where job_id = p_job_id) then
+    perform public.darkroom_not_found(p_job_id);
+  end if;
+end
+$$;
+
+-- The jobs with all of some words, in lower case, in their names and prompts, or at the beginning of their ids.
+create or replace function public.darkroom_saying(p_words text[]) returns uuid[]
+language sql stable set search_path = '' as $$
+  select array(
+    select noted.job_id from public.quel_job_words as noted
+    where not exists (
+      select from unnest(p_words) as asked (word)
+      where strpos(noted.words, word) = 0
+        and not (word ~ '^[0-9a-f][0-9a-f-]{5,35}$' and starts_with(noted.job_id::text, word))))
+$$;
+
+-- The newest jobs behind a place in the list; their ids, not in order. The filter names states, a user, words, and the
+-- moments between which they were created. Each state is looked for by itself, in the order of its index, and as the
+-- column has it: it may be an enum. `cancelled` is both words for it, `running`, `paused` and `short` are parts of a
+-- state. Rows of before Darkroom may be in states that it does not know, or in none.
+-- Planned for each call, so that what is not asked for falls away, and read in the order of the index that serves the
+-- rest: a planner that expects few rows would rather sort all of them.
+create or replace function public.darkroom_found(
+  p_limit integer, p_filter jsonb, p_before_created timestamptz, p_before_id uuid
+) returns uuid[]
+language plpgsql stable security definer
+set search_path = '' set plan_cache_mode = 'force_custom_plan' set enable_sort = off as $$
+declare
+  v_states text[] := case when jsonb_typeof(p_filter->'statuses') = 'array'
+    then array(select jsonb_array_elements_text(p_filter->'statuses'))
+    else '{pending,processing,completed,failed,cancelled}' end;
+  v_user uuid := p_filter->>'user_id';
+  v_from timestamptz := coalesce((p_filter->>'since')::timestamptz, '-infinity');
+  v_created timestamptz := coalesce(p_before_created, 'infinity');
+  v_id uuid := coalesce(p_before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+  v_saying uuid[];
+  v_state text;
+  v_status public.quel_production_jobs.job_status%type;
+  v_paused boolean;
+  v_ids uuid[] := '{}';
+begin
+  if (p_filter->>'until')::timestamptz <= v_created then
+    v_created := p_filter->>'until';
+    v_id := '00000000-0000-0000-0000-000000000000';
+  end if;
+  if jsonb_array_length(p_filter->'words') > 0 then
+    v_saying := public.darkroom_saying(array(select jsonb_array_elements_text(p_filter->'words')));
+  end if;
+  if 'cancelled' = any (v_states) then
+    v_states := array_append(v_states, 'user_cancelled');
+  end if;
+  foreach v_state in array v_states loop
+    v_paused := case v_state when 'running' then false when 'paused' then true end;
+    begin
+      v_status := case v_state when 'running' then 'processing' when 'paused' then 'processing'
+        when 'short' then 'completed' else v_state end;
+    exception when invalid_text_representation then
+      continue;  -- no row can say it
+    end;
+    if cardinality(v_saying) <= 1000 then
+      -- Few enough to look each up; without the offset a planner would rather walk over all jobs.
+      v_ids := v_ids || array(
+        select job.job_id from unnest(v_saying) as said (job_id) cross join lateral (
+          select * from public.quel_production_jobs as one where one.job_id = said.job_id offset 0) as job
+        where job.job_status = v_status and (v_user is null or job.quel_member_id = v_user)
+          and (coalesce(job.created_at, 'epoch'), job.job_id) < (v_created, v_id)
+          and coalesce(job.created_at, 'epoch') >= v_from
+          and (v_paused is null or job.paused = v_paused) and (v_state <> 'short' or job.failed_images > 0));
+    elsif v_state = 'short' then
+      v_ids := v_ids || array(
+        select job.job_id from public.quel_production_jobs as job
+        where job.job_status = v_status and job.failed_images > 0
+          and (coalesce(job.created_at, 'epoch'), job.job_id) < (v_created, v_id)
+          and coalesce(job.created_at, 'epoch') >= v_from
+          and (v_user is null or job.quel_member_id = v_user)
+          and (v_saying is null or job.job_id = any (v_saying))
+        order by job.job_status desc, coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit);
+    elsif v_user is null then
+      v_ids := v_ids || array(
+        select job.job_id from public.quel_production_jobs as job
+        where job.job_status = v_status and (coalesce(job.created_at, 'epoch'), job.job_id) < (v_created, v_id)
+          and coalesce(job.created_at, 'epoch') >= v_from
+          and (v_paused is null or job.paused = v_paused) and (v_saying is null or job.job_id = any (v_saying))
+        order by coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit);
+    else
+      -- As one range, or the index of the state alone would be walked for the jobs of the user.
+      v_ids := v_ids || array(
+        select job.job_id from public.quel_production_jobs as job
+        where (job.quel_member_id, job.job_status, coalesce(job.created_at, 'epoch'), job.job_id)
+            < (v_user, v_status, v_created, v_id)
+          and (job.quel_member_id, job.job_status, coalesce(job.created_at, 'epoch'), job.job_id)
+            > (v_user, v_status, v_from, '00000000-0000-0000-0000-000000000000'::uuid)
+          and (v_paused is null or job.paused = v_paused) and (v_saying is null or job.job_id = any (v_saying))
+        order by job.quel_member_id desc, job.job_status desc, coalesce(job.created_at, 'epoch') desc, job.job_id desc
+        limit p_limit);
+    end if;
+  end loop;
+  return v_ids;
+end
+$$;
+
+-- The newest jobs that a filter lets through, as whole rows.
+create or replace function public.darkroom_find_rows(p_limit integer, p_filter jsonb) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(
+    public.darkroom_job_json(page) order by coalesce(page.created_at, 'epoch') desc, page.job_id desc), '[]')
+  from (
+    select * from public.quel_production_jobs
+    where job_id = any (public.darkroom_found(p_limit, p_filter, null, null))
+    order by coalesce(created_at, 'epoch') desc, job_id desc limit p_limit
+  ) as page
+$$;
