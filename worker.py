@@ -131,7 +131,9 @@ async def _serving(
     stalled_after = timedelta(seconds=settings.stalled_after)
     books = BookActivities(parts.records, parts.storage, parts.pictures)
     report = WorkerReportActivities(parts.report).report_worker
-    housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, temporal).tidy)
+    days = parts.settings.keep_pictures_days
+    keep_pictures = None if days is None else timedelta(days=days)
+    housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, temporal, keep_pictures).tidy)
     waiting = WaitingActivities(WaitingJobs(client).start)
     stalls = StallLines(parts.records, stalled_after)
     shared: dict[str, Any] = {

@@ -12,6 +12,7 @@ from typer import rich_utils
 from typer.exceptions import TyperException
 
 from cli import (
+    deleting,
     demo,
     deployment,
     doctor,
@@ -142,6 +143,21 @@ _add(
     *(_DONE, _NOT_ALL, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW, _INTERRUPTED),
     not_all="with --watch: failed, cancelled or short again",
     not_now="the job is running, or nothing is missing",
+)
+_add(
+    _CONTROL,
+    deleting.delete,
+    "delete 3f2a1c",
+    *(_DONE, _WRONG, _NOT_FOUND, _NOT_NOW),
+    done="deleted, or left as it was",
+    not_now="the job has not ended, or its pictures are in use",
+)
+_add(
+    _CONTROL,
+    deleting.purge,
+    "purge --older-than 90d --dry-run",
+    *(_DONE, _NOT_ALL, _WRONG),
+    not_all="some could not be deleted any more",
 )
 _add(_CONTROL, naming.rename, "rename 3f2a1c 'Red chairs'", _DONE, _WRONG, _NOT_FOUND)
 app.add_typer(money.commands, name="credits", rich_help_panel=_CONTROL)

@@ -13,6 +13,7 @@ from temporalio.client import Client as TemporalClient
 from darkroom._version import __version__
 from darkroom.client import connection
 from darkroom.client.connection import TemporalLink, configured_server
+from darkroom.client.deleting import Deleting
 from darkroom.client.jobs import Client
 from darkroom.client.workers import WorkerWatch
 from darkroom.decoding.children import Children
@@ -88,6 +89,10 @@ class Parts:
             stalled_after=timedelta(seconds=self.settings.stalled_after),
             workers=workers,
         )
+
+    def deleting(self) -> Deleting:
+        """What deletes jobs and their files."""
+        return Deleting(self.records, self.storage)
 
     def report(self) -> WorkerReport:
         """What a worker over these parts has; which queue and process it is, the activity says."""

@@ -72,6 +72,7 @@ class Settings(PictureSettings, ApiLimits):
     pick_up_pending: bool = True
     pick_up_since: datetime | None = None
     pick_up_types: Annotated[tuple[JobType, ...], NoDecode] = ()
+    keep_pictures_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
     housekeeping_every: Annotated[float, Field(ge=10, le=86_400)] = 3600.0
     pick_up_every: Annotated[float, Field(ge=1, le=3600)] = 5.0
 

@@ -89,6 +89,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.housekeeping": (
         *BELOW_CLIENT,
         "darkroom.client.webhooks",
+        "darkroom.client.deleting",
         "darkroom.client.stuck_workflows",
         "darkroom.housekeeping",
     ),

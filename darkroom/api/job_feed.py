@@ -225,6 +225,8 @@ class JobFeed:
                 found = place(stage.quantity, self._delivered.get(index, ()), tried)
                 self._placements[index] = found.positions, found.frames
             self._note_stage(stage, tuple(_with_retry(index, frame, retried) for frame in self._placements[index][1]))
+        if snapshot.deleted_at is not None:
+            arrived, self._pictures, self._positions = [], [], []
         self._pictures += arrived
         self._positions += [self._position(picture) for picture in arrived]
         self.version += 1

@@ -40,6 +40,7 @@ class PublicUrls:
             pause=f"{base}/pause",
             resume=f"{base}/resume",
             restart=f"{base}/restart",
+            deletion=f"{base}/deletion",
             page=f"{self.prefix}/jobs/{job_id}",
             temporal=temporal_ui,
         )

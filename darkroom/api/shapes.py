@@ -37,6 +37,7 @@ class JobUrls(Value):
     pause: str
     resume: str
     restart: str
+    deletion: str
     page: str
     temporal: str | None = None
     """Its page in the Temporal Web UI, where one is known."""
@@ -60,6 +61,7 @@ class JobView(Progress):
     source: str = Field(description="`workflow`, or `records` when no worker responds.")
     created_at: datetime
     completed_at: datetime | None
+    deleted_at: datetime | None = Field(default=None, description="When it was deleted; its numbers stay.")
     per_minute: float | None = Field(default=None, description="Pictures delivered in the last minute.")
     credits: Credits
     actions: tuple[Action, ...]

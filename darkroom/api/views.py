@@ -19,8 +19,10 @@ def read_by(value: M, *, operator: bool) -> M:
     return value if operator else for_customers(value)
 
 
-def actions_of(progress: Progress) -> tuple[Action, ...]:
+def actions_of(progress: Progress, *, deleted: bool = False) -> tuple[Action, ...]:
     """What can be done with the job now."""
+    if deleted:
+        return ()
     if progress.status.ended:
         return (Action.RESTART,) if why_no_restart(progress) is None else ()
     if progress.cancel_requested:
@@ -40,9 +42,10 @@ def job_view(
         source=source,
         created_at=snapshot.created_at,
         completed_at=snapshot.completed_at,
+        deleted_at=snapshot.deleted_at,
         per_minute=per_minute,
         credits=Credits(price=snapshot.unit_price, spent=snapshot.spent, held=snapshot.held, paid_by=snapshot.paid_by),
-        actions=actions_of(progress),
+        actions=actions_of(progress, deleted=snapshot.deleted_at is not None),
         urls=urls,
     )
 

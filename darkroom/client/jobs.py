@@ -11,6 +11,7 @@ from temporalio.service import RPCError
 
 from darkroom.client import following
 from darkroom.client.cancelled_rows import CancelledRows
+from darkroom.client.deleting import Deleting, DeletingRecords
 from darkroom.client.executions import JobExecutions
 from darkroom.client.ordering import Ordering, OrderingRecords, as_ordered
 from darkroom.client.reading import Reading, ReadingRecords
@@ -18,6 +19,7 @@ from darkroom.client.results import CheckedOrder, ControlResult, ProgressReading
 from darkroom.client.steering import Steering, SteeringRecords
 from darkroom.client.temporal_faults import explained
 from darkroom.client.workers import WorkerWatch
+from darkroom.domain.deleting import Deletion
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.movement import STALLED_AFTER
 from darkroom.domain.pick_up import PickUp
@@ -31,8 +33,8 @@ from darkroom.storage import Storage
 log = structlog.get_logger(__name__)
 
 
-class ClientRecords(OrderingRecords, ReadingRecords, SteeringRecords, Protocol):
-    """What ordering, reading and steering need together."""
+class ClientRecords(OrderingRecords, ReadingRecords, SteeringRecords, DeletingRecords, Protocol):
+    """What ordering, reading, steering and deleting need together."""
 
 
 class Client:
@@ -72,6 +74,7 @@ class Client:
             records, storage, self._executions, workers or self._executions.worker_watch(), stalled_after
         )
         self._steering = Steering(records, intake, self._executions, self._reading)
+        self._deleting = Deleting(records, storage)
         self._cancelled_rows = CancelledRows(records, self._executions)
         self._pick_up = pick_up
 
@@ -248,6 +251,23 @@ class Client:
             OrderRejected: it is too long, or has line breaks or control characters.
         """
         return await self._steering.rename(job_id, name)
+
+    async def deletion(self, job_id: UUID) -> Deletion:
+        """What deleting a job would remove, or has removed; nothing is changed.
+
+        Raises:
+            JobNotFound: no such job.
+        """
+        return await self._deleting.deletion(job_id)
+
+    async def delete(self, job_id: UUID) -> Deletion:
+        """Delete an ended job's pictures, prompts and name; its numbers, receipt and journal stay.
+
+        Raises:
+            JobNotFound: no such job.
+            NotPossibleNow: it has not ended, or its pictures are in use.
+        """
+        return await self._deleting.delete(job_id)
 
     async def cancel(self, job_id: UUID, reason: str | None = None) -> ControlResult:
         """Ask a job to stop; answers at once, calls in progress are still delivered.

@@ -13,6 +13,7 @@ from darkroom.client.results import ControlResult
 from darkroom.client.webhooks import announce
 from darkroom.contract import PipelineJob
 from darkroom.domain.clean_text import refuse_unclean
+from darkroom.domain.deleting import DELETED
 from darkroom.domain.errors import NotPossibleNow, OrderRejected
 from darkroom.domain.job_names import checked_name
 from darkroom.domain.jobs import CancelRequest, JobRow, NumberedRequest, PauseRequest, Request, ResumeRequest
@@ -45,6 +46,8 @@ class Steering:
             kept = checked_name(name)
         except ValueError as error:
             raise OrderRejected("name", str(error)) from None
+        if (await self._reading.job(job_id)).deleted_at is not None:
+            raise NotPossibleNow(f"job {job_id} {DELETED}")
         await self._records.rename_job(job_id, kept)
         return kept
 
@@ -77,6 +80,8 @@ class Steering:
         deadline = monotonic() + RESTART_PATIENCE
         while True:
             row = await self._reading.job(job_id)
+            if row.deleted_at is not None:
+                raise NotPossibleNow(f"job {job_id} {DELETED}")
             why_not = why_no_restart((await self._reading.progress(job_id)).progress) if row.status.ended else None
             if why_not is not None:
                 raise NotPossibleNow(f"job {job_id} {why_not}")

@@ -60,6 +60,8 @@ class JobRow(Value):
     started_at: datetime | None
     completed_at: datetime | None
     updated_at: datetime
+    deleted_at: datetime | None = None
+    """When it was deleted; its numbers stay."""
 
 
 class JobInput(Value):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from datetime import datetime
 
+from darkroom.domain.deleting import Deletion
 from darkroom.domain.names import JOB_QUEUES
 from darkroom.domain.progress import FailingProvider, JobStatus, Progress, utc
 
@@ -54,3 +55,28 @@ def failing(one: FailingProvider, clock: Clock = utc) -> str:
     pictures = "1 picture is" if one.retrying == 1 else f"{one.retrying:,} pictures are"
     name = one.provider[:1].upper() + one.provider[1:]
     return f"{name} is failing ({one.reason}) since {clock(one.since)}; {pictures} being retried"
+
+
+def what_goes(found: Deletion) -> str:
+    """What deleting a job removes, or why it cannot be deleted, in a sentence or two for its user."""
+    if found.refusal is not None:
+        return f"This job {found.refusal}."
+    if found.files_removed:
+        return "This job was deleted."
+    pictures = "1 picture" if found.pictures == 1 else f"{found.pictures:,} pictures"
+    parts = [f"{pictures} ({size_of(found.bytes)})"]
+    parts += ["the marks beside them"] if found.marks else []
+    parts += ["the book's cover"] if found.cover else []
+    parts += ["the prompts and the name"]
+    return (
+        f"{', '.join(parts[:-1])} and {parts[-1]} will be removed for good. "
+        "The job's numbers, its receipt and what was charged stay."
+    )
+
+
+def size_of(number: int) -> str:
+    """Bytes as people read them: `184 KB`, `24.1 MB`."""
+    for unit, of_them in (("GB", 1_000_000_000), ("MB", 1_000_000)):
+        if number >= of_them:
+            return f"{number / of_them:,.1f} {unit}"
+    return f"{round(number / 1000):,} KB" if number >= 1000 else f"{number} bytes"

@@ -76,6 +76,8 @@ class JobSnapshot(Value):
     """As the records know it; without ids."""
     created_at: datetime
     completed_at: datetime | None
+    deleted_at: datetime | None = None
+    """When it was deleted; of its pictures none is shown then."""
     unit_price: int | None
     """Credits an image, but for those that have a price of their own; None before the job first opened."""
     spent: int

@@ -9,22 +9,25 @@ import structlog
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from darkroom.client.deleting import Deleting, DeletingRecords
 from darkroom.client.stuck_workflows import stuck_workflows
 from darkroom.client.webhooks import announce
-from darkroom.domain.errors import RecordsRefused, RunRefused
+from darkroom.domain.errors import NotPossibleNow, RecordsRefused, RunRefused
 from darkroom.domain.housekeeping import Tidied
 from darkroom.domain.jobs import CloseRun, End, JobRow, StartRun
 from darkroom.domain.money import Terms
 from darkroom.domain.names import STAGING, job_workflow_id
 from darkroom.domain.progress import JobStatus
 from darkroom.housekeeping.leftovers import LeftoverRecords, remove_leftovers
-from darkroom.records.jobs import JobRecords
 from darkroom.records.money import MoneyRecords
 from darkroom.records.webhooks import WebhookRecords
 from darkroom.storage import Storage
 
 KEEP_FAILED = timedelta(days=30)
 """How long the generated pictures of a failed job wait for a restart (spec §3)."""
+
+PURGED_AT_ONCE = 1_000
+"""Jobs that one run deletes; the next one goes on."""
 
 LATE = timedelta(days=1)
 LATEST = 1_000
@@ -41,17 +44,21 @@ _ENDED_FROM_OUTSIDE = {
 log = structlog.get_logger("darkroom.housekeeping.housekeeper")
 
 
-class HousekeepingRecords(JobRecords, MoneyRecords, WebhookRecords, LeftoverRecords, Protocol):
+class HousekeepingRecords(DeletingRecords, MoneyRecords, WebhookRecords, LeftoverRecords, Protocol):
     """Jobs that no workflow closes, and everything they may leave behind."""
 
 
 class Housekeeper:
     """Repairs jobs that no workflow handles any more; safe at any time, and from several processes."""
 
-    def __init__(self, records: HousekeepingRecords, storage: Storage, client: Client) -> None:
+    def __init__(
+        self, records: HousekeepingRecords, storage: Storage, client: Client, keep_pictures: timedelta | None = None
+    ) -> None:
         self._records = records
         self._storage = storage
         self._client = client
+        self._deleting = Deleting(records, storage)
+        self._keep_pictures = keep_pictures
 
     async def tidy(self) -> Tidied:
         """Repair what can be repaired, and report the rest.
@@ -64,6 +71,8 @@ class Housekeeper:
         for job_id in holds:
             log.warning("hold of an ended job released", job_id=str(job_id))
         removed = await self._remove_staged()
+        deletes = await self._deleting.finish_interrupted()
+        purged = await self._purge()
         findings = await self._records.audit()
         for finding in findings:
             log.error("audit finding", finding=finding)
@@ -74,9 +83,31 @@ class Housekeeper:
             failed_jobs=failed,
             released_holds=len(holds),
             removed_objects=removed,
+            finished_deletes=deletes,
+            purged_jobs=purged,
             findings=len(findings),
             stuck_workflows=len(stuck),
         )
+
+    async def _purge(self) -> int:
+        """Delete jobs that ended longer ago than pictures are kept; the next run goes on with the rest."""
+        if self._keep_pictures is None:
+            return 0
+        purged = 0
+        async for found in self._deleting.ended_before(datetime.now(UTC) - self._keep_pictures):
+            if found.refusal is not None:
+                log.info("job kept", job_id=str(found.job_id), reason=found.refusal)
+                continue
+            try:
+                await self._deleting.delete(found.job_id)
+            except (NotPossibleNow, RecordsRefused) as error:
+                log.info("job kept", job_id=str(found.job_id), reason=str(error))
+                continue
+            log.info("job purged", job_id=str(found.job_id), pictures=found.pictures, bytes=found.bytes)
+            purged += 1
+            if purged == PURGED_AT_ONCE:
+                break
+        return purged
 
     async def _fail_abandoned_jobs(self) -> int:
         """Rows whose workflow was ended from outside, so that nobody would ever close them."""

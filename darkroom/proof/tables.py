@@ -20,6 +20,7 @@ TABLES = {
     "quel_production_photo": "production_id",
     "quel_job_stages": "job_id, stage_index",
     "quel_job_words": "job_id",
+    "quel_deleted_jobs": "job_id",
     "quel_job_runs": "run_id",
     "quel_job_requests": "job_id, number",
     "quel_generation_attempts": "job_id, stage_index, ordinal, started_at, call_id",

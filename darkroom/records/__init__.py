@@ -8,6 +8,7 @@ raise `RecordsUnavailable` for a passing trouble.
 from typing import Protocol
 
 from darkroom.records.books import BookRecords
+from darkroom.records.deleting import DeleteRecords
 from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
 from darkroom.records.keys import KeyRecords
@@ -30,6 +31,7 @@ class Records(
     KeyRecords,
     OfferRecords,
     UsageRecords,
+    DeleteRecords,
     Protocol,
 ):
     """All roles: what an adapter implements and the bootstrap hands out."""

@@ -1,13 +1,14 @@
--- What jobs are called, and the words by which they are found.
+-- What jobs are called, the words by which they are found, and jobs that are deleted.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
 
 alter table public.quel_production_jobs add column if not exists job_name text;
+alter table public.quel_attach add column if not exists deleted_at timestamptz;
 
 create index if not exists quel_production_jobs_short
   on public.quel_production_jobs (job_status, coalesce(created_at, 'epoch'), job_id) where failed_images > 0;
 
--- With its rights in one statement, so that it is open to nobody in between.
+-- With their rights in one statement, so that they are open to nobody in between.
 do $$
 begin
   if to_regclass('public.quel_job_words') is null then
@@ -19,8 +20,26 @@ begin
     revoke all on public.quel_job_words from public, anon, authenticated;
     grant all on public.quel_job_words to service_role;
   end if;
+  if to_regclass('public.quel_deleted_jobs') is null then
+    create table if not exists public.quel_deleted_jobs (
+      job_id uuid primary key references public.quel_production_jobs (job_id) on delete cascade,
+      deleted_at timestamptz not null,
+      cover text,
+      files_removed_at timestamptz
+    );
+    create index quel_deleted_jobs_unfinished on public.quel_deleted_jobs (deleted_at) where files_removed_at is null;
+    alter table public.quel_deleted_jobs enable row level security;
+    revoke all on public.quel_deleted_jobs from public, anon, authenticated;
+    grant all on public.quel_deleted_jobs to service_role;
+  end if;
 end
 $$;
+
+create or replace trigger darkroom_are_ours before insert or update on public.quel_attach
+  for each row when (not pg_has_role(current_user, 'service_role', 'member'))
+  execute function public.darkroom_keep_columns('{"job_id": null, "stage_index": null, "ordinal": null, "quel_member_id": null, "sha256": null,
+    "delivered_at": null, "delivered_run": null, "source_sha256": null, "source_media_type": null,
+    "source_c2pa": null, "source_provider": null, "source_model": null, "deleted_at": null}');
 
 -- Note what a job is found by from now on: as much of its name and its prompts as is searched.
 create or replace function public.darkroom_note_words(p_job_id uuid) returns void
@@ -112,7 +131,8 @@ begin
         where job.job_status = v_status and (v_user is null or job.quel_member_id = v_user)
           and (coalesce(job.created_at, 'epoch'), job.job_id) < (v_created, v_id)
           and coalesce(job.created_at, 'epoch') >= v_from
-          and (v_paused is null or job.paused = v_paused) and (v_state <> 'short' or job.failed_images > 0));
+          and (v_paused is null or job.paused = v_paused) and (v_state <> 'short' or job.failed_images > 0)
+          and not exists (select from public.quel_deleted_jobs as gone where gone.job_id = job.job_id));
     elsif v_state = 'short' then
       v_ids := v_ids || array(
         select job.job_id from public.quel_production_jobs as job
@@ -121,6 +141,7 @@ begin
           and coalesce(job.created_at, 'epoch') >= v_from
           and (v_user is null or job.quel_member_id = v_user)
           and (v_saying is null or job.job_id = any (v_saying))
+          and not exists (select from public.quel_deleted_jobs as gone where gone.job_id = job.job_id)
         order by job.job_status desc, coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit);
     elsif v_user is null then
       v_ids := v_ids || array(
@@ -128,6 +149,7 @@ begin
         where job.job_status = v_status and (coalesce(job.created_at, 'epoch'), job.job_id) < (v_created, v_id)
           and coalesce(job.created_at, 'epoch') >= v_from
           and (v_paused is null or job.paused = v_paused) and (v_saying is null or job.job_id = any (v_saying))
+          and not exists (select from public.quel_deleted_jobs as gone where gone.job_id = job.job_id)
         order by coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit);
     else
       -- As one range, or the index of the state alone would be walked for the jobs of the user.
@@ -138,6 +160,7 @@ begin
           and (job.quel_member_id, job.job_status, coalesce(job.created_at, 'epoch'), job.job_id)
             > (v_user, v_status, v_from, '00000000-0000-0000-0000-000000000000'::uuid)
           and (v_paused is null or job.paused = v_paused) and (v_saying is null or job.job_id = any (v_saying))
+          and not exists (select from public.quel_deleted_jobs as gone where gone.job_id = job.job_id)
         order by job.quel_member_id desc, job.job_status desc, coalesce(job.created_at, 'epoch') desc, job.job_id desc
         limit p_limit);
     end if;
@@ -173,6 +196,9 @@ language sql stable set search_path = '' as $$
     'updated_at', coalesce(job.updated_at, job.created_at, 'epoch'))
     || case when job.job_name is null then '{}' else jsonb_build_object('name', job.job_name) end
     || case when job.org_id is null then '{}' else jsonb_build_object('org_id', job.org_id) end
+    || coalesce((
+      select jsonb_build_object('deleted_at', gone.deleted_at) from public.quel_deleted_jobs as gone
+      where gone.job_id = job.job_id), '{}')
 $$;
 
 -- The newest jobs that a filter lets through, as whole rows.
@@ -264,7 +290,7 @@ language sql stable security definer set search_path = '' as $$
         (
           select attach_id, stage_index, ordinal, attach_file_path, attach_file_size, sha256, delivered_at
           from public.quel_attach
-          where job_id = p_job_id and delivered_at is not null
+          where job_id = p_job_id and delivered_at is not null and deleted_at is null
             and (delivered_at, attach_id) > (coalesce(p_after_at, '-infinity'), coalesce(p_after_id, 0))
           order by delivered_at, attach_id limit p_limit
         ) union all (
@@ -290,6 +316,9 @@ language sql stable security definer set search_path = '' as $$
       from public.quel_credit_holds as hold join public.quel_organization as organization using (org_id)
       where hold.job_id = p_job_id), '{}')
     || case when job.job_name is null then '{}' else jsonb_build_object('name', job.job_name) end
+    || coalesce((
+      select jsonb_build_object('deleted_at', gone.deleted_at) from public.quel_deleted_jobs as gone
+      where gone.job_id = job.job_id), '{}')
   from public.quel_production_jobs as job
   where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
     in ('pending', 'processing', 'completed', 'failed', 'cancelled')
@@ -360,6 +389,252 @@ begin
   select job_id, quel_member_id, org_id, 0 from public.quel_production_jobs
   where job_id = p_job_id and quel_member_id is not null
   on conflict (job_id) do nothing;
+end
+$$;
+
+-- The cover of a book whose pictures no other job has made, so that it goes with this one; null for any other.
+create or replace function public.darkroom_cover(p_job_id uuid, p_book_id uuid) returns text
+language sql stable set search_path = '' as $$
+  select book.cover_image from public.quel_books as book
+  where book.book_id = p_book_id
+    and book.cover_image = trim('/' from public.darkroom_book_json(book)->>'base_path') || '/images/cover.png'
+    and not exists (
+      select from public.quel_production_jobs as other
+      where other.book_id = p_book_id and other.job_id <> p_job_id
+        and not exists (select from public.quel_deleted_jobs as gone where gone.job_id = other.job_id))
+$$;
+
+-- Why a job cannot be deleted now, as the end of a sentence about it; null where it can.
+create or replace function public.darkroom_no_delete(job public.quel_production_jobs) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  v_status text := public.darkroom_status_of(job.job_status::text, job.current_run_id);
+  v_other uuid;
+  v_pictures bigint;
+begin
+  if v_status not in ('completed', 'failed', 'cancelled') then
+    return format('is %s; cancel it first, or wait until it ends', v_status);
+  end if;
+  if job.current_run_id is null and v_status <> 'cancelled'
+    or exists (select from public.quel_earlier_pictures as earlier where earlier.job_id = job.job_id)
+  then
+    return 'was made before Darkroom; delete it in the application that made it';
+  end if;
+  select stage.job_id, count(distinct image.attach_id) into v_other, v_pictures
+  from public.quel_production_jobs as other
+  join public.quel_job_stages as stage on stage.job_id = other.job_id and stage.reference_images <> '[]'
+  cross join lateral jsonb_array_elements(stage.reference_images) as reference
+  join public.quel_attach as image on image.attach_id = (reference->>'attach_id')::bigint
+  where other.job_status in ('pending', 'processing') and other.job_id <> job.job_id and image.job_id = job.job_id
+  group by stage.job_id order by stage.job_id limit 1;
+  if found then
+    return format('cannot be deleted yet: job %s, which has not ended, is drawn after %s', v_other,
+      case when v_pictures = 1 then 'one of its pictures' else to_char(v_pictures, 'FM999,999') || ' of its pictures' end);
+  end if;
+  return null;
+end
+$$;
+
+-- What deleting a job removes, or has removed.
+create or replace function public.darkroom_deletion_of(job public.quel_production_jobs) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'job_id', job.job_id, 'name', job.job_name,
+    'status', public.darkroom_status_of(job.job_status::text, job.current_run_id), 'completed_at', job.completed_at,
+    'pictures', images.pictures, 'bytes', images.bytes, 'marks', images.marks,
+    'references', coalesce((
+      select sum(jsonb_array_length(stage.reference_images)) from public.quel_job_stages as stage
+      where stage.job_id = job.job_id), 0),
+    'deleted_at', gone.deleted_at, 'files_removed', gone.files_removed_at is not null,
+    'cover', case when gone.job_id is null then public.darkroom_cover(job.job_id, job.book_id) else gone.cover end,
+    'refusal', case when gone.job_id is null then public.darkroom_no_delete(job) end)
+  from (
+    select count(*) as pictures, coalesce(sum(image.attach_file_size), 0) as bytes,
+      count(*) filter (where image.attach_file_path like '%.original.%') as marks
+    from public.quel_attach as image where image.job_id = job.job_id and image.delivered_at is not null
+  ) as images
+  left join public.quel_deleted_jobs as gone on gone.job_id = job.job_id
+$$;
+
+-- The same for a job's id; null without a row.
+create or replace function public.darkroom_deletion(p_job_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select public.darkroom_deletion_of(job) from public.quel_production_jobs as job
+  where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
+    in ('pending', 'processing', 'completed', 'failed', 'cancelled')
+$$;
+
+-- Delete all that a job shows but its files; where that is not possible, the answer says why. Deleted before, nothing
+-- changes.
+create or replace function public.darkroom_begin_delete(p_job_id uuid) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_found jsonb;
+  v_now timestamptz := clock_timestamp();
+begin
+  perform 1 from public.quel_production_jobs where job_id = p_job_id for no key update;
+  v_found := public.darkroom_deletion(p_job_id);
+  if v_found is null then
+    perform public.darkroom_not_found(p_job_id);
+  end if;
+  if v_found->>'deleted_at' is not null or v_found->>'refusal' is not null then
+    return v_found;
+  end if;
+  insert into public.quel_deleted_jobs (job_id, deleted_at, cover) values (p_job_id, v_now, v_found->>'cover');
+  update public.quel_attach set deleted_at = v_now where job_id = p_job_id and delivered_at is not null;
+  delete from public.quel_attach where job_id = p_job_id and delivered_at is null;
+  update public.quel_job_stages set label = 'stage ' || stage_index, prompt = '', reference_images = '[]'
+  where job_id = p_job_id;
+  delete from public.quel_job_words where job_id = p_job_id;
+  update public.quel_production_jobs set job_name = null, job_input_data = '{}', updated_at = v_now
+  where job_id = p_job_id;
+  if v_found->>'cover' is not null then
+    update public.quel_books set cover_image = null, updated_at = v_now
+    where book_id = (select book_id from public.quel_production_jobs where job_id = p_job_id);
+  end if;
+  return v_found || jsonb_build_object('deleted_at', v_now);
+end
+$$;
+
+-- A page of the files of a deleted job, by the ids of its pictures.
+create or replace function public.darkroom_deleted_files(p_job_id uuid, p_after bigint, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_files jsonb;
+begin
+  select jsonb_build_object('user_id', job.quel_member_id, 'cover', gone.cover, 'pictures', coalesce((
+      select jsonb_agg(jsonb_build_array(page.attach_id, page.path) order by page.attach_id) from (
+        select image.attach_id, public.darkroom_path(image) as path from public.quel_attach as image
+        where image.job_id = p_job_id and image.attach_id > p_after and image.delivered_at is not null
+        order by image.attach_id limit p_limit
+      ) as page), '[]'))
+  into v_files
+  from public.quel_deleted_jobs as gone join public.quel_production_jobs as job using (job_id)
+  where gone.job_id = p_job_id;
+  if v_files is null then
+    raise sqlstate 'PT404' using message = format('job %s was not deleted', p_job_id);
+  end if;
+  return v_files;
+end
+$$;
+
+-- Note that the files of a deleted job are gone.
+create or replace function public.darkroom_finish_delete(p_job_id uuid) returns void
+language sql security definer set search_path = '' as $$
+  update public.quel_deleted_jobs set files_removed_at = clock_timestamp()
+  where job_id = p_job_id and files_removed_at is null
+$$;
+
+-- Deleted jobs whose files may still be there, the oldest first.
+create or replace function public.darkroom_unfinished_deletes(p_limit integer) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(page.job_id order by page.deleted_at), '[]') from (
+    select job_id, deleted_at from public.quel_deleted_jobs where files_removed_at is null
+    order by deleted_at limit p_limit
+  ) as page
+$$;
+
+-- What deleting jobs would remove that ended before a moment: a page of them, the oldest first, behind a place.
+create or replace function public.darkroom_ended_jobs(
+  p_before timestamptz, p_after_at timestamptz, p_after_id uuid, p_limit integer
+) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(public.darkroom_deletion_of(page) order by page.completed_at, page.job_id), '[]')
+  from (
+    select job.* from public.quel_production_jobs as job
+    where job.completed_at < p_before and job.completed_at >= coalesce(p_after_at, '-infinity')
+      and (job.completed_at, job.job_id)
+        > (coalesce(p_after_at, '-infinity'), coalesce(p_after_id, '00000000-0000-0000-0000-000000000000'))
+      and public.darkroom_is_over(job.job_status::text, job.current_run_id)
+      and (job.current_run_id is not null or job.job_status::text in ('cancelled', 'user_cancelled'))
+      and not exists (select from public.quel_deleted_jobs as gone where gone.job_id = job.job_id)
+      and not exists (select from public.quel_earlier_pictures as earlier where earlier.job_id = job.job_id)
+    order by job.completed_at, job.job_id limit p_limit
+  ) as page
+$$;
+
+-- Why a run may not open the job at all; null when it may.
+create or replace function public.darkroom_turn_away(
+  p_job_id uuid, p_job_status text, p_failed_images integer, p_started_at timestamptz, p_restart boolean
+) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  if exists (
+    select 1 from public.quel_job_runs where job_id = p_job_id and started_at > p_started_at
+  ) then
+    return 'a newer run of the job has taken over';
+  end if;
+  if p_job_status in ('pending', 'processing') then
+    -- Darkroom takes a job from `pending` to `processing` with its run; without one, somebody else has begun it.
+    return (
+      select 'another worker has begun the job' from public.quel_production_jobs
+      where job_id = p_job_id and p_job_status = 'processing' and current_run_id is null);
+  end if;
+  if exists (select from public.quel_deleted_jobs where job_id = p_job_id) then
+    return 'the job was deleted; its pictures and prompts are gone';
+  end if;
+  if not p_restart then
+    return format('the job is %s; only a restart opens it again', p_job_status);
+  end if;
+  if p_job_status = 'completed' and p_failed_images = 0 then
+    return 'everything is delivered; nothing is left to restart';
+  end if;
+  return null;
+end
+$$;
+
+-- Those that exist and can be shown (uploads, and images that were delivered), with their owners.
+create or replace function public.darkroom_reference_owners(p_attach_ids bigint[]) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'attach_id', attach_id, 'user_id', public.darkroom_owner(image), 'name', attach_original_name)), '[]')
+  from public.quel_attach as image
+  where attach_id = any (p_attach_ids) and (job_id is null or (delivered_at is not null and deleted_at is null))
+$$;
+
+-- Rows of before Darkroom may lack a type; what they were, mostly, is WebP.
+create or replace function public.darkroom_stored_file(p_attach_id bigint) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object(
+    'attach_id', attach_id, 'path', stored.path, 'user_id', public.darkroom_owner(image),
+    'media_type', coalesce(nullif(attach_file_type, ''), case lower(substring(stored.path from '[^.]*$'))
+      when 'png' then 'image/png' when 'jpg' then 'image/jpeg' when 'jpeg' then 'image/jpeg'
+      else 'image/webp' end))
+  from public.quel_attach as image cross join lateral (select public.darkroom_path(image) as path) as stored
+  where attach_id = p_attach_id and stored.path is not null and (job_id is null or (delivered_at is not null and deleted_at is null))
+$$;
+
+-- Delivered images with an attach_id above p_after, ascending; of one job, or of all.
+create or replace function public.darkroom_delivered_images(p_job_id uuid, p_after bigint, p_limit integer)
+returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_images jsonb;
+begin
+  if p_job_id is null then
+    select jsonb_agg(public.darkroom_images_json(page) order by page.attach_id) into v_images from (
+      select * from public.quel_attach
+      where attach_id > p_after and delivered_at is not null and deleted_at is null order by attach_id limit p_limit
+    ) as page;
+  else
+    perform 1 from public.quel_production_jobs where job_id = p_job_id;
+    if not found then
+      perform public.darkroom_not_found(p_job_id);
+    end if;
+    select jsonb_agg(public.darkroom_images_json(page) order by page.attach_id) into v_images from (
+      select * from public.quel_attach
+      where job_id = p_job_id and attach_id > p_after and delivered_at is not null and deleted_at is null
+      order by attach_id limit p_limit
+    ) as page;
+    if v_images is null then
+      select jsonb_agg(to_jsonb(page) || jsonb_build_object('job_id', p_job_id) order by page.attach_id) into v_images
+      from (
+        select * from public.darkroom_earlier_images(p_job_id) where attach_id > p_after
+        order by attach_id limit p_limit
+      ) as page;
+    end if;
+  end if;
+  return coalesce(v_images, '[]');
 end
 $$;
 

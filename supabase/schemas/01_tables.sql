@@ -127,12 +127,6 @@ create index quel_production_jobs_page_of_member_and_status
 create index quel_production_jobs_short
   on public.quel_production_jobs (job_status, coalesce(created_at, 'epoch'), job_id) where failed_images > 0;
 
--- What a job is found by: its name and its prompts, each once, in lower case.
-create table public.quel_job_words (
-  job_id uuid primary key references public.quel_production_jobs (job_id) on delete cascade,
-  words text not null
-);
-
 -- Who inserted a job's row, and when; rows of before this table have no line. Only the service role reaches it.
 create table public.quel_job_inserts (
   job_id uuid primary key references public.quel_production_jobs (job_id) on delete cascade,
@@ -240,7 +234,8 @@ create table public.quel_attach (
   source_c2pa boolean,
   source_provider text,
   source_model text,
-  created_at timestamptz default now()
+  created_at timestamptz default now(),
+  deleted_at timestamptz
 );
 -- What makes an image count no more than once.
 create unique index quel_attach_image on public.quel_attach (job_id, stage_index, ordinal) where job_id is not null;

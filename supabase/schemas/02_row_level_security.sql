@@ -12,6 +12,7 @@ alter table public.quel_production_photo enable row level security;
 alter table public.quel_production_jobs enable row level security;
 alter table public.quel_job_inserts enable row level security;
 alter table public.quel_job_words enable row level security;
+alter table public.quel_deleted_jobs enable row level security;
 alter table public.quel_job_stages enable row level security;
 alter table public.quel_job_runs enable row level security;
 alter table public.quel_job_requests enable row level security;
@@ -34,7 +35,8 @@ revoke all on
   public.quel_production_photo, public.quel_production_jobs, public.quel_job_stages, public.quel_job_runs,
   public.quel_job_requests, public.quel_generation_attempts, public.quel_attach, public.quel_earlier_pictures,
   public.quel_credits, public.quel_credit_holds, public.quel_books, public.quel_api_keys, public.quel_job_inserts,
-  public.quel_provider_offers, public.quel_api_windows, public.quel_api_leases, public.quel_job_words
+  public.quel_provider_offers, public.quel_api_windows, public.quel_api_leases, public.quel_job_words,
+  public.quel_deleted_jobs
 from public, anon, authenticated;
 grant all on
   public.quel_schema_versions, public.quel_adopted_tables, public.quel_words, public.quel_member,
@@ -42,7 +44,8 @@ grant all on
   public.quel_production_photo, public.quel_production_jobs, public.quel_job_stages, public.quel_job_runs,
   public.quel_job_requests, public.quel_generation_attempts, public.quel_attach, public.quel_earlier_pictures,
   public.quel_credits, public.quel_credit_holds, public.quel_books, public.quel_api_keys, public.quel_job_inserts,
-  public.quel_provider_offers, public.quel_api_windows, public.quel_api_leases, public.quel_job_words
+  public.quel_provider_offers, public.quel_api_windows, public.quel_api_leases, public.quel_job_words,
+  public.quel_deleted_jobs
 to service_role;
 
 grant select on

@@ -75,6 +75,9 @@ language sql stable set search_path = '' as $$
     'updated_at', coalesce(job.updated_at, job.created_at, 'epoch'))
     || case when job.job_name is null then '{}' else jsonb_build_object('name', job.job_name) end
     || case when job.org_id is null then '{}' else jsonb_build_object('org_id', job.org_id) end
+    || coalesce((
+      select jsonb_build_object('deleted_at', gone.deleted_at) from public.quel_deleted_jobs as gone
+      where gone.job_id = job.job_id), '{}')
 $$;
 
 -- Delivered images, and ordinals whose last word is a miss or a refusal. Whether an image is delivered is asked for one

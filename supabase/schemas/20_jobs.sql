@@ -39,6 +39,9 @@ begin
       select 'another worker has begun the job' from public.quel_production_jobs
       where job_id = p_job_id and p_job_status = 'processing' and current_run_id is null);
   end if;
+  if exists (select from public.quel_deleted_jobs where job_id = p_job_id) then
+    return 'the job was deleted; its pictures and prompts are gone';
+  end if;
   if not p_restart then
     return format('the job is %s; only a restart opens it again', p_job_status);
   end if;

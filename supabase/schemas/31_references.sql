@@ -14,7 +14,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object(
     'attach_id', attach_id, 'user_id', public.darkroom_owner(image), 'name', attach_original_name)), '[]')
   from public.quel_attach as image
-  where attach_id = any (p_attach_ids) and (job_id is null or delivered_at is not null)
+  where attach_id = any (p_attach_ids) and (job_id is null or (delivered_at is not null and deleted_at is null))
 $$;
 
 -- Whose a production is; null without such a production.
@@ -39,7 +39,7 @@ language sql stable security definer set search_path = '' as $$
       when 'png' then 'image/png' when 'jpg' then 'image/jpeg' when 'jpeg' then 'image/jpeg'
       else 'image/webp' end))
   from public.quel_attach as image cross join lateral (select public.darkroom_path(image) as path) as stored
-  where attach_id = p_attach_id and stored.path is not null and (job_id is null or delivered_at is not null)
+  where attach_id = p_attach_id and stored.path is not null and (job_id is null or (delivered_at is not null and deleted_at is null))
 $$;
 
 -- Record an uploaded picture, or find the row of the same picture of the same user.

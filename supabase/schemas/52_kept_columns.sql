@@ -32,7 +32,7 @@ create trigger darkroom_are_ours before insert or update on public.quel_attach
   for each row when (not pg_has_role(current_user, 'service_role', 'member'))
   execute function public.darkroom_keep_columns('{"job_id": null, "stage_index": null, "ordinal": null, "quel_member_id": null, "sha256": null,
     "delivered_at": null, "delivered_run": null, "source_sha256": null, "source_media_type": null,
-    "source_c2pa": null, "source_provider": null, "source_model": null}');
+    "source_c2pa": null, "source_provider": null, "source_model": null, "deleted_at": null}');
 create trigger darkroom_are_ours before insert or update on public.quel_credits
   for each row when (not pg_has_role(current_user, 'service_role', 'member'))
   execute function public.darkroom_keep_columns('{"job_id": null, "idempotency_key": null}');

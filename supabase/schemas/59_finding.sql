@@ -90,7 +90,8 @@ begin
         where job.job_status = v_status and (v_user is null or job.quel_member_id = v_user)
           and (coalesce(job.created_at, 'epoch'), job.job_id) < (v_created, v_id)
           and coalesce(job.created_at, 'epoch') >= v_from
-          and (v_paused is null or job.paused = v_paused) and (v_state <> 'short' or job.failed_images > 0));
+          and (v_paused is null or job.paused = v_paused) and (v_state <> 'short' or job.failed_images > 0)
+          and not exists (select from public.quel_deleted_jobs as gone where gone.job_id = job.job_id));
     elsif v_state = 'short' then
       v_ids := v_ids || array(
         select job.job_id from public.quel_production_jobs as job
@@ -99,6 +100,7 @@ begin
           and coalesce(job.created_at, 'epoch') >= v_from
           and (v_user is null or job.quel_member_id = v_user)
           and (v_saying is null or job.job_id = any (v_saying))
+          and not exists (select from public.quel_deleted_jobs as gone where gone.job_id = job.job_id)
         order by job.job_status desc, coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit);
     elsif v_user is null then
       v_ids := v_ids || array(
@@ -106,6 +108,7 @@ begin
         where job.job_status = v_status and (coalesce(job.created_at, 'epoch'), job.job_id) < (v_created, v_id)
           and coalesce(job.created_at, 'epoch') >= v_from
           and (v_paused is null or job.paused = v_paused) and (v_saying is null or job.job_id = any (v_saying))
+          and not exists (select from public.quel_deleted_jobs as gone where gone.job_id = job.job_id)
         order by coalesce(job.created_at, 'epoch') desc, job.job_id desc limit p_limit);
     else
       -- As one range, or the index of the state alone would be walked for the jobs of the user.
@@ -116,6 +119,7 @@ begin
           and (job.quel_member_id, job.job_status, coalesce(job.created_at, 'epoch'), job.job_id)
             > (v_user, v_status, v_from, '00000000-0000-0000-0000-000000000000'::uuid)
           and (v_paused is null or job.paused = v_paused) and (v_saying is null or job.job_id = any (v_saying))
+          and not exists (select from public.quel_deleted_jobs as gone where gone.job_id = job.job_id)
         order by job.quel_member_id desc, job.job_status desc, coalesce(job.created_at, 'epoch') desc, job.job_id desc
         limit p_limit);
     end if;

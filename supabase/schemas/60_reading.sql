@@ -196,7 +196,7 @@ begin
   if p_job_id is null then
     select jsonb_agg(public.darkroom_images_json(page) order by page.attach_id) into v_images from (
       select * from public.quel_attach
-      where attach_id > p_after and delivered_at is not null order by attach_id limit p_limit
+      where attach_id > p_after and delivered_at is not null and deleted_at is null order by attach_id limit p_limit
     ) as page;
   else
     perform 1 from public.quel_production_jobs where job_id = p_job_id;
@@ -205,7 +205,7 @@ begin
     end if;
     select jsonb_agg(public.darkroom_images_json(page) order by page.attach_id) into v_images from (
       select * from public.quel_attach
-      where job_id = p_job_id and attach_id > p_after and delivered_at is not null
+      where job_id = p_job_id and attach_id > p_after and delivered_at is not null and deleted_at is null
       order by attach_id limit p_limit
     ) as page;
     if v_images is null then

@@ -146,7 +146,7 @@ language sql stable security definer set search_path = '' as $$
         (
           select attach_id, stage_index, ordinal, attach_file_path, attach_file_size, sha256, delivered_at
           from public.quel_attach
-          where job_id = p_job_id and delivered_at is not null
+          where job_id = p_job_id and delivered_at is not null and deleted_at is null
             and (delivered_at, attach_id) > (coalesce(p_after_at, '-infinity'), coalesce(p_after_id, 0))
           order by delivered_at, attach_id limit p_limit
         ) union all (
@@ -172,6 +172,9 @@ language sql stable security definer set search_path = '' as $$
       from public.quel_credit_holds as hold join public.quel_organization as organization using (org_id)
       where hold.job_id = p_job_id), '{}')
     || case when job.job_name is null then '{}' else jsonb_build_object('name', job.job_name) end
+    || coalesce((
+      select jsonb_build_object('deleted_at', gone.deleted_at) from public.quel_deleted_jobs as gone
+      where gone.job_id = job.job_id), '{}')
   from public.quel_production_jobs as job
   where job.job_id = p_job_id and public.darkroom_status_of(job_status::text, current_run_id)
     in ('pending', 'processing', 'completed', 'failed', 'cancelled')

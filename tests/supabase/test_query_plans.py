@@ -47,6 +47,7 @@ insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, targe
 insert into quel_job_words (job_id, words)
   select pg_temp.id(n), case when n % 1000 = 0 then 'a rare prompt' else 'a prompt' end
   from generate_series(1, 50000) as n;
+insert into quel_deleted_jobs (job_id, deleted_at) values (pg_temp.id(7), now());
 insert into quel_credit_holds (job_id, quel_member_id, amount, released_at)
   select pg_temp.id(n), md5('member' || n % 200)::uuid, 200, case when n % 5000 <> 1 then now() end
   from generate_series(1, 50000) as n;
@@ -175,6 +176,12 @@ CALLS = [
     f"darkroom_find_jobs(50, jsonb_build_object('user_id', {MEMBER}), now(), {JOB})",
     'darkroom_find_jobs(50, \'{"since": "2020-01-01", "until": "2020-01-02"}\', null, null)',
     'darkroom_find_rows(50, \'{"statuses": ["short"]}\')',
+    f"darkroom_deletion({JOB})",
+    "darkroom_begin_delete(pg_temp.id(5002))",
+    "darkroom_deleted_files(pg_temp.id(7), 0, 1000)",
+    "darkroom_finish_delete(pg_temp.id(7))",
+    "darkroom_unfinished_deletes(100)",
+    "darkroom_ended_jobs(now(), null, null, 100)",
     f"darkroom_rename_job({JOB}, 'another name')",
     "darkroom_job_page(50, 'failed', null, null, null)",
     "darkroom_job_page(50, 'cancelled', null, null, null)",
@@ -235,6 +242,8 @@ INSIDE = {
     "darkroom_cannot_pay",
     "darkroom_charge",
     "darkroom_close_functions",
+    "darkroom_cover",
+    "darkroom_deletion_of",
     "darkroom_earlier_images",
     "darkroom_earlier_stages",
     "darkroom_explain_cancel",
@@ -252,6 +261,7 @@ INSIDE = {
     "darkroom_made_by",
     "darkroom_missing",
     "darkroom_newest",
+    "darkroom_no_delete",
     "darkroom_not_found",
     "darkroom_note_cancelled_row",
     "darkroom_note_earlier_pictures",

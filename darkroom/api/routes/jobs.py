@@ -21,6 +21,7 @@ from darkroom.api.views import job_view, listed, read_by
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
 from darkroom.domain.clean_text import CleanLine
+from darkroom.domain.deleting import DELETED, Deletion
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.finding import LONGEST_SEARCH, words_in
 from darkroom.domain.job_names import GivenName
@@ -144,6 +145,21 @@ async def change(job_id: JobId, caller: Changing, use: Use, urls: Urls, request:
     return await view_of(use, caller, job_id, urls)
 
 
+@router.get("/{job_id}/deletion", responses=documented(404))
+async def deletion(job_id: JobId, caller: SignedIn, use: Use) -> Deletion:
+    """Get what deleting a job would remove, or has removed. `refusal` says why it cannot be deleted now."""
+    await use.snapshot(job_id, caller)
+    found = await use.parts.client(None, use.workers).deletion(job_id)
+    return read_by(found, operator=caller.operator)
+
+
+@router.delete("/{job_id}", responses=documented(404, 409, 429))
+async def delete(job_id: JobId, caller: Changing, use: Use) -> Deletion:
+    """Delete a job that has ended: its pictures, prompts and name. Its numbers and its receipt stay."""
+    await use.snapshot(job_id, caller)
+    return await use.parts.client(None, use.workers).delete(job_id)
+
+
 @router.get("/{job_id}/order", responses=documented(404, 409))
 async def ordered(job_id: JobId, caller: SignedIn, use: Use, urls: Urls) -> OrderedDocument:
     """Get the order of a job, of the same type and with all its options, as a document that can be ordered again."""
@@ -159,6 +175,8 @@ async def order_of(
         Problem: 409, it was not created from a valid order.
     """
     snapshot = await use.snapshot(job_id, caller)
+    if snapshot.deleted_at is not None:
+        raise Problem(409, f"job {job_id} {DELETED}")
     stages = tuple(await use.parts.records.stages(job_id))
     source = await use.parts.records.order_source(job_id)
     if not stages:

@@ -24,7 +24,7 @@ from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
 from darkroom.domain.finding import LONGEST_SEARCH
 from darkroom.domain.orders import Stage
-from darkroom.domain.sentences import how_it_stands
+from darkroom.domain.sentences import how_it_stands, what_goes
 
 router = APIRouter(include_in_schema=False)
 LISTED = 50
@@ -125,6 +125,22 @@ async def rename_by_form(
     await use.snapshot(job_id, caller)
     await use.parts.client(None, use.workers).rename(job_id, name)
     return RedirectResponse(url_to(request.scope, f"/jobs/{job_id}"), 303)
+
+
+@router.get("/jobs/{job_id}/delete")
+async def delete_page(request: Request, job_id: JobId, caller: Visitor, use: Use) -> HTMLResponse:
+    """What deleting a job would remove, where no script runs."""
+    found = await job_routes.deletion(job_id, caller, use)
+    shown = {"deletion": found.model_dump(mode="json"), "deletion_sentence": what_goes(found)}
+    return await _page(request, use, caller, "delete.html", **shown)
+
+
+@router.post("/jobs/{job_id}/delete")
+async def delete_by_form(request: Request, job_id: JobId, caller: Visitor, use: Use) -> Response:
+    """The button of that page."""
+    await counted(request)
+    await job_routes.delete(job_id, caller, use)
+    return RedirectResponse(url_to(request.scope, "/jobs"), 303)
 
 
 @router.post("/jobs/{job_id}/{action}")

@@ -34,8 +34,8 @@ function drawFigures(root, { view, over }) {
 
 function drawActions(root, { view, over }) {
   const possible = new Set(view.actions);
-  if (over) possible.add("again");
-  if (view.completed_images) possible.add("archive");
+  if (over && !view.deleted_at) for (const action of ["again", "delete"]) possible.add(action);
+  if (view.completed_images && !view.deleted_at) possible.add("archive");
   const had = root.contains(document.activeElement);
   for (const form of root.querySelectorAll("[data-action]")) form.hidden = !possible.has(form.dataset.action);
   say(root.querySelector('[data-action="restart"] button'), `Restart the missing ${number(view.total_images - view.completed_images)}`);

@@ -4,6 +4,7 @@ import { announce } from "./announce.js";
 import { ask } from "./ask.js";
 import { CancelDialog } from "./cancel.js";
 import { Choosing } from "./choosing.js";
+import { DeleteDialog } from "./deleting.js";
 import { say } from "./dom.js";
 import { drawHead } from "./head.js";
 import { moveByKeys } from "./keys.js";
@@ -37,6 +38,7 @@ class JobPage {
       () => cancelSentence(this.job.view, this.job.callsInProgress),
       () => this.#send("cancel"),
     );
+    this.deleteDialog = new DeleteDialog(() => this.job.view.urls, (words) => this.#say(words));
     this.naming = new Naming(
       this.head.querySelector(".job-name"), () => this.job.view.urls.self, (view) => this.#progress(view), (words) => this.#say(words),
     );
@@ -189,8 +191,9 @@ class JobPage {
 
   #submit(event) {
     const action = event.target.dataset.action;
-    if (!["pause", "resume", "cancel", "restart"].includes(action)) return;
+    if (!["pause", "resume", "cancel", "restart", "delete"].includes(action)) return;
     event.preventDefault();
+    if (action === "delete") return this.deleteDialog.open();
     if (action === "cancel") this.cancelDialog.open();
     else this.#send(action);
   }

@@ -123,6 +123,19 @@ export function cancelSentence(job, inProgress) {
   return `${calls}; ${pictures}. ${number(job.credits.spent)} of ${number(all)} credits spent.`;
 }
 
+/** What deleting a job removes, or why it cannot be deleted, as the server says it (`darkroom/domain/sentences.py`). */
+export function deletionSentence(deletion) {
+  if (deletion.refusal) return `This job ${deletion.refusal}.`;
+  if (deletion.files_removed) return "This job was deleted.";
+  const parts = [`${count(deletion.pictures, "picture", "pictures")} (${size(deletion.bytes)})`];
+  if (deletion.marks) parts.push("the marks beside them");
+  if (deletion.cover) parts.push("the book's cover");
+  return (
+    `${parts.join(", ")} and the prompts and the name will be removed for good. `
+    + "The job's numbers, its receipt and what was charged stay."
+  );
+}
+
 /** What a screen reader announces now and then while pictures arrive. */
 export function spoken(job) {
   const arrived = `${number(job.completed_images)} of ${number(job.total_images)} pictures`;

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt, OpenCall
+from darkroom.domain.deleting import DeletedFiles, Deletion
 from darkroom.domain.finding import JobState
 from darkroom.domain.groups import Attached, AttachGroupInput, CreditGroupInput
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey
@@ -38,6 +39,7 @@ from darkroom.records.sqlite import (
     books,
     calls,
     closing,
+    deleting,
     finding,
     groups,
     images,
@@ -249,6 +251,24 @@ class SqliteRecords(SqliteSignIns):
 
     async def delivered_images(self, job_id: UUID | None, after: int, limit: int) -> Sequence[DeliveredImage]:
         return await self._db.read(reading.delivered_images, job_id, after, limit)
+
+    async def deletion(self, job_id: UUID) -> Deletion | None:
+        return await self._db.read(deleting.deletion, job_id)
+
+    async def begin_delete(self, job_id: UUID) -> Deletion:
+        return await self._db.write(deleting.begin_delete, job_id)
+
+    async def deleted_files(self, job_id: UUID, after: int, limit: int) -> tuple[DeletedFiles, int | None]:
+        return await self._db.read(deleting.deleted_files, job_id, after, limit)
+
+    async def finish_delete(self, job_id: UUID) -> None:
+        await self._db.write(deleting.finish_delete, job_id)
+
+    async def unfinished_deletes(self, limit: int) -> Sequence[UUID]:
+        return await self._db.read(deleting.unfinished_deletes, limit)
+
+    async def ended_jobs(self, before: datetime, after: tuple[datetime, UUID] | None, limit: int) -> Sequence[Deletion]:
+        return await self._db.read(deleting.ended_jobs, before, after, limit)
 
     async def book(self, book_id: UUID) -> Book | None:
         return await self._db.read(books.book, book_id)

@@ -70,7 +70,7 @@ def found_jobs(
 
 
 def _asked_of_rows(user_id: UUID | None, words: Sequence[str], day: date | None) -> list[_Asked]:
-    asked = []
+    asked = [_Asked("not exists (select 1 from quel_deleted_jobs as gone where gone.job_id = job.job_id)")]
     if user_id is not None:
         asked.append(_Asked("quel_member_id = ?", (str(user_id),)))
     if day is not None:

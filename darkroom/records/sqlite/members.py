@@ -17,7 +17,7 @@ def reference_owners(db: sqlite3.Connection, attach_ids: Collection[int]) -> dic
     for attach_id in attach_ids:
         row = db.execute(
             "select quel_member_id, attach_original_name from quel_attach where attach_id = ? "
-            "and (job_id is null or delivered_at is not null)",
+            "and (job_id is null or (delivered_at is not null and deleted_at is null))",
             (attach_id,),
         ).fetchone()
         if row is not None:
@@ -51,7 +51,8 @@ def usage(db: sqlite3.Connection, user_id: UUID) -> Usage:
 def stored_file(db: sqlite3.Connection, attach_id: int) -> StoredFile | None:
     """Where the file of an attachment lies that can be shown."""
     row = db.execute(
-        "select * from quel_attach where attach_id = ? and (job_id is null or delivered_at is not null)",
+        "select * from quel_attach where attach_id = ? "
+        "and (job_id is null or (delivered_at is not null and deleted_at is null))",
         (attach_id,),
     ).fetchone()
     if row is None:

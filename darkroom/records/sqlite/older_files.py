@@ -28,7 +28,7 @@ _ADDED = {
         **_SOURCE,
     },
     "quel_job_stages": {"format": "text", "image_size": "text", "unit_price": "integer"},
-    "quel_attach": {**_SOURCE, "source_provider": "text", "source_model": "text"},
+    "quel_attach": {**_SOURCE, "source_provider": "text", "source_model": "text", "deleted_at": "text"},
 }
 """By table, columns that files of older versions lack."""
 

@@ -14,6 +14,7 @@ from darkroom.domain.stored import OrderSource
 from darkroom.records.broken_rows import read_row
 from darkroom.records.sqlite import rows, wallets
 from darkroom.records.sqlite.database import now, stamp
+from darkroom.records.sqlite.deleting import why_not_again
 from darkroom.records.sqlite.refreshing import refresh
 from darkroom.records.sqlite.words import note_words
 
@@ -94,6 +95,9 @@ def _superseded_by(db: sqlite3.Connection, job: sqlite3.Row, start: StartRun) ->
         # Darkroom takes a job from `pending` to `processing` with its run; without one, somebody else has begun it.
         others = status is JobStatus.PROCESSING and job["current_run_id"] is None
         return "another worker has begun the job" if others else None
+    deleted = why_not_again(db, start.job_id)
+    if deleted is not None:
+        return deleted
     if not start.restart:
         return f"the job is {status}; only a restart opens it again"
     if status is JobStatus.COMPLETED and job["failed_images"] == 0:

@@ -214,7 +214,7 @@ def delivered_images(db: sqlite3.Connection, job_id: UUID | None, after: int, li
     # Two statements: "or" would make SQLite walk over every attachment there is.
     of_job = "" if job_id is None else "job_id = ? and "
     statement = (
-        f"select * from quel_attach where {of_job}attach_id > ? and delivered_at is not null "  # noqa: S608 - ours
+        f"select * from quel_attach where {of_job}attach_id > ? and delivered_at is not null and deleted_at is null "  # noqa: S608 - ours
         "order by attach_id limit ?"
     )
     values = (after, limit) if job_id is None else (str(job_id), after, limit)

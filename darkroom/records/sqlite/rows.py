@@ -58,6 +58,12 @@ def job_row(db: sqlite3.Connection, job_id: UUID) -> sqlite3.Row:
     return row
 
 
+def deleted_at(db: sqlite3.Connection, job_id: str) -> str | None:
+    """When a job was deleted."""
+    found = db.execute("select deleted_at from quel_deleted_jobs where job_id = ?", (job_id,)).fetchone()
+    return None if found is None else str(found[0])
+
+
 def uuid_or_none(text: str | None) -> UUID | None:
     """A stored id, or None."""
     return UUID(text) if text else None
@@ -77,7 +83,7 @@ def to_job(db: sqlite3.Connection, row: sqlite3.Row) -> JobRow:
     values = dict(row)
     values |= {"status": status_of(db, row), "run_id": row["current_run_id"], "user_id": row["quel_member_id"] or None}
     values |= {"production_id": row["production_id"] or None, "org_id": row["org_id"] or None}
-    values["name"] = row["job_name"]
+    values |= {"name": row["job_name"], "deleted_at": deleted_at(db, row["job_id"])}
     values |= {"paused": bool(row["paused"]), "cancel_requested": cancel_requested(db, row)}
     values["generated_attach_ids"] = json_in(row, "generated_attach_ids")
     return read_row(JobRow, {name: values[name] for name in JobRow.model_fields})

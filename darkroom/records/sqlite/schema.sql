@@ -87,6 +87,7 @@ create index if not exists quel_production_jobs_created on quel_production_jobs 
 create index if not exists quel_production_jobs_member on quel_production_jobs (quel_member_id, created_at);
 create index if not exists quel_production_jobs_member_status
   on quel_production_jobs (quel_member_id, job_status, created_at);
+create index if not exists quel_production_jobs_completed on quel_production_jobs (completed_at, job_id);
 create index if not exists quel_production_jobs_short on quel_production_jobs (job_status, created_at)
   where failed_images > 0;
 
@@ -95,6 +96,18 @@ create table if not exists quel_job_words (
   job_id text primary key references quel_production_jobs (job_id) on delete cascade,
   words text not null
 );
+
+-- Jobs that were deleted: of them numbers, receipts and the journal are left. Files go afterwards, and are gone once
+-- that is noted.
+create table if not exists quel_deleted_jobs (
+  job_id text primary key references quel_production_jobs (job_id) on delete cascade,
+  deleted_at text not null,
+  -- Of the book whose only job it was.
+  cover text,
+  files_removed_at text
+);
+create index if not exists quel_deleted_jobs_unfinished on quel_deleted_jobs (deleted_at)
+  where files_removed_at is null;
 
 create table if not exists quel_books (
   book_id text primary key,
@@ -147,6 +160,7 @@ create table if not exists quel_attach (
   source_c2pa integer,
   source_provider text,
   source_model text,
+  deleted_at text,
   created_at text not null
 );
 create unique index if not exists quel_attach_image on quel_attach (job_id, stage_index, ordinal)

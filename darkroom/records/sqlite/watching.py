@@ -29,7 +29,8 @@ select job.job_id, job_type, job_status, job.quel_member_id, total_images, compl
   (select sum(delivered_images * coalesce(stage.unit_price, job.unit_price)) from quel_job_stages as stage
     where stage.job_id = job.job_id) as spent,
   (select amount from quel_credit_holds as hold where hold.job_id = job.job_id and released_at is null) as held,
-  organization.org_id as org_id, organization.org_name as org_name
+  organization.org_id as org_id, organization.org_name as org_name,
+  (select deleted_at from quel_deleted_jobs as gone where gone.job_id = job.job_id) as deleted_at
 from quel_production_jobs as job
 left join quel_credit_holds as payer using (job_id)
 left join quel_organization as organization on organization.org_id = payer.org_id
@@ -50,6 +51,7 @@ def snapshot(db: sqlite3.Connection, job_id: UUID, after: DeliveryMark | None, l
             progress=progress,
             created_at=job["created_at"],
             completed_at=job["completed_at"],
+            deleted_at=job["deleted_at"],
             unit_price=job["unit_price"],
             # Each delivered picture is charged once, at the price of its stage: 0 in a job without a user.
             spent=job["spent"] or 0,
@@ -69,7 +71,7 @@ select image.attach_id, image.stage_index, image.ordinal, attach_file_path as pa
 from quel_attach as image left join quel_generation_attempts as call on call.rowid = (
   select max(made.rowid) from quel_generation_attempts as made where made.job_id = image.job_id
   and made.stage_index = image.stage_index and made.ordinal = image.ordinal and made.outcome = 'generated')
-where image.job_id = ? and delivered_at is not null and (delivered_at, image.attach_id) > (?, ?)
+where image.job_id = ? and delivered_at is not null and deleted_at is null and (delivered_at, image.attach_id) > (?, ?)
 order by delivered_at, image.attach_id limit ?
 """
 

@@ -28,6 +28,7 @@ from darkroom.domain.storybook import Book, BookResult, Page
 from darkroom.domain.webhooks import Ending
 from darkroom.records.broken_rows import read_of, read_row, readable
 from darkroom.records.supabase.accounts import SupabaseAccounts
+from darkroom.records.supabase.deleting import SupabaseDeleting
 from darkroom.records.supabase.functions import Functions, keepable
 from darkroom.records.supabase.images import SupabaseImages
 from darkroom.records.supabase.keys import SupabaseKeys
@@ -37,7 +38,7 @@ from darkroom.supabase import Supabase
 UNFINISHED_PAGE = 200
 
 
-class SupabaseRecords(SupabaseAccounts, SupabaseImages, SupabaseKeys, SupabaseWatching):
+class SupabaseRecords(SupabaseAccounts, SupabaseDeleting, SupabaseImages, SupabaseKeys, SupabaseWatching):
     """Records in a Supabase project, reached with the service role's key.
 
     What each method promises is said once, by the roles in `darkroom.records`.

@@ -42,6 +42,7 @@ insert into quel_production_jobs (job_id, job_type, job_status, quel_member_id, 
 insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, target, aspect_ratio, reference_images)
   values (%(user)s, 0, 'a label', %(m)s, 3, 3, '1:1', '[]');
 insert into quel_job_words (job_id, words) values (%(user)s, %(m)s) on conflict do nothing;
+insert into quel_deleted_jobs (job_id, deleted_at, cover) values (%(user)s, now(), %(m)s);
 insert into quel_job_runs (run_id, job_id, started_at, opened_at) values (%(m)s, %(user)s, now(), now());
 insert into quel_job_requests (job_id, number, request, reason, requested_at)
   values (%(user)s, 1, 'pause', %(m)s, now());
