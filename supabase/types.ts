@@ -16,6 +16,7 @@ export type Database = {
           attach_original_name: string | null
           attach_storage_type: string | null
           created_at: string | null
+          deleted_at: string | null
           delivered_at: string | null
           delivered_run: string | null
           job_id: string | null
@@ -39,6 +40,7 @@ export type Database = {
           attach_original_name?: never
           attach_storage_type?: never
           created_at?: never
+          deleted_at?: never
           delivered_at?: never
           delivered_run?: never
           job_id?: never
@@ -62,6 +64,7 @@ export type Database = {
           attach_original_name?: never
           attach_storage_type?: never
           created_at?: never
+          deleted_at?: never
           delivered_at?: never
           delivered_run?: never
           job_id?: never

@@ -293,3 +293,33 @@ async def test_a_job_is_restarted_while_its_last_run_cleans_up(
             release.set()
         assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, 3)
         await stack.check_invariants()
+
+
+async def test_jobs_that_ended_long_ago_are_purged_and_others_kept(skipping_client: TemporalClient, home: Path) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        old, new = [await stack.order(2) for _ in range(2)]
+        for job_id in (old, new):
+            await stack.client.result(job_id)
+        long_ago = (datetime.now(UTC) - timedelta(days=91)).isoformat(timespec="microseconds")
+        await plant(
+            stack, "update quel_production_jobs set completed_at = :at where job_id = :id", at=long_ago, id=str(old)
+        )
+        assert await housekeeper(stack).tidy() == NOTHING
+        keeping = Housekeeper(stack.parts.records, stack.parts.storage, stack.temporal, timedelta(days=90))
+        assert await keeping.tidy() == Tidied(purged_jobs=1)
+        keys = await stack.parts.storage.keys("generated-images/")
+        assert {str(new) in key for key in keys} == {True}
+        assert len(keys) == 2
+        await stack.check_invariants()
+        assert await keeping.tidy() == NOTHING
+
+
+async def test_an_interrupted_delete_is_finished(skipping_client: TemporalClient, home: Path) -> None:
+    async with running_stack(skipping_client, home) as stack:
+        job_id = await stack.order(2)
+        await stack.client.result(job_id)
+        await stack.parts.records.begin_delete(job_id)
+        assert len(await stack.parts.storage.keys("generated-images/")) == 2
+        assert await housekeeper(stack).tidy() == Tidied(finished_deletes=1)
+        assert await stack.parts.storage.keys("generated-images/") == []
+        assert await housekeeper(stack).tidy() == NOTHING

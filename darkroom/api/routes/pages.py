@@ -98,7 +98,7 @@ async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use, u
     feed = await use.feeds.once(job_id)
     view = read_by(feed.job(urls), operator=caller.operator)
     job: dict[str, Any] = view.model_dump(mode="json")
-    shown_strips = strips_of(feed, stages, ordered.references, urls)
+    shown_strips = [] if view.deleted_at else strips_of(feed, stages, ordered.references, urls)
     strips: Any = [read_by(strip, operator=caller.operator).model_dump(mode="json") for strip in shown_strips]
     shown = {"job": job, "strips": strips}
     return await _page(request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=shown)

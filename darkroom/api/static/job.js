@@ -129,7 +129,7 @@ class JobPage {
     drawHead(this.head, this.job);
     this.naming.draw(this.job.view.name);
     this.cancelDialog.draw();
-    this.choosing.draw(this.job.view.completed_images > 0);
+    this.choosing.draw(this.job.view.completed_images > 0 && !this.job.view.deleted_at);
     const stopping = `${this.job.over} ${this.job.stopping}`;
     const stages = stopping === this.stopping ? this.#changed : this.job.stages.values();
     this.stopping = stopping;
