@@ -123,6 +123,7 @@ create index quel_production_jobs_page_of_status
 create index quel_production_jobs_page_of_member_and_status
   on public.quel_production_jobs (quel_member_id, job_status, coalesce(created_at, 'epoch'), job_id);
 
+create index quel_production_jobs_book on public.quel_production_jobs (book_id) where book_id is not null;
 -- Those that are short are few.
 create index quel_production_jobs_short
   on public.quel_production_jobs (job_status, coalesce(created_at, 'epoch'), job_id) where failed_images > 0;

@@ -16,13 +16,19 @@ begin
   then
     return 'was made before Darkroom; delete it in the application that made it';
   end if;
-  select stage.job_id, count(distinct image.attach_id) into v_other, v_pictures
-  from public.quel_production_jobs as other
-  join public.quel_job_stages as stage on stage.job_id = other.job_id and stage.reference_images <> '[]'
-  cross join lateral jsonb_array_elements(stage.reference_images) as reference
-  join public.quel_attach as image on image.attach_id = (reference->>'attach_id')::bigint
-  where other.job_status in ('pending', 'processing') and other.job_id <> job.job_id and image.job_id = job.job_id
-  group by stage.job_id order by stage.job_id limit 1;
+  -- Each step looks up what the one before found, whatever a planner expects there to be.
+  select other.job_id, count(distinct reference->>'attach_id') into v_other, v_pictures
+  from (
+    select job_id from public.quel_production_jobs where job_status = 'pending'
+    union all select job_id from public.quel_production_jobs where job_status = 'processing'
+  ) as other cross join lateral (
+    select stage.reference_images from public.quel_job_stages as stage
+    where stage.job_id = other.job_id and stage.reference_images <> '[]' offset 0
+  ) as stage cross join lateral jsonb_array_elements(stage.reference_images) as reference
+  where other.job_id <> job.job_id and (
+    select image.job_id from public.quel_attach as image
+    where image.attach_id = (reference->>'attach_id')::bigint) = job.job_id
+  group by other.job_id order by other.job_id limit 1;
   if found then
     return format('cannot be deleted yet: job %s, which has not ended, is drawn after %s', v_other,
       case when v_pictures = 1 then 'one of its pictures' else to_char(v_pictures, 'FM999,999') || ' of its pictures' end);

@@ -26,6 +26,7 @@ async def file_of_version_1(path: Path) -> Job:
     with sqlite3.connect(path) as db:
         without_watching(db)
         db.execute("drop table quel_books")
+        db.execute("drop index quel_production_jobs_book")
         db.execute("alter table quel_production_jobs drop column book_id")
         db.execute("alter table quel_production_jobs drop column webhook_url")
         db.execute("pragma user_version = 1")

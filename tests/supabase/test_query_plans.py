@@ -46,11 +46,14 @@ insert into quel_job_stages (job_id, stage_index, label, prompt, quantity, targe
   select pg_temp.id(45001), n, 'label', 'prompt', 500, 500, '1:1', '[]' from generate_series(0, 19) as n;
 insert into quel_job_words (job_id, words)
   select pg_temp.id(n), case when n % 1000 = 0 then 'a rare prompt' else 'a prompt' end
-  from generate_series(1, 50000) as n;
+  from generate_series(1, 60000) as n;
+insert into quel_books (book_id, base_path, cover_image)
+  values (md5('book1')::uuid, 'books/1', 'books/1/images/cover.png');
+update quel_production_jobs set book_id = md5('book1')::uuid where job_id = pg_temp.id(5002);
 insert into quel_deleted_jobs (job_id, deleted_at) values (pg_temp.id(7), now());
 insert into quel_credit_holds (job_id, quel_member_id, amount, released_at)
   select pg_temp.id(n), md5('member' || n % 200)::uuid, 200, case when n % 5000 <> 1 then now() end
-  from generate_series(1, 50000) as n;
+  from generate_series(1, 60000) as n;
 insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, outcome,
   started_at)
   select pg_temp.id(n), pg_temp.id(n / 10), 0, n % 10, 'run-' || n / 10, 0, 'offline',

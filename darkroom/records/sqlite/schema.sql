@@ -88,6 +88,7 @@ create index if not exists quel_production_jobs_member on quel_production_jobs (
 create index if not exists quel_production_jobs_member_status
   on quel_production_jobs (quel_member_id, job_status, created_at);
 create index if not exists quel_production_jobs_completed on quel_production_jobs (completed_at, job_id);
+create index if not exists quel_production_jobs_book on quel_production_jobs (book_id) where book_id is not null;
 create index if not exists quel_production_jobs_short on quel_production_jobs (job_status, created_at)
   where failed_images > 0;
 
