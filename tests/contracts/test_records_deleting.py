@@ -115,6 +115,20 @@ async def test_a_job_that_goes_on_is_not_deleted(fixture: RecordsFixture) -> Non
     assert await fixture.dump() == before
 
 
+async def test_a_job_of_before_darkroom_is_left_to_the_application_that_made_it(planted: RecordsFixture) -> None:
+    job = await planted.pending(await planted.member())
+    await planted.tables.plant(
+        "update quel_production_jobs set job_status = 'completed', completed_at = :at where job_id = :id",
+        at="2020-01-01T00:00:00+00:00",
+        id=str(job.job_id),
+    )
+    before = await planted.dump()
+    refused = await planted.records.begin_delete(job.job_id)
+    assert refused.refusal == "was made before Darkroom; delete it in the application that made it"
+    assert await planted.records.ended_jobs(datetime.now(UTC), None, 10) == []
+    assert await planted.dump() == before
+
+
 async def test_a_cancelled_job_that_no_run_opened_is_deleted(fixture: RecordsFixture) -> None:
     job = await fixture.pending(await fixture.member())
     await fixture.records.cancel_pending(job.job_id, None)

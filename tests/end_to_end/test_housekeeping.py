@@ -15,10 +15,12 @@ from tests.support.stacks.process import OPENING_BALANCE, PRICE, ProcessStack
 from tests.support.until import until
 
 SLOW = {"OFFLINE_LATENCY": "0.3", "STAGE_CONCURRENCY": 3}
-FAILED_JOBS, HOLDS, OBJECTS, FINDINGS = (
+FAILED_JOBS, HOLDS, OBJECTS, DELETES, PURGED, FINDINGS = (
     "darkroom_housekeeping_failed_jobs",
     "darkroom_housekeeping_released_holds",
     "darkroom_housekeeping_removed_objects",
+    "darkroom_housekeeping_finished_deletes",
+    "darkroom_housekeeping_purged_jobs",
     "darkroom_audit_findings",
 )
 
@@ -61,7 +63,7 @@ async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be
     left = await darkroom.row(job_id)
     assert left.status is JobStatus.PROCESSING
     found = await tidied(darkroom, port, FAILED_JOBS, 1)
-    assert found == {FAILED_JOBS: 1, HOLDS: 0, OBJECTS: 0, FINDINGS: 0}
+    assert found == {FAILED_JOBS: 1, HOLDS: 0, OBJECTS: 0, DELETES: 0, PURGED: 0, FINDINGS: 0}
 
     row = await darkroom.row(job_id)
     assert row.status is JobStatus.FAILED
@@ -84,7 +86,7 @@ async def test_a_job_terminated_in_temporal_fails_gives_its_hold_back_and_can_be
     # A worker that hung while its job ended wakes up and stages what nobody settles any more.
     await darkroom.parts.storage.put(staging_key(job_id, 0, 99), b"late", "image/png")
     found = await tidied(darkroom, port, OBJECTS, 1)
-    assert found == {FAILED_JOBS: 1, HOLDS: 0, OBJECTS: 1, FINDINGS: 0}
+    assert found == {FAILED_JOBS: 1, HOLDS: 0, OBJECTS: 1, DELETES: 0, PURGED: 0, FINDINGS: 0}
     await darkroom.check_invariants()
 
 
@@ -118,3 +120,24 @@ async def test_what_the_audit_finds_is_in_the_metrics_until_it_is_mended(darkroo
         return counted(port)[FINDINGS] == 0
 
     await until(mended, "nothing to be found any more")
+
+
+@over_both_adapters
+async def test_pictures_are_kept_as_long_as_the_setting_says(darkroom: ProcessStack) -> None:
+    port = free_port()
+    await darkroom.worker.start({"OFFLINE_LATENCY": "0", "METRICS_PORT": port, "KEEP_PICTURES_DAYS": 90})
+    old, new = await darkroom.order(3), await darkroom.order(2)
+    receipts = [await darkroom.receipt(job_id) for job_id in (old, new)]
+    balance = await darkroom.balance()
+    darkroom.records.plant(
+        f"update quel_production_jobs set completed_at = '2020-01-01T00:00:00.000000+00:00' where job_id = '{old}'"
+    )
+    found = await tidied(darkroom, port, PURGED, 1)
+    assert found == {FAILED_JOBS: 0, HOLDS: 0, OBJECTS: 0, DELETES: 0, PURGED: 1, FINDINGS: 0}
+    keys = await darkroom.parts.storage.keys("generated-images/")
+    assert [sum(str(job_id) in key for key in keys) for job_id in (old, new)] == [0, 2]
+    assert [await darkroom.parts.records.receipt(job_id) for job_id in (old, new)] == receipts
+    assert (await darkroom.row(old)).deleted_at is not None
+    assert (await darkroom.row(new)).deleted_at is None
+    assert await darkroom.parts.records.audit() == []
+    assert await darkroom.balance() == balance == OPENING_BALANCE - 5 * PRICE
