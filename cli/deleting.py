@@ -75,6 +75,9 @@ def purge(
             output.result(_summary(before, [], deleted=0))
             return Status.DONE
         async with open_parts(settings) as parts:
+            if not dry_run:
+                # What was agreed to before.
+                await parts.deleting().finish_interrupted()
             found = [one async for one in parts.deleting().ended_before(before)]
             going = [one for one in found if one.refusal is None]
             for one in going[:_SHOWN]:
@@ -102,7 +105,6 @@ _SHOWN = 20
 
 async def _purge(parts: Parts, going: list[Deletion], output: Output) -> int:
     deleting = parts.deleting()
-    await deleting.finish_interrupted()
     deleted = 0
     for one in going:
         try:
