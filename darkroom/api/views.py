@@ -15,8 +15,16 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def read_by(value: M, *, operator: bool) -> M:
-    """A value as an operator or a customer reads it: in words that tell them what they can do."""
-    return value if operator else for_customers(value)
+    """A value as an operator or a customer reads it: in words that tell them what they can do.
+
+    Temporal's page is for operators: it shows the jobs of all users.
+    """
+    if operator:
+        return value
+    told = for_customers(value)
+    if isinstance(told, JobView) and told.urls.temporal is not None:
+        return told.model_copy(update={"urls": told.urls.model_copy(update={"temporal": None})})
+    return told
 
 
 def actions_of(progress: Progress, *, deleted: bool = False) -> tuple[Action, ...]:

@@ -47,6 +47,16 @@ async def test_a_delete_is_told_first_then_done_and_the_numbers_stay(api: ApiSta
     assert "its pictures and prompts are gone" in page.text
 
 
+async def test_an_order_whose_job_was_deleted_needs_a_new_key(api: ApiStack) -> None:
+    order, key = {"prompt": "a lake", "quantity": 1}, {"Idempotency-Key": str(uuid4())}
+    job_id = (await api.http.post("/api/jobs", json=order, headers=key)).json()["job_id"]
+    await api.ended_row(job_id)
+    assert (await api.http.delete(f"/api/jobs/{job_id}")).status_code == 200
+    again = await api.http.post("/api/jobs", json=order, headers=key)
+    is_a_problem(again)
+    assert (again.status_code, "use a new Idempotency-Key" in again.json()["detail"]) == (409, True)
+
+
 async def test_a_job_that_goes_on_is_refused_and_changes_nothing(quiet: ApiStack) -> None:
     job_id = await quiet.order(2)
     told = (await quiet.http.get(f"/api/jobs/{job_id}/deletion")).json()

@@ -13,6 +13,7 @@ from darkroom.api.routes.waiting import waited
 from darkroom.api.services import Changing, Services, Urls, Use
 from darkroom.api.shapes import Quote, QuotedStage, SubmittedView
 from darkroom.client.results import CheckedOrder
+from darkroom.domain.deleting import DELETED
 from darkroom.domain.formats import ImageFormat
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.wallets import OrganizationAccount, PaidBy
@@ -107,6 +108,8 @@ async def order(
         async with use.quotas.placing.turn(caller.user_id):
             await use.quotas.admit_order(caller, checked, use.parts.settings.prices)
             taken = await client.submit(checked, job_id=job_id)
+    elif existing.deleted_at is not None:
+        raise Problem(409, f"job {job_id} {DELETED}; use a new Idempotency-Key to order it again")
     else:
         taken = await client.resubmit(existing)
     if taken.found and (await use.parts.records.order_source(job_id)).document != as_stored(document):
@@ -125,7 +128,7 @@ async def order(
     if taken.found or seconds:
         row = await client.job(job_id)
         status, completed_images = row.status, row.completed_images
-    of_job = urls.job(job_id, use.temporal_ui(job_id))
+    of_job = urls.job(job_id, use.temporal_ui(job_id) if caller.operator else None)
     response.headers["Location"] = of_job.self
     return SubmittedView(
         job_id=job_id,
