@@ -34,13 +34,14 @@ class OrderFile(NamedTuple):
     document: Any
     table: Table | None = None
 
-    def called(self, name: str) -> "OrderFile":
-        """The same order with another name for its job; what is no order is rejected later."""
+    def saying(self, **values: str | None) -> "OrderFile":
+        """The same order with those values that are given, for the whole of it; what is no order is rejected later."""
         document = opened(self.document)
+        given = {key: value for key, value in values.items() if value is not None}
         if not isinstance(document, dict):
             return self
-        unnamed = {key: value for key, value in document.items() if snake_key(str(key)) != "name"}
-        return self._replace(document={**unnamed, "name": name})
+        others = {key: value for key, value in document.items() if snake_key(str(key)) not in given}
+        return self._replace(document=others | given)
 
     def naming_rows(self) -> AbstractContextManager[None]:
         """Let rejections name row and column where the order is a table."""

@@ -81,6 +81,24 @@ _NAME = Annotated[
         show_default=False,
     ),
 ]
+_SIZE = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="SIZE",
+        help="1K, 2K or 4K, for stages that name no `image_size` themselves.",
+        show_default=False,
+    ),
+]
+_FORMAT = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="webp, jpeg, png, avif or original, for stages that name no `format` themselves.",
+        show_default=False,
+    ),
+]
 _ORG = Annotated[
     str | None,
     typer.Option(
@@ -102,6 +120,8 @@ def submit(
     reference: _REFERENCES = None,
     job_id: _JOB_ID = None,
     name: _NAME = None,
+    size: _SIZE = None,
+    format_: _FORMAT = None,
     org: _ORG = None,
     anonymous: _ANONYMOUS = False,
     watch: arguments.Watch = False,
@@ -117,9 +137,7 @@ def submit(
     settings = opened_settings()
     chosen_id = arguments.uuid("--job-id", job_id) if job_id is not None else None
     org_id = arguments.uuid("--org", org) if org is not None else None
-    order = read_order_file(file, values_of(prompt, values or ()))
-    if name is not None:
-        order = order.called(name)
+    order = read_order_file(file, values_of(prompt, values or ())).saying(name=name, image_size=size, format=format_)
     payer = _Payer(_user(settings, order.document, anonymous=anonymous), org_id)
     with order.naming_rows():
         files = read_pictures(order, reference or (), reference_dir)

@@ -25,6 +25,7 @@ from darkroom.client.temporal_faults import explained
 from darkroom.client.waiting_jobs import WaitingJobs
 from darkroom.domain.errors import Retryable
 from darkroom.embedded.address import EmbeddedServer
+from darkroom.embedded.ports import usable_port
 from darkroom.embedded.server import DEFAULT_PORT, DEFAULT_UI_PORT, embedded_server
 from darkroom.settings import Settings
 from worker import running_workers
@@ -83,6 +84,8 @@ async def _up(settings: Settings, ports: Ports, output: Output) -> None:
     stop = Stop()
     stop.listen()
     async with AsyncExitStack() as stack:
+        if ports.api is not None:
+            usable_port(ports.api, "--api-port", any_port=False)
         server = None
         if configured_server() is None:
             server = await stack.enter_async_context(embedded_server(settings, port=ports.temporal, ui_port=ports.ui))
@@ -91,14 +94,15 @@ async def _up(settings: Settings, ports: Ports, output: Output) -> None:
         metrics = settings.metrics_address
         temporal = await (connect_to(server, metrics) if server else connect(settings, metrics_address=metrics))
         await ensure_search_attributes(temporal)
-        # Waiting jobs are started below: a workflow every few seconds would fill the embedded server's file.
-        every = timedelta(seconds=settings.housekeeping_every)
-        await ensure_schedules(temporal, waiting_every=None, housekeeping_every=every)
         parts = await stack.enter_async_context(open_parts(settings))
         await parts.client(None).open_local_account()
-        if ports.api is not None:
-            await stack.enter_async_context(running_api(settings, ports.api))
+        # Before all that is not needed to go on with what was lost: it has the cores for itself.
         async with running_workers(parts, temporal):
+            # Waiting jobs are started below: a workflow every few seconds would fill the embedded server's file.
+            every = timedelta(seconds=settings.housekeeping_every)
+            await ensure_schedules(temporal, waiting_every=None, housekeeping_every=every)
+            if ports.api is not None:
+                await stack.enter_async_context(running_api(settings, ports.api))
             waiting = sum(settings.pick_up.takes(job) for job in await parts.records.unfinished_jobs())
             _introduce(parts, temporal, server, api_port=ports.api, waiting=waiting, output=output)
             waiting_jobs = WaitingJobs(parts.client(temporal))

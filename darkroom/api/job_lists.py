@@ -1,8 +1,11 @@
 """What a list of jobs is asked for, as it stands in URLs."""
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import date
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from darkroom.api.problems import Problem
 from darkroom.domain.finding import STATES, JobState, read_state
@@ -23,6 +26,30 @@ def read_states(text: str | None) -> frozenset[JobState]:
         *others, last = (f"'{state}'" for state in STATES)
         known = f"{', '.join(others)} or {last}"
         raise Problem(400, f"status: must be {known}, or several of them separated by commas", field="status") from None
+
+
+def _written_day(text: object) -> object:
+    """Pydantic would read a number of seconds, too."""
+    if isinstance(text, str) and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise ValueError(DAY_WANTED)
+    return text
+
+
+DAY_WANTED = "must be a date such as 2026-11-27"
+Day = Annotated[date, BeforeValidator(_written_day)]
+"""A day as it stands in URLs."""
+
+
+def read_day(text: str) -> date | None:
+    """The day that a form sent; None for none.
+
+    Raises:
+        Problem: 400, it is none.
+    """
+    try:
+        return date.fromisoformat(str(_written_day(text))) if text else None
+    except ValueError:
+        raise Problem(400, f"day: {DAY_WANTED}", field="day") from None
 
 
 def write_cursor(cursor: JobCursor) -> str:

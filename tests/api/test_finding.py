@@ -1,6 +1,6 @@
 """Jobs get names, are renamed, and are found by name, prompt, id, state and day."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -77,13 +77,20 @@ async def test_jobs_are_found_by_prompt_and_state_once_they_run(api: ApiStack) -
     assert await listed(api, "status=processing") == await listed(api, "status=running,paused") == [paused, running]
     today = datetime.now(UTC).date()
     assert await listed(api, f"day={today}") in ([paused, running], [])  # midnight passed
-    assert await listed(api, f"day={today - timedelta(days=2)}") == []
+    for day in (today - timedelta(days=2), date.min, date.max):
+        assert await listed(api, f"day={day}") == []
     assert await listed(api, "status=short") == []
 
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [("status=melting", "status"), ("day=yesterday", "day"), ("search=" + "x" * 201, "search"), ("limit=0", "limit")],
+    [
+        ("status=melting", "status"),
+        ("day=yesterday", "day"),
+        ("day=0", "day"),
+        ("search=" + "x" * 201, "search"),
+        ("limit=0", "limit"),
+    ],
 )
 async def test_a_filter_that_is_none_is_one_line(quiet: ApiStack, query: str, field: str) -> None:
     answer = await quiet.http.get(f"/api/jobs?{query}")

@@ -151,7 +151,7 @@ async def test_the_list_can_be_of_one_status(quiet: ApiStack) -> None:
     assert len(await walked(quiet, "&status=pending,cancelled")) == len(await walked(quiet)) == 16
     assert len(await walked(quiet, "&status=user_cancelled,%20completed")) == 8
     assert await walked(quiet, "&status=completed") == []
-    for status in ("paused", "CANCELLED", "", "pending,canceled", "pending,"):
+    for status in ("waiting", "CANCELLED", "", "pending,canceled", "pending,"):
         assert (await quiet.http.get(f"/api/jobs?status={status}")).status_code == 400
 
 

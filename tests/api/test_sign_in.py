@@ -32,6 +32,8 @@ def bodies(path: str, job_id: UUID) -> dict[str, Any]:
     """A request that would do something if it were allowed."""
     if path in ("/api/jobs", "/api/jobs/quote"):
         return {"json": {"stages": [{"prompt": "a lemon", "quantity": 1}]}}
+    if path == "/api/jobs/{job_id}":
+        return {"json": {"name": "Another"}}
     if path == "/api/jobs/cancel":
         return {"json": {"job_id": str(job_id)}}
     if path == "/api/attachments":

@@ -1,7 +1,6 @@
 """Jobs: lists, progress, pictures, receipts and controls."""
 
 from collections.abc import Awaitable, Callable
-from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from darkroom.api.allowances import Held
 from darkroom.api.guarded_routes import GuardedRoute
-from darkroom.api.job_lists import read_cursor, read_states, write_cursor
+from darkroom.api.job_lists import Day, read_cursor, read_states, write_cursor
 from darkroom.api.problems import Problem, documented
 from darkroom.api.public_urls import PublicUrls
 from darkroom.api.routes.waiting import until_changed, until_ended, until_opened_again
@@ -82,7 +81,7 @@ async def jobs(
             "ids.",
         ),
     ] = None,
-    day: Annotated[date | None, Query(description="Only jobs created on this day (UTC), such as 2026-11-27.")] = None,
+    day: Annotated[Day | None, Query(description="Only jobs created on this day (UTC), such as 2026-11-27.")] = None,
     user_id: Annotated[UUID | None, Query(alias="userId", description="Only jobs of this user.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,

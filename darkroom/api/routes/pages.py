@@ -1,7 +1,6 @@
 """The page: rendered with what the server knows, so that it says something before any script runs."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import date
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -9,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from darkroom.api.job_lists import read_day
 from darkroom.api.problems import Problem, templates
 from darkroom.api.public_urls import PublicUrls
 from darkroom.api.root_path import path_of, url_to
@@ -77,17 +77,10 @@ async def jobs_page(
 ) -> HTMLResponse:
     # A form sends what was left empty as well.
     page = await job_routes.jobs(
-        caller, use, urls, status=status or None, search=search, day=_day(day), limit=LISTED, cursor=cursor
+        caller, use, urls, status=status or None, search=search, day=read_day(day), limit=LISTED, cursor=cursor
     )
     narrowed = {"status": status, "search": search.strip(), "day": day}
     return await _page(request, use, caller, "jobs.html", page=page.model_dump(mode="json"), narrowed=narrowed)
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise Problem(400, "day: must be a date such as 2026-11-27", field="day") from None
 
 
 @router.get("/jobs/{job_id}")

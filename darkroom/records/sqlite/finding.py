@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Collection, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import partial
 from itertools import chain
 from operator import itemgetter
@@ -74,8 +74,8 @@ def _asked_of_rows(user_id: UUID | None, words: Sequence[str], day: date | None)
     if user_id is not None:
         asked.append(_Asked("quel_member_id = ?", (str(user_id),)))
     if day is not None:
-        begins = datetime.combine(day, time(), UTC)
-        asked.append(_Asked("created_at >= ? and created_at < ?", (stamp(begins), stamp(begins + timedelta(days=1)))))
+        first, last = datetime.combine(day, time(), UTC), datetime.combine(day, time.max, UTC)
+        asked.append(_Asked("created_at between ? and ?", (stamp(first), stamp(last))))
     if words:
         asked.append(_saying(words))
     return asked
