@@ -37,6 +37,7 @@ from darkroom.domain.images import (
 )
 from darkroom.pictures import NotAPicture, PictureWork
 from darkroom.providers import ImageProvider
+from darkroom.providers.answer_room import AnswerRoom, at_most
 from darkroom.records.images import ImageRecords
 from darkroom.storage import Storage
 
@@ -75,6 +76,7 @@ class ProviderCalls:
         """The attempt after which Temporal does not try again."""
         self._longest = longest.total_seconds()
         self._worker = worker
+        self._room = AnswerRoom()
 
     async def make(self, image: GenerateInput, cancelled: asyncio.Event) -> GenerateResult:
         """One image, or why there is none.
@@ -113,7 +115,8 @@ class ProviderCalls:
             return known(begun)
         # Nothing is awaited between the row above and the call: a pause or a cancel written before the
         # row refuses it, one written after finds the call in progress.
-        return await self._call(image, provider, material, call_id)
+        async with self._room.call():
+            return await self._call(image, provider, material, call_id)
 
     async def _call(
         self, image: GenerateInput, provider: ImageProvider | None, material: Material, call_id: UUID
@@ -151,7 +154,7 @@ class ProviderCalls:
     async def _ask(self, provider: ImageProvider, request: ImageRequest) -> ProviderAnswer:
         # Providers keep a limit of their own, below this one; the activity itself has none to speak of.
         try:
-            async with asyncio.timeout(self._longest):
+            async with at_most(self._longest):
                 return await provider.generate(request)
         except TimeoutError:
             raise ProviderUnavailable(f"no answer from the provider within {self._longest:g} s") from None

@@ -17,6 +17,7 @@ MEASUREMENTS = {
     "burst": "benchmarks.slow_calls:burst",
     "mixed": "benchmarks.slow_calls:mixed",
     "memory": "benchmarks.slow_calls:memory",
+    "large-answers": "benchmarks.large_answers:large_answers",
     "webp": "benchmarks.encoding:webp",
     "formats": "benchmarks.encoding:formats",
     "size": "benchmarks.measurements:size",

@@ -100,9 +100,19 @@ class BenchServer:
     project: ProjectKey | None = None
 
     @asynccontextmanager
-    async def worker(self, kind: Kind, work: Work, *, works: bool = False) -> AsyncIterator[WorkerProcess]:
+    async def worker(
+        self, kind: Kind, work: Work, *, works: bool = False, answers_at: str | None = None
+    ) -> AsyncIterator[WorkerProcess]:
         """A worker process that is ready when this is entered, and gone when it is left."""
-        setup = Setup(kind=kind, home=self.home, address=self.address, work=work, works=works, project=self.project)
+        setup = Setup(
+            kind=kind,
+            home=self.home,
+            address=self.address,
+            work=work,
+            works=works,
+            project=self.project,
+            answers_at=answers_at,
+        )
         with (self.home / f"worker-{kind}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "benchmarks.worker_process", setup.model_dump_json()),
@@ -182,7 +192,7 @@ class BenchServer:
     async def _darkroom(self, _: Setup, work: Work, label: str) -> tuple[str, Callable[[], Awaitable[bool]]]:
         job_id = uuid4()
         client = self.parts.client(self.temporal)
-        stage = {"prompt": label, "quantity": work.images}
+        stage = {"prompt": label, "quantity": work.images, "format": work.format}
         checked = await client.check({"stages": [stage] * work.stages}, LOCAL_USER)
         await client.submit(checked, job_id=job_id)
         receipt = await client.result(job_id)

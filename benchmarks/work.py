@@ -7,6 +7,7 @@ from enum import StrEnum
 from PIL import Image
 from pydantic import Field
 
+from darkroom.domain.formats import ImageFormat
 from darkroom.domain.images import ImageRequest
 from darkroom.domain.model import Value
 from darkroom.providers.drawing import draw
@@ -39,6 +40,8 @@ class Work(Value):
     longest: float = 0.0
     misses: float = Field(default=0.0, description="share of the calls that end without a picture")
     sample: Sample = Sample.TINY
+    format: ImageFormat = ImageFormat.WEBP
+    """What is delivered."""
 
     @property
     def total(self) -> int:

@@ -22,6 +22,8 @@ from benchmarks.work import Work
 from darkroom import logs
 from darkroom.bootstrap import open_parts
 from darkroom.domain.model import Value
+from darkroom.providers import ImageProvider
+from darkroom.providers.gemini import GeminiProvider
 from darkroom.settings import Settings
 from worker import PUBLISH_SLOTS_A_CORE, running_workers
 
@@ -44,6 +46,8 @@ class Setup(Value):
     """Whether the steps of the bare workflow do the work, instead of nothing."""
     project: ProjectKey | None = None
     """Where the records are kept; in `home` when there is none. Pictures are in `home` either way."""
+    answers_at: str | None = None
+    """Where a server answers as Gemini does; without one, answers are made in the worker."""
 
     @property
     def kept(self) -> Path:
@@ -70,7 +74,7 @@ async def serve(setup: Setup) -> None:
     client = await Client.connect(setup.address, data_converter=pydantic_data_converter)
     async with AsyncExitStack() as stack:
         if setup.kind is Kind.DARKROOM:
-            provider = BenchProvider(setup.work, setup.first_calls)
+            provider = _provider(setup, settings)
             records = await records_in(setup.project)
             replaced = {"providers": {"offline": provider}, "records": records}
             parts = await stack.enter_async_context(open_parts(settings, **replaced))
@@ -82,6 +86,19 @@ async def serve(setup: Setup) -> None:
                 await stack.enter_async_context(worker)
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.read)
+
+
+def _provider(setup: Setup, settings: Settings) -> ImageProvider:
+    if setup.answers_at is None:
+        return BenchProvider(setup.work, setup.first_calls)
+    return GeminiProvider(
+        api_key="none",
+        model="bench",
+        base_url=setup.answers_at,
+        api_version=None,
+        timeout=settings.provider_timeout,
+        max_concurrent=settings.provider_slots,
+    )
 
 
 def _bare_workers(client: Client, activities: bare.BareActivities, settings: Settings) -> list[Worker]:

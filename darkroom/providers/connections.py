@@ -8,6 +8,7 @@ from functools import cache
 import httpx2
 
 from darkroom.domain.errors import SettingRejected
+from darkroom.providers.answer_room import wait_for_room
 
 CHECK_TIMEOUT = timedelta(seconds=10)
 
@@ -30,6 +31,7 @@ def open_client(max_concurrent: int, headers: dict[str, str] | None = None) -> h
         follow_redirects=False,
         timeout=None,
         headers=headers,
+        event_hooks={"response": [wait_for_room]},
     )
 
 

@@ -1,6 +1,5 @@
 """Pictures from Google's Gemini API."""
 
-import asyncio
 import random
 import re
 from collections.abc import Awaitable, Mapping
@@ -17,6 +16,7 @@ from darkroom.domain.formats import ImageSize
 from darkroom.domain.images import Generated, ImageRequest, ProviderAnswer
 from darkroom.domain.orders import Capabilities
 from darkroom.domain.retry_after import read_retry_after
+from darkroom.providers.answer_room import at_most
 from darkroom.providers.connections import CHECK_TIMEOUT, checked_base_url, checked_key, describe, open_client, trust
 from darkroom.providers.gemini_answers import Asked, read_body, read_error
 from darkroom.providers.wording import whole_prompt
@@ -120,7 +120,7 @@ class GeminiProvider:
         """
         limit = longest.total_seconds()
         try:
-            async with asyncio.timeout(limit):
+            async with at_most(limit):
                 return await call
         except APIError as error:
             return read_error(error, self._asked(getattr(error.response, "headers", None) or {}))

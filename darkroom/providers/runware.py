@@ -16,6 +16,7 @@ from darkroom.domain.errors import ProviderUnavailable, SettingRejected
 from darkroom.domain.images import ImageRequest, ProviderAnswer, ReferenceImage, Refused
 from darkroom.domain.orders import Capabilities
 from darkroom.domain.retry_after import read_retry_after
+from darkroom.providers.answer_room import at_most
 from darkroom.providers.connections import (
     CHECK_TIMEOUT,
     checked_base_url,
@@ -124,7 +125,7 @@ class RunwareProvider:
         """
         limit = longest.total_seconds()
         try:
-            async with asyncio.timeout(limit):
+            async with at_most(limit):
                 response = await self._http.post(self._url, content=body)
         except (TimeoutError, httpx2.TimeoutException):
             _unavailable(f"Runware did not answer within {limit:g} s{hint}")

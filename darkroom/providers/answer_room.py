@@ -1,0 +1,134 @@
+"""Answers are read when there is room for them: calls that end together would otherwise fill the memory together.
+
+An answer of 20 MB costs several times that while the SDK takes it apart. Until its turn comes it waits with the
+provider, and in the buffers of its connection.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+import httpx2
+
+SIZE = 160_000_000
+"""Bytes of answers as they travel that one process holds at once."""
+UNKNOWN = 4_000_000
+"""Bytes of an answer that does not say how long it is."""
+PATIENCE = 60.0
+"""Seconds after which an answer is read all the same: it is paid for, and the provider will not wait for ever."""
+
+
+class AnswerRoom:
+    """The room that a process has for answers, given in the order in which they came.
+
+    Args:
+        size: in bytes; a larger answer has all of it for itself.
+        patience: seconds that an answer waits at most.
+    """
+
+    def __init__(self, size: int = SIZE, patience: float = PATIENCE) -> None:
+        self._size = self._free = size
+        self._patience = patience
+        self._waiting: deque[_Waiting] = deque()
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[None]:
+        """Answers that are read within this keep their room until its end."""
+        held = _Held(self)
+        token = _CALL.set(held)
+        try:
+            yield
+        finally:
+            _CALL.reset(token)
+            self.give_back(held.bytes)
+
+    async def take(self, asked: int) -> int:
+        """Wait for room; how much was taken."""
+        wanted = min(asked, self._size)
+        if wanted <= self._free and not self._waiting:
+            self._free -= wanted
+            return wanted
+        mine = _Waiting(wanted, asyncio.get_running_loop().create_future())
+        self._waiting.append(mine)
+        try:
+            await asyncio.wait((mine.turn,), timeout=self._patience)
+            if not mine.turn.done():
+                self._waiting.remove(mine)
+                self._change(-wanted)
+        except asyncio.CancelledError:
+            if mine.turn.done():
+                self._change(wanted)
+            else:
+                self._waiting.remove(mine)
+                self._change(0)
+            raise
+        return wanted
+
+    def give_back(self, freed: int) -> None:
+        """Give back what `take` took."""
+        self._change(freed)
+
+    def _change(self, freed: int) -> None:
+        """Give room back, or take it, and let those in whose turn it is."""
+        self._free += freed
+        while self._waiting and self._waiting[0].wanted <= self._free:
+            first = self._waiting.popleft()
+            self._free -= first.wanted
+            first.turn.set_result(None)
+
+
+class _Waiting(NamedTuple):
+    wanted: int
+    turn: asyncio.Future[None]
+
+
+class _Held:
+    """What the answers of one call hold, and the limits of time that it has."""
+
+    def __init__(self, room: AnswerRoom) -> None:
+        self._room = room
+        self.bytes = 0
+        self.limits: list[asyncio.Timeout] = []
+
+    async def take(self, asked: int) -> None:
+        began = asyncio.get_running_loop().time()
+        ends = [limit.when() for limit in self.limits]
+        for limit in self.limits:
+            limit.reschedule(None)
+        try:
+            self.bytes += await self._room.take(asked)
+        finally:
+            waited = asyncio.get_running_loop().time() - began
+            for limit, end in zip(self.limits, ends, strict=True):
+                limit.reschedule(None if end is None else end + waited)
+
+
+_CALL: ContextVar[_Held | None] = ContextVar("answers of this call", default=None)
+
+
+@asynccontextmanager
+async def at_most(seconds: float) -> AsyncIterator[None]:
+    """Limit a call of a provider; the time in which its answer waits for room does not count.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    held = _CALL.get()
+    async with asyncio.timeout(seconds) as limit:
+        if held is not None:
+            held.limits.append(limit)
+        try:
+            yield
+        finally:
+            if held is not None:
+                held.limits.remove(limit)
+
+
+async def wait_for_room(response: httpx2.Response) -> None:
+    """Called with the head of each answer, before its body is read."""
+    if (held := _CALL.get()) is not None:
+        length = response.headers.get("content-length", "")
+        await held.take(int(length) if length.isdecimal() else UNKNOWN)
