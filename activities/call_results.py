@@ -1,5 +1,6 @@
 """What `generate` says about a call: of an answer, or of what the records knew already."""
 
+from decimal import Decimal
 from uuid import UUID
 
 from darkroom.domain.attempts import Begin, BegunAttempt
@@ -25,7 +26,9 @@ OUTCOMES: dict[type[ProviderAnswer], Outcome] = {
 }
 
 
-async def generated(call_id: UUID, data: bytes, seconds: float | None) -> GenerateResult:
+async def generated(
+    call_id: UUID, data: bytes, seconds: float | None, cost_usd: Decimal | None = None
+) -> GenerateResult:
     """Bytes that are staged; whether they are a picture, `upload` finds out."""
     return GenerateResult(
         outcome=Outcome.GENERATED,
@@ -34,6 +37,7 @@ async def generated(call_id: UUID, data: bytes, seconds: float | None) -> Genera
         size=len(data),
         sha256=await digest_of(data),
         seconds=None if seconds is None else round(seconds, 3),
+        cost_usd=cost_usd,
     )
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from darkroom.domain.costs import Usd
 from darkroom.domain.images import ImageKey, Outcome
 from darkroom.domain.model import Value
 
@@ -85,3 +86,5 @@ class AttemptEnd(Value):
     reason: str | None = None
     final: bool = False
     seconds: float
+    cost_usd: Usd | None = None
+    """None where nobody can tell."""

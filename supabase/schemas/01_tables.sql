@@ -199,6 +199,8 @@ create table public.quel_generation_attempts (
   reason text,
   final boolean not null default false,
   seconds double precision,
+  -- US dollars that the provider asks for it; null where nobody can tell.
+  cost_usd numeric,
   -- What it brought: the bytes as they came, and whether they carried C2PA content credentials.
   source_sha256 text,
   source_media_type text,

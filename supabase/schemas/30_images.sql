@@ -159,11 +159,12 @@ $$;
 
 -- Write how a call ended, once.
 create or replace function public.darkroom_finish_attempt(
-  p_call_id uuid, p_outcome text, p_reason text, p_final boolean, p_seconds double precision
+  p_call_id uuid, p_outcome text, p_reason text, p_final boolean, p_seconds double precision,
+  p_cost_usd numeric default null
 ) returns void
 language sql security definer set search_path = '' as $$
   update public.quel_generation_attempts
-  set outcome = p_outcome, reason = p_reason, final = p_final, seconds = p_seconds
+  set outcome = p_outcome, reason = p_reason, final = p_final, seconds = p_seconds, cost_usd = p_cost_usd
   where call_id = p_call_id and outcome is null
 $$;
 
@@ -171,7 +172,7 @@ $$;
 -- says why its run may attach nothing.
 create or replace function public.darkroom_attach_image(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_refusal text, p_user uuid, p_call_id uuid,
-  p_seconds double precision, p_path text, p_size integer, p_sha256 text
+  p_seconds double precision, p_cost_usd numeric, p_path text, p_size integer, p_sha256 text
 ) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -214,7 +215,7 @@ begin
     end if;
   end if;
   update public.quel_generation_attempts
-  set outcome = 'generated', seconds = coalesce(p_seconds, seconds)
+  set outcome = 'generated', seconds = coalesce(p_seconds, seconds), cost_usd = p_cost_usd
   where call_id = p_call_id and outcome is null;
   return jsonb_build_object('attach_id', v_attach_id);
 end
@@ -223,7 +224,7 @@ $$;
 -- The same for a caller that does not hold the job's row yet.
 create or replace function public.darkroom_attach(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_call_id uuid,
-  p_seconds double precision, p_path text, p_size integer, p_sha256 text
+  p_seconds double precision, p_path text, p_size integer, p_sha256 text, p_cost_usd numeric default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -237,6 +238,6 @@ begin
   return public.darkroom_attach_image(
     p_job_id, p_stage_index, p_ordinal,
     public.darkroom_refuse_run(v_job.job_status, v_job.current_run_id, p_run_id), v_job.quel_member_id,
-    p_call_id, p_seconds, p_path, p_size, p_sha256);
+    p_call_id, p_seconds, p_cost_usd, p_path, p_size, p_sha256);
 end
 $$;

@@ -36,7 +36,7 @@ begin
       set constraints all deferred;
       v_attached := public.darkroom_attach_image(
         p_job_id, p_stage_index, (v_file->>'ordinal')::integer, v_refusal, v_job.quel_member_id,
-        (v_file->>'call_id')::uuid, (v_file->>'seconds')::double precision,
+        (v_file->>'call_id')::uuid, (v_file->>'seconds')::double precision, (v_file->>'cost_usd')::numeric,
         p_directory || '/' || (v_file->>'name'), (v_file->>'size')::integer, v_file->>'sha256');
       set constraints all immediate;  -- what is checked at the end of a transaction would fail all of them
     exception when others or assert_failure then
@@ -100,7 +100,7 @@ begin
       set constraints all deferred;
       perform public.darkroom_finish_attempt(
         (v_end->>'call_id')::uuid, v_end->>'outcome', v_end->>'reason', (v_end->>'final')::boolean,
-        (v_end->>'seconds')::double precision);
+        (v_end->>'seconds')::double precision, (v_end->>'cost_usd')::numeric);
       v_answer := '{}';
       set constraints all immediate;  -- what is checked at the end of a transaction would fail all of them
     exception when others or assert_failure then

@@ -1,6 +1,7 @@
 """One image's way through the records: attempt, attachment, settlement."""
 
 import sqlite3
+from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
@@ -116,9 +117,9 @@ def _known_calls(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> B
 def finish_attempt(db: sqlite3.Connection, call_id: UUID, end: AttemptEnd) -> None:
     """Write how a call ended, once."""
     db.execute(
-        "update quel_generation_attempts set outcome = ?, reason = ?, final = ?, seconds = ? "
+        "update quel_generation_attempts set outcome = ?, reason = ?, final = ?, seconds = ?, cost_usd = ? "
         "where call_id = ? and outcome is null",
-        (end.outcome, end.reason, int(end.final), end.seconds, str(call_id)),
+        (end.outcome, end.reason, int(end.final), end.seconds, dollars(end.cost_usd), str(call_id)),
     )
 
 
@@ -168,11 +169,16 @@ def attach_image(db: sqlite3.Connection, job: sqlite3.Row, image: AttachInput) -
         ).fetchone()["attach_id"]
     if image.call_id is not None:
         db.execute(
-            "update quel_generation_attempts set outcome = 'generated', seconds = coalesce(?, seconds) "
+            "update quel_generation_attempts set outcome = 'generated', seconds = coalesce(?, seconds), cost_usd = ? "
             "where call_id = ? and outcome is null",
-            (image.seconds, str(image.call_id)),
+            (image.seconds, dollars(image.cost_usd), str(image.call_id)),
         )
     return AttachResult(attach_id=attach_id)
+
+
+def dollars(cost: Decimal | None) -> float | None:
+    """An amount as it is kept."""
+    return None if cost is None else float(cost)
 
 
 def _source(db: sqlite3.Connection, call_id: UUID | None) -> tuple[object, ...]:

@@ -244,6 +244,8 @@ create table if not exists quel_generation_attempts (
   reason text,
   final integer not null default 0,
   seconds real,
+  -- US dollars that the provider asks for it; null where nobody can tell.
+  cost_usd real,
   source_sha256 text,
   source_media_type text,
   source_c2pa integer,
