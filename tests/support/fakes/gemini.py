@@ -146,6 +146,9 @@ ANSWERS: dict[str, Callable[[Received], Answer]] = {
     "png": lambda call: _parts(_picture(call)),
     "jpeg": lambda call: _parts(_picture(call, "JPEG")),
     "billed": lambda call: _parts(_picture(call), usage={**_PROMPT_USED, **_PICTURE_USED}),
+    "billed-undecodable": lambda call: _parts(
+        _inline(b"\x89PNG\r\n\x1a\n and then nothing of the kind"), usage={**_PROMPT_USED, **_PICTURE_USED}
+    ),
     "billed-text": lambda call: _parts(
         {"text": "I would rather describe it."},
         usage={**_PROMPT_USED, "candidatesTokenCount": 100, "totalTokenCount": 370},
