@@ -3,7 +3,7 @@
 from decimal import Decimal
 from uuid import UUID
 
-from darkroom.domain.attempts import Begin, BegunAttempt
+from darkroom.domain.attempts import Attempt, Begin, BegunAttempt
 from darkroom.domain.images import (
     Generated,
     GenerateResult,
@@ -41,8 +41,11 @@ async def generated(
     )
 
 
-def known(begun: BegunAttempt) -> GenerateResult:
+def known(begun: BegunAttempt, attempt: Attempt) -> GenerateResult:
     """Why no call was begun."""
+    if begun.spent is not None and attempt.ceilings is not None:
+        reason = attempt.ceilings.reached(begun.spent, attempt.provider)
+        return GenerateResult(outcome=Outcome.QUOTA_SPENT, reason=reason, until=begun.spent.until)
     match begun.begin:
         case Begin.DELIVERED:
             return GenerateResult(outcome=Outcome.DELIVERED, attach_id=begun.attach_id)

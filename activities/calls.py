@@ -16,7 +16,8 @@ from activities.materials import Material, MaterialRecords, Materials, Stages
 from activities.provider_health import ProviderHealth
 from activities.staging import FIRST_RETRY, LONGEST_RETRY, Staging
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin
-from darkroom.domain.costs import NOTHING
+from darkroom.domain.ceilings import Ceilings
+from darkroom.domain.costs import NOTHING, WITHOUT_COST
 from darkroom.domain.errors import (
     DarkroomError,
     PictureNotExamined,
@@ -63,6 +64,7 @@ class ProviderCalls:
         last_attempt: int,
         longest: timedelta,
         worker: str | None = None,
+        ceilings: Ceilings | None = None,
     ) -> None:
         self._records = records
         self._staging = staging
@@ -76,6 +78,7 @@ class ProviderCalls:
         """The attempt after which Temporal does not try again."""
         self._longest = longest.total_seconds()
         self._worker = worker
+        self._ceilings = ceilings
 
     async def make(self, image: GenerateInput, cancelled: asyncio.Event) -> GenerateResult:
         """One image, or why there is none.
@@ -101,6 +104,7 @@ class ProviderCalls:
             attempt=activity.info().attempt,
             worker=self._worker,
             taken_at=activity.info().started_time,
+            ceilings=None if image.provider in WITHOUT_COST else self._ceilings,
         )
         if cancelled.is_set():
             return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it started")
@@ -111,7 +115,7 @@ class ProviderCalls:
                 return staged
             begun = await self._records.begin_attempt(attempt, looked=True)
         if begun.begin is not Begin.BEGUN:
-            return known(begun)
+            return known(begun, attempt)
         # Nothing is awaited between the row above and the call: a pause or a cancel written before the
         # row refuses it, one written after finds the call in progress.
         return await self._call(image, provider, material, call_id)

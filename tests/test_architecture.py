@@ -53,7 +53,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.contract": DOMAIN,
     "darkroom.api_limits": (),
     "darkroom.picture_settings": DOMAIN,
-    "darkroom.cost_settings": (),
+    "darkroom.cost_settings": DOMAIN,
     "darkroom.settings": (
         *DOMAIN,
         "darkroom.api_limits",

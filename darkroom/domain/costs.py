@@ -17,6 +17,9 @@ LARGEST = Decimal(1_000_000)
 
 NOTHING = Decimal(0)
 
+WITHOUT_COST = frozenset({"offline"})
+"""Providers that ask for nothing: no ceiling holds them up."""
+
 
 def kept(usd: Decimal) -> Decimal:
     """An amount as it is kept and compared: nine digits, without the zeros at its end."""

@@ -15,6 +15,9 @@ M = TypeVar("M", bound=BaseModel)
 DRAWING = "the picture service is not set up correctly; the operator has to fix this"
 KEEPING = "the service cannot store its pictures or records; the operator has to fix this"
 
+SPENT = "today's limit of the picture service is reached"
+
+_CEILING = re.compile(r"\b\S+'s daily ceiling of \$[^;]*")
 _PROVIDERS = re.compile(
     r"""
     \b (?: GEMINI | RUNWARE ) _ | \b IMAGE_PROVIDER \b      # settings
@@ -84,6 +87,7 @@ def _each(held: Iterable[object]) -> tuple[object, ...]:
 def _one_reason(text: str) -> str:
     found = _BEGINNING.match(text)
     beginning = found[0] if found else ""
+    text = _CEILING.sub(SPENT, text)
     if _PROVIDERS.search(text):
         return beginning + DRAWING
     if _PLACES.search(text):

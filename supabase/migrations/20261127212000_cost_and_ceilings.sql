@@ -1,9 +1,18 @@
--- What provider calls cost, in US dollars.
+-- What provider calls cost, in US dollars, and daily ceilings of that and of what users order.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
 
 alter table public.quel_generation_attempts add column if not exists cost_usd numeric;
+alter table public.quel_generation_attempts add column if not exists quel_member_id uuid;
+alter table public.quel_generation_attempts add column if not exists credits integer;
 
+create index if not exists quel_generation_attempts_cost
+  on public.quel_generation_attempts (provider, started_at) include (cost_usd, outcome);
+create index if not exists quel_generation_attempts_member
+  on public.quel_generation_attempts (quel_member_id, started_at) where quel_member_id is not null;
+
+drop function if exists public.darkroom_begin_attempt(
+  uuid, integer, integer, text, uuid, integer, text, integer, boolean, text, boolean, text, timestamptz);
 drop function if exists public.darkroom_finish_attempt(uuid, text, text, boolean, double precision);
 drop function if exists public.darkroom_attach_image(
   uuid, integer, integer, text, uuid, uuid, double precision, text, integer, text);
@@ -13,6 +22,154 @@ drop function if exists public.darkroom_tally(uuid, text);
 drop function if exists public.darkroom_close_run(uuid, text, text, text, jsonb);
 drop function if exists public.darkroom_end_run(uuid, text, text, text, jsonb, text);
 drop function if exists public.darkroom_statistics(date);
+
+-- Which daily ceiling allows no further call, and until when; null where one may begin. Calls of today (UTC) count at what
+-- they cost, and at a price by setting while nobody knows that; a user's pictures that were begun and may be delivered
+-- count at their price, each once. Calls in progress may turn out to count for less: then it is asked again soon.
+create or replace function public.darkroom_reached_ceiling(
+  p_job_id uuid, p_stage_index integer, p_ordinal integer, p_provider text, p_user uuid, p_credits integer,
+  p_ceilings jsonb
+) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_now timestamptz;
+  v_began timestamptz;
+  v_reached text;
+  v_call numeric := p_ceilings->>'call_usd';
+  v_usd numeric := p_ceilings->>'provider_usd';
+  v_credits numeric := p_ceilings->>'user_credits';
+  v_all numeric;
+  v_ended numeric;
+  v_may_free boolean;
+begin
+  -- One call after another, until the row of the one before is there for all: what follows sees it.
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom ceilings', 0));
+  v_now := clock_timestamp();
+  v_began := date_trunc('day', v_now at time zone 'utc') at time zone 'utc';
+  if v_usd is not null then
+    select coalesce(sum(coalesce(cost_usd, v_call)), 0),
+      coalesce(sum(coalesce(cost_usd, v_call)) filter (where outcome is not null), 0) into v_all, v_ended
+    from public.quel_generation_attempts where provider = p_provider and started_at >= v_began;
+    if v_all + v_call > v_usd then
+      v_reached := 'provider';
+      v_may_free := v_ended + v_call <= v_usd;
+    end if;
+  end if;
+  if v_reached is null and v_credits is not null and p_user is not null and p_credits > 0 then
+    select coalesce(sum(credits), 0), coalesce(sum(credits) filter (where ended), 0) into v_all, v_ended
+    from (
+      select max(credits) as credits, bool_or(outcome is not null) as ended from public.quel_generation_attempts
+      where quel_member_id = p_user and started_at >= v_began and (outcome is null or outcome = 'generated')
+        and (job_id, stage_index, ordinal) <> (p_job_id, p_stage_index, p_ordinal)
+      group by job_id, stage_index, ordinal
+    ) as picture;
+    if v_all + p_credits > v_credits then
+      v_reached := 'user';
+      v_may_free := v_ended + p_credits <= v_credits;
+    end if;
+  end if;
+  if v_reached is null then
+    return null;
+  end if;
+  return jsonb_build_object('begin', 'spent', 'spent', jsonb_build_object(
+    'ceiling', v_reached, 'may_free', v_may_free,
+    'until', case when v_may_free then v_now + interval '1 minute' else v_began + interval '1 day' end));
+end
+$$;
+
+-- Answer what is delivered or decided, refuse, say where to look, or write the attempt's row before the call.
+create or replace function public.darkroom_begin_attempt(
+  p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_call_id uuid,
+  p_round integer, p_provider text, p_attempt integer, p_looked boolean,
+  p_model text default null, p_calls boolean default false, p_worker text default null,
+  p_taken_at timestamptz default null, p_ceilings jsonb default null
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_attach_id bigint;
+  v_job record;
+  v_refusal text;
+  v_decided record;
+  v_waiting uuid[];
+  v_unknown uuid[];
+  v_reason text;
+  v_stage record;
+  v_spent jsonb;
+begin
+  select attach_id into v_attach_id from public.quel_attach
+  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal and delivered_at is not null;
+  if found then
+    return jsonb_build_object('begin', 'delivered', 'attach_id', v_attach_id);
+  end if;
+  -- Shared with other attempts, not with whoever writes a pause or a cancel: that one waits for us, or we see it.
+  select job_status::text, current_run_id, cancel_requested, failing, paused, quel_member_id, unit_price into v_job
+  from public.quel_production_jobs where job_id = p_job_id for share;
+  if not found then
+    perform public.darkroom_not_found(p_job_id);
+  end if;
+  v_refusal := public.darkroom_refuse_run(v_job.job_status, v_job.current_run_id, p_run_id);
+  if v_refusal is not null then
+    return jsonb_build_object('begin', 'held', 'reason', v_refusal, 'final', true);
+  end if;
+  if v_job.cancel_requested or v_job.failing or v_job.paused then
+    return jsonb_build_object('begin', 'held', 'reason', 'the job is ' || case
+      when v_job.cancel_requested then 'being cancelled'
+      when v_job.failing then 'about to fail'
+      else 'paused' end);
+  end if;
+  select delivered_images >= target as is_full, coalesce(unit_price, v_job.unit_price, 0) as price into v_stage
+  from public.quel_job_stages where job_id = p_job_id and stage_index = p_stage_index;
+  if v_stage.is_full and p_calls then
+    return jsonb_build_object('begin', 'full', 'reason', 'the stage has all it may deliver already');
+  end if;
+  -- A worker that stood still holds tries that Temporal has given up; another one may have begun since.
+  perform 1 from public.quel_generation_attempts
+  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal
+    and attempt > p_attempt and started_at > p_taken_at;
+  if found then
+    return jsonb_build_object('begin', 'held', 'reason', 'a later try of this image has begun');
+  end if;
+  select outcome, reason, final into v_decided from public.quel_generation_attempts
+  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal
+    and outcome in ('missed', 'refused')
+  order by attempt_id desc limit 1;
+  if found then
+    return jsonb_build_object(
+      'begin', 'decided', 'outcome', v_decided.outcome, 'reason', v_decided.reason, 'final', v_decided.final);
+  end if;
+  select array_agg(call_id order by attempt_id desc),
+    array_agg(call_id order by attempt_id desc) filter (where outcome is null) into v_waiting, v_unknown
+  from public.quel_generation_attempts
+  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal
+    and (outcome is null or outcome = 'generated');
+  if v_waiting is not null and not p_looked then
+    return jsonb_build_object('begin', 'look', 'call_id', v_waiting[1])
+      || case when p_calls then jsonb_build_object('call_ids', to_jsonb(v_waiting)) else '{}' end;
+  end if;
+  -- A picture that takes its worker down each time is asked for three times, and no more.
+  if cardinality(v_unknown) >= 3 then
+    v_reason := '3 calls ended without an outcome: their workers died';
+    -- The oldest: the bytes of the newest may still come, from a worker that was stopped with them.
+    perform public.darkroom_finish_attempt(v_unknown[cardinality(v_unknown)], 'missed', v_reason, false, 0);
+    return jsonb_build_object('begin', 'decided', 'outcome', 'missed', 'reason', v_reason, 'final', false);
+  end if;
+  if p_ceilings is not null then
+    v_spent := public.darkroom_reached_ceiling(
+      p_job_id, p_stage_index, p_ordinal, p_provider, v_job.quel_member_id, v_stage.price, p_ceilings);
+    if v_spent is not null then
+      return v_spent;
+    end if;
+  end if;
+  insert into public.quel_generation_attempts (
+    call_id, job_id, stage_index, ordinal, run_id, round, provider, model, attempt, worker, quel_member_id, credits,
+    started_at)
+  values (
+    p_call_id, p_job_id, p_stage_index, p_ordinal, p_run_id, p_round, p_provider, p_model, p_attempt, p_worker,
+    v_job.quel_member_id, v_stage.price, clock_timestamp())
+  on conflict (call_id) do nothing;
+  return jsonb_build_object('begin', 'begun', 'call_id', p_call_id);
+end
+$$;
 
 -- Write how a call ended, once.
 create or replace function public.darkroom_finish_attempt(
@@ -139,6 +296,38 @@ begin
     v_results[v_place] := v_attached;
   end loop;
   return to_jsonb(v_results);
+end
+$$;
+
+-- Ask to begin several calls of the provider, of any jobs, each as darkroom_begin_attempt does.
+create or replace function public.darkroom_begin_attempts(p_attempts jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_item jsonb;
+  v_asked record;
+  v_answer jsonb;
+  v_answers jsonb[] := '{}';
+begin
+  for v_item in select item from jsonb_array_elements(p_attempts) as items (item) loop
+    begin
+      set constraints all deferred;
+      select * into v_asked from jsonb_to_record(v_item) as asked (
+        job_id uuid, stage_index integer, ordinal integer, run_id text, call_id uuid, round integer, provider text,
+        model text, attempt integer, worker text, taken_at timestamptz, looked boolean, ceilings jsonb);
+      v_answer := public.darkroom_begin_attempt(
+        v_asked.job_id, v_asked.stage_index, v_asked.ordinal, v_asked.run_id, v_asked.call_id, v_asked.round,
+        v_asked.provider, v_asked.attempt, v_asked.looked, v_asked.model, true, v_asked.worker, v_asked.taken_at,
+        nullif(v_asked.ceilings, 'null'));
+      set constraints all immediate;  -- what is checked at the end of a transaction would fail all of them
+    exception when others or assert_failure then
+      if public.darkroom_passes(sqlstate) then
+        raise;
+      end if;
+      v_answer := jsonb_build_object('code', sqlstate, 'message', sqlerrm);
+    end;
+    v_answers := array_append(v_answers, v_answer);
+  end loop;
+  return to_jsonb(v_answers);
 end
 $$;
 

@@ -30,12 +30,66 @@ language sql stable security definer set search_path = '' as $$
   ) as next
 $$;
 
+-- Which daily ceiling allows no further call, and until when; null where one may begin. Calls of today (UTC) count at what
+-- they cost, and at a price by setting while nobody knows that; a user's pictures that were begun and may be delivered
+-- count at their price, each once. Calls in progress may turn out to count for less: then it is asked again soon.
+create or replace function public.darkroom_reached_ceiling(
+  p_job_id uuid, p_stage_index integer, p_ordinal integer, p_provider text, p_user uuid, p_credits integer,
+  p_ceilings jsonb
+) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_now timestamptz;
+  v_began timestamptz;
+  v_reached text;
+  v_call numeric := p_ceilings->>'call_usd';
+  v_usd numeric := p_ceilings->>'provider_usd';
+  v_credits numeric := p_ceilings->>'user_credits';
+  v_all numeric;
+  v_ended numeric;
+  v_may_free boolean;
+begin
+  -- One call after another, until the row of the one before is there for all: what follows sees it.
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom ceilings', 0));
+  v_now := clock_timestamp();
+  v_began := date_trunc('day', v_now at time zone 'utc') at time zone 'utc';
+  if v_usd is not null then
+    select coalesce(sum(coalesce(cost_usd, v_call)), 0),
+      coalesce(sum(coalesce(cost_usd, v_call)) filter (where outcome is not null), 0) into v_all, v_ended
+    from public.quel_generation_attempts where provider = p_provider and started_at >= v_began;
+    if v_all + v_call > v_usd then
+      v_reached := 'provider';
+      v_may_free := v_ended + v_call <= v_usd;
+    end if;
+  end if;
+  if v_reached is null and v_credits is not null and p_user is not null and p_credits > 0 then
+    select coalesce(sum(credits), 0), coalesce(sum(credits) filter (where ended), 0) into v_all, v_ended
+    from (
+      select max(credits) as credits, bool_or(outcome is not null) as ended from public.quel_generation_attempts
+      where quel_member_id = p_user and started_at >= v_began and (outcome is null or outcome = 'generated')
+        and (job_id, stage_index, ordinal) <> (p_job_id, p_stage_index, p_ordinal)
+      group by job_id, stage_index, ordinal
+    ) as picture;
+    if v_all + p_credits > v_credits then
+      v_reached := 'user';
+      v_may_free := v_ended + p_credits <= v_credits;
+    end if;
+  end if;
+  if v_reached is null then
+    return null;
+  end if;
+  return jsonb_build_object('begin', 'spent', 'spent', jsonb_build_object(
+    'ceiling', v_reached, 'may_free', v_may_free,
+    'until', case when v_may_free then v_now + interval '1 minute' else v_began + interval '1 day' end));
+end
+$$;
+
 -- Answer what is delivered or decided, refuse, say where to look, or write the attempt's row before the call.
 create or replace function public.darkroom_begin_attempt(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_call_id uuid,
   p_round integer, p_provider text, p_attempt integer, p_looked boolean,
   p_model text default null, p_calls boolean default false, p_worker text default null,
-  p_taken_at timestamptz default null
+  p_taken_at timestamptz default null, p_ceilings jsonb default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -46,6 +100,8 @@ declare
   v_waiting uuid[];
   v_unknown uuid[];
   v_reason text;
+  v_stage record;
+  v_spent jsonb;
 begin
   select attach_id into v_attach_id from public.quel_attach
   where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal and delivered_at is not null;
@@ -53,7 +109,7 @@ begin
     return jsonb_build_object('begin', 'delivered', 'attach_id', v_attach_id);
   end if;
   -- Shared with other attempts, not with whoever writes a pause or a cancel: that one waits for us, or we see it.
-  select job_status::text, current_run_id, cancel_requested, failing, paused into v_job
+  select job_status::text, current_run_id, cancel_requested, failing, paused, quel_member_id, unit_price into v_job
   from public.quel_production_jobs where job_id = p_job_id for share;
   if not found then
     perform public.darkroom_not_found(p_job_id);
@@ -68,9 +124,9 @@ begin
       when v_job.failing then 'about to fail'
       else 'paused' end);
   end if;
-  perform 1 from public.quel_job_stages
-  where job_id = p_job_id and stage_index = p_stage_index and delivered_images >= target;
-  if found and p_calls then
+  select delivered_images >= target as is_full, coalesce(unit_price, v_job.unit_price, 0) as price into v_stage
+  from public.quel_job_stages where job_id = p_job_id and stage_index = p_stage_index;
+  if v_stage.is_full and p_calls then
     return jsonb_build_object('begin', 'full', 'reason', 'the stage has all it may deliver already');
   end if;
   -- A worker that stood still holds tries that Temporal has given up; another one may have begun since.
@@ -104,11 +160,19 @@ begin
     perform public.darkroom_finish_attempt(v_unknown[cardinality(v_unknown)], 'missed', v_reason, false, 0);
     return jsonb_build_object('begin', 'decided', 'outcome', 'missed', 'reason', v_reason, 'final', false);
   end if;
+  if p_ceilings is not null then
+    v_spent := public.darkroom_reached_ceiling(
+      p_job_id, p_stage_index, p_ordinal, p_provider, v_job.quel_member_id, v_stage.price, p_ceilings);
+    if v_spent is not null then
+      return v_spent;
+    end if;
+  end if;
   insert into public.quel_generation_attempts (
-    call_id, job_id, stage_index, ordinal, run_id, round, provider, model, attempt, worker, started_at)
+    call_id, job_id, stage_index, ordinal, run_id, round, provider, model, attempt, worker, quel_member_id, credits,
+    started_at)
   values (
     p_call_id, p_job_id, p_stage_index, p_ordinal, p_run_id, p_round, p_provider, p_model, p_attempt, p_worker,
-    clock_timestamp())
+    v_job.quel_member_id, v_stage.price, clock_timestamp())
   on conflict (call_id) do nothing;
   return jsonb_build_object('begin', 'begun', 'call_id', p_call_id);
 end

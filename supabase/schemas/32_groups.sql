@@ -65,10 +65,11 @@ begin
       set constraints all deferred;
       select * into v_asked from jsonb_to_record(v_item) as asked (
         job_id uuid, stage_index integer, ordinal integer, run_id text, call_id uuid, round integer, provider text,
-        model text, attempt integer, worker text, taken_at timestamptz, looked boolean);
+        model text, attempt integer, worker text, taken_at timestamptz, looked boolean, ceilings jsonb);
       v_answer := public.darkroom_begin_attempt(
         v_asked.job_id, v_asked.stage_index, v_asked.ordinal, v_asked.run_id, v_asked.call_id, v_asked.round,
-        v_asked.provider, v_asked.attempt, v_asked.looked, v_asked.model, true, v_asked.worker, v_asked.taken_at);
+        v_asked.provider, v_asked.attempt, v_asked.looked, v_asked.model, true, v_asked.worker, v_asked.taken_at,
+        nullif(v_asked.ceilings, 'null'));
       set constraints all immediate;  -- what is checked at the end of a transaction would fail all of them
     exception when others or assert_failure then
       if public.darkroom_passes(sqlstate) then

@@ -133,6 +133,8 @@ CALLS = [
     "darkroom_finish_attempt(pg_temp.id(50010), 'missed', 'reason', false, 1)",
     f"darkroom_attach({JOB}, 0, 0, 'run-5001', pg_temp.id(50010), 1, 'a/b', 5, 'sha')",
     f"darkroom_settle({JOB}, 0, 0, 'run-5001', true)",
+    f"darkroom_begin_attempt({JOB}, 0, 11, 'run-5001', gen_random_uuid(), 0, 'gemini', 1, true, 'model', true, "
+    """'worker', now(), '{"provider_usd": 50, "call_usd": 0.05, "user_credits": 1000}')""",
     f"darkroom_begin_attempts({ATTEMPTS})",
     f"darkroom_finish_attempts({ENDS})",
     f"darkroom_note_sources({SOURCES})",
@@ -279,6 +281,7 @@ INSIDE = {
     "darkroom_passes",
     "darkroom_path",
     "darkroom_plan",
+    "darkroom_reached_ceiling",
     "darkroom_refresh_row",
     "darkroom_refuse_run",
     "darkroom_release_hold",

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @asynccontextmanager
 async def gemini_stack(
-    temporal: TemporalClient, home: Path, fake: FakeGemini, key: str | None = None
+    temporal: TemporalClient, home: Path, fake: FakeGemini, key: str | None = None, **limits: Any
 ) -> AsyncIterator[WorkflowStack]:
     """A stack whose only provider is Gemini, at the fake's address."""
     provider = GeminiProvider(
@@ -34,7 +34,7 @@ async def gemini_stack(
         max_concurrent=24,
     )
     settings: dict[str, Any] = {"gemini_api_key": key or fake.key, "image_provider": "gemini", "stage_concurrency": 1}
-    async with running_stack(temporal, home, providers={"gemini": provider}, **settings) as stack:
+    async with running_stack(temporal, home, providers={"gemini": provider}, **settings, **limits) as stack:
         yield stack
 
 

@@ -18,6 +18,7 @@ from darkroom.domain.attempts import (
 from darkroom.domain.formats import media_type_of
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Outcome
 from darkroom.records.sqlite import rows
+from darkroom.records.sqlite.ceilings import reached_ceiling
 from darkroom.records.sqlite.database import now, stamp
 
 T = TypeVar("T")
@@ -65,12 +66,14 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
     stage = stage_of(db, attempt.key)
     if stage is not None and stage["delivered_images"] >= stage["target"]:
         return BegunAttempt(begin=Begin.FULL, reason=STAGE_IS_FULL)
-    known = _known_calls(db, attempt, looked=looked)
-    if known is not None:
-        return known
+    price = 0 if stage is None else rows.price_of(stage, job["unit_price"] or 0)
+    held_up = _known_calls(db, attempt, looked=looked) or reached_ceiling(db, attempt, job["quel_member_id"], price)
+    if held_up is not None:
+        return held_up
     db.execute(
         "insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, "
-        "model, attempt, worker, started_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
+        "model, attempt, worker, quel_member_id, credits, started_at) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
         (
             str(attempt.call_id),
             *key,
@@ -80,6 +83,8 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
             attempt.model,
             attempt.attempt,
             attempt.worker,
+            job["quel_member_id"],
+            price,
             now(),
         ),
     )

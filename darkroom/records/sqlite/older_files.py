@@ -26,6 +26,8 @@ _ADDED = {
         "model": "text",
         "worker": "text",
         "cost_usd": "real",
+        "quel_member_id": "text",
+        "credits": "integer",
         **_SOURCE,
     },
     "quel_job_stages": {"format": "text", "image_size": "text", "unit_price": "integer"},
