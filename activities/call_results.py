@@ -1,8 +1,9 @@
 """What `generate` says about a call: of an answer, or of what the records knew already."""
 
+from decimal import Decimal
 from uuid import UUID
 
-from darkroom.domain.attempts import Begin, BegunAttempt
+from darkroom.domain.attempts import Attempt, Begin, BegunAttempt
 from darkroom.domain.images import (
     Generated,
     GenerateResult,
@@ -25,7 +26,9 @@ OUTCOMES: dict[type[ProviderAnswer], Outcome] = {
 }
 
 
-async def generated(call_id: UUID, data: bytes, seconds: float | None) -> GenerateResult:
+async def generated(
+    call_id: UUID, data: bytes, seconds: float | None, cost_usd: Decimal | None = None
+) -> GenerateResult:
     """Bytes that are staged; whether they are a picture, `upload` finds out."""
     return GenerateResult(
         outcome=Outcome.GENERATED,
@@ -34,11 +37,15 @@ async def generated(call_id: UUID, data: bytes, seconds: float | None) -> Genera
         size=len(data),
         sha256=await digest_of(data),
         seconds=None if seconds is None else round(seconds, 3),
+        cost_usd=cost_usd,
     )
 
 
-def known(begun: BegunAttempt) -> GenerateResult:
+def known(begun: BegunAttempt, attempt: Attempt) -> GenerateResult:
     """Why no call was begun."""
+    if begun.spent is not None and attempt.ceilings is not None:
+        reason = attempt.ceilings.reached(begun.spent, attempt.provider)
+        return GenerateResult(outcome=Outcome.QUOTA_SPENT, reason=reason, until=begun.spent.until)
     match begun.begin:
         case Begin.DELIVERED:
             return GenerateResult(outcome=Outcome.DELIVERED, attach_id=begun.attach_id)

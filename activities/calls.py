@@ -16,6 +16,8 @@ from activities.materials import Material, MaterialRecords, Materials, Stages
 from activities.provider_health import ProviderHealth
 from activities.staging import FIRST_RETRY, LONGEST_RETRY, Staging
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin
+from darkroom.domain.ceilings import Ceilings
+from darkroom.domain.costs import NOTHING, WITHOUT_COST
 from darkroom.domain.errors import (
     DarkroomError,
     PictureNotExamined,
@@ -63,6 +65,7 @@ class ProviderCalls:
         last_attempt: int,
         longest: timedelta,
         worker: str | None = None,
+        ceilings: Ceilings | None = None,
     ) -> None:
         self._records = records
         self._staging = staging
@@ -77,6 +80,7 @@ class ProviderCalls:
         self._longest = longest.total_seconds()
         self._worker = worker
         self._room = AnswerRoom()
+        self._ceilings = ceilings
 
     async def make(self, image: GenerateInput, cancelled: asyncio.Event) -> GenerateResult:
         """One image, or why there is none.
@@ -102,6 +106,7 @@ class ProviderCalls:
             attempt=activity.info().attempt,
             worker=self._worker,
             taken_at=activity.info().started_time,
+            ceilings=None if image.provider in WITHOUT_COST else self._ceilings,
         )
         if cancelled.is_set():
             return GenerateResult(outcome=Outcome.HELD, reason="cancelled before it started")
@@ -112,7 +117,7 @@ class ProviderCalls:
                 return staged
             begun = await self._records.begin_attempt(attempt, looked=True)
         if begun.begin is not Begin.BEGUN:
-            return known(begun)
+            return known(begun, attempt)
         # Nothing is awaited between the row above and the call: a pause or a cancel written before the
         # row refuses it, one written after finds the call in progress.
         async with self._room.call():
@@ -126,19 +131,25 @@ class ProviderCalls:
         try:
             answer: ProviderAnswer
             if provider is None:
-                answer = Stopped(reason=f"this worker has no provider '{image.provider}': set the provider's API key")
+                answer = Stopped(
+                    reason=f"this worker has no provider '{image.provider}': set the provider's API key",
+                    cost_usd=NOTHING,
+                )
             elif material.lost is not None:
-                answer = Refused(reason=material.lost, final=True)
+                answer = Refused(reason=material.lost, final=True, cost_usd=NOTHING)
             else:
                 answer = await self._ask(provider, material.request(image.key.ordinal, attempt))
         except ProviderUnavailable as error:
             seconds = time.monotonic() - started
             if attempt < self.last_attempt:
                 self._health.failed(image.provider, str(image.key), error.reason)
-                await self._finish(call_id, AttemptEnd(outcome=Outcome.FAULT, reason=error.reason, seconds=seconds))
+                await self._finish(
+                    call_id,
+                    AttemptEnd(outcome=Outcome.FAULT, reason=error.reason, seconds=seconds, cost_usd=error.cost_usd),
+                )
                 raise
             self._health.gave_up(image.provider, str(image.key), error.reason)
-            answer = Missed(reason=f"gave up after {attempt} attempts: {error.reason}")
+            answer = Missed(reason=f"gave up after {attempt} attempts: {error.reason}", cost_usd=error.cost_usd)
             given_up = await self._conclude(image, call_id, answer, seconds)
             return given_up.model_copy(update={"gave_up": True})
         except DarkroomError:
@@ -163,24 +174,30 @@ class ProviderCalls:
         self, image: GenerateInput, call_id: UUID, answer: ProviderAnswer, seconds: float
     ) -> GenerateResult:
         if isinstance(answer, Generated):
+            made = AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds, cost_usd=answer.cost_usd)
             try:
                 await self._staging.put(image.key, call_id, answer.data)
             except StorageRefused as error:
                 # The job stops; a restart after somebody has fixed the storage finds the picture.
-                await self._finish(call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds))
+                await self._finish(call_id, made)
                 return GenerateResult(outcome=Outcome.STOPPED, call_id=call_id, reason=str(error))
             except StorageUnavailable:
                 # This worker stops. With its bytes on disk, this is no call whose outcome nobody knows.
                 if await self._staging.is_kept(image.key, call_id):
-                    await self._finish(call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds))
+                    await self._finish(call_id, made)
                 raise
             except Exception as error:  # noqa: BLE001 - memory, a fault of a client: the next attempt finds the bytes
                 return await self._look_again(image, call_id, error)
-            return await generated(call_id, answer.data, seconds)
+            return await generated(call_id, answer.data, seconds, answer.cost_usd)
         result = without_picture(call_id, answer)
-        await self._finish(
-            call_id, AttemptEnd(outcome=result.outcome, reason=result.reason, final=result.final, seconds=seconds)
+        end = AttemptEnd(
+            outcome=result.outcome,
+            reason=result.reason,
+            final=result.final,
+            seconds=seconds,
+            cost_usd=answer.cost_usd,
         )
+        await self._finish(call_id, end)
         return result
 
     async def _examined(self, image: GenerateInput, call_id: UUID, data: bytes) -> GenerateResult:

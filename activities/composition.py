@@ -62,6 +62,7 @@ def image_activities(
         last_attempt=last_attempt,
         longest=parts.settings.provider_timeout + CALL_GRACE,
         worker=worker,
+        ceilings=parts.settings.ceilings,
     )
     return ImageActivities(
         parts.records,

@@ -95,7 +95,8 @@ class Uploads:
         except StorageRefused as error:
             # The provider did its part, and the bytes wait in staging for a restart.
             if image.call_id is not None:
-                await self._records.finish_attempt(image.call_id, AttemptEnd(outcome=Outcome.GENERATED, seconds=0))
+                end = AttemptEnd(outcome=Outcome.GENERATED, seconds=0, cost_usd=image.cost_usd)
+                await self._records.finish_attempt(image.call_id, end)
             return UploadResult(outcome=Outcome.STOPPED, reason=str(error))
         except (DarkroomError, NoChild):
             raise  # no fault of the picture
@@ -158,7 +159,7 @@ class Uploads:
 
     async def _missed(self, image: UploadInput, reason: str) -> UploadResult:
         if image.call_id is not None:
-            end = AttemptEnd(outcome=Outcome.MISSED, reason=reason, seconds=0)
+            end = AttemptEnd(outcome=Outcome.MISSED, reason=reason, seconds=0, cost_usd=image.cost_usd)
             await self._records.finish_attempt(image.call_id, end)
         return UploadResult(outcome=Outcome.MISSED, reason=reason)
 

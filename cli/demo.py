@@ -143,6 +143,7 @@ async def _conclude(
     job_id = reading.progress.job_id
     receipt = await parts.records.receipt(job_id)
     assert receipt is not None, "an ended job has a receipt"
+    receipt = receipt.drawn_up(parts.settings.credit_usd)
     folder = parts.settings.darkroom_home / "demo" / str(job_id)
     export = await choose(parts.records, job_id, Choice())
     await take(export, parts.storage, Folder(folder))

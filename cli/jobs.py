@@ -231,7 +231,8 @@ async def watch_to_end(
 ) -> Status:
     """Follow a job, then show its receipt; `also` is more for the JSON document."""
     reading = await follow(parts, client, row.job_id, _watched(parts, temporal, row), output)
-    receipt = await parts.records.receipt(row.job_id)
+    found = await parts.records.receipt(row.job_id)
+    receipt = None if found is None else found.drawn_up(parts.settings.credit_usd)
     shown: JsonValue = None if receipt is None else as_value(receipt)
     output.say()
     output.result(

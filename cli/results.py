@@ -28,7 +28,7 @@ def receipt(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
     async def work(settings: Settings) -> None:
         async with existing_parts(settings) as parts:
             row = await find_job(parts, job)
-            found = await parts.client(None).receipt(row.job_id)
+            found = (await parts.client(None).receipt(row.job_id)).drawn_up(settings.credit_usd)
         output.say(f"job {row.job_id}  {row.status}")
         output.say()
         output.result(found, receipt_table(found))

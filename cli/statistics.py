@@ -10,10 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import arguments
+from cli.costs import dollars, unknown
 from cli.output import Output
 from cli.session import nothing_yet, opened_settings, run
 from cli.tables import plain_table
 from darkroom.bootstrap import has_records, open_parts
+from darkroom.domain.costs import Cause, CostAccount
 from darkroom.domain.statistics import ProviderDay, Statistics
 from darkroom.settings import Settings
 
@@ -44,13 +46,33 @@ _EFFORT: tuple[_Column, ...] = (
     ("recovered", lambda day: f"{day.recovered_images:,}"),
     ("credits", lambda day: f"{day.credits:,}"),
 )
+_COST: tuple[_Column, ...] = (
+    ("cost", lambda day: dollars(_account(day).usd)),
+    ("no picture", lambda day: dollars(_account(day).usd_without_picture)),
+    ("cost unknown", lambda day: unknown(day.costs)),
+    ("charged", lambda day: dollars(_account(day).income_usd)),
+    ("margin", lambda day: dollars(_account(day).margin_usd)),
+)
+_WITHOUT_PICTURE: tuple[_Column, ...] = (
+    ("misses", lambda day: dollars(day.costs.of(Cause.MISSED).usd)),
+    ("refusals", lambda day: dollars(day.costs.of(Cause.REFUSED).usd)),
+    ("faults", lambda day: dollars(day.costs.of(Cause.FAULT).usd)),
+    ("unused", lambda day: dollars(day.costs.of(Cause.UNUSED).usd)),
+)
+
+
+def _account(day: ProviderDay) -> CostAccount:
+    assert day.costs.account is not None
+    return day.costs.account
 
 
 def stats(days: _DAYS = 7, as_json: arguments.AsJson = False) -> None:
     """Show statistics by day and provider, and how jobs ended.
 
     Lists calls, the shares that returned a picture, missed, were refused or failed with a transient fault,
-    seconds per call (median and 95th percentile), top-up rounds, the pictures they recovered, and credits.
+    seconds per call (median and 95th percentile), top-up rounds, the pictures they recovered, and credits; what the
+    calls cost in US dollars, what of it brought no picture and why, the calls whose cost is unknown, and the margin
+    (with CREDIT_USD).
     """
     output = Output(as_json=as_json)
 
@@ -61,7 +83,7 @@ def stats(days: _DAYS = 7, as_json: arguments.AsJson = False) -> None:
             return
         async with open_parts(settings) as parts:
             since = (datetime.now(UTC) - timedelta(days=days - 1)).date()
-            found = await parts.records.statistics(since)
+            found = (await parts.records.statistics(since)).drawn_up(settings.credit_usd)
         if not found.providers and not found.jobs:
             output.say(f"no calls and no ended jobs since {since}")
         shown = _providers(found, output.notes.width) if found.providers else []
@@ -72,10 +94,16 @@ def stats(days: _DAYS = 7, as_json: arguments.AsJson = False) -> None:
 
 
 def _providers(found: Statistics, width: int) -> list[RenderableType]:
-    """One table where there is room for it, else one of outcomes above one of effort."""
-    if width >= _WIDE:
-        return [_table(found, _CALLS + _EFFORT), Text()]
-    return [_table(found, _CALLS), Text(), _table(found, _EFFORT), Text()]
+    """One table where there is room for it, else one of outcomes above one of effort; then costs, if there are any."""
+    wide = width >= _WIDE
+    tables = [_CALLS + _EFFORT] if wide else [_CALLS, _EFFORT]
+    if any(account.usd or account.unknown_calls or account.margin_usd is not None for account in _accounts(found)):
+        tables += [_COST + _WITHOUT_PICTURE] if wide else [_COST, _WITHOUT_PICTURE]
+    return [part for columns in tables for part in (_table(found, columns), Text())]
+
+
+def _accounts(found: Statistics) -> list[CostAccount]:
+    return [_account(day) for day in found.providers]
 
 
 def _table(found: Statistics, columns: Sequence[_Column]) -> Table:

@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from cli import costs
 from cli.invocation import as_started
 from cli.output import local_time, one_line, plural, seconds_left
 from darkroom.domain.jobs import JobRow
@@ -68,6 +69,7 @@ def _lines(columns: Sequence[Tally], receipt: Receipt) -> list[tuple[str, list[s
         ("delivered", numbers("delivered"), ""),
         ("charged", numbers("charged"), price),
         ("released", numbers("released"), "held credits that were returned"),
+        *costs.lines(columns),
         ("provider calls", numbers("provider_calls"), ""),
         ("  misses", numbers("misses"), "responses without a picture, recovered by top-ups"),
         ("  faults", numbers("faults"), "transient, retried by Temporal"),

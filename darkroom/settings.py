@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, Validation
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from darkroom.api_limits import ApiLimits
+from darkroom.cost_settings import CostSettings
 from darkroom.domain.errors import SettingRejected
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.orders import JobType, Limits
@@ -47,7 +48,7 @@ _VERSION_PART = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$"
 """Of a deployment or a build; Temporal joins the two with a colon."""
 
 
-class Settings(PictureSettings, ApiLimits):
+class Settings(PictureSettings, CostSettings, ApiLimits):
     """All settings; the names in the environment are these names in capitals."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)

@@ -1,7 +1,8 @@
 """From a staged picture to a settled image: upload, attach and credit (part of the batch's workflow)."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from decimal import Decimal
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from temporalio import workflow
@@ -22,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
         UploadGroupInput,
         UploadGroupResult,
     )
-    from darkroom.domain.images import AttachInput, CreditInput, ImageKey, UploadInput, UploadResult
+    from darkroom.domain.images import AttachInput, CreditInput, GenerateResult, ImageKey, UploadInput, UploadResult
     from darkroom.domain.names import TaskQueue, activity_label, group_label
     from workflows.groups import Together
     from workflows.local_steps import take_step
@@ -40,6 +41,12 @@ class StagedCall(NamedTuple):
     size: int | None = None
     """Bytes."""
     seconds: float | None = None
+    cost_usd: Decimal | None = None
+
+    @classmethod
+    def of(cls, made: GenerateResult) -> Self:
+        """The call of a picture that was just generated."""
+        return cls(made.call_id, made.size, made.seconds, made.cost_usd)
 
 
 class Picture(NamedTuple):
@@ -109,7 +116,12 @@ class Publishing:
     async def _upload(self, picture: Picture) -> UploadResult:
         return await workflow.execute_activity_method(
             ImageActivities.upload,
-            UploadInput(key=self.key(picture.ordinal), user_id=self._batch.user_id, call_id=picture.call.call_id),
+            UploadInput(
+                key=self.key(picture.ordinal),
+                user_id=self._batch.user_id,
+                call_id=picture.call.call_id,
+                cost_usd=picture.call.cost_usd,
+            ),
             task_queue=TaskQueue.PUBLISH,
             summary=self.label(picture.ordinal),
             **STORAGE_WRITE,
@@ -122,7 +134,10 @@ class Publishing:
                 job_id=self._batch.job_id,
                 stage_index=self._batch.stage_index,
                 user_id=self._batch.user_id,
-                pictures=tuple(StagedPicture(ordinal=it.ordinal, call_id=it.call.call_id) for it in pictures),
+                pictures=tuple(
+                    StagedPicture(ordinal=it.ordinal, call_id=it.call.call_id, cost_usd=it.call.cost_usd)
+                    for it in pictures
+                ),
             ),
             task_queue=TaskQueue.PUBLISH,
             summary=group_label(self._batch.stage_index, [picture.ordinal for picture in pictures]),

@@ -184,9 +184,7 @@ class StageBatchWorkflow:
     async def _conclude(self, ordinal: int, made: GenerateResult) -> None:
         match made.outcome:
             case Outcome.GENERATED:
-                await unless_refused(
-                    self._publish(ordinal, StagedCall(made.call_id, made.size, made.seconds)), self._stop
-                )
+                await unless_refused(self._publish(ordinal, StagedCall.of(made)), self._stop)
             case Outcome.DELIVERED:
                 self._note_delivered(ordinal, made.attach_id)
             case Outcome.REFUSED:
@@ -220,6 +218,7 @@ class StageBatchWorkflow:
                 run_id=self._batch.run_id,
                 call_id=call.call_id,
                 seconds=call.seconds,
+                cost_usd=call.cost_usd,
                 path=uploaded.path,
                 size=uploaded.size,
                 sha256=uploaded.sha256,

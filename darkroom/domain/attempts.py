@@ -4,6 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from darkroom.domain.ceilings import Ceilings, Spent
+from darkroom.domain.costs import Usd
 from darkroom.domain.images import ImageKey, Outcome
 from darkroom.domain.model import Value
 
@@ -24,6 +26,8 @@ class Attempt(Value):
     """The id of the worker that makes it (`darkroom.workers`); None where it has none."""
     taken_at: datetime | None = None
     """When its worker took this try from Temporal. One that stood still since may hold a try that was given up."""
+    ceilings: Ceilings | None = None
+    """What it is held against; None for nothing."""
 
 
 class OpenCall(Value):
@@ -58,6 +62,8 @@ class Begin(StrEnum):
     """Earlier calls may have left bytes in staging: look there, then ask again."""
     FULL = "full"
     """The stage has all it may deliver."""
+    SPENT = "spent"
+    """A daily ceiling is reached."""
     HELD = "held"
     """Paused, cancelled, ended or under another run."""
 
@@ -76,6 +82,8 @@ class BegunAttempt(Value):
     reason: str | None = None
     final: bool = False
     """With DECIDED: whether the refusal is final. With HELD: whether the run is over for good."""
+    spent: Spent | None = None
+    """With SPENT: by which ceiling, and until when."""
 
 
 class AttemptEnd(Value):
@@ -85,3 +93,5 @@ class AttemptEnd(Value):
     reason: str | None = None
     final: bool = False
     seconds: float
+    cost_usd: Usd | None = None
+    """None where nobody can tell."""

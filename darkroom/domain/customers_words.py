@@ -1,4 +1,4 @@
-"""Reasons in a customer's words.
+"""What customers see: reasons in their words, and no costs.
 
 The records, the logs and the command line keep what an operator can act on: which setting is wrong, which command
 helps. A customer can do neither, so that each edge where one reads says it in these words; nothing is stored twice.
@@ -15,6 +15,9 @@ M = TypeVar("M", bound=BaseModel)
 DRAWING = "the picture service is not set up correctly; the operator has to fix this"
 KEEPING = "the service cannot store its pictures or records; the operator has to fix this"
 
+SPENT = "today's limit of the picture service is reached"
+
+_CEILING = re.compile(r"\b\S+'s daily ceiling of \$[^;]*")
 _PROVIDERS = re.compile(
     r"""
     \b (?: GEMINI | RUNWARE ) _ | \b IMAGE_PROVIDER \b      # settings
@@ -43,17 +46,27 @@ REASONS = frozenset({"detail", "error_message", "fault", "message", "pause_reaso
 """The fields that say why; all others stay as they are."""
 
 
+OPERATORS = frozenset({"costs"})
+"""The fields that customers do not see: what the operator pays is the operator's business."""
+
+
 def in_customers_words(text: str) -> str:
     """The text, unless it tells what only an operator can do."""
     return "; ".join(map(_one_reason, _NEXT_STAGE.split(text)))
 
 
 def for_customers(value: M) -> M:
-    """The same value with its reasons in a customer's words, in whatever it holds; itself, if nothing differs."""
+    """The same value as customers see it: its reasons in their words, in whatever it holds; itself, if
+    nothing differs."""
     changed: dict[str, Any] = {}
     for name in type(value).model_fields:
         held = getattr(value, name)
-        said = in_customers_words(held) if name in REASONS and isinstance(held, str) else _inside(held)
+        if name in OPERATORS:
+            said: object = None
+        elif name in REASONS and isinstance(held, str):
+            said = in_customers_words(held)
+        else:
+            said = _inside(held)
         if said is not held and said != held:
             changed[name] = said
     return value.model_copy(update=changed) if changed else value
@@ -74,6 +87,7 @@ def _each(held: Iterable[object]) -> tuple[object, ...]:
 def _one_reason(text: str) -> str:
     found = _BEGINNING.match(text)
     beginning = found[0] if found else ""
+    text = _CEILING.sub(SPENT, text)
     if _PROVIDERS.search(text):
         return beginning + DRAWING
     if _PLACES.search(text):

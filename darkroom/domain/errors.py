@@ -4,6 +4,7 @@ Each docstring is the kind of error; each message names the thing, the reason an
 """
 
 from datetime import timedelta
+from decimal import Decimal
 
 
 class DarkroomError(Exception):
@@ -59,11 +60,13 @@ class Retryable(DarkroomError):
 class ProviderUnavailable(Retryable):
     """The provider could not answer the call this time."""
 
-    def __init__(self, reason: str, retry_after: timedelta | None = None) -> None:
+    def __init__(self, reason: str, retry_after: timedelta | None = None, cost_usd: Decimal | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
         """How long the server asked us to wait, if it said so."""
+        self.cost_usd = cost_usd
+        """What it asks for the call all the same; None where nobody can tell."""
 
 
 class RecordsUnavailable(Retryable):

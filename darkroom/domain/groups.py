@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Self
 from uuid import UUID
 
+from darkroom.domain.costs import Usd
 from darkroom.domain.images import (
     AttachInput,
     AttachResult,
@@ -38,6 +39,7 @@ class StagedPicture(Compact):
 
     ordinal: int
     call_id: UUID | None = None
+    cost_usd: Usd | None = None
 
 
 class UploadGroupInput(Value):
@@ -52,7 +54,7 @@ class UploadGroupInput(Value):
         """Each of them as the activity for one takes it."""
         for picture in self.pictures:
             key = ImageKey(job_id=self.job_id, stage_index=self.stage_index, ordinal=picture.ordinal)
-            yield UploadInput(key=key, user_id=self.user_id, call_id=picture.call_id)
+            yield UploadInput(key=key, user_id=self.user_id, call_id=picture.call_id, cost_usd=picture.cost_usd)
 
 
 class Uploaded(Compact):
@@ -98,6 +100,7 @@ class NewFile(Compact):
     call_id: UUID | None = None
     seconds: float | None = None
     """How long the provider took, where this execution knows."""
+    cost_usd: Usd | None = None
     name: str
     """In the group's directory."""
     size: int
@@ -133,6 +136,7 @@ class AttachGroupInput(Value):
                     ordinal=image.key.ordinal,
                     call_id=image.call_id,
                     seconds=image.seconds,
+                    cost_usd=image.cost_usd,
                     name=image.name,
                     size=image.size,
                     sha256=image.sha256,
@@ -150,6 +154,7 @@ class AttachGroupInput(Value):
                 run_id=self.run_id,
                 call_id=file.call_id,
                 seconds=file.seconds,
+                cost_usd=file.cost_usd,
                 path=f"{self.directory}/{file.name}",
                 size=file.size,
                 sha256=file.sha256,

@@ -4,9 +4,12 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from pydantic import Field
+
 from darkroom.domain import names
+from darkroom.domain.costs import Usd
 from darkroom.domain.formats import ImageSize
-from darkroom.domain.model import Compact, Value
+from darkroom.domain.model import Compact, Value, is_none
 
 
 class ReferenceImage(Value):
@@ -29,19 +32,26 @@ class ImageRequest(Value):
     """Which try at this ordinal this is, from 1; makes the offline provider's faults pass."""
 
 
-class Generated(Value):
+class Answer(Value):
+    """What every answer of a provider tells."""
+
+    cost_usd: Usd | None = None
+    """What the provider asks for the call; None where nobody can tell."""
+
+
+class Generated(Answer):
     """The provider answered with bytes that say they are a picture."""
 
     data: bytes
 
 
-class Missed(Value):
+class Missed(Answer):
     """The provider answered without a usable picture; a top-up makes up for it."""
 
     reason: str
 
 
-class Refused(Value):
+class Refused(Answer):
     """The provider blocks this prompt or reference by policy."""
 
     reason: str
@@ -49,7 +59,7 @@ class Refused(Value):
     """Whether asking again can only be refused again."""
 
 
-class QuotaSpent(Value):
+class QuotaSpent(Answer):
     """The provider's daily quota is used up."""
 
     reason: str
@@ -57,7 +67,7 @@ class QuotaSpent(Value):
     """When it is back, with its time zone."""
 
 
-class Stopped(Value):
+class Stopped(Answer):
     """Nothing will work until somebody fixes this; the job stops."""
 
     reason: str
@@ -124,6 +134,8 @@ class GenerateResult(Compact):
     sha256: str | None = None
     seconds: float | None = None
     """How long the provider took."""
+    cost_usd: Usd | None = None
+    """What the provider asks for the call, where the picture is still to be recorded."""
     attach_id: int | None = None
     reason: str | None = None
     final: bool = False
@@ -164,6 +176,8 @@ class UploadInput(Value):
     user_id: UUID | None
     """Whose folder it goes to."""
     call_id: UUID | None
+    cost_usd: Usd | None = Field(default=None, exclude_if=is_none)
+    """What the call cost, where this execution knows: a file that is no picture has cost it, too."""
 
 
 class UploadResult(Compact):
@@ -186,6 +200,8 @@ class AttachInput(Value):
     call_id: UUID | None
     seconds: float | None = None
     """How long the provider took, where this execution knows."""
+    cost_usd: Usd | None = Field(default=None, exclude_if=is_none)
+    """What the call cost, where this execution knows."""
     path: str
     size: int
     sha256: str

@@ -1,12 +1,14 @@
 """The receipt of an ended job (spec §4)."""
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from operator import attrgetter, itemgetter
 from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
 
+from darkroom.domain.costs import Costs
 from darkroom.domain.index_ranges import IndexRanges, index_ranges, indexes_of
 from darkroom.domain.model import Compact, Value, is_none
 from darkroom.domain.progress import JobStatus
@@ -104,6 +106,13 @@ class Tally(Value):
     seconds: float = 0.0
     made_by: tuple[MadeBy, ...] = ()
     """Which provider made how many, by name."""
+    costs: Costs | None = Field(default=None, exclude_if=is_none)
+    """What the calls cost; left out for customers, and where it was not counted yet."""
+
+    def drawn_up(self, credit_usd: Decimal | None) -> "Tally":
+        """With the account of what was charged and what it cost."""
+        costs = None if self.costs is None else self.costs.drawn_up(self.charged, credit_usd)
+        return self.model_copy(update={"costs": costs})
 
 
 class Receipt(Value):
@@ -130,6 +139,12 @@ class Receipt(Value):
     def leaves_nothing(self) -> bool:
         """Whether every call that was ever made for the job is a delivered image: nothing can be left in staging."""
         return self.status is JobStatus.COMPLETED and self.total.provider_calls == self.delivered
+
+    def drawn_up(self, credit_usd: Decimal | None) -> "Receipt":
+        """With the accounts of the job and of its last run, at so many dollars a credit."""
+        return self.model_copy(
+            update={"total": self.total.drawn_up(credit_usd), "last_run": self.last_run.drawn_up(credit_usd)}
+        )
 
     def for_history(self) -> "Receipt":
         """The receipt as the result of a workflow, where a payload has 16 KiB."""

@@ -1,7 +1,9 @@
 """Provider statistics by day (UTC)."""
 
 from datetime import date
+from decimal import Decimal
 
+from darkroom.domain.costs import Costs
 from darkroom.domain.model import Value
 
 
@@ -26,6 +28,7 @@ class ProviderDay(Value):
     """Delivered in a top-up round."""
     credits: int
     """Charged for its delivered pictures."""
+    costs: Costs = Costs()
 
     def rate(self, number: int) -> float:
         """A number of this day as a share of its calls."""
@@ -46,3 +49,8 @@ class Statistics(Value):
 
     providers: tuple[ProviderDay, ...] = ()
     jobs: tuple[JobsDay, ...] = ()
+
+    def drawn_up(self, credit_usd: Decimal | None) -> "Statistics":
+        """With the account of each provider and day, at so many dollars a credit."""
+        days = (day.model_copy(update={"costs": day.costs.drawn_up(day.credits, credit_usd)}) for day in self.providers)
+        return self.model_copy(update={"providers": tuple(days)})

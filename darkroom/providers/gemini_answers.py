@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo
 
 from google.genai.errors import APIError
 
+from darkroom.domain.costs import NOTHING
 from darkroom.domain.errors import ProviderUnavailable
 from darkroom.domain.images import Generated, Missed, ProviderAnswer, QuotaSpent, Refused, Stopped
-from darkroom.providers import base64_pictures
+from darkroom.providers import base64_pictures, costs
 from darkroom.providers.gemini_errors import ErrorDetails, http_status
 from darkroom.providers.wording import one_line
 
@@ -70,6 +71,7 @@ def read_body(text: str, asked: Asked) -> ProviderAnswer:
         return Missed(reason="Gemini answered with JSON of an unexpected shape and without a picture")
     candidate = next(_mappings(body.get("candidates")), None)
     answer = _without_candidates(_mapping(body.get("promptFeedback"))) if candidate is None else _read(candidate)
+    answer = answer.model_copy(update={"cost_usd": costs.of_gemini(body, asked.model, _brought(candidate))})
     error = body.get("error")
     if not error or isinstance(answer, Generated):
         return answer
@@ -109,6 +111,16 @@ def read_error(error: APIError, asked: Asked) -> ProviderAnswer:
         ProviderUnavailable: for a transient fault, with how long to wait where that is known.
     """
     details = ErrorDetails.of(error)
+    # Google charges nothing for requests that fail with a status of 400 or above; of a proxy's error nobody knows.
+    cost = NOTHING if details.from_gemini and error.code >= 400 else None
+    try:
+        return _meaning(error, details, asked).model_copy(update={"cost_usd": cost})
+    except ProviderUnavailable as unavailable:
+        unavailable.cost_usd = cost
+        raise
+
+
+def _meaning(error: APIError, details: ErrorDetails, asked: Asked) -> ProviderAnswer:
     words = _quote(error)
     wait = max(filter(None, (details.retry_delay, asked.retry_after)), default=None)
     if error.code == 429:
@@ -152,6 +164,12 @@ def _last_picture(parts: Sequence[Json]) -> object:
         if written and not part.get("thought"):
             return written
     return None
+
+
+def _brought(candidate: Json | None) -> costs.Brought:
+    parts = [part for part in _parts(candidate or {}) if not part.get("thought")]
+    pictures = [part for part in parts if part.get("inlineData") or part.get("inline_data")]
+    return costs.Brought(len(pictures), words=any(_text(part.get("text")) for part in parts))
 
 
 def _said(candidate: Json) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 
+from darkroom.domain.costs import NOTHING
 from darkroom.domain.errors import ProviderUnavailable
 from darkroom.domain.formats import ImageSize
 from darkroom.domain.images import Generated, ImageRequest, Missed, ProviderAnswer, Refused
@@ -61,9 +62,12 @@ class OfflineProvider:
         if longest > 0:
             await asyncio.sleep(shortest + (longest - shortest) * self._chance("latency", request, each_try=True))
         if self._chance("fault", request, each_try=True) < self._fault_rate:
-            raise ProviderUnavailable(f"the offline provider simulated a fault (attempt {request.attempt})")
+            raise ProviderUnavailable(
+                f"the offline provider simulated a fault (attempt {request.attempt})", cost_usd=NOTHING
+            )
         failure = self._failure(request)
-        return failure if failure is not None else await asyncio.to_thread(self._draw, request)
+        answer = failure if failure is not None else await asyncio.to_thread(self._draw, request)
+        return answer.model_copy(update={"cost_usd": NOTHING})
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx2
 
+from darkroom.domain.costs import NOTHING
 from darkroom.domain.errors import ProviderUnavailable, SettingRejected
 from darkroom.domain.images import ImageRequest, ProviderAnswer, ReferenceImage, Refused
 from darkroom.domain.orders import Capabilities
@@ -93,9 +94,9 @@ class RunwareProvider:
         """
         size = SIZES.get(request.aspect_ratio)
         if size is None:
-            return Refused(reason=f"runware does not support the aspect ratio '{request.aspect_ratio}'", final=True)
+            return _not_asked(f"runware does not support the aspect ratio '{request.aspect_ratio}'")
         if request.image_size not in self.capabilities.image_sizes:
-            return Refused(reason=f"runware does not support the image size '{request.image_size}'", final=True)
+            return _not_asked(f"runware does not support the image size '{request.image_size}'")
         asked = self._asked()
         # A thread, so that megabytes of references of many calls do not hold up the heartbeats.
         body = await asyncio.to_thread(_picture_task, asked, request, size)
@@ -140,6 +141,10 @@ class RunwareProvider:
     async def close(self) -> None:
         """Close the connections; calls in progress are dropped. May be called twice."""
         await self._http.aclose()
+
+
+def _not_asked(reason: str) -> Refused:
+    return Refused(reason=reason, final=True, cost_usd=NOTHING)
 
 
 def _picture_task(asked: Asked, request: ImageRequest, size: tuple[int, int]) -> bytes:

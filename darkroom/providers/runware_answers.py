@@ -14,7 +14,7 @@ from uuid import UUID
 
 from darkroom.domain.errors import ProviderUnavailable
 from darkroom.domain.images import Generated, Missed, ProviderAnswer, Refused, Stopped
-from darkroom.providers import base64_pictures
+from darkroom.providers import base64_pictures, costs
 from darkroom.providers.wording import LONGEST_QUOTE, one_line
 
 # Timeouts, conflicts and cancelled calls say nothing about the request itself.
@@ -109,6 +109,17 @@ def read_picture(reply: Reply, asked: Asked, jitter: float) -> ProviderAnswer:
         ProviderUnavailable: for a transient fault, with how long to wait where that is known.
     """
     said = _read(reply, asked)
+    cost = costs.stated(said.entries)
+    if cost is None and not said.results:
+        cost = costs.of_status(reply.status)
+    try:
+        return _picture_in(said, reply, asked, jitter).model_copy(update={"cost_usd": cost})
+    except ProviderUnavailable as unavailable:
+        unavailable.cost_usd = cost
+        raise
+
+
+def _picture_in(said: "_Said", reply: Reply, asked: Asked, jitter: float) -> ProviderAnswer:
     flagged = [result.get("NSFWContent") is True for result in said.results]
     for result, is_flagged in zip(said.results, flagged, strict=True):
         picture = base64_pictures.decode(result.get("imageBase64Data") or result.get("imageDataURI"))
@@ -146,6 +157,11 @@ class _Said:
 
     results: tuple[Mapping[str, object], ...] = ()
     error: Mapping[str, object] | None = None
+
+    @property
+    def entries(self) -> tuple[Mapping[str, object], ...]:
+        """All of them; each may say what it cost."""
+        return self.results if self.error is None else (*self.results, self.error)
 
 
 def _read(reply: Reply, asked: Asked) -> _Said:

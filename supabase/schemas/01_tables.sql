@@ -195,10 +195,15 @@ create table public.quel_generation_attempts (
   model text,
   -- Which worker process made the call.
   worker text,
+  -- Whose job it is, and the price of its picture: for daily ceilings.
+  quel_member_id uuid,
+  credits integer,
   outcome text,
   reason text,
   final boolean not null default false,
   seconds double precision,
+  -- US dollars that the provider asks for it; null where nobody can tell.
+  cost_usd numeric,
   -- What it brought: the bytes as they came, and whether they carried C2PA content credentials.
   source_sha256 text,
   source_media_type text,
@@ -207,6 +212,10 @@ create table public.quel_generation_attempts (
 );
 create index quel_generation_attempts_image on public.quel_generation_attempts (job_id, stage_index, ordinal);
 create index quel_generation_attempts_day on public.quel_generation_attempts (started_at);
+create index quel_generation_attempts_cost
+  on public.quel_generation_attempts (provider, started_at) include (cost_usd, outcome);
+create index quel_generation_attempts_member
+  on public.quel_generation_attempts (quel_member_id, started_at) where quel_member_id is not null;
 create index quel_generation_attempts_round on public.quel_generation_attempts (run_id, stage_index, round);
 -- Few calls brought no picture; who watches asks for them again and again.
 create index quel_generation_attempts_without_picture

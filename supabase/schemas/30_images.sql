@@ -35,7 +35,7 @@ create or replace function public.darkroom_begin_attempt(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_call_id uuid,
   p_round integer, p_provider text, p_attempt integer, p_looked boolean,
   p_model text default null, p_calls boolean default false, p_worker text default null,
-  p_taken_at timestamptz default null
+  p_taken_at timestamptz default null, p_ceilings jsonb default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -46,6 +46,8 @@ declare
   v_waiting uuid[];
   v_unknown uuid[];
   v_reason text;
+  v_stage record;
+  v_spent jsonb;
 begin
   select attach_id into v_attach_id from public.quel_attach
   where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal and delivered_at is not null;
@@ -53,7 +55,7 @@ begin
     return jsonb_build_object('begin', 'delivered', 'attach_id', v_attach_id);
   end if;
   -- Shared with other attempts, not with whoever writes a pause or a cancel: that one waits for us, or we see it.
-  select job_status::text, current_run_id, cancel_requested, failing, paused into v_job
+  select job_status::text, current_run_id, cancel_requested, failing, paused, quel_member_id, unit_price into v_job
   from public.quel_production_jobs where job_id = p_job_id for share;
   if not found then
     perform public.darkroom_not_found(p_job_id);
@@ -68,9 +70,9 @@ begin
       when v_job.failing then 'about to fail'
       else 'paused' end);
   end if;
-  perform 1 from public.quel_job_stages
-  where job_id = p_job_id and stage_index = p_stage_index and delivered_images >= target;
-  if found and p_calls then
+  select delivered_images >= target as is_full, coalesce(unit_price, v_job.unit_price, 0) as price into v_stage
+  from public.quel_job_stages where job_id = p_job_id and stage_index = p_stage_index;
+  if v_stage.is_full and p_calls then
     return jsonb_build_object('begin', 'full', 'reason', 'the stage has all it may deliver already');
   end if;
   -- A worker that stood still holds tries that Temporal has given up; another one may have begun since.
@@ -104,11 +106,19 @@ begin
     perform public.darkroom_finish_attempt(v_unknown[cardinality(v_unknown)], 'missed', v_reason, false, 0);
     return jsonb_build_object('begin', 'decided', 'outcome', 'missed', 'reason', v_reason, 'final', false);
   end if;
+  if p_ceilings is not null then
+    v_spent := public.darkroom_reached_ceiling(
+      p_job_id, p_stage_index, p_ordinal, p_provider, v_job.quel_member_id, v_stage.price, p_ceilings);
+    if v_spent is not null then
+      return v_spent;
+    end if;
+  end if;
   insert into public.quel_generation_attempts (
-    call_id, job_id, stage_index, ordinal, run_id, round, provider, model, attempt, worker, started_at)
+    call_id, job_id, stage_index, ordinal, run_id, round, provider, model, attempt, worker, quel_member_id, credits,
+    started_at)
   values (
     p_call_id, p_job_id, p_stage_index, p_ordinal, p_run_id, p_round, p_provider, p_model, p_attempt, p_worker,
-    clock_timestamp())
+    v_job.quel_member_id, v_stage.price, clock_timestamp())
   on conflict (call_id) do nothing;
   return jsonb_build_object('begin', 'begun', 'call_id', p_call_id);
 end
@@ -159,11 +169,12 @@ $$;
 
 -- Write how a call ended, once.
 create or replace function public.darkroom_finish_attempt(
-  p_call_id uuid, p_outcome text, p_reason text, p_final boolean, p_seconds double precision
+  p_call_id uuid, p_outcome text, p_reason text, p_final boolean, p_seconds double precision,
+  p_cost_usd numeric default null
 ) returns void
 language sql security definer set search_path = '' as $$
   update public.quel_generation_attempts
-  set outcome = p_outcome, reason = p_reason, final = p_final, seconds = p_seconds
+  set outcome = p_outcome, reason = p_reason, final = p_final, seconds = p_seconds, cost_usd = p_cost_usd
   where call_id = p_call_id and outcome is null
 $$;
 
@@ -171,7 +182,7 @@ $$;
 -- says why its run may attach nothing.
 create or replace function public.darkroom_attach_image(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_refusal text, p_user uuid, p_call_id uuid,
-  p_seconds double precision, p_path text, p_size integer, p_sha256 text
+  p_seconds double precision, p_cost_usd numeric, p_path text, p_size integer, p_sha256 text
 ) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -214,7 +225,7 @@ begin
     end if;
   end if;
   update public.quel_generation_attempts
-  set outcome = 'generated', seconds = coalesce(p_seconds, seconds)
+  set outcome = 'generated', seconds = coalesce(p_seconds, seconds), cost_usd = p_cost_usd
   where call_id = p_call_id and outcome is null;
   return jsonb_build_object('attach_id', v_attach_id);
 end
@@ -223,7 +234,7 @@ $$;
 -- The same for a caller that does not hold the job's row yet.
 create or replace function public.darkroom_attach(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_call_id uuid,
-  p_seconds double precision, p_path text, p_size integer, p_sha256 text
+  p_seconds double precision, p_path text, p_size integer, p_sha256 text, p_cost_usd numeric default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -237,6 +248,6 @@ begin
   return public.darkroom_attach_image(
     p_job_id, p_stage_index, p_ordinal,
     public.darkroom_refuse_run(v_job.job_status, v_job.current_run_id, p_run_id), v_job.quel_member_id,
-    p_call_id, p_seconds, p_path, p_size, p_sha256);
+    p_call_id, p_seconds, p_cost_usd, p_path, p_size, p_sha256);
 end
 $$;

@@ -36,7 +36,7 @@ begin
       set constraints all deferred;
       v_attached := public.darkroom_attach_image(
         p_job_id, p_stage_index, (v_file->>'ordinal')::integer, v_refusal, v_job.quel_member_id,
-        (v_file->>'call_id')::uuid, (v_file->>'seconds')::double precision,
+        (v_file->>'call_id')::uuid, (v_file->>'seconds')::double precision, (v_file->>'cost_usd')::numeric,
         p_directory || '/' || (v_file->>'name'), (v_file->>'size')::integer, v_file->>'sha256');
       set constraints all immediate;  -- what is checked at the end of a transaction would fail all of them
     exception when others or assert_failure then
@@ -65,10 +65,11 @@ begin
       set constraints all deferred;
       select * into v_asked from jsonb_to_record(v_item) as asked (
         job_id uuid, stage_index integer, ordinal integer, run_id text, call_id uuid, round integer, provider text,
-        model text, attempt integer, worker text, taken_at timestamptz, looked boolean);
+        model text, attempt integer, worker text, taken_at timestamptz, looked boolean, ceilings jsonb);
       v_answer := public.darkroom_begin_attempt(
         v_asked.job_id, v_asked.stage_index, v_asked.ordinal, v_asked.run_id, v_asked.call_id, v_asked.round,
-        v_asked.provider, v_asked.attempt, v_asked.looked, v_asked.model, true, v_asked.worker, v_asked.taken_at);
+        v_asked.provider, v_asked.attempt, v_asked.looked, v_asked.model, true, v_asked.worker, v_asked.taken_at,
+        nullif(v_asked.ceilings, 'null'));
       set constraints all immediate;  -- what is checked at the end of a transaction would fail all of them
     exception when others or assert_failure then
       if public.darkroom_passes(sqlstate) then
@@ -100,7 +101,7 @@ begin
       set constraints all deferred;
       perform public.darkroom_finish_attempt(
         (v_end->>'call_id')::uuid, v_end->>'outcome', v_end->>'reason', (v_end->>'final')::boolean,
-        (v_end->>'seconds')::double precision);
+        (v_end->>'seconds')::double precision, (v_end->>'cost_usd')::numeric);
       v_answer := '{}';
       set constraints all immediate;  -- what is checked at the end of a transaction would fail all of them
     exception when others or assert_failure then

@@ -24,11 +24,44 @@ language sql stable set search_path = '' as $$
   from asked left join delivered using (provider)
 $$;
 
--- What was done and charged for the job, or for one run of it.
-create or replace function public.darkroom_tally(p_job_id uuid, p_run_id text) returns jsonb
+-- What became of a call, for whoever pays for it (Cause in darkroom/domain/costs.py). A delivered picture is that of the
+-- newest call that was generated for it.
+create or replace function public.darkroom_cause(p_call public.quel_generation_attempts) returns text
+language sql stable set search_path = '' as $$
+  select case
+    when p_call.outcome is null then 'unknown'
+    when p_call.outcome in ('missed', 'refused') then p_call.outcome
+    when p_call.outcome <> 'generated' then 'fault'
+    when exists (
+      select from public.quel_attach as image
+      where image.job_id = p_call.job_id and image.stage_index = p_call.stage_index
+        and image.ordinal = p_call.ordinal and image.delivered_at is not null) and not exists (
+      select from public.quel_generation_attempts as later
+      where later.job_id = p_call.job_id and later.stage_index = p_call.stage_index
+        and later.ordinal = p_call.ordinal and later.outcome = 'generated' and later.attempt_id > p_call.attempt_id)
+      then 'delivered'
+    else 'unused' end
+$$;
+
+-- What the calls of a job cost, or those of one run of it, by what became of them.
+create or replace function public.darkroom_costs(p_job_id uuid, p_run_id text) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('by_cause', coalesce(jsonb_object_agg(cause, jsonb_build_object(
+    'calls', calls, 'usd', usd::text, 'unknown', unknown)), '{}'))
+  from (
+    select public.darkroom_cause(call) as cause, count(*) as calls, coalesce(sum(cost_usd), 0) as usd,
+      count(*) - count(cost_usd) as unknown
+    from public.quel_generation_attempts as call
+    where job_id = p_job_id and (p_run_id is null or run_id = p_run_id) group by 1
+  ) as counted
+$$;
+
+-- What was done and charged for the job, or for one run of it; what it cost for whoever knows of it.
+create or replace function public.darkroom_tally(p_job_id uuid, p_run_id text, p_costs boolean) returns jsonb
 language sql stable set search_path = '' as $$
   select attempts.tally || images.tally || runs.tally
     || jsonb_build_object('made_by', public.darkroom_made_by(p_job_id, p_run_id))
+    || case when p_costs then jsonb_build_object('costs', public.darkroom_costs(p_job_id, p_run_id)) else '{}' end
   from (
     select jsonb_build_object(
       'provider_calls', count(*), 'unknown_calls', count(*) - count(outcome),
@@ -120,7 +153,7 @@ $$;
 
 -- End the job under this run; closed before, it gives the same receipt again.
 create or replace function public.darkroom_close_run(
-  p_job_id uuid, p_run_id text, p_end text, p_error_message text, p_stages jsonb
+  p_job_id uuid, p_run_id text, p_end text, p_error_message text, p_stages jsonb, p_costs boolean default false
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -180,7 +213,8 @@ begin
     'ordered', v_job.total_images, 'delivered', v_delivered, 'missing', v_missing,
     'unit_price', coalesce(v_job.unit_price, 0),
     'error_message', public.darkroom_shorten(v_error, 300, null),
-    'total', public.darkroom_tally(p_job_id, null), 'last_run', public.darkroom_tally(p_job_id, p_run_id))
+    'total', public.darkroom_tally(p_job_id, null, p_costs),
+    'last_run', public.darkroom_tally(p_job_id, p_run_id, p_costs))
     || coalesce((
       select jsonb_build_object('org_id', org_id) from public.quel_credit_holds
       where job_id = p_job_id and org_id is not null), '{}')

@@ -52,7 +52,8 @@ $$;
 
 -- End the job under this run, with this word for cancelled; what somebody else wrote on its row stays, however it ends.
 create or replace function public.darkroom_end_run(
-  p_job_id uuid, p_run_id text, p_end text, p_error_message text, p_stages jsonb, p_cancelled text
+  p_job_id uuid, p_run_id text, p_end text, p_error_message text, p_stages jsonb, p_cancelled text,
+  p_costs boolean default false
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -65,7 +66,7 @@ begin
   v_open := public.darkroom_is_open(p_run_id);
   v_by_row := v_open and v_word in ('cancelled', 'user_cancelled');
   v_receipt := public.darkroom_close_run(
-    p_job_id, p_run_id, case when v_by_row then 'cancelled' else p_end end, p_error_message, p_stages);
+    p_job_id, p_run_id, case when v_by_row then 'cancelled' else p_end end, p_error_message, p_stages, p_costs);
   v_word := case when v_by_row then v_word else p_cancelled end;
   if v_open and v_receipt->>'status' = 'cancelled' then
     perform public.darkroom_explain_cancel(p_job_id);

@@ -1,7 +1,7 @@
 -- What providers did by day.
 
--- From the beginning of a day (UTC) on; a call counts on the day it began.
-create or replace function public.darkroom_statistics(p_since date) returns jsonb
+-- From the beginning of a day (UTC) on; a call counts on the day it began. What calls cost for whoever knows of it.
+create or replace function public.darkroom_statistics(p_since date, p_costs boolean default false) returns jsonb
 language sql stable security definer set search_path = '' as $$
   with call as (
     select *, (started_at at time zone 'utc')::date as day
@@ -31,6 +31,15 @@ language sql stable security definer set search_path = '' as $$
       percentile_disc(0.95) within group (order by seconds) filter (where outcome = 'generated') as p95,
       count(distinct case when round > 0 then run_id || '/' || stage_index || '/' || round end) as top_ups
     from call group by day, provider
+  ), spent as (
+    select day, provider, jsonb_build_object('costs', jsonb_build_object('by_cause', jsonb_object_agg(
+      cause, jsonb_build_object('calls', calls, 'usd', usd::text, 'unknown', unknown)))) as costs
+    from (
+      select (started_at at time zone 'utc')::date as day, provider, public.darkroom_cause(call) as cause,
+        count(*) as calls, coalesce(sum(cost_usd), 0) as usd, count(*) - count(cost_usd) as unknown
+      from public.quel_generation_attempts as call
+      where p_costs and started_at >= p_since::timestamp at time zone 'utc' group by 1, 2, 3
+    ) as counted group by day, provider
   ), job_days as (
     select (completed_at at time zone 'utc')::date as day,
       count(*) filter (where job_status = 'completed') as completed,
@@ -45,8 +54,8 @@ language sql stable security definer set search_path = '' as $$
         'day', day, 'provider', provider, 'calls', calls, 'generated', generated, 'missed', missed,
         'refused', refused, 'faults', faults, 'unknown', unknown, 'seconds_p50', p50, 'seconds_p95', p95,
         'top_up_rounds', top_ups, 'recovered_images', coalesce(recovered, 0), 'credits', coalesce(credits, 0)
-      ) order by day desc, provider)
-      from provider_days left join delivered using (day, provider)), '[]'),
+      ) || coalesce(costs, '{}') order by day desc, provider)
+      from provider_days left join delivered using (day, provider) left join spent using (day, provider)), '[]'),
     'jobs', coalesce((
       select jsonb_agg(jsonb_build_object(
         'day', day, 'completed', completed, 'failed', failed, 'cancelled', cancelled) order by day desc)

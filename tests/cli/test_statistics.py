@@ -2,15 +2,18 @@
 
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from cli.session import run as run_work
+from darkroom.domain.images import Outcome
 from darkroom.domain.jobs import End
 from darkroom.records.sqlite import SqliteRecords
 from tests.cli.conftest import Run
+from tests.contracts.test_records_costs import called, delivered, ended
 from tests.contracts.test_records_statistics import made
 from tests.support.records.fixture import PRICE, RecordsFixture
 from tests.support.records.tables import SqliteTables
@@ -104,3 +107,75 @@ def test_days_that_are_none_are_one_line(run: Run, home: Path, days: str) -> Non
     ended = run("stats", "--days", days)
     assert ended.status == 2
     assert "--days" in ended.error
+
+
+@pytest.fixture
+def billed(home: Path) -> UUID:
+    """A job of which Gemini delivered two pictures and missed one; of one call the cost is unknown."""
+
+    async def settle() -> UUID:
+        records = SqliteRecords(home / "records.db")
+        fixture = RecordsFixture(records, SqliteTables(records))
+        job = await fixture.opened(await fixture.member(), (4,))
+        await delivered(job, 0, Decimal("0.75"))
+        await delivered(job, 1, Decimal("0.5"))
+        await ended(job, 2, Outcome.MISSED, Decimal("0.0011"))
+        await called(job, 3)
+        await job.close(End.CANCELLED)
+        await records.close()
+        return job.job_id
+
+    return run_work(settle())
+
+
+def test_statistics_tell_cost_and_margin(run: Run, billed: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDIT_USD", "0.05")
+    monkeypatch.setenv("COLUMNS", "150")
+    [day] = run("stats", "--json").document["providers"]
+    assert day["costs"]["account"] == {
+        "usd": "1.2511",
+        "usd_without_picture": "0.0011",
+        "unknown_calls": 1,
+        "income_usd": "2",
+        "margin_usd": "0.7489",
+    }
+    assert day["costs"]["by_cause"]["missed"] == {"calls": 1, "usd": "0.0011", "unknown": 0}
+    said = run("stats").out.split()
+    for figure in ("$1.25", "$0.0011", "$2.00", "$0.7489"):
+        assert figure in said
+
+
+def test_costs_fit_into_80_columns(run: Run, billed: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run("stats").out
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "$1.25" in shown
+
+
+def test_the_receipt_tells_cost_and_margin(run: Run, billed: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    without = run("receipt", str(billed)).out
+    assert "margin" not in without
+    assert "$1.25" in without
+    monkeypatch.setenv("CREDIT_USD", "0.05")
+    lines = {line.strip().split("  ")[0]: line for line in run("receipt", str(billed)).out.splitlines()}
+    assert "$1.25" in lines["cost"]
+    assert "misses $0.0011" in lines["without a picture"]
+    assert "1" in lines["cost unknown"].split()
+    assert "$0.7489" in lines["margin"]
+
+
+def test_what_cost_nothing_is_not_told(run: Run, home: Path) -> None:
+    async def settle() -> UUID:
+        records = SqliteRecords(home / "records.db")
+        fixture = RecordsFixture(records, SqliteTables(records))
+        job = await fixture.opened(await fixture.member(), (2,))
+        await delivered(job, 0, Decimal(0))
+        await ended(job, 1, Outcome.MISSED, Decimal(0))
+        await job.close(End.CANCELLED)
+        await records.close()
+        return job.job_id
+
+    job_id = run_work(settle())
+    assert "$" not in run("stats").out
+    assert "$" not in run("receipt", str(job_id)).out

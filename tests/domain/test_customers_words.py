@@ -1,12 +1,15 @@
 """Reasons that only an operator can do something about reach no customer, and all others do as they are."""
 
 import re
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from darkroom.domain.customers_words import DRAWING, KEEPING, for_customers, in_customers_words
+from darkroom.domain.ceilings import Ceiling, Ceilings, Spent
+from darkroom.domain.customers_words import DRAWING, KEEPING, SPENT, for_customers, in_customers_words
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.receipts import Receipt, StageMissing, shorten
 
@@ -37,6 +40,24 @@ def test_what_an_operator_has_to_do_is_not_asked_of_a_customer(reason: str, said
 @pytest.mark.parametrize("reason", [one for one in REMEDIES if re.search(SETTING, one)])
 def test_a_reason_that_was_shortened_is_known_all_the_same(reason: str, room: int) -> None:
     assert in_customers_words(shorten(reason, room)) in (DRAWING, KEEPING)
+
+
+@pytest.mark.parametrize("room", [80, 120, 300])
+@pytest.mark.parametrize("beginning", ["", "paused: ", "stage 3: "])
+def test_what_the_operator_may_pay_is_not_told_to_a_customer(room: int, beginning: str) -> None:
+    ceilings = Ceilings(provider_usd=Decimal("1234.5"), call_usd=Decimal("0.05"), user_credits=None)
+    reason = ceilings.reached(Spent(ceiling=Ceiling.PROVIDER, until=datetime(2026, 11, 29, tzinfo=UTC)), "gemini")
+    assert "$1,234.5" in reason
+    assert "PROVIDER_DAILY_USD" in reason
+    said = in_customers_words(beginning + shorten(reason, room))
+    assert said == f"{beginning}{SPENT}; it resets at 2026-11-29 00:00 UTC"
+
+
+def test_a_customer_reads_their_own_ceiling() -> None:
+    ceilings = Ceilings(provider_usd=None, call_usd=Decimal("0.05"), user_credits=2_000)
+    reason = ceilings.reached(Spent(ceiling=Ceiling.USER, until=datetime(2026, 11, 29, tzinfo=UTC)), "gemini")
+    said = "the user's daily ceiling of 2,000 credits is reached; it resets at 2026-11-29 00:00 UTC"
+    assert in_customers_words(reason) == reason == said
 
 
 def sources() -> list[str]:

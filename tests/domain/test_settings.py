@@ -1,6 +1,7 @@
 """Settings from the environment or `.env`; a wrong value is one line with name, value and what is allowed."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,12 @@ def test_a_provider_without_its_key_is_rejected(monkeypatch: pytest.MonkeyPatch,
         ("TOP_UP_DELAY", "nan", ""),
         ("IMAGE_CREDIT_PRICE", "-20", "greater than or equal to 0"),
         ("IMAGE_CREDIT_PRICE", "1.5", "integer"),
+        ("CREDIT_USD", "0", "greater than 0"),
+        ("CREDIT_USD", "nan", "number"),
+        ("PROVIDER_DAILY_USD", "-1", "greater than 0"),
+        ("PROVIDER_DAILY_USD", "ten", "decimal"),
+        ("PROVIDER_CALL_USD", "0", "greater than 0"),
+        ("USER_DAILY_CREDITS", "0", "greater than or equal to 1"),
         ("WEBP_QUALITY", "101", "less than or equal to 100"),
         ("WEBP_METHOD", "7", "less than or equal to 6"),
         ("LOG_FORMAT", "xml", "json"),
@@ -150,6 +157,9 @@ def test_a_wrong_value_is_one_line_with_its_name_value_and_what_is_allowed(
         ("TOP_UP_DELAY", "0", 0.0),
         ("MAX_TOP_UPS", "0", 0),
         ("IMAGE_CREDIT_PRICE", "0", 0),
+        ("CREDIT_USD", "0.005", Decimal("0.005")),
+        ("PROVIDER_DAILY_USD", "50", Decimal(50)),
+        ("USER_DAILY_CREDITS", "1", 1),
         ("DARKROOM_HOME", "/srv/darkroom", Path("/srv/darkroom")),
         ("GEMINI_MODEL", "another", "another"),
         ("LOG_FORMAT", "json", "json"),

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from darkroom.domain.costs import NOTHING
 from darkroom.domain.errors import ProviderUnavailable
 from darkroom.domain.images import Generated, ImageRequest, Missed, ProviderAnswer, ReferenceImage, Refused
 from darkroom.providers import offline
@@ -255,4 +256,4 @@ async def test_drawing_leaves_the_event_loop_free(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(offline, "draw", slow)
     asyncio.get_running_loop().call_soon(looped.set)
-    assert await OfflineProvider().generate(request_for()) == Generated(data=b"picture")
+    assert await OfflineProvider().generate(request_for()) == Generated(data=b"picture", cost_usd=NOTHING)

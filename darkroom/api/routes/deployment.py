@@ -83,7 +83,7 @@ async def stats(
     use: Use,
     days: Annotated[int, Query(ge=1, le=3650, description="Days, including today (UTC).")] = 7,
 ) -> Statistics:
-    """Get daily statistics of provider calls and ended jobs. Operators only."""
+    """Get daily statistics of provider calls, their cost, and ended jobs. Operators only."""
     return await statistics_for(use, caller, days)
 
 
@@ -95,7 +95,8 @@ async def statistics_for(use: Services, caller: Caller, days: int) -> Statistics
     """
     if not caller.operator:
         raise Problem(403, "statistics cover all users: sign in with an operator's key")
-    return await use.parts.records.statistics((datetime.now(UTC) - timedelta(days=days - 1)).date())
+    found = await use.parts.records.statistics((datetime.now(UTC) - timedelta(days=days - 1)).date())
+    return found.drawn_up(use.parts.settings.credit_usd)
 
 
 @router.get("/healthz")

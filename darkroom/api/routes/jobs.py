@@ -217,7 +217,10 @@ async def images(
 
 @router.get("/{job_id}/receipt", responses=documented(404, 409))
 async def receipt(job_id: JobId, caller: SignedIn, use: Use) -> Receipt:
-    """Get the receipt of an ended job: what was ordered, delivered, missing and charged."""
+    """Get the receipt of an ended job: what was ordered, delivered, missing and charged.
+
+    Operators also get what the provider calls cost.
+    """
     snapshot = await use.snapshot(job_id, caller)
     if not snapshot.progress.status.ended:
         raise Problem(
@@ -226,7 +229,7 @@ async def receipt(job_id: JobId, caller: SignedIn, use: Use) -> Receipt:
     found = await use.parts.records.receipt(job_id)
     if found is None:
         raise Problem(409, f"job {job_id} was {snapshot.progress.status} before it started: it has no receipt")
-    return read_by(found, operator=caller.operator)
+    return read_by(found.drawn_up(use.parts.settings.credit_usd), operator=caller.operator)
 
 
 @router.post("/{job_id}/cancel", responses=documented(404, 409, 413, 415, 429))

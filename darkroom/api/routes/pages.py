@@ -159,7 +159,8 @@ async def stats_page(
     request: Request, caller: Visitor, use: Use, days: Annotated[int, Query(ge=1, le=365)] = 14
 ) -> HTMLResponse:
     found = await statistics_for(use, caller, days)
-    return await _page(request, use, caller, "stats.html", statistics=found.model_dump(mode="json"), days=days)
+    shown = {"statistics": found.model_dump(mode="json"), "credit_usd": use.parts.settings.credit_usd}
+    return await _page(request, use, caller, "stats.html", days=days, **shown)
 
 
 @router.get("/sign-in")

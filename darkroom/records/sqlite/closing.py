@@ -19,6 +19,7 @@ from darkroom.domain.receipts import (
 )
 from darkroom.domain.rounds import StageStatus
 from darkroom.records.sqlite import rows, wallets
+from darkroom.records.sqlite.costs import costs_of_job
 from darkroom.records.sqlite.database import now, stamp
 from darkroom.records.sqlite.refreshing import refresh
 
@@ -194,6 +195,7 @@ def _tally(db: sqlite3.Connection, job_id: UUID, run_id: str | None) -> Tally:
         top_up_rounds=attempts["top_ups"],
         seconds=round(seconds, 3),
         made_by=tuple(MadeBy(**row) for row in db.execute(_MADE_BY, job)),
+        costs=costs_of_job(db, str(job_id), run_id),
     )
 
 

@@ -1,6 +1,7 @@
 """One image's way through the records: attempt, attachment, settlement."""
 
 import sqlite3
+from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from darkroom.domain.attempts import (
 from darkroom.domain.formats import media_type_of
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Outcome
 from darkroom.records.sqlite import rows
+from darkroom.records.sqlite.ceilings import reached_ceiling
 from darkroom.records.sqlite.database import now, stamp
 
 T = TypeVar("T")
@@ -64,12 +66,14 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
     stage = stage_of(db, attempt.key)
     if stage is not None and stage["delivered_images"] >= stage["target"]:
         return BegunAttempt(begin=Begin.FULL, reason=STAGE_IS_FULL)
-    known = _known_calls(db, attempt, looked=looked)
-    if known is not None:
-        return known
+    price = 0 if stage is None else rows.price_of(stage, job["unit_price"] or 0)
+    held_up = _known_calls(db, attempt, looked=looked) or reached_ceiling(db, attempt, job["quel_member_id"], price)
+    if held_up is not None:
+        return held_up
     db.execute(
         "insert into quel_generation_attempts (call_id, job_id, stage_index, ordinal, run_id, round, provider, "
-        "model, attempt, worker, started_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
+        "model, attempt, worker, quel_member_id, credits, started_at) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (call_id) do nothing",
         (
             str(attempt.call_id),
             *key,
@@ -79,6 +83,8 @@ def begin_attempt(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> 
             attempt.model,
             attempt.attempt,
             attempt.worker,
+            job["quel_member_id"],
+            price,
             now(),
         ),
     )
@@ -116,9 +122,9 @@ def _known_calls(db: sqlite3.Connection, attempt: Attempt, *, looked: bool) -> B
 def finish_attempt(db: sqlite3.Connection, call_id: UUID, end: AttemptEnd) -> None:
     """Write how a call ended, once."""
     db.execute(
-        "update quel_generation_attempts set outcome = ?, reason = ?, final = ?, seconds = ? "
+        "update quel_generation_attempts set outcome = ?, reason = ?, final = ?, seconds = ?, cost_usd = ? "
         "where call_id = ? and outcome is null",
-        (end.outcome, end.reason, int(end.final), end.seconds, str(call_id)),
+        (end.outcome, end.reason, int(end.final), end.seconds, dollars(end.cost_usd), str(call_id)),
     )
 
 
@@ -168,11 +174,16 @@ def attach_image(db: sqlite3.Connection, job: sqlite3.Row, image: AttachInput) -
         ).fetchone()["attach_id"]
     if image.call_id is not None:
         db.execute(
-            "update quel_generation_attempts set outcome = 'generated', seconds = coalesce(?, seconds) "
+            "update quel_generation_attempts set outcome = 'generated', seconds = coalesce(?, seconds), cost_usd = ? "
             "where call_id = ? and outcome is null",
-            (image.seconds, str(image.call_id)),
+            (image.seconds, dollars(image.cost_usd), str(image.call_id)),
         )
     return AttachResult(attach_id=attach_id)
+
+
+def dollars(cost: Decimal | None) -> float | None:
+    """An amount as it is kept."""
+    return None if cost is None else float(cost)
 
 
 def _source(db: sqlite3.Connection, call_id: UUID | None) -> tuple[object, ...]:

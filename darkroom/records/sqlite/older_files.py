@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from darkroom.records.sqlite.words import note_words_of_all
 
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 """Kept in the file as `user_version`; one above the last when schema.sql changes."""
 
 _SOURCE = {"source_sha256": "text", "source_media_type": "text", "source_c2pa": "integer"}
@@ -25,6 +25,9 @@ _ADDED = {
         "attempt": "integer not null default 1",
         "model": "text",
         "worker": "text",
+        "cost_usd": "real",
+        "quel_member_id": "text",
+        "credits": "integer",
         **_SOURCE,
     },
     "quel_job_stages": {"format": "text", "image_size": "text", "unit_price": "integer"},

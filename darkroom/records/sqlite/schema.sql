@@ -240,10 +240,15 @@ create table if not exists quel_generation_attempts (
   provider text not null,
   model text,
   worker text,
+  -- Whose job it is, and the price of its picture: for daily ceilings.
+  quel_member_id text,
+  credits integer,
   outcome text,
   reason text,
   final integer not null default 0,
   seconds real,
+  -- US dollars that the provider asks for it; null where nobody can tell.
+  cost_usd real,
   source_sha256 text,
   source_media_type text,
   source_c2pa integer,
@@ -251,6 +256,10 @@ create table if not exists quel_generation_attempts (
 );
 create index if not exists quel_generation_attempts_image
   on quel_generation_attempts (job_id, stage_index, ordinal);
+create index if not exists quel_generation_attempts_cost
+  on quel_generation_attempts (provider, started_at, cost_usd, outcome);
+create index if not exists quel_generation_attempts_member
+  on quel_generation_attempts (quel_member_id, started_at) where quel_member_id is not null;
 create index if not exists quel_generation_attempts_round on quel_generation_attempts (run_id, stage_index, round);
 -- Few, and asked for again and again while a job is watched.
 create index if not exists quel_generation_attempts_without_picture

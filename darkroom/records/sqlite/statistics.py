@@ -2,8 +2,11 @@
 
 import sqlite3
 from datetime import date
+from itertools import groupby
+from operator import itemgetter
 
 from darkroom.domain.statistics import JobsDay, ProviderDay, Statistics
+from darkroom.records.sqlite.costs import CAUSE, SUMS, costs_in
 
 _PROVIDERS = """
 with counted as (
@@ -47,6 +50,11 @@ from counted left join speed using (day, provider) left join delivered using (da
 order by day desc, provider
 """
 
+_COSTS = f"""
+select substr(call.started_at, 1, 10) as day, call.provider as provider, {CAUSE} as cause, {SUMS}
+from quel_generation_attempts as call where call.started_at >= :since group by 1, 2, 3 order by 1, 2
+"""  # noqa: S608 - our own
+
 _JOBS = """
 select substr(completed_at, 1, 10) as day,
   count(*) filter (where job_status = 'completed') as completed,
@@ -59,7 +67,12 @@ from quel_production_jobs where completed_at >= :since group by 1 order by 1 des
 def statistics(db: sqlite3.Connection, since: date) -> Statistics:
     """What happened from the beginning of a day on."""
     values = {"since": since.isoformat()}
+    costs = {
+        day: costs_in(rows) for day, rows in groupby(db.execute(_COSTS, values), key=itemgetter("day", "provider"))
+    }
     return Statistics(
-        providers=tuple(ProviderDay(**row) for row in db.execute(_PROVIDERS, values)),
+        providers=tuple(
+            ProviderDay(**row, costs=costs[row["day"], row["provider"]]) for row in db.execute(_PROVIDERS, values)
+        ),
         jobs=tuple(JobsDay(**row) for row in db.execute(_JOBS, values)),
     )

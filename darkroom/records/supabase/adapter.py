@@ -150,7 +150,7 @@ class SupabaseRecords(SupabaseAccounts, SupabaseDeleting, SupabaseImages, Supaba
         }
         for stage in ended["stages"]:
             stage["reason"] = keepable(stage["reason"])
-        return Receipt.model_validate(await self._call("end_run", **ended, cancelled=self._cancelled))
+        return Receipt.model_validate(await self._call("end_run", **ended, cancelled=self._cancelled, costs=True))
 
     async def keep_webhook(self, job_id: UUID, url: str) -> None:
         await self._call("keep_webhook", job_id=str(job_id), url=url)
@@ -198,7 +198,7 @@ class SupabaseRecords(SupabaseAccounts, SupabaseDeleting, SupabaseImages, Supaba
         await self._call("finish_book", job_id=str(job_id), run_id=run_id, result=summary, pictures_done=pictures_done)
 
     async def statistics(self, since: date) -> Statistics:
-        return Statistics.model_validate(await self._call("statistics", since=since.isoformat()))
+        return Statistics.model_validate(await self._call("statistics", since=since.isoformat(), costs=True))
 
     async def release_ended_holds(self) -> Sequence[UUID]:
         return [UUID(job_id) for job_id in await self._call("release_ended_holds")]

@@ -20,7 +20,7 @@ from darkroom.domain.receipts import shorten
 from darkroom.records.faults import GIVE_UP, Fault, fault_of
 from darkroom.supabase import Supabase, described
 
-SCHEMA_VERSION = "20261127211000"
+SCHEMA_VERSION = "20261127212000"
 """The migration that this code needs: the newest in `supabase/migrations`."""
 
 _RAISED = {"PT404": JobNotFound, "PT409": RunRefused, "PT422": NotPossibleNow}

@@ -70,9 +70,21 @@ def _inline(data: bytes, media_type: str = "image/png") -> dict[str, object]:
     return {"inlineData": {"mimeType": media_type, "data": base64.b64encode(data).decode()}}
 
 
-def _parts(*parts: Mapping[str, object], reason: str = "STOP") -> Answer:
+def _parts(*parts: Mapping[str, object], reason: str = "STOP", usage: Mapping[str, object] | None = None) -> Answer:
     content = {"role": "model", "parts": parts}
-    return json_answer({"candidates": [{"index": 0, "content": content, "finishReason": reason}]})
+    billed = {} if usage is None else {"usageMetadata": usage, "modelVersion": "gemini-nano-banana-2.1"}
+    return json_answer({"candidates": [{"index": 0, "content": content, "finishReason": reason}], **billed})
+
+
+_PROMPT_USED = {
+    "promptTokenCount": 270,
+    "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 12}, {"modality": "IMAGE", "tokenCount": 258}],
+}
+_PICTURE_USED = {
+    "candidatesTokenCount": 1120,
+    "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1120}],
+    "totalTokenCount": 1390,
+}
 
 
 def _without_parts(reason: str, **candidate: object) -> Answer:
@@ -133,6 +145,14 @@ _MINUTE = "GenerateRequestsPerMinutePerProjectPerModel"
 ANSWERS: dict[str, Callable[[Received], Answer]] = {
     "png": lambda call: _parts(_picture(call)),
     "jpeg": lambda call: _parts(_picture(call, "JPEG")),
+    "billed": lambda call: _parts(_picture(call), usage={**_PROMPT_USED, **_PICTURE_USED}),
+    "billed-undecodable": lambda call: _parts(
+        _inline(b"\x89PNG\r\n\x1a\n and then nothing of the kind"), usage={**_PROMPT_USED, **_PICTURE_USED}
+    ),
+    "billed-text": lambda call: _parts(
+        {"text": "I would rather describe it."},
+        usage={**_PROMPT_USED, "candidatesTokenCount": 100, "totalTokenCount": 370},
+    ),
     "thought-first": lambda call: _parts(
         {"text": "A sketch first.", "thought": True},
         {**_inline(b"a sketch"), "thought": True},

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, BegunAttempt
+from darkroom.domain.ceilings import Ceilings
 from darkroom.domain.images import AttachInput, AttachResult, ImageKey, Outcome
 from darkroom.domain.jobs import CloseRun, Control, End, JobRow, NewJob, OpenedRun, StartRun
 from darkroom.domain.money import Account, SettledImage, Terms
@@ -99,8 +100,10 @@ class Job:
         model: str | None = None,
         attempt: int = 1,
         taken_at: datetime | None = None,
+        ceilings: Ceilings | None = None,
+        through: Records | None = None,
     ) -> BegunAttempt:
-        return await self.records.begin_attempt(
+        return await (through or self.records).begin_attempt(
             Attempt(
                 key=self.key(ordinal, stage),
                 run_id=run or self.run,
@@ -110,6 +113,7 @@ class Job:
                 model=model,
                 attempt=attempt,
                 taken_at=taken_at,
+                ceilings=ceilings,
             ),
             looked=looked,
         )
