@@ -161,7 +161,7 @@ async def _conclude(
             "first_picture_seconds": clock.first,
             "seconds": clock.seconds,
         },
-        receipt_table(receipt),
+        receipt_table(receipt, reading.progress.stages),
     )
     output.say()
     output.say(f"pictures       {folder}")

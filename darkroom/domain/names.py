@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from uuid import UUID
 
+from darkroom.domain.stage_labels import number_of_stage
+
 
 class TaskQueue(StrEnum):
     """The queues; roles of `worker.py` choose among them."""
@@ -143,12 +145,12 @@ def settlement_key(job_id: UUID, stage_index: int, ordinal: int) -> str:
 
 def activity_label(stage_index: int, ordinal: int) -> str:
     """What the Temporal Web UI shows beside an activity."""
-    return f"stage {stage_index} · image {ordinal}"
+    return f"{number_of_stage(stage_index)} · image {ordinal}"
 
 
 def group_label(stage_index: int, ordinals: Sequence[int]) -> str:
     """What the Temporal Web UI shows beside an activity for several images."""
     first, last = min(ordinals), max(ordinals)
     if last - first + 1 == len(ordinals):
-        return f"stage {stage_index} · images {first}–{last}"
-    return f"stage {stage_index} · {len(ordinals)} images of {first}–{last}"
+        return f"{number_of_stage(stage_index)} · images {first}–{last}"
+    return f"{number_of_stage(stage_index)} · {len(ordinals)} images of {first}–{last}"

@@ -7,7 +7,7 @@ const RUNNING = { over: false, stopping: false };
 const ENDED = { over: true, stopping: false };
 
 const view = (more = {}) => ({
-  stage_index: 0, label: "stage 0", quantity: 4, completed: 0, in_flight: 0, round: 0, status: "delivering", reason: null,
+  stage_index: 0, label: "stage 1", quantity: 4, completed: 0, in_flight: 0, round: 0, status: "delivering", reason: null,
   frames: [], ...more,
 });
 const picture = (number, position, more = {}) => ({

@@ -4,6 +4,7 @@ import { announce } from "./announce.js";
 import { ask } from "./ask.js";
 import { CancelDialog } from "./cancel.js";
 import { Choosing } from "./choosing.js";
+import { whileLost } from "./connection.js";
 import { DeleteDialog } from "./deleting.js";
 import { say } from "./dom.js";
 import { drawHead } from "./head.js";
@@ -218,6 +219,7 @@ class JobPage {
   #say(text) {
     this.message.textContent = text;
     this.message.hidden = !text;
+    if (text) whileLost(() => this.message.textContent === text && this.#say(""));
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { announce } from "./announce.js";
 import { ask, isOffline } from "./ask.js";
+import { whileLost } from "./connection.js";
 import { el, say } from "./dom.js";
 import {
   afterwards, choose, cost, fromOrdered, isBlank, mistakes, newDraft, newStage, priceOf, sum, toDocument, wrongOf,
@@ -178,7 +179,7 @@ class OrderPage {
       return this.#say(`An order can have at most ${this.can.limits.stages} stages.`);
     }
     this.#insert(newStage(this.draft.stages.at(-1)), this.draft.stages.length);
-    announce(`Stage ${this.draft.stages.length - 1} added`, true);
+    announce(`Stage ${this.draft.stages.length} added`, true);
   }
 
   #insert(stage, at) {
@@ -197,7 +198,7 @@ class OrderPage {
     card.root.remove();
     this.#changed();
     this.#cards[Math.min(at, this.#cards.length - 1)].focus();
-    this.#sayAbove(`Stage ${at} removed.`, "Undo", () => this.#insert(stage, Math.min(at, this.draft.stages.length)));
+    this.#sayAbove(`Stage ${at + 1} removed.`, "Undo", () => this.#insert(stage, Math.min(at, this.draft.stages.length)));
   }
 
   #letPay(org_id) {
@@ -297,7 +298,7 @@ class OrderPage {
   #lead({ stage, field, words }) {
     if (stage === null) return this.#say(words);
     this.#cards[stage]?.focus(field);
-    announce(`Stage ${stage}: ${words}`, true);
+    announce(`Stage ${stage + 1}: ${words}`, true);
   }
 
   async #again(job) {
@@ -318,6 +319,7 @@ class OrderPage {
   #say(words) {
     this.message.textContent = words;
     this.message.hidden = !words;
+    if (words) whileLost(() => this.message.textContent === words && this.#say(""));
   }
 
   #sayAbove(words, offer, accept) {

@@ -53,12 +53,12 @@ export class StageCard {
   number(index, alone) {
     const title = this.root.querySelector("h2");
     title.id = `${this.id}-title`;
-    title.textContent = `Stage ${index}`;
+    title.textContent = `Stage ${index + 1}`;
     this.root.setAttribute("aria-labelledby", title.id);
     this.#grow();
     const remove = this.root.querySelector("[data-remove]");
     remove.hidden = alone;
-    remove.setAttribute("aria-label", `Remove stage ${index}`);
+    remove.setAttribute("aria-label", `Remove stage ${index + 1}`);
   }
 
   /** Show the price. */
