@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from darkroom.api.job_feed import JobFeed
 from darkroom.api.public_urls import PublicUrls
-from darkroom.api.shapes import ImageView, Preview, ReferenceThumbnail, StageView
+from darkroom.api.shapes import ImageView, ReferenceThumbnail, StageView
 from darkroom.domain.model import Value
 from darkroom.domain.orders import DEFAULT_ASPECT_RATIO, Stage
 from darkroom.domain.rounds import StageStatus
@@ -40,13 +40,23 @@ class FrameView(Value):
     image: ImageView | None = None
 
 
+class ReferenceView(Value):
+    """A picture that a stage is drawn after."""
+
+    attach_id: int
+    name: str | None
+    """Of the file that was uploaded."""
+    url: str
+    thumbnail_url: str
+
+
 class Strip(Value):
     """One stage."""
 
     stage: StageView
     prompt: str
     aspect_ratio: str
-    references: tuple[Preview, ...]
+    references: tuple[ReferenceView, ...]
     frames: tuple[FrameView, ...]
     hidden: int
     """Frames left out."""
@@ -67,8 +77,14 @@ def strips_of(
     pictures: dict[int, list[ImageView]] = {}
     for image in feed.images(0, feed.known, urls):
         pictures.setdefault(image.stage_index, []).append(image)
+    shown = {
+        attach_id: ReferenceView(
+            attach_id=attach_id, name=known.name, url=urls.file(attach_id), thumbnail_url=known.thumbnail_url
+        )
+        for attach_id, known in references.items()
+    }
     return [
-        _strip(stage, ordered.get(stage.stage_index), pictures.get(stage.stage_index, []), references, feed.ended)
+        _strip(stage, ordered.get(stage.stage_index), pictures.get(stage.stage_index, []), shown, feed.ended)
         for stage in feed.stages() or map(_ordered_only, stages)
     ]
 
@@ -87,7 +103,7 @@ def _strip(
     stage: StageView,
     ordered: Stage | None,
     images: list[ImageView],
-    references: Mapping[int, ReferenceThumbnail],
+    references: Mapping[int, ReferenceView],
     ended: bool,
 ) -> Strip:
     all_frames = stage.quantity <= MOST_SHOWN and stage.frames is not None
@@ -97,9 +113,7 @@ def _strip(
         stage=stage,
         prompt=ordered.prompt if ordered else "",
         aspect_ratio=ordered.aspect_ratio if ordered else DEFAULT_ASPECT_RATIO,
-        references=tuple(
-            Preview(attach_id=i, thumbnail_url=references[i].thumbnail_url) for i in ids if i in references
-        ),
+        references=tuple(references[attach_id] for attach_id in ids if attach_id in references),
         frames=frames,
         hidden=stage.quantity - len(frames),
     )

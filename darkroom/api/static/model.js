@@ -20,6 +20,8 @@ export class Stage {
     this.view = strip.stage;
     this.prompt = strip.prompt;
     this.aspectRatio = strip.aspect_ratio;
+    /** @type {{attach_id: number, name: string|null, url: string, thumbnail_url: string}[]} */
+    this.references = strip.references ?? [];
     /** Its pictures in the order they came. @type {Picture[]} */
     this.arrived = [];
     /** How many came before those that are held: a large strip begins with its newest ones. */

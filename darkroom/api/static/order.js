@@ -169,17 +169,50 @@ class OrderPage {
 
   #card(stage) {
     return new StageCard(stage, this.can, {
-      changed: () => this.#changed(), remove: (card) => this.#remove(card), take: (files) => this.#take(files),
+      changed: () => this.#changed(),
+      remove: (card) => this.#remove(card),
+      duplicate: (card) => this.#duplicate(card),
+      move: (card, by) => this.#move(card, by),
+      take: (files) => this.#take(files),
     });
   }
 
   #add() {
     if (this.draft.table) return undefined;
     if (this.draft.stages.length >= this.can.limits.stages) {
-      return this.#say(`An order can have at most ${this.can.limits.stages} stages.`);
+      return this.#say(this.#tooMany());
     }
     this.#insert(newStage(this.draft.stages.at(-1)), this.draft.stages.length);
     announce(`Stage ${this.draft.stages.length} added`, true);
+  }
+
+  #tooMany() {
+    return `An order can have at most ${this.can.limits.stages} stages.`;
+  }
+
+  async #duplicate(card) {
+    // What is being uploaded belongs to the copy as well.
+    await card.references.sent();
+    const at = this.#cards.indexOf(card);
+    if (at < 0) return;
+    if (this.draft.stages.length >= this.can.limits.stages) return this.#say(this.#tooMany());
+    this.#insert(structuredClone(card.stage), at + 1);
+    announce(`Stage ${at + 1} duplicated as stage ${at + 2}`, true);
+  }
+
+  #move(card, by) {
+    const at = this.#cards.indexOf(card);
+    const to = at + by;
+    const pressed = document.activeElement;
+    if (to < 0 || to >= this.#cards.length) return;
+    for (const list of [this.#cards, this.draft.stages]) list.splice(to, 0, ...list.splice(at, 1));
+    // The neighbor goes past it, so that what has the focus stays where it is in the document.
+    const neighbor = this.stages.children[to];
+    if (by < 0) card.root.after(neighbor);
+    else card.root.before(neighbor);
+    this.#changed();
+    card.keepFocus(pressed);
+    announce(`Stage ${at + 1} moved to position ${to + 1}`, true);
   }
 
   #insert(stage, at) {
@@ -224,7 +257,7 @@ class OrderPage {
   #draw() {
     const wrongs = this.#wrongs();
     this.#cards.forEach((card, index) => {
-      card.number(index, this.#cards.length === 1);
+      card.number(index, this.#cards.length);
       card.draw();
       if (this.draft.table) card.share(needs(this.draft.table));
       card.say(wrongs.filter((wrong) => wrong.stage === index), this.#tried);
