@@ -232,12 +232,15 @@ async def test_a_double_click_orders_once(page: Page, api: ApiStack) -> None:
 async def test_a_picture_opens_large_and_the_keyboard_walks_on(page: Page, api: ApiStack) -> None:
     await order_two_stages(page, 2, 1)
     await until_states(page, delivered=3)
+    await page.reload()
+    await expect(page.locator("[data-choose]")).to_be_visible()
     opener = page.locator("[data-stage='0'] [data-position='1']").locator("button, a").first
     await opener.focus()
     await page.keyboard.press("Enter")
     table = page.locator("dialog[data-lighttable]")
     await expect(table).to_be_visible()
     await expect(table).to_contain_text("A lemon on a table")
+    await expect(table).to_contain_text("2 of 3")
     await page.keyboard.press("ArrowRight")
     await expect(table).to_contain_text("A blue vase")
     await page.keyboard.press("Escape")

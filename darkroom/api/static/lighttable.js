@@ -37,6 +37,7 @@ export class LightTable {
     this.#opener = document.activeElement;
     this.#show(stage, picture);
     this.dialog.showModal();
+    this.refresh();
     // Arrows work from the first moment, and no button is lit up.
     this.dialog.focus();
     // A strip that shows its newest pictures leads back to all of them.
