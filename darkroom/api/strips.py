@@ -60,6 +60,10 @@ class Strip(Value):
     frames: tuple[FrameView, ...]
     hidden: int
     """Frames left out."""
+    unheld: int
+    """Delivered pictures among them."""
+    over: bool
+    """Whether nothing more comes: the first frames are shown then, and the newest ones before."""
 
 
 def strips_of(
@@ -106,8 +110,14 @@ def _strip(
     references: Mapping[int, ReferenceView],
     ended: bool,
 ) -> Strip:
-    all_frames = stage.quantity <= MOST_SHOWN and stage.frames is not None
-    frames = _all_frames(stage, images, ended) if all_frames else _newest(images)
+    over = ended or stage.status in (StageStatus.COMPLETE, StageStatus.SHORT, StageStatus.CANCELLED)
+    placed = stage.frames is not None
+    if placed and (over or stage.quantity <= MOST_SHOWN):
+        frames = _all_frames(stage, images, over)
+        if stage.quantity > MOST_SHOWN:
+            frames = frames[:NEWEST]
+    else:
+        frames = _first(images) if over else _newest(images)
     ids = [ref.attach_id for ref in ordered.references] if ordered else []
     return Strip(
         stage=stage,
@@ -116,11 +126,12 @@ def _strip(
         references=tuple(references[attach_id] for attach_id in ids if attach_id in references),
         frames=frames,
         hidden=stage.quantity - len(frames),
+        unheld=len(images) - sum(frame.image is not None for frame in frames),
+        over=over,
     )
 
 
-def _all_frames(stage: StageView, images: list[ImageView], ended: bool) -> tuple[FrameView, ...]:
-    over = ended or stage.status in (StageStatus.SHORT, StageStatus.CANCELLED)
+def _all_frames(stage: StageView, images: list[ImageView], over: bool) -> tuple[FrameView, ...]:
     empty = Shown.DROPPED if over else Shown.WAITING
     frames = [FrameView(position=position, state=empty) for position in range(stage.quantity)]
     for frame in stage.frames or ():
@@ -136,6 +147,11 @@ def _all_frames(stage: StageView, images: list[ImageView], ended: bool) -> tuple
         if image.position is not None:
             frames[image.position] = _delivered(image, image.position)
     return tuple(frames)
+
+
+def _first(images: list[ImageView]) -> tuple[FrameView, ...]:
+    ordered = sorted(images, key=lambda image: image.ordinal)[:NEWEST]
+    return tuple(_delivered(image, position) for position, image in enumerate(ordered))
 
 
 def _newest(images: list[ImageView]) -> tuple[FrameView, ...]:

@@ -94,7 +94,8 @@ async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use, u
     shown_strips = [] if view.deleted_at else strips_of(feed, stages, ordered.references, urls)
     strips: Any = [read_by(strip, operator=caller.operator).model_dump(mode="json") for strip in shown_strips]
     shown = {"job": job, "strips": strips}
-    return await _page(request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=shown)
+    state = {**shown, "known": feed.known}
+    return await _page(request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=state)
 
 
 async def _ordered(

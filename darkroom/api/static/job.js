@@ -27,7 +27,8 @@ class JobPage {
   #changed = new Set();
   #drawing = false;
   #healing = null;
-  #fetchingEarlier = null;
+  /** What is being fetched, by stage; null for all. @type {Map<number|null, Promise<void>>} */
+  #fetching = new Map();
   #learning = null;
 
   constructor() {
@@ -46,7 +47,7 @@ class JobPage {
     this.choosing = new Choosing(this.head, this.main, () => this.job.view.urls.archive, (words) => this.#say(words));
     this.lightTable = new LightTable({
       sequence: () => this.job.sequence(),
-      fetchEarlier: () => (this.job.earlier ? this.#fetchEarlier() : null),
+      fetchUnheld: () => (this.job.unheld ? this.#fetchUnheld() : null),
       elementOf: (stage, picture) => this.strips.get(stage.index)?.elementOf(picture) ?? null,
     });
     this.main.addEventListener("click", (event) => this.#click(event));
@@ -72,11 +73,11 @@ class JobPage {
     this.strips = new Map();
     for (const root of drawn.querySelectorAll("[data-stage]")) {
       const stage = this.job.stages.get(Number(root.dataset.stage));
-      this.strips.set(stage.index, new Strip(root, stage, this.job, () => this.#fetchEarlier()));
+      this.strips.set(stage.index, new Strip(root, stage, this.job, () => this.#fetchUnheld(stage)));
       this.#changed.add(stage);
     }
     showTips(drawn);
-    moveByKeys(drawn);
+    moveByKeys(drawn, (strip) => this.strips.get(Number(strip.dataset.stage))?.gallery ?? null);
   }
 
   #progress(view) {
@@ -150,13 +151,17 @@ class JobPage {
     }
   }
 
-  /** Fetch the pictures that came before those the server rendered, once. */
-  #fetchEarlier() {
-    if (!this.job.earlier) return Promise.resolve();
-    this.#fetchingEarlier ??= fetchPictures(
-      this.job.view.urls.images, 0, (pictures) => pictures.forEach((one) => this.job.takePicture(one)), this.job.known + 1,
-    ).finally(() => (this.#fetchingEarlier = null));
-    return this.#fetchingEarlier;
+  /** Fetch the pictures that the server left out, once: of a stage, or of all. @param {import("./model.js").Stage} [stage] */
+  #fetchUnheld(stage) {
+    if (!(stage ?? this.job).unheld) return Promise.resolve();
+    const key = stage?.index ?? null;
+    const take = (pictures) => pictures.forEach((one) => this.#picture(one));
+    const which = { before: this.job.known + 1, stage: key };
+    if (!this.#fetching.has(key)) {
+      const fetching = fetchPictures(this.job.view.urls.images, 0, take, which).finally(() => this.#fetching.delete(key));
+      this.#fetching.set(key, fetching);
+    }
+    return this.#fetching.get(key);
   }
 
   /** A job that was not opened yet has no stages: take them as the server draws them now. */

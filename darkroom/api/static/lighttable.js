@@ -17,7 +17,7 @@ export class LightTable {
 
   /**
    * @param {{sequence: () => {stage: import("./model.js").Stage, picture: import("./model.js").Picture}[],
-   *   fetchEarlier: () => Promise<void>|null,
+   *   fetchUnheld: () => Promise<void>|null,
    *   elementOf: (stage: import("./model.js").Stage, picture: import("./model.js").Picture) => HTMLElement|null}} job
    */
   constructor(job) {
@@ -41,7 +41,7 @@ export class LightTable {
     // Arrows work from the first moment, and no button is lit up.
     this.dialog.focus();
     // A strip that shows its newest pictures leads back to all of them.
-    this.job.fetchEarlier()?.then(() => this.refresh()).catch(() => {});
+    this.job.fetchUnheld()?.then(() => this.refresh()).catch(() => {});
   }
 
   /** More pictures have come: say so in the numbers, and let the last one lead on. */
