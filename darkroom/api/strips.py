@@ -14,6 +14,12 @@ from darkroom.domain.snapshots import MOST_FRAMES
 MOST_SHOWN = 200
 """Frames of a strip that are all shown; above it the newest ones."""
 NEWEST = 60
+MOST_OPEN = 8
+"""Strips of a job that are all shown in full; above it each shows its first row, until somebody unfolds it."""
+FOLDED = 16
+"""Frames of a folded strip: more than a row has."""
+NEVER_FOLDED = 4
+"""Frames of a strip that has too few to fold."""
 
 
 class Shown(StrEnum):
@@ -64,6 +70,7 @@ class Strip(Value):
     """Delivered pictures among them."""
     over: bool
     """Whether nothing more comes: the first frames are shown then, and the newest ones before."""
+    folded: bool
 
 
 def strips_of(
@@ -87,9 +94,18 @@ def strips_of(
         )
         for attach_id, known in references.items()
     }
+    views = feed.stages() or list(map(_ordered_only, stages))
+    many = len(views) > MOST_OPEN
     return [
-        _strip(stage, ordered.get(stage.stage_index), pictures.get(stage.stage_index, []), shown, feed.ended)
-        for stage in feed.stages() or map(_ordered_only, stages)
+        _strip(
+            stage,
+            ordered.get(stage.stage_index),
+            pictures.get(stage.stage_index, []),
+            shown,
+            ended=feed.ended,
+            folded=many and stage.quantity > NEVER_FOLDED,
+        )
+        for stage in views
     ]
 
 
@@ -108,16 +124,18 @@ def _strip(
     ordered: Stage | None,
     images: list[ImageView],
     references: Mapping[int, ReferenceView],
+    *,
     ended: bool,
+    folded: bool,
 ) -> Strip:
     over = ended or stage.status in (StageStatus.COMPLETE, StageStatus.SHORT, StageStatus.CANCELLED)
     placed = stage.frames is not None
-    if placed and (over or stage.quantity <= MOST_SHOWN):
-        frames = _all_frames(stage, images, over)
-        if stage.quantity > MOST_SHOWN:
-            frames = frames[:NEWEST]
+    whole = placed and stage.quantity <= MOST_SHOWN
+    most = FOLDED if folded else None if whole else NEWEST
+    if placed and (over or whole):
+        frames = _all_frames(stage, images, over)[:most]
     else:
-        frames = _first(images) if over else _newest(images)
+        frames = _first(images, most) if over else _newest(images, most or NEWEST)
     ids = [ref.attach_id for ref in ordered.references] if ordered else []
     return Strip(
         stage=stage,
@@ -128,6 +146,7 @@ def _strip(
         hidden=stage.quantity - len(frames),
         unheld=len(images) - sum(frame.image is not None for frame in frames),
         over=over,
+        folded=folded,
     )
 
 
@@ -149,13 +168,13 @@ def _all_frames(stage: StageView, images: list[ImageView], over: bool) -> tuple[
     return tuple(frames)
 
 
-def _first(images: list[ImageView]) -> tuple[FrameView, ...]:
-    ordered = sorted(images, key=lambda image: image.ordinal)[:NEWEST]
+def _first(images: list[ImageView], most: int | None) -> tuple[FrameView, ...]:
+    ordered = sorted(images, key=lambda image: image.ordinal)[:most]
     return tuple(_delivered(image, position) for position, image in enumerate(ordered))
 
 
-def _newest(images: list[ImageView]) -> tuple[FrameView, ...]:
-    first = max(0, len(images) - NEWEST)
+def _newest(images: list[ImageView], most: int) -> tuple[FrameView, ...]:
+    first = max(0, len(images) - most)
     return tuple(_delivered(image, first + index) for index, image in enumerate(images[first:]))
 
 

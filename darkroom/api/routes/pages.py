@@ -18,7 +18,7 @@ from darkroom.api.routes.jobs import JobId, restarted, steer
 from darkroom.api.services import Services, Urls, Use, counted, identified, recognised, session_opened
 from darkroom.api.shapes import OrderedDocument
 from darkroom.api.sign_in import COOKIE, Caller, Presented, session_of
-from darkroom.api.strips import strips_of
+from darkroom.api.strips import MOST_SHOWN, strips_of
 from darkroom.api.views import read_by
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
@@ -95,7 +95,9 @@ async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use, u
     strips: Any = [read_by(strip, operator=caller.operator).model_dump(mode="json") for strip in shown_strips]
     shown = {"job": job, "strips": strips}
     state = {**shown, "known": feed.known}
-    return await _page(request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=state)
+    return await _page(
+        request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=state, most_shown=MOST_SHOWN
+    )
 
 
 async def _ordered(

@@ -7,6 +7,7 @@ import { Choosing } from "./choosing.js";
 import { whileLost } from "./connection.js";
 import { DeleteDialog } from "./deleting.js";
 import { say } from "./dom.js";
+import { JumpList } from "./folding.js";
 import { drawHead } from "./head.js";
 import { moveByKeys } from "./keys.js";
 import { LightTable } from "./lighttable.js";
@@ -35,6 +36,7 @@ class JobPage {
     this.head = document.querySelector("[data-head]");
     this.message = document.querySelector("[data-message]");
     this.main = document.getElementById("main");
+    this.jumpList = new JumpList(this.head.querySelector("[data-jump]"), () => this.job, () => document.getElementById("strips"));
     this.#adopt(document);
     this.cancelDialog = new CancelDialog(
       () => cancelSentence(this.job.view, this.job.callsInProgress),
@@ -129,6 +131,7 @@ class JobPage {
   #draw() {
     this.#drawing = false;
     drawHead(this.head, this.job);
+    this.jumpList.draw();
     this.naming.draw(this.job.view.name);
     this.cancelDialog.draw();
     this.choosing.draw(this.job.view.completed_images > 0 && !this.job.view.deleted_at);

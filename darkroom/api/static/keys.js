@@ -31,7 +31,7 @@ function target(key, stop, galleryOf) {
     const side = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[key];
     return gallery.target(key, stop) ?? (side ? neighbour(strip, side) : null);
   }
-  const frames = [...strip.querySelectorAll(".frame")];
+  const frames = [...strip.querySelectorAll(".frame")].filter(inSight);
   const at = frames.indexOf(stop.parentElement);
   const columns = Math.max(1, Math.round(stop.closest(".frames").clientWidth / (stop.parentElement.offsetWidth + 6)));
   switch (key) {
@@ -44,6 +44,9 @@ function target(key, stop, galleryOf) {
     default: return null;
   }
 }
+
+/** Whether a frame is in the row that a folded strip shows. @param {HTMLElement} frame */
+const inSight = (frame) => !("folded" in frame.closest("[data-stage]").dataset) || frame.offsetTop === frame.parentElement.children[0].offsetTop;
 
 function next(frames, from, step) {
   for (let at = from; at >= 0 && at < frames.length; at += step) {

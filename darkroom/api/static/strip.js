@@ -3,6 +3,7 @@
 import { whenFound } from "./connection.js";
 import { el, ratioClass, say } from "./dom.js";
 import { adoptFrame, drawFrame, mark, newFrame } from "./frame.js";
+import { FOLDED, folder } from "./folding.js";
 import { Gallery, redraw } from "./gallery.js";
 import { setLine } from "./line.js";
 import { NEWEST } from "./model.js";
@@ -37,7 +38,8 @@ export class Strip {
     this.download = root.querySelector("[data-stage-archive]");
     /** By position: of the frame, or in the order pictures came. @type {Map<number, HTMLElement>} */
     this.frames = new Map();
-    if (!stage.whole && stage.isOver(job)) this.#showGallery();
+    this.folder = "folded" in root.dataset ? folder(root, () => this.#refold()) : null;
+    if (this.#wantsGallery) this.#showGallery();
     else this.#adopt();
     if (stage.whole) return;
     this.all = el("button", { class: "as-link", type: "button", "aria-expanded": "false", onclick: () => this.#toggle() });
@@ -52,17 +54,18 @@ export class Strip {
     say(this.root.querySelector("[data-stage-reason]"), stageReason(view));
     setLine(this.line, [[view.completed, view.quantity]], this.job.over);
     this.download.hidden = !view.completed;
-    if (this.stage.whole) this.#drawWhole(arriving);
-    else if (this.#wantsGallery) this.#showGallery().draw(arriving);
+    if (this.#wantsGallery) this.#showGallery().draw(arriving);
+    else if (this.#showsFirst) this.#drawFirst(arriving);
     else this.#drawNewest(arriving);
     if (this.all) this.#sayWhatIsShown();
+    this.folder?.draw(this.stage.frames);
     this.#keepOneStop();
   }
 
   /** What shows a picture, if it is on the page or can be put there. @param {import("./model.js").Picture} picture */
   elementOf(picture) {
-    if (this.gallery) return this.gallery.reach(this.stage.placed ? picture.position : this.stage.inOrder().indexOf(picture));
-    const position = this.stage.whole ? picture.position : this.stage.arrivalOf(picture);
+    if (this.gallery) return this.gallery.reach(this.#placeOf(picture));
+    const position = this.#showsFirst ? this.#placeOf(picture) : this.stage.arrivalOf(picture);
     return this.frames.get(position)?.querySelector("a") ?? null;
   }
 
@@ -72,14 +75,27 @@ export class Strip {
     return frame ? this.#frame(Number(frame.dataset.position)).picture : null;
   }
 
+  get #folded() {
+    return "folded" in this.root.dataset;
+  }
+
+  /** Whether frames stand from the first on; else the newest pictures do. */
+  get #showsFirst() {
+    return this.stage.whole || this.stage.isOver(this.job) || (this.#open && !this.#loading);
+  }
+
   get #wantsGallery() {
-    return this.stage.isOver(this.job) || (this.#open && !this.#loading);
+    return !this.stage.whole && !this.#folded && this.#showsFirst;
+  }
+
+  #placeOf(picture) {
+    return this.stage.placed ? picture.position : this.stage.inOrder().indexOf(picture);
   }
 
   #frame(position) {
-    if (this.stage.placed && (this.stage.whole || this.#wantsGallery)) return this.stage.frameAt(position, this.job);
-    const pictures = this.#wantsGallery ? this.stage.inOrder() : this.stage.arrived;
-    const picture = pictures[this.#wantsGallery ? position : position - this.stage.unheld] ?? null;
+    if (this.stage.placed && this.#showsFirst) return this.stage.frameAt(position, this.job);
+    const pictures = this.#showsFirst ? this.stage.inOrder() : this.stage.arrived;
+    const picture = pictures[this.#showsFirst ? position : position - this.stage.unheld] ?? null;
     const state = picture ? "delivered" : "waiting";
     return { position, ordinal: picture?.ordinal ?? null, state, round: picture?.round ?? 0, reason: null, again: false, picture };
   }
@@ -90,10 +106,17 @@ export class Strip {
       adoptFrame(element, this.#frame(position));
       this.frames.set(position, element);
     }
-    if (!this.stage.whole) this.#newest = [...this.frames.keys()];
+    if (!this.#showsFirst) this.#newest = [...this.frames.keys()];
   }
 
-  #drawWhole(arriving) {
+  #drawFirst(arriving) {
+    if (this.#newest.length) this.#clear();
+    const wanted = this.#folded ? Math.min(FOLDED, this.stage.frames) : this.stage.frames;
+    for (let position = this.frames.size; position < wanted; position += 1) {
+      const element = newFrame(this.shape, position);
+      this.list.append(element);
+      this.frames.set(position, element);
+    }
     for (const [position, element] of this.frames) {
       const frame = this.#frame(position);
       if (element.dataset.mark !== mark(frame)) redraw(element, frame, arriving);
@@ -101,12 +124,13 @@ export class Strip {
   }
 
   #drawNewest(arriving) {
-    this.#closeGallery();
+    if (this.gallery) this.#clear();
+    const most = this.#folded ? FOLDED : NEWEST;
     const end = this.stage.unheld + this.stage.arrived.length;
     const drawn = this.#newest.length ? Math.max(...this.#newest) : -1;
-    for (let position = Math.max(drawn + 1, end - NEWEST); position < end; position += 1) {
+    for (let position = Math.max(drawn + 1, end - most); position < end; position += 1) {
       let element;
-      if (this.#newest.length < NEWEST) {
+      if (this.#newest.length < most) {
         element = newFrame(this.shape, position);
         this.list.append(element);
         this.#newest.push(position);
@@ -115,7 +139,7 @@ export class Strip {
         element = this.frames.get(oldest);
         this.frames.delete(oldest);
         this.#newest[this.#oldest] = position;
-        this.#oldest = (this.#oldest + 1) % NEWEST;
+        this.#oldest = (this.#oldest + 1) % most;
       }
       this.frames.set(position, element);
       drawFrame(element, this.#frame(position), arriving);
@@ -124,8 +148,7 @@ export class Strip {
 
   #showGallery() {
     if (this.gallery) return this.gallery;
-    if (this.frames.size) this.list.replaceChildren();
-    this.frames.clear();
+    if (this.frames.size) this.#clear();
     this.gallery = new Gallery(this.list, this.shape, {
       count: () => this.stage.frames,
       frame: (position) => this.#frame(position),
@@ -134,12 +157,20 @@ export class Strip {
     return this.gallery;
   }
 
-  #closeGallery() {
-    if (!this.gallery) return;
-    this.gallery.close();
+  /** Leave no frame, so that the next drawing begins anew. */
+  #clear() {
+    this.gallery?.close();
     this.gallery = null;
+    this.list.replaceChildren();
+    this.frames.clear();
     this.#newest = [];
     this.#oldest = 0;
+  }
+
+  #refold() {
+    if (!this.#folded && this.stage.whole) this.#fetchAll();
+    this.#clear();
+    this.draw(false);
   }
 
   /** Get what the gallery lacks; where the connection is lost, once it is back. */
@@ -150,11 +181,12 @@ export class Strip {
   #sayWhatIsShown() {
     const { completed, quantity } = this.stage.view;
     const over = this.stage.isOver(this.job);
-    this.all.hidden = over || (!this.#open && (!completed || (this.stage.placed ? quantity : completed) <= this.frames.size));
+    this.all.hidden = over || this.#folded || (!this.#open && (!completed || (this.stage.placed ? quantity : completed) <= this.frames.size));
     this.all.setAttribute("aria-expanded", String(this.#open));
     say(this.all, this.#open ? "show newest only" : `show all ${number(this.stage.placed ? quantity : completed)}`);
     if (this.#loading || (this.gallery && this.stage.unheld)) say(this.shown, "loading …");
     else if (this.gallery) say(this.shown, completed ? "showing all" : "no pictures");
+    else if (this.#showsFirst) say(this.shown, this.frames.size ? `first ${number(this.frames.size)}` : "no pictures");
     else say(this.shown, this.frames.size ? `newest ${number(this.frames.size)}` : "no pictures yet");
   }
 
