@@ -47,6 +47,8 @@ HOUSEKEEPING_SCHEDULE = "darkroom-housekeeping"
 """The Temporal Schedule that repairs jobs which no workflow handles."""
 
 STAGING = "staging/"
+GENERATED = "generated-images/"
+THUMBNAILS = "thumbnails/"
 """Where bytes wait, as providers gave them, until they are settled."""
 
 ANONYMOUS = "anonymous"
@@ -100,7 +102,7 @@ def user_folder(user_id: UUID | None) -> str:
 
 def image_prefix(job_id: UUID, user_id: UUID | None) -> str:
     """The folder of a job's delivered pictures."""
-    return f"generated-images/{user_folder(user_id)}/job-{job_id}/"
+    return f"{GENERATED}{user_folder(user_id)}/job-{job_id}/"
 
 
 def image_key(  # noqa: PLR0917 - the parts of the name, in their order
@@ -126,6 +128,18 @@ def sidecar_key(path: str) -> str | None:
     """
     stem, _, _ = path.rpartition(".")
     return f"{stem}.xmp" if stem.endswith(MARKED_BESIDE) else None
+
+
+def thumbnail_prefix(job_id: UUID, user_id: UUID | None) -> str:
+    """The folder of the thumbnails of a job's pictures; none of them is a picture that somebody paid for."""
+    return f"{THUMBNAILS}{user_folder(user_id)}/job-{job_id}/"
+
+
+def thumbnail_key(path: str) -> str | None:
+    """Where the thumbnail of a delivered picture lies, if there is one; None for what no job of ours delivered."""
+    if not path.startswith(GENERATED):
+        return None
+    return f"{THUMBNAILS}{path.removeprefix(GENERATED).rpartition('.')[0]}.webp"
 
 
 def download_name(stage_index: int, ordinal: int, suffix: str = ".webp") -> str:
