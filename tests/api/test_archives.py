@@ -113,7 +113,7 @@ async def test_stages_and_pictures_can_be_chosen_and_keep_their_names(temporal: 
         }
         with opened(await api.http.get(path, params={"stage": 1, "name": "{job}/{label} {n}"})) as package:
             folder = str(job_id)[:8]
-            assert package.namelist()[:-2] == [f"{folder}/stage-1 1.webp", f"{folder}/stage-1 2.webp"]
+            assert package.namelist()[:-2] == [f"{folder}/stage-2 1.webp", f"{folder}/stage-2 2.webp"]
         two = f"{ids[0, 2]},{ids[1, 1]}"
         with opened(await api.http.get(path, params={"pictures": two})) as package:
             assert package.namelist() == ["stage-1_003.webp", "stage-2_002.webp", "manifest.json", "manifest.csv"]
