@@ -11,11 +11,17 @@ import structlog
 from activities.materials import Stages
 from activities.staging import Staged, Staging
 from darkroom.domain.attempts import AttemptEnd
-from darkroom.domain.errors import DarkroomError, PictureNotExamined, RecordsRefused, StorageRefused
+from darkroom.domain.errors import (
+    DarkroomError,
+    PictureNotExamined,
+    RecordsRefused,
+    StorageRefused,
+    StorageUnavailable,
+)
 from darkroom.domain.formats import SUFFIXES, XMP, ImageFormat
 from darkroom.domain.groups import Uploaded, UploadGroupInput, UploadGroupResult
 from darkroom.domain.images import ImageKey, Outcome, UploadInput, UploadResult
-from darkroom.domain.names import MARKED_BESIDE, image_prefix, sidecar_key
+from darkroom.domain.names import MARKED_BESIDE, image_prefix, sidecar_key, thumbnail_key
 from darkroom.domain.sources import PictureOrigin
 from darkroom.pictures import CORES, Deliverable, NoChild, NotAPicture, PictureWork, digest_of, source_of
 from darkroom.records.images import ImageRecords, ReferenceRecords
@@ -27,6 +33,9 @@ log = structlog.get_logger(__name__)
 
 MAY_BE_LATE = 10.0
 """Seconds of an upload after which the server may have given this worker up."""
+
+THUMBNAIL_PATIENCE = 5.0
+"""Seconds until a thumbnail is given up."""
 
 GROUP_PATIENCE = 15.0
 """Seconds after which the pictures of a group that are not stored yet go alone."""
@@ -111,7 +120,18 @@ class Uploads:
         beside = sidecar_key(path)
         if beside is not None and made.beside is not None:
             await self._storage.put(beside, made.beside, XMP)
-        await self._storage.put(path, made.data, made.media_type)
+        await asyncio.gather(self._storage.put(path, made.data, made.media_type), self._keep_thumbnail(path, made))
+
+    async def _keep_thumbnail(self, path: str, made: Deliverable) -> None:
+        """A page makes one that is not there: no picture waits or fails for want of it."""
+        key = thumbnail_key(path)
+        if key is None or made.small is None:
+            return
+        try:
+            async with asyncio.timeout(THUMBNAIL_PATIENCE):
+                await self._storage.put(key, made.small, "image/webp")
+        except (StorageUnavailable, StorageRefused, TimeoutError) as error:
+            log.info("thumbnail not kept", path=path, reason=str(error) or type(error).__name__)
 
     async def _origin(self, staged: Staged) -> PictureOrigin:
         """Who drew the picture; what its bytes are is written down, for its attachment."""
@@ -143,8 +163,7 @@ class Uploads:
         delivered = None if attach_id is None else await self._records.stored_file(attach_id)
         job = await self._records.job(key.job_id)
         if (delivered is None or delivered.path != path) and (delivered or job is None or job.status.ended):
-            beside = sidecar_key(path)
-            await self._storage.delete([path] if beside is None else [path, beside])
+            await self._storage.delete([path, *filter(None, [sidecar_key(path), thumbnail_key(path)])])
             log.warning("late picture removed", job_id=str(key.job_id), key=str(key))
 
     async def _delivered(self, key: ImageKey) -> int | None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from darkroom.domain.stage_labels import number_of_stage
 from darkroom.pictures import mark_of_sheet
 
 MOST_SHOWN = 600
@@ -167,7 +168,7 @@ def _strip(sheet: Image.Image, pen: ImageDraw.ImageDraw, strip: _Strip, top: int
     inner = sheet.width - 2 * MARGIN
     frame_width, columns = strip.grid(inner, row)
     delivered = sum(not frame.missing for frame in strip.frames)
-    name = "pages" if strip.frames[0].caption else f"stage {strip.frames[0].stage_index}"
+    name = "pages" if strip.frames[0].caption else number_of_stage(strip.frames[0].stage_index)
     heading = f"{name} · {delivered:,} of {len(strip.frames):,}"
     pen.text((MARGIN, top + 30), heading, BRIGHT, _font(17), anchor="ls")
     after = MARGIN + pen.textlength(heading, _font(17)) + 20

@@ -162,7 +162,7 @@ async def _conclude(
             "first_picture_seconds": clock.first,
             "seconds": clock.seconds,
         },
-        receipt_table(receipt),
+        receipt_table(receipt, reading.progress.stages),
     )
     output.say()
     output.say(f"pictures       {folder}")

@@ -73,7 +73,7 @@ def read_file(field: str, name: str, largest: int) -> bytes:
 
 
 def read_reference(given: str) -> tuple[str, bytes, int | None]:
-    """The name, the bytes and the stage of `[STAGE=]FILE`.
+    """The name, the bytes and the stage of `[INDEX=]FILE`.
 
     Raises:
         OrderRejected: the file cannot be read or is too large.
@@ -81,7 +81,7 @@ def read_reference(given: str) -> tuple[str, bytes, int | None]:
     match = _STAGE.match(given)
     name = match[2] if match else given
     if not name.strip():
-        raise OrderRejected("reference", f"'{given}' names no file; write [STAGE=]FILE, such as 0=photo.jpg")
+        raise OrderRejected("reference", f"'{given}' names no file; write [INDEX=]FILE, such as 0=photo.jpg")
     return Path(name).name, read_file("reference", name, LARGEST_UPLOAD), int(match[1]) if match else None
 
 

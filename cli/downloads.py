@@ -60,7 +60,10 @@ _NAME = Annotated[
     ),
 ]
 _STAGE = Annotated[
-    int | None, typer.Option("--stage", metavar="N", min=0, help="Only pictures of this stage.", show_default=False)
+    int | None,
+    typer.Option(
+        "--stage", metavar="N", min=1, help="Only pictures of this stage, counted from 1.", show_default=False
+    ),
 ]
 _PICTURES = Annotated[
     str | None,
@@ -96,7 +99,7 @@ def download(
     output = Output(as_json=as_json)
     if [folder is not None, to is not None, urls].count(True) != 1:
         raise InputRejected("DIR", "give one of a folder to copy to, --to or --urls")
-    choice = Choice(name=name, stage=stage, pictures=pictures)
+    choice = Choice(name=name, stage=None if stage is None else stage - 1, pictures=pictures)
     if urls:
         run(_write_addresses(opened_settings(), job, choice, timedelta(hours=hours), output))
         return

@@ -236,7 +236,8 @@ async def watch_to_end(
     shown: JsonValue = None if receipt is None else as_value(receipt)
     output.say()
     output.result(
-        {**(also or {}), **_as_document(reading), "receipt": shown}, receipt_table(receipt) if receipt else None
+        {**(also or {}), **_as_document(reading), "receipt": shown},
+        receipt_table(receipt, reading.progress.stages) if receipt else None,
     )
     return ending(reading.progress)
 

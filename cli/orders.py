@@ -31,8 +31,11 @@ _REFERENCES = Annotated[
     typer.Option(
         "--reference",
         "-r",
-        metavar="[STAGE=]FILE",
-        help="A reference picture (PNG, JPEG or WebP, at most 20 MB), for one stage or for all. Repeatable.",
+        metavar="[INDEX=]FILE",
+        help=(
+            "A reference picture (PNG, JPEG or WebP, at most 20 MB), for all stages or for the one with this index, "
+            "counted from 0 as in documents. Repeatable."
+        ),
         show_default=False,
     ),
 ]

@@ -29,9 +29,10 @@ def receipt(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
         async with existing_parts(settings) as parts:
             row = await find_job(parts, job)
             found = (await parts.client(None).receipt(row.job_id)).drawn_up(settings.credit_usd)
+            stages = await parts.records.stages(row.job_id)
         output.say(f"job {row.job_id}  {row.status}")
         output.say()
-        output.result(found, receipt_table(found))
+        output.result(found, receipt_table(found, stages))
 
     run(work(opened_settings()))
 

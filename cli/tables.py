@@ -1,6 +1,6 @@
 """Receipts, jobs and money as tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,13 +16,21 @@ from cli.output import local_time, one_line, plural, seconds_left
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.keys import ApiKey
 from darkroom.domain.money import Account, JournalRow
-from darkroom.domain.progress import JobStatus
+from darkroom.domain.orders import Stage
+from darkroom.domain.progress import JobStatus, StageProgress
 from darkroom.domain.receipts import Receipt, Tally
+from darkroom.domain.stage_labels import number_of_stage
 from darkroom.domain.wallets import OrganizationAccount
 
 
-def receipt_table(receipt: Receipt) -> RenderableType:
-    """What was ordered, delivered and charged; a second column for the last run when there were several."""
+def receipt_table(receipt: Receipt, stages: Iterable[Stage | StageProgress]) -> RenderableType:
+    """What was ordered, delivered and charged; a second column for the last run when there were several.
+
+    Args:
+        receipt: of an ended job.
+        stages: its stages, for their labels.
+    """
+    labels = {stage.stage_index: stage.label for stage in stages}
     table = FirstThatFits(_amounts(receipt, remarks=True), _amounts(receipt, remarks=False))
     parts: list[RenderableType] = [table]
     if len(receipt.total.made_by) > 1:
@@ -33,7 +41,11 @@ def receipt_table(receipt: Receipt) -> RenderableType:
     if receipt.org_id is not None:
         parts.append(Text(f"paid by organization {receipt.org_id}"))
     parts += [
-        Text(f"stage {stage.stage_index}: {stage.missing:,} missing: {stage.reason}", style="accent")
+        Text(
+            f"{labels.get(stage.stage_index) or number_of_stage(stage.stage_index)}: {stage.missing:,} missing: "
+            f"{stage.reason}",
+            style="accent",
+        )
         for stage in receipt.missing
     ]
     if receipt.error_message:

@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 LARGE = 256 * 1024
 """Bytes of a picture."""
 
+THUMBNAIL_HEIGHT = 192
+"""Pixels: frames are 96 high, and screens have two pixels for each."""
+
 SMALL_PIXELS, SMALL_BYTES = 4_000_000, 4 * 1024 * 1024
 """Of an upload that takes a fraction of a second."""
 SMALL_AT_ONCE, LARGE_AT_ONCE = 2, 2
@@ -110,10 +113,12 @@ CODECS = {
 
 
 class Deliverable(NamedTuple):
-    """The file of a picture in the ordered format, and the mark to put beside one that stays as it came."""
+    """The file of a picture in the ordered format, a thumbnail of it, and the mark to put beside one that stays as it
+    came."""
 
     data: bytes
     media_type: str
+    small: bytes | None = None
     beside: bytes | None = None
 
 
@@ -157,18 +162,18 @@ class PictureWork:
         Raises:
             NotAPicture: why it cannot be used.
         """
-        if wanted is ImageFormat.WEBP:
-            return Deliverable(await self.encode(data, mark), "image/webp")
         if wanted is ImageFormat.ORIGINAL:
-            facts, beside = await self._lane.run(partial(codecs.original, data, mark))
-            return Deliverable(data, facts.media_type, beside)
-        codec = CODECS[wanted]
-        encoded = await self._lane.run(partial(codecs.encode, data, codec.kind, codec.options, mark))
-        return Deliverable(encoded, codec.media_type)
+            facts, beside, small = await self._lane.run(partial(codecs.original, data, mark, THUMBNAIL_HEIGHT))
+            return Deliverable(data, facts.media_type, small, beside)
+        webp = Codec("image/webp", "WEBP", {"quality": self._quality, "method": self._method})
+        codec = CODECS.get(wanted, webp)
+        work = partial(codecs.encode_with_thumbnail, data, codec.kind, codec.options, mark, height=THUMBNAIL_HEIGHT)
+        encoded = await self._lane.run(work)
+        return Deliverable(encoded.data, codec.media_type, encoded.small)
 
-    async def thumbnail(self, data: bytes, height: int) -> bytes:
+    async def thumbnail(self, data: bytes) -> bytes:
         """`codecs.thumbnail`."""
-        return await self._lane.run(partial(codecs.thumbnail, data, height))
+        return await self._lane.run(partial(codecs.thumbnail, data, THUMBNAIL_HEIGHT))
 
     async def as_png(self, data: bytes, beside: bytes | None = None) -> bytes:
         """`codecs.encode_png`."""

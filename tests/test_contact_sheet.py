@@ -47,8 +47,8 @@ def test_stages_and_ordinals_stand_in_order_with_their_labels(texts: list[str]) 
     frames += [Frame(0, o, "lake", lambda: picture) for o in (2, 0, 1)]
     sheet_of([*frames, Frame(1, 2, "harbour", reason="no picture came")], "Two stages")
     assert texts == [
-        *("Two stages", "5 of 6", "stage 0 · 3 of 3", "lake", "0", "1", "2"),
-        *("stage 1 · 2 of 3", "harbour", "0", "1", "no picture came", "2"),
+        *("Two stages", "5 of 6", "stage 1 · 3 of 3", "lake", "0", "1", "2"),
+        *("stage 2 · 2 of 3", "harbour", "0", "1", "no picture came", "2"),
     ]
 
 

@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.batches import BatchInput, BatchResult
     from darkroom.domain.job_control import JobControl
     from darkroom.domain.jobs import Control
+    from darkroom.domain.stage_labels import number_of_stage
     from workflows.stage_batch import StageBatchWorkflow
 
 BatchHandle = workflow.ChildWorkflowHandle[StageBatchWorkflow, BatchResult]
@@ -85,4 +86,6 @@ def _unless_ended(handle: BatchHandle) -> Iterator[None]:
 
 def _summary(batch: BatchInput) -> str:
     number = len(batch.ordinals)
-    return f"stage {batch.stage_index} · round {batch.round} · {number} {'image' if number == 1 else 'images'}"
+    return (
+        f"{number_of_stage(batch.stage_index)} · round {batch.round} · {number} {'image' if number == 1 else 'images'}"
+    )

@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.jobs import Control
     from darkroom.domain.names import TaskQueue
     from darkroom.domain.receipts import shorten
+    from darkroom.domain.stage_labels import number_of_stage
     from workflows.events import log
     from workflows.patches import HELD_ENDS, SALVAGE_LAST, has
     from workflows.policies import SALVAGE, provider_call
@@ -123,7 +124,7 @@ class StageBatchWorkflow:
                 ImageActivities.find_staged,
                 FindStagedInput(job_id=self._batch.job_id, stage_index=self._batch.stage_index, after=after),
                 task_queue=TaskQueue.ORCHESTRATE,
-                summary=f"stage {self._batch.stage_index} · staged",
+                summary=f"{number_of_stage(self._batch.stage_index)} · staged",
                 **SALVAGE,
             )
             work = (self._publish(found.ordinal, StagedCall(found.call_id)) for found in page.found)

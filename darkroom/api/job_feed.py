@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
@@ -155,14 +156,16 @@ class JobFeed:
         """Its stages with their frames."""
         return [told.view for told in self._stages.values()]
 
-    def images(self, after: int, limit: int, urls: PublicUrls) -> list[ImageView]:
-        """Its pictures in the order they came, above a number."""
+    def images(self, after: int, limit: int, urls: PublicUrls, stage: int | None = None) -> list[ImageView]:
+        """Its pictures in the order they came, above a number; those of one stage alone."""
         price = (self._snapshot.unit_price if self._snapshot else None) or 0
         if self._snapshot is not None and self._snapshot.user_id is None:
             price = 0
+        every = range(after, self.known)
+        chosen = every if stage is None else (index for index in every if self._pictures[index].stage_index == stage)
         return [
             image_view(self._pictures[index], index + 1, self._positions[index], price, urls)
-            for index in range(after, min(self.known, after + limit))
+            for index in islice(chosen, limit)
         ]
 
     async def changed(self, since: int, seconds: float) -> bool:

@@ -1,19 +1,20 @@
-"""Small pictures for pages: made when somebody looks, kept in memory as far as they fit."""
+"""Small pictures for pages: kept by the upload, else made when somebody looks; in memory as far as they fit."""
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 
+from darkroom.domain.errors import StorageRefused
+from darkroom.domain.names import thumbnail_key
 from darkroom.pictures import PictureWork
 from darkroom.storage import Storage
 
-HEIGHT = 192
-"""Pixels: frames are 96 high, and screens have two pixels for each."""
 KEPT = 32 * 1024 * 1024
 """Bytes."""
 
 
 class Thumbnails:
-    """Makes each thumbnail once, however many ask for it together."""
+    """Reads or makes each thumbnail once, however many ask for it together."""
 
     def __init__(self, storage: Storage, pictures: PictureWork, kept: int = KEPT) -> None:
         self._storage = storage
@@ -37,13 +38,22 @@ class Thumbnails:
         return await asyncio.shield(making)
 
     async def _make(self, path: str) -> bytes | None:
-        data = await self._storage.get(path)
-        if data is None:
+        small = await self._small(path)
+        if small is None:
             return None
-        small = await self._pictures.thumbnail(data, HEIGHT)
         self._made[path] = small
         self._size += len(small)
         while self._size > self._kept:
             _, dropped = self._made.popitem(last=False)
             self._size -= len(dropped)
         return small
+
+    async def _small(self, path: str) -> bytes | None:
+        kept = thumbnail_key(path)
+        with suppress(StorageRefused):
+            small = None if kept is None else await self._storage.get(kept)
+            if small is not None:
+                return small
+        # An upload, or a picture that was delivered before thumbnails were kept.
+        data = await self._storage.get(path)
+        return None if data is None else await self._pictures.thumbnail(data)

@@ -109,8 +109,13 @@ class Deleting:
         while after is not None:
             files, after = await self._records.deleted_files(job_id, after, PAGE)
             await self._delete(files.paths)
-        # And what calls left that came late, or were never settled.
-        for prefix in (names.staging_prefix(job_id), names.image_prefix(job_id, files.user_id)):
+        # And thumbnails, and what calls left that came late, or were never settled.
+        prefixes = (
+            names.thumbnail_prefix(job_id, files.user_id),
+            names.staging_prefix(job_id),
+            names.image_prefix(job_id, files.user_id),
+        )
+        for prefix in prefixes:
             await self._delete(await self._storage.keys(prefix))
         await self._delete([] if files.cover is None else [files.cover])
         await self._records.finish_delete(job_id)

@@ -2,7 +2,7 @@
 
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import AvifImagePlugin, Image, PngImagePlugin, UnidentifiedImageError
 
@@ -56,6 +56,13 @@ def inspect(data: bytes) -> PictureFacts:
         return PictureFacts(media_type=_MEDIA_TYPES[_kind(image)], width=width, height=height)
 
 
+class Encoded(NamedTuple):
+    """A picture in the format that was asked for, and a thumbnail of it."""
+
+    data: bytes
+    small: bytes | None
+
+
 def encode(
     data: bytes,
     kind: str,
@@ -64,6 +71,19 @@ def encode(
     *,
     beside: bytes | None = None,
 ) -> bytes:
+    """`encode_with_thumbnail`, without one."""
+    return encode_with_thumbnail(data, kind, options, mark, beside=beside).data
+
+
+def encode_with_thumbnail(
+    data: bytes,
+    kind: str,
+    options: dict[str, int],
+    mark: xmp.Mark | None = None,
+    *,
+    beside: bytes | None = None,
+    height: int | None = None,
+) -> Encoded:
     """The picture in another format: upright, in sRGB, with the XMP that it came with, and the mark added to it.
 
     Args:
@@ -72,6 +92,7 @@ def encode(
         options: of the encoder.
         mark: how it was made; None adds nothing.
         beside: XMP that takes the place of the picture's own.
+        height: of the thumbnail, at most; None for no thumbnail.
 
     Raises:
         NotAPicture: why it cannot be used.
@@ -79,6 +100,7 @@ def encode(
     with _open(data) as image:
         packet, shown = image.info.get("xmp"), _as_shown(image)
     del image
+    small = None if height is None else _small(shown, height)
     longest = xmp.LARGEST_IN_JPEG if kind == "JPEG" else xmp.LARGEST
     there = beside or (packet if isinstance(packet, bytes) else None)
     about = xmp.kept(there, longest) if mark is None else xmp.marked(mark, there, longest)
@@ -87,7 +109,7 @@ def encode(
         _without_alpha(shown, kind).save(target, kind, **options, **_about(kind, about))
     except (OSError, ValueError) as error:
         raise NotAPicture(f"{shown.width}x{shown.height} pixels cannot be written as {kind} ({error})") from error
-    return target.getvalue()
+    return Encoded(target.getvalue(), small)
 
 
 def encode_webp(data: bytes, quality: int, method: int, mark: xmp.Mark | None = None) -> bytes:
@@ -100,18 +122,19 @@ def encode_png(data: bytes, beside: bytes | None = None) -> bytes:
     return encode(data, "PNG", {}, beside=beside)
 
 
-def original(data: bytes, mark: xmp.Mark | None) -> tuple[PictureFacts, bytes | None]:
-    """What a picture is that is delivered as it came, and the XMP to put beside it, with what its own says.
+def original(data: bytes, mark: xmp.Mark | None, height: int) -> tuple[PictureFacts, bytes | None, bytes]:
+    """What a picture is that is delivered as it came; the XMP to put beside it, with what its own says; a thumbnail.
 
     Raises:
         NotAPicture: why it cannot be used.
     """
     with _open(data) as image:
         packet = image.info.get("xmp")
-        width, height = shown_size(image)
-        facts = PictureFacts(media_type=_MEDIA_TYPES[_kind(image)], width=width, height=height)
+        shown_width, shown_height = shown_size(image)
+        facts = PictureFacts(media_type=_MEDIA_TYPES[_kind(image)], width=shown_width, height=shown_height)
+        small = _small(_as_shown(image), height)
     there = packet if isinstance(packet, bytes) else None
-    return facts, None if mark is None else xmp.marked(mark, there)
+    return facts, None if mark is None else xmp.marked(mark, there), small
 
 
 def _about(kind: str, packet: bytes | None) -> dict[str, Any]:
@@ -140,8 +163,13 @@ def thumbnail(data: bytes, height: int, quality: int = 80) -> bytes:
     Raises:
         NotAPicture: why it cannot be used.
     """
-    small = _shown(data)
-    small.thumbnail((8 * height, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return _small(_shown(data), height, quality)
+
+
+def _small(image: Image.Image, height: int, quality: int = 80) -> bytes:
+    share = min(1.0, height / image.height, 8 * height / image.width)
+    size = max(1, round(image.width * share)), max(1, round(image.height * share))
+    small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=1.0)
     target = io.BytesIO()
     small.save(target, "WEBP", quality=quality, method=2)
     return target.getvalue()

@@ -102,10 +102,10 @@ def file_names(
     template has no label. In a job that is not ended the number is the ordinal's, so that names do not change while
     pictures arrive; stages of one label then say which stage they are.
     """
-    readable = {index: readable_part(label) or f"stage-{index}" for index, label in labels.items()}
+    readable = {index: readable_part(label) or f"stage-{index + 1}" for index, label in labels.items()}
     if not ended and not template.has("stage"):
         shared = Counter(_key(label) for label in readable.values())
-        readable = {index: f"{one}-{index}" if shared[_key(one)] > 1 else one for index, one in readable.items()}
+        readable = {index: f"{one}-{index + 1}" if shared[_key(one)] > 1 else one for index, one in readable.items()}
     counts: Counter[str] = Counter()
     taken = {MANIFEST_JSON, MANIFEST_CSV, MISSING}
     names: list[str] = []
@@ -114,7 +114,7 @@ def file_names(
         values = {
             "job": readable_part(job) or "job",
             "stage": str(index),
-            "label": readable.get(index, f"stage-{index}"),
+            "label": readable.get(index, f"stage-{index + 1}"),
         }
         counted = _key(values["label"] if template.has("label") else template.render(values, 0))
         counts[counted] += 1

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from uuid import UUID
 
+from darkroom.domain.stage_labels import number_of_stage
+
 
 class TaskQueue(StrEnum):
     """The queues; roles of `worker.py` choose among them."""
@@ -45,6 +47,8 @@ HOUSEKEEPING_SCHEDULE = "darkroom-housekeeping"
 """The Temporal Schedule that repairs jobs which no workflow handles."""
 
 STAGING = "staging/"
+GENERATED = "generated-images/"
+THUMBNAILS = "thumbnails/"
 """Where bytes wait, as providers gave them, until they are settled."""
 
 ANONYMOUS = "anonymous"
@@ -98,7 +102,7 @@ def user_folder(user_id: UUID | None) -> str:
 
 def image_prefix(job_id: UUID, user_id: UUID | None) -> str:
     """The folder of a job's delivered pictures."""
-    return f"generated-images/{user_folder(user_id)}/job-{job_id}/"
+    return f"{GENERATED}{user_folder(user_id)}/job-{job_id}/"
 
 
 def image_key(  # noqa: PLR0917 - the parts of the name, in their order
@@ -126,6 +130,18 @@ def sidecar_key(path: str) -> str | None:
     return f"{stem}.xmp" if stem.endswith(MARKED_BESIDE) else None
 
 
+def thumbnail_prefix(job_id: UUID, user_id: UUID | None) -> str:
+    """The folder of the thumbnails of a job's pictures; none of them is a picture that somebody paid for."""
+    return f"{THUMBNAILS}{user_folder(user_id)}/job-{job_id}/"
+
+
+def thumbnail_key(path: str) -> str | None:
+    """Where the thumbnail of a delivered picture lies, if there is one; None for what no job of ours delivered."""
+    if not path.startswith(GENERATED):
+        return None
+    return f"{THUMBNAILS}{path.removeprefix(GENERATED).rpartition('.')[0]}.webp"
+
+
 def download_name(stage_index: int, ordinal: int, suffix: str = ".webp") -> str:
     """What a picture, or the mark beside it, is called where users take it home."""
     return f"stage-{stage_index}-{ordinal}{suffix}"
@@ -143,12 +159,12 @@ def settlement_key(job_id: UUID, stage_index: int, ordinal: int) -> str:
 
 def activity_label(stage_index: int, ordinal: int) -> str:
     """What the Temporal Web UI shows beside an activity."""
-    return f"stage {stage_index} · image {ordinal}"
+    return f"{number_of_stage(stage_index)} · image {ordinal}"
 
 
 def group_label(stage_index: int, ordinals: Sequence[int]) -> str:
     """What the Temporal Web UI shows beside an activity for several images."""
     first, last = min(ordinals), max(ordinals)
     if last - first + 1 == len(ordinals):
-        return f"stage {stage_index} · images {first}–{last}"
-    return f"stage {stage_index} · {len(ordinals)} images of {first}–{last}"
+        return f"{number_of_stage(stage_index)} · images {first}–{last}"
+    return f"{number_of_stage(stage_index)} · {len(ordinals)} images of {first}–{last}"

@@ -10,6 +10,7 @@ from darkroom.domain.errors import OrderRejected
 from darkroom.domain.formats import ImageFormat, ImageSize
 from darkroom.domain.job_names import GivenName
 from darkroom.domain.model import Value
+from darkroom.domain.stage_labels import StageLabel
 from darkroom.domain.visible import is_visible
 
 DEFAULT_ASPECT_RATIO = "16:9"
@@ -38,7 +39,7 @@ class Stage(Value):
     """One prompt, its references, an aspect ratio and how many pictures of it."""
 
     stage_index: int
-    label: str
+    label: StageLabel
     prompt: str
     quantity: int
     aspect_ratio: str = DEFAULT_ASPECT_RATIO

@@ -11,6 +11,7 @@ from pydantic import field_validator
 from darkroom.domain.clean_text import as_markdown
 from darkroom.domain.model import Value
 from darkroom.domain.rounds import StageStatus
+from darkroom.domain.stage_labels import StageLabel
 
 MOST_ROWS = 100
 """Stages in a table of the Temporal Web UI; of more, those are shown that are neither waiting nor complete."""
@@ -48,7 +49,7 @@ class StageProgress(Value):
     """The progress of one stage."""
 
     stage_index: int
-    label: str
+    label: StageLabel
     quantity: int
     completed: int = 0
     in_flight: int = 0
@@ -204,6 +205,6 @@ def reason_of(stage: StageProgress, clock: Callable[[datetime], str] = utc) -> s
 
 
 def _row(*cells: object) -> str:
-    # The Web UI draws tables without padding; the wide spaces keep "stage 0" and "30 of 30" apart.
+    # The Web UI draws tables without padding; the wide spaces keep "stage 1" and "30 of 30" apart.
     # A label or a reason may hold anything.
     return "".join(f"| {as_markdown(str(cell))}\u2003" for cell in cells) + "|"

@@ -8,6 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from darkroom.domain.model import Value
+from darkroom.domain.stage_labels import StageLabel
 
 PAGE = 500
 """Most ordinals handed out, and most `[ordinal, attach_id]` pairs carried, at a time."""
@@ -42,7 +43,7 @@ class StagePlan(Value):
     """One stage as a run finds it: numbers only, no prompts."""
 
     stage_index: int
-    label: str
+    label: StageLabel
     quantity: int
     target: int
     """Images this stage may deliver: its quantity, or its share of `max_credits` when that is less."""

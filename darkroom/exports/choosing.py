@@ -12,6 +12,7 @@ from darkroom.domain.model import Value
 from darkroom.domain.orders import Stage
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.snapshots import DeliveryMark, Picture
+from darkroom.domain.stage_labels import number_of_stage
 from darkroom.records.watching import WatchRecords
 
 PAGE = 500
@@ -40,7 +41,7 @@ class Chosen(Value):
     @property
     def label(self) -> str:
         """What its stage is called."""
-        return self.stage.label if self.stage else _unknown(self.picture.stage_index)
+        return self.stage.label if self.stage else number_of_stage(self.picture.stage_index)
 
 
 class Export(Value):
@@ -73,10 +74,10 @@ async def choose(records: WatchRecords, job_id: UUID, choice: Choice) -> Export:
             break
         mark = DeliveryMark(delivered_at=pictures[-1].delivered_at, attach_id=pictures[-1].attach_id)
     pictures.sort(key=lambda picture: (picture.stage_index, picture.ordinal, picture.attach_id))
-    labels = {picture.stage_index: _unknown(picture.stage_index) for picture in pictures}
+    labels = {picture.stage_index: number_of_stage(picture.stage_index) for picture in pictures}
     labels |= {index: stage.label for index, stage in stages.items()}
     if choice.stage is not None and choice.stage not in labels:
-        raise ExportRejected("stage", f"job {job_id} has no stage {choice.stage}")
+        raise ExportRejected("stage", f"job {job_id} has no {number_of_stage(choice.stage)} (index {choice.stage})")
     names = file_names(template, str(job_id)[:8], labels, pictures, ended=snapshot.progress.status.ended)
     chosen = [
         Chosen(
@@ -94,10 +95,6 @@ async def choose(records: WatchRecords, job_id: UUID, choice: Choice) -> Export:
         status=snapshot.progress.status,
         pictures=tuple(chosen if wanted is None else _wanted(job_id, chosen, wanted)),
     )
-
-
-def _unknown(stage_index: int) -> str:
-    return f"stage {stage_index}"
 
 
 def _ranges(text: str) -> list[tuple[int, int]]:

@@ -34,9 +34,14 @@ async def remove_leftovers(
     delivered: set[str] = set()
     after = 0
     while page := await records.delivered_images(job_id, after, PAGE):
-        delivered.update(path for image in page for path in image.files)
+        for image in page:
+            delivered.update(image.files, filter(None, [names.thumbnail_key(image.path)]))
         after = page[-1].attach_id
-    prefixes = names.staging_prefix(job_id), names.image_prefix(job_id, user_id)
+    prefixes = (
+        names.staging_prefix(job_id),
+        names.image_prefix(job_id, user_id),
+        names.thumbnail_prefix(job_id, user_id),
+    )
     leftovers = [key for prefix in prefixes for key in await storage.keys(prefix) if key not in delivered]
     for first in range(0, len(leftovers), DELETE_AT_ONCE):
         if not await records.may_remove_leftovers(job_id, run_id, failed_before):

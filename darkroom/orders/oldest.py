@@ -3,6 +3,7 @@
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Reference, Stage
+from darkroom.domain.stage_labels import number_of_stage
 from darkroom.orders.document import AttachId, AttachRef, Envelope, Reader, WholeNumber, with_negative
 
 _OF_NEWER_ONES = (
@@ -41,7 +42,7 @@ def parse(reader: Reader, content: Document, job_type: JobType | None) -> Order:
         references.insert(0, Reference(attach_id=document.merged_image_attach_id, type="merged"))
     stage = Stage(
         stage_index=0,
-        label="stage 0",
+        label=number_of_stage(0),
         prompt=with_negative(document.prompt, document.negative_prompt),
         quantity=quantity,
         aspect_ratio=document.aspect_ratio,

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Reference, Stage
+from darkroom.domain.stage_labels import number_of_stage
 from darkroom.orders.document import AttachId, AttachRef, Envelope, Look, Reader, WholeNumber, with_negative
 
 
@@ -42,7 +43,7 @@ def parse(reader: Reader, content: Document) -> Order:
         stages.append(
             Stage(
                 stage_index=index,
-                label=f"stage {index}",
+                label=number_of_stage(index),
                 prompt=with_negative(part.prompt, part.negative_prompt or document.negative_prompt),
                 quantity=part.quantity,
                 aspect_ratio=part.aspect_ratio or document.aspect_ratio,

@@ -177,7 +177,7 @@ def _places(content: dict[str, Any], upload: NewUpload) -> list[tuple[dict[str, 
         ]
         chosen = [part for index, part in parts if upload.stage_index is None or index == upload.stage_index]
         if not chosen and upload.stage_index is not None:
-            raise OrderRejected("reference", f"{upload.name}: the order has no stage {upload.stage_index}")
+            raise OrderRejected("reference", f"{upload.name}: the order has no stage_index {upload.stage_index}")
         return [(part, "individual_image_attach_ids") for part in chosen]
     if "merged_images" in content:
         raise OrderRejected("reference", f"{upload.name}: a simple_portrait order takes its pictures from mergedImages")
@@ -196,7 +196,7 @@ def _places(content: dict[str, Any], upload: NewUpload) -> list[tuple[dict[str, 
 def _no_stage(content: dict[str, Any], index: int | None) -> str:
     if "variables" in content or "combinations" in content:
         return "all stages of this order have the same references; leave out the stage"
-    return f"the order has no stage {index}"
+    return f"the order has no stage_index {index}"
 
 
 def _rows_for(content: dict[str, Any], rows: list[Any], upload: NewUpload) -> list[dict[str, Any]]:
@@ -204,7 +204,7 @@ def _rows_for(content: dict[str, Any], rows: list[Any], upload: NewUpload) -> li
     if upload.stage_index is None:
         return [content, *(row for row in rows if isinstance(row, dict) and row.get("references"))]
     if upload.stage_index >= len(rows) or not isinstance(rows[upload.stage_index], dict):
-        raise OrderRejected("reference", f"{upload.name}: the order has no stage {upload.stage_index}")
+        raise OrderRejected("reference", f"{upload.name}: the order has no stage_index {upload.stage_index}")
     row = rows[upload.stage_index]
     row.setdefault("references", content.get("references") or [])
     return [row]

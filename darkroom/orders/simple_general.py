@@ -3,6 +3,7 @@
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Stage
+from darkroom.domain.stage_labels import number_of_stage
 from darkroom.orders.document import AttachRef, Envelope, Reader, WholeNumber, with_negative
 
 
@@ -25,7 +26,7 @@ def parse(reader: Reader, content: Document) -> Order:
         raise OrderRejected("uploaded_attach_ids", "is empty; this job_type needs at least one image")
     stage = Stage(
         stage_index=0,
-        label="stage 0",
+        label=number_of_stage(0),
         prompt=with_negative(document.prompt, document.negative_prompt),
         quantity=document.quantity,
         aspect_ratio=document.aspect_ratio,

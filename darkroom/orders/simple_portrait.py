@@ -26,7 +26,7 @@ def parse(reader: Reader, content: Document) -> Order:
     stages = [
         Stage(
             stage_index=position,
-            label=f"photo {position if part.photo_index is None else part.photo_index}",
+            label=f"photo {position + 1 if part.photo_index is None else part.photo_index}",
             prompt=with_negative(part.wrapping_prompt, part.negative_prompt or document.negative_prompt),
             quantity=1,
             aspect_ratio=document.aspect_ratio,

@@ -11,6 +11,7 @@ from darkroom.domain.clean_text import CleanLine, one_clean_line
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.jobs import Document
 from darkroom.domain.orders import JobType, Order, Stage
+from darkroom.domain.stage_labels import number_of_stage
 from darkroom.orders.document import MEANINGLESS, AttachRef, Envelope, Look, Reader, WholeNumber, with_negative
 from darkroom.orders.placeholders import fill, names_in, variable_name
 from darkroom.orders.reference_lists import attachments_in, files_in
@@ -159,9 +160,10 @@ def _stage(
         reader.limits.prompt_characters,
     )
     references = document.references if row.references is None else row.references
+    named = label_of(row.label, (_text(value, f"{at}{name}") for name, value in own.items()))
     return Stage(
         stage_index=index,
-        label=label_of(row.label, (_text(value, f"{at}{name}") for name, value in own.items())) or f"stage {index}",
+        label=named or number_of_stage(index),
         prompt=with_negative(filled, row.negative_prompt or document.negative_prompt),
         quantity=document.quantity if row.quantity is None else row.quantity,
         aspect_ratio=row.aspect_ratio or document.aspect_ratio,

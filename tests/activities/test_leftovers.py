@@ -15,7 +15,7 @@ from darkroom.domain.continuing import LONG_HISTORY
 from darkroom.domain.images import ImageKey
 from darkroom.domain.jobs import End
 from darkroom.domain.money import Terms
-from darkroom.domain.names import image_prefix, sidecar_key, staging_prefix
+from darkroom.domain.names import image_key, image_prefix, sidecar_key, staging_prefix, thumbnail_key
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.settings import Settings
 from darkroom.storage.files import FileStorage
@@ -118,6 +118,19 @@ async def test_what_nobody_will_settle_goes_and_what_is_delivered_stays(studio: 
         await studio.clean_up(studio.job.named(1))
         assert await studio.files() == [delivered]
         assert await studio.attached() == [0]
+
+
+async def test_a_thumbnail_stays_with_its_picture_and_goes_with_what_nobody_settles(studio: Studio) -> None:
+    delivered = await studio.deliver(0)
+    late = image_key(studio.job.job_id, studio.user_id, 0, 1)
+    kept, gone = thumbnail_key(delivered), thumbnail_key(late)
+    for key in (kept, gone, late):
+        assert key is not None
+        await studio.storage.put(key, PICTURE, "image/webp")
+    await studio.job.close(End.CANCELLED)
+    await studio.clean_up(studio.job.named(1))
+    assert await studio.files() == [delivered]
+    assert await studio.storage.keys("thumbnails/") == [kept]
 
 
 async def test_a_mark_beside_a_picture_stays_and_goes_with_it(studio: Studio) -> None:

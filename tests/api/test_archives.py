@@ -98,8 +98,8 @@ async def test_numbers_have_no_gaps_once_the_job_has_ended(temporal: Client, tmp
         images = await api.parts.records.delivered_images(job_id, 0, 9)
         assert max(image.ordinal for image in images) == 3
         with opened(await api.http.get(path)) as package:
-            assert package.namelist()[:3] == ["stage-0_001.webp", "stage-0_002.webp", "stage-0_003.webp"]
-            third = package.read("stage-0_003.webp")
+            assert package.namelist()[:3] == ["stage-1_001.webp", "stage-1_002.webp", "stage-1_003.webp"]
+            third = package.read("stage-1_003.webp")
         [last] = [image for image in images if image.ordinal == 3]
         assert await api.parts.storage.get(last.path) == third
 
@@ -113,10 +113,10 @@ async def test_stages_and_pictures_can_be_chosen_and_keep_their_names(temporal: 
         }
         with opened(await api.http.get(path, params={"stage": 1, "name": "{job}/{label} {n}"})) as package:
             folder = str(job_id)[:8]
-            assert package.namelist()[:-2] == [f"{folder}/stage-1 1.webp", f"{folder}/stage-1 2.webp"]
+            assert package.namelist()[:-2] == [f"{folder}/stage-2 1.webp", f"{folder}/stage-2 2.webp"]
         two = f"{ids[0, 2]},{ids[1, 1]}"
         with opened(await api.http.get(path, params={"pictures": two})) as package:
-            assert package.namelist() == ["stage-0_003.webp", "stage-1_002.webp", "manifest.json", "manifest.csv"]
+            assert package.namelist() == ["stage-1_003.webp", "stage-2_002.webp", "manifest.json", "manifest.csv"]
             told = json.loads(package.read("manifest.json"))
             rows = list(csv.DictReader(io.StringIO(package.read("manifest.csv").decode("utf-8-sig"))))
         assert [one["attach_id"] for one in told["pictures"]] == [ids[0, 2], ids[1, 1]]

@@ -31,9 +31,10 @@ async def test_a_delete_is_told_first_then_done_and_the_numbers_stay(api: ApiSta
     assert (await api.http.get(f"/api/jobs/{job_id}/receipt")).json() == receipt
     assert (await api.http.get("/api/account")).json()["balance"] == balance
     assert [line["job_id"] for line in (await api.http.get("/api/jobs")).json()["jobs"]] == [str(other)]
-    keys = await api.parts.storage.keys("generated-images/")
-    assert [key for key in keys if str(job_id) in key] == []
-    assert len([key for key in keys if str(other) in key]) == 1
+    for folder in ("generated-images/", "thumbnails/"):
+        keys = await api.parts.storage.keys(folder)
+        assert [key for key in keys if str(job_id) in key] == []
+        assert len([key for key in keys if str(other) in key]) == 1
     for answer in (
         await api.http.post(f"/api/jobs/{job_id}/restart"),
         await api.http.get(f"/api/jobs/{job_id}/order"),

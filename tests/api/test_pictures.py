@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from darkroom.api.signed_urls import LIFETIME, STEP, Addresses, View
-from darkroom.api.thumbnails import HEIGHT, Thumbnails
+from darkroom.api.thumbnails import Thumbnails
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.stored import NewReference
+from darkroom.pictures import THUMBNAIL_HEIGHT
 from tests.support.stacks.api import ApiStack
 
 
@@ -50,7 +51,7 @@ async def test_a_thumbnail_is_small_and_never_larger_than_the_picture(
     answer = await quiet.http.get(quiet.services.addresses.thumbnail(attach_id))
     with Image.open(io.BytesIO(answer.content)) as picture:
         assert picture.format == "WEBP"
-        assert picture.height <= HEIGHT
+        assert picture.height <= THUMBNAIL_HEIGHT
         assert abs(picture.width - small[0]) <= 1
         assert abs(picture.height - small[1]) <= 1
 

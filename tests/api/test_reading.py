@@ -225,7 +225,7 @@ async def test_an_archive_has_what_was_delivered_so_far_and_says_what_is_gone(te
         await api.ended(job_id)
         whole = await archived(api, job_id)
         assert whole.namelist() == [
-            *("stage-0_001.webp", "stage-0_002.webp", "stage-1_001.webp", "stage-1_002.webp", "stage-1_003.webp"),
+            *("stage-1_001.webp", "stage-1_002.webp", "stage-2_001.webp", "stage-2_002.webp", "stage-2_003.webp"),
             *MANIFESTS,
         ]
         assert all(whole.read(name)[8:12] == b"WEBP" for name in whole.namelist()[:5])
@@ -234,8 +234,8 @@ async def test_an_archive_has_what_was_delivered_so_far_and_says_what_is_gone(te
         await api.parts.storage.delete([gone.path])
         rest = await archived(api, job_id)
         assert len(rest.namelist()) == 4 + len(MANIFESTS) + 1
-        assert "stage-1_002.webp" not in rest.namelist()
-        assert "stage-1_002.webp" in rest.read("missing.txt").decode()
+        assert "stage-2_002.webp" not in rest.namelist()
+        assert "stage-2_002.webp" in rest.read("missing.txt").decode()
         listed = (await api.http.get(f"/api/jobs/{job_id}/images")).json()["images"]
         for image in listed:
             for address in (image["url"], image["thumbnail_url"]):

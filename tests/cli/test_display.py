@@ -47,7 +47,7 @@ def test_counts_are_never_cut_and_stay_in_their_column(width: int) -> None:
         watched.update(progress(stage(0, completed, status="delivering"), stage(1, 3, status="topping_up")), "workflow")
         lines = shown(watched, width)
         assert all(len(line) <= width for line in lines)
-        row = next(line for line in lines if line.startswith("stage 0"))
+        row = next(line for line in lines if line.startswith("stage 1"))
         assert f"{completed} of 16" in row
         columns.add(row.index(" of 16"))
     assert len(columns) == 1
@@ -58,10 +58,10 @@ def test_a_top_up_is_told_when_it_starts_and_once() -> None:
     first = progress(stage(0, 14, status=StageStatus.DELIVERING))
     assert watched.update(first, "workflow") == []
     again = progress(stage(0, 14, status=StageStatus.TOPPING_UP, round=1))
-    assert watched.update(again, "workflow") == ["stage 0: top-up 1 started, 2 pictures missing"]
+    assert watched.update(again, "workflow") == ["stage 1: top-up 1 started, 2 pictures missing"]
     assert watched.update(again, "workflow") == []
     end = progress(stage(0, 16, status=StageStatus.COMPLETE, round=1))
-    assert watched.update(end, "workflow") == ["stage 0: complete after 1 top-up"]
+    assert watched.update(end, "workflow") == ["stage 1: complete after 1 top-up"]
 
 
 def test_a_hundred_stages_fit_and_those_alive_are_shown() -> None:

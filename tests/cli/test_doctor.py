@@ -229,7 +229,7 @@ def test_addresses_open_without_a_key(run: Run, on_supabase: LocalSupabase) -> N
 
     ended = asyncio.run(ask())
     assert ended.status == 0
-    assert [address["file"] for address in ended.document] == ["stage-0_001.webp", "stage-0_002.webp"]
+    assert [address["file"] for address in ended.document] == ["stage-1_001.webp", "stage-1_002.webp"]
     for address in ended.document:
         with urllib.request.urlopen(address["url"], timeout=10) as answer:
             assert (answer.read(), answer.headers["Content-Type"]) == (b"picture", "image/webp")

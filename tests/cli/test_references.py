@@ -82,8 +82,8 @@ def test_a_reference_above_20_mb_is_refused_by_its_size(run: Run, settled: Path,
 def test_a_reference_for_a_stage_that_is_not_ordered_is_refused(run: Run, settled: Path, tmp_path: Path) -> None:
     (tmp_path / "order.json").write_bytes(order())
     (tmp_path / "a.jpg").write_bytes(jpeg())
-    assert_rejected(run, settled, "reference: a.jpg: the order has no stage 7", "order.json", "-r", "7=a.jpg")
-    assert_rejected(run, settled, "reference: '0=' names no file; write [STAGE=]FILE", "order.json", "-r", "0=")
+    assert_rejected(run, settled, "reference: a.jpg: the order has no stage_index 7", "order.json", "-r", "7=a.jpg")
+    assert_rejected(run, settled, "reference: '0=' names no file; write [INDEX=]FILE", "order.json", "-r", "0=")
     assert_rejected(run, settled, "reference: b.jpg does not exist", "order.json", "-r", "0=b.jpg")
 
 

@@ -152,18 +152,18 @@ def test_a_download_takes_what_is_not_there_and_overwrites_nothing(
     folder = tmp_path / "new" / "pictures"
     first = run("download", delivered, folder, "--json").document
     assert (first["written"], first["skipped"]) == (5, 0)
-    pictures = [f"stage-0_00{number}.webp" for number in range(1, 6)]
+    pictures = [f"stage-1_00{number}.webp" for number in range(1, 6)]
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.csv", "manifest.json", *pictures]
-    (folder / "stage-0_004.webp").unlink()
+    (folder / "stage-1_004.webp").unlink()
     again = run("download", delivered, folder, "--json").document
     assert (again["written"], again["skipped"]) == (1, 4)
-    (folder / "stage-0_003.webp").write_bytes(b"mine")
-    (folder / "stage-0_001.webp").unlink()
+    (folder / "stage-1_003.webp").write_bytes(b"mine")
+    (folder / "stage-1_001.webp").unlink()
     ended = run("download", delivered, folder)
     assert ended.status == 2
-    assert "stage-0_003.webp already exists and is a different picture" in ended.error
-    assert (folder / "stage-0_003.webp").read_bytes() == b"mine"
-    assert not (folder / "stage-0_001.webp").exists()
+    assert "stage-1_003.webp already exists and is a different picture" in ended.error
+    assert (folder / "stage-1_003.webp").read_bytes() == b"mine"
+    assert not (folder / "stage-1_001.webp").exists()
 
 
 def test_chosen_pictures_are_downloaded_under_names_of_ones_own(

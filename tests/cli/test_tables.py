@@ -30,6 +30,11 @@ def job(**fields: object) -> JobRow:
     return JobRow.model_validate(row | fields)
 
 
+def test_a_receipt_names_short_stages_by_their_labels() -> None:
+    stages = [StageProgress(stage_index=0, label="red chair", quantity=30_000, completed=29_999)]
+    assert "red chair: 1 missing: " in shown(receipt_table(receipt(), stages), 120)
+
+
 def receipt() -> Receipt:
     tally = Tally(delivered=29_999, charged=599_980, released=20, provider_calls=31_234, misses=1_234, seconds=3_700)
     return Receipt(
@@ -90,7 +95,8 @@ def test_a_narrow_terminal_cuts_no_number_and_no_remedy(width: int) -> None:
     assert all(str(row.job_id) in listed for row in jobs)
     assert listed.count("9,998 of 9,999") == 3
     assert unwrapped(listed).count(unwrapped(REASON)) == 2
-    of_receipt = shown(receipt_table(receipt()), width)
+    of_receipt = shown(receipt_table(receipt(), ()), width)
+    assert "stage 1: 1 missing" in of_receipt
     assert {"30,000", "29,999", "599,980", "31,234", "1,234"} <= {*of_receipt.split()}
     assert "1 h 01 min   1 h 01 min" in of_receipt
     assert unwrapped(of_receipt).count(unwrapped(REASON)) == 2

@@ -50,9 +50,9 @@ async def test_pages_are_told_in_order_with_their_picture_or_their_last_error(fi
     [third] = await job.deliver([0], stage=2)
     pages = await fixture.records.book_pages(job.job_id)
     assert [(page.page, page.label, page.attach_id, page.attempts) for page in pages] == [
-        (1, "stage 0", None, 0),
-        (2, "stage 1", None, 2),
-        (3, "stage 2", third, 1),
+        (1, "stage 1", None, 0),
+        (2, "stage 2", None, 2),
+        (3, "stage 3", third, 1),
     ]
     assert [page.path for page in pages] == [None, None, job.key(0, 2).final(job.order.user_id)]
     assert [page.last_error for page in pages] == [None, "the provider said fault", None]

@@ -72,7 +72,7 @@ async def test_progress_of_a_running_job_shows_every_stage(fixture: RecordsFixtu
     first, second = progress.stages
     assert (first.quantity, first.completed, first.missed, first.refused, first.attach_ids) == (3, 2, 1, 0, tuple(ids))
     assert (second.completed, second.refused, second.attach_ids) == (0, 1, ())
-    assert first.label == "stage 0"
+    assert first.label == "stage 1"
 
 
 async def test_progress_of_an_ended_job_keeps_how_its_stages_ended(fixture: RecordsFixture) -> None:

@@ -36,7 +36,7 @@ def test_an_ended_job_counts_without_gaps_and_a_running_one_by_ordinal() -> None
 def test_stages_of_one_label_are_counted_together_whatever_its_case() -> None:
     labels, pictures = {0: "Chair", 4: "chair"}, [(0, 0), (0, 1), (4, 0)]
     assert named(labels, pictures) == ["Chair_001.webp", "Chair_002.webp", "chair_003.webp"]
-    assert named(labels, pictures, ended=False) == ["Chair-0_001.webp", "Chair-0_002.webp", "chair-4_001.webp"]
+    assert named(labels, pictures, ended=False) == ["Chair-1_001.webp", "Chair-1_002.webp", "chair-5_001.webp"]
 
 
 def test_all_placeholders_stand_where_the_template_has_them() -> None:

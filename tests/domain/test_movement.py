@@ -50,7 +50,7 @@ def test_a_stage_tells_its_calls_in_back_off_their_newest_reason_and_since_when(
 
 @pytest.mark.parametrize(("round_", "status"), [(0, StageStatus.DELIVERING), (2, StageStatus.TOPPING_UP)])
 def test_a_stage_whose_calls_are_all_in_back_off_does_not_wait(round_: int, status: StageStatus) -> None:
-    stage = StageProgress(stage_index=0, label="stage 0", quantity=5, round=round_)
+    stage = StageProgress(stage_index=0, label="stage 1", quantity=5, round=round_)
     assert merged(progress(stages=(stage,)), movement(retried(1))).stages[0].status is status
 
 

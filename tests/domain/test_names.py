@@ -45,7 +45,7 @@ def test_ids_and_places_are_those_of_the_specification() -> None:
     assert key.staging(None) == f"staging/{JOB}/2-12"
     assert key.staging(CALL) == f"staging/{JOB}/2-12-{CALL}"
     assert key.final(USER, CALL) == f"generated-images/user-{USER}/job-{JOB}/2-12-{CALL.hex[:8]}.webp"
-    assert names.activity_label(0, 12) == "stage 0 · image 12"
+    assert names.activity_label(0, 12) == "stage 1 · image 12"
     queues = {"darkroom", "darkroom-generate", "darkroom-publish", "darkroom-webhooks"}
     assert {str(queue) for queue in names.TaskQueue} == queues
     assert names.webhook_workflow_id(JOB, str(USER)) == f"job-{JOB}/webhook/{USER}"

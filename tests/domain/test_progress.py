@@ -28,7 +28,7 @@ JOB = UUID(int=1)
 def progress(**changes: object) -> Progress:
     stage = StageProgress(
         stage_index=0,
-        label="stage 0",
+        label="stage 1",
         quantity=50,
         completed=48,
         in_flight=2,
@@ -77,9 +77,9 @@ def test_the_page_shows_totals_state_and_a_row_a_stage() -> None:
     page = markdown(progress())
     assert "148 of 150" in page
     assert "processing" in page
-    row = next(line for line in page.splitlines() if line.startswith("| stage 0"))
+    row = next(line for line in page.splitlines() if line.startswith("| stage 1"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert [cell.strip() for cell in cells] == ["stage 0", "48 of 50", "2", "1", "topping_up", "2", "0", ""]
+    assert [cell.strip() for cell in cells] == ["stage 1", "48 of 50", "2", "1", "topping_up", "2", "0", ""]
 
 
 def test_the_page_tells_paused_from_cancelling() -> None:

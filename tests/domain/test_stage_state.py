@@ -19,7 +19,7 @@ def stage_state(
     return StageState(
         StagePlan(
             stage_index=0,
-            label="stage 0",
+            label="stage 1",
             quantity=quantity,
             target=quantity if target is None else target,
             counts=StageCounts(delivered=delivered),

@@ -331,5 +331,5 @@ async def test_pictures_of_old_jobs_are_seen_by_the_member_of_their_row_and_by_o
         with zipfile.ZipFile(io.BytesIO(package.content)) as archive:
             assert archive.testzip() is None
             assert sorted(archive.namelist()) == [
-                *("manifest.csv", "manifest.json", "missing.txt", "stage-0_001.webp", "stage-0_010.webp")
+                *("manifest.csv", "manifest.json", "missing.txt", "stage-1_001.webp", "stage-1_010.webp")
             ]

@@ -45,24 +45,24 @@ EXPECTED: dict[str, list[Expected]] = {
     "single_batch-one": [("side, tight", f"{SIDE_TIGHT}A red lipstick", 2, "16:9", ())],
     "single_batch-bare": [("front, full", f"{FRONT_FULL}A red lipstick", 3, "16:9", ())],
     "pipeline_stage": [
-        ("stage 0", "A bottle of perfume in morning light\n\nAvoid: blur", 3, "1:1", (5, 1)),
-        ("stage 1", "The same bottle in the evening", 2, "16:9", (2, 4)),
+        ("stage 1", "A bottle of perfume in morning light\n\nAvoid: blur", 3, "1:1", (5, 1)),
+        ("stage 2", "The same bottle in the evening", 2, "16:9", (2, 4)),
     ],
-    "pipeline_stage-bare": [("stage 0", "A lemon", 1, "16:9", ())],
-    "pipeline_stage-text": [("stage 0", "A lemon", 2, "16:9", ())],
-    "simple_general": [("stage 0", "In the style of a woodcut", 2, "1:1", (1, 6))],
-    "simple_general-bare": [("stage 0", "A woodcut", 1, "16:9", (1,))],
+    "pipeline_stage-bare": [("stage 1", "A lemon", 1, "16:9", ())],
+    "pipeline_stage-text": [("stage 1", "A lemon", 2, "16:9", ())],
+    "simple_general": [("stage 1", "In the style of a woodcut", 2, "1:1", (1, 6))],
+    "simple_general-bare": [("stage 1", "A woodcut", 1, "16:9", (1,))],
     "simple_portrait": [
         ("photo 0", "A portrait in oil", 1, "1:1", (5,)),
         ("photo 1", "A portrait in chalk", 1, "1:1", (6,)),
     ],
-    "simple_portrait-bare": [("photo 0", "A portrait", 1, "16:9", (5,))],
+    "simple_portrait-bare": [("photo 1", "A portrait", 1, "16:9", (5,))],
     "storybook": [("page 1", "", 1, "1:1", (1,)), ("page 2", "", 1, "1:1", ())],
     "storybook-bare": [("page 1", "", 1, "16:9", ())],
     "template-rows": [
         ("The chair", "A red chair, morning light\n\nAvoid: people", 3, "16:9", (2, 3)),
         ("green, lamp", "A green lamp, morning light\n\nAvoid: people", 2, "1:1", (1, 4)),
-        ("stage 2", "A vase of {clay}\n\nAvoid: people", 1, "1:1", (1,)),
+        ("stage 3", "A vase of {clay}\n\nAvoid: people", 1, "1:1", (1,)),
     ],
     "template-variables": [
         ("chair, red", "A red chair, morning light", 1, "16:9", ()),
@@ -70,9 +70,9 @@ EXPECTED: dict[str, list[Expected]] = {
         ("lamp, red", "A red lamp, morning light", 1, "16:9", ()),
         ("lamp, 7", "A 7 lamp, morning light", 1, "16:9", ()),
     ],
-    "template-bare": [("stage 0", "A red chair", 1, "16:9", ())],
-    "oldest": [("stage 0", "A {lemon} as it is", 2, "16:9", (5,))],
-    "oldest-bare": [("stage 0", "A lemon", 3, "16:9", ())],
+    "template-bare": [("stage 1", "A red chair", 1, "16:9", ())],
+    "oldest": [("stage 1", "A {lemon} as it is", 2, "16:9", (5,))],
+    "oldest-bare": [("stage 1", "A lemon", 3, "16:9", ())],
 }
 
 

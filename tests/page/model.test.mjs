@@ -7,14 +7,14 @@ const RUNNING = { over: false, stopping: false };
 const ENDED = { over: true, stopping: false };
 
 const view = (more = {}) => ({
-  stage_index: 0, label: "stage 0", quantity: 4, completed: 0, in_flight: 0, round: 0, status: "delivering", reason: null,
+  stage_index: 0, label: "stage 1", quantity: 4, completed: 0, in_flight: 0, round: 0, status: "delivering", reason: null,
   frames: [], ...more,
 });
 const picture = (number, position, more = {}) => ({
   number, stage_index: 0, ordinal: position ?? number - 1, position, attach_id: 100 + number, round: 0, ...more,
 });
-const strip = (more = {}) => ({ stage: view(), prompt: "a lemon", aspect_ratio: "16:9", references: [], frames: [], hidden: 0, ...more });
-const job = (strips, more = {}) => new Job({ job: { status: "processing", cancel_requested: false, completed_images: 0, ...more }, strips });
+const strip = (more = {}) => ({ stage: view(), prompt: "a lemon", aspect_ratio: "16:9", references: [], frames: [], hidden: 0, unheld: 0, ...more });
+const job = (strips, more = {}) => new Job({ job: { status: "processing", cancel_requested: false, completed_images: 0, ...more }, strips, known: 0 });
 const states = (stage, how = RUNNING) => Array.from({ length: stage.view.quantity }, (_, at) => stage.frameAt(at, how).state);
 
 test("every ordered picture has its frame from the first moment", () => {
@@ -73,26 +73,39 @@ test("the light table goes on into the next strip", () => {
 
 const large = () => {
   const frames = [4, 5, 6].map((at) => ({ position: at, ordinal: at, state: "delivered", image: picture(11 + at, null, { ordinal: at }) }));
-  return strip({ stage: view({ quantity: 1000, completed: 7, frames: null }), frames, hidden: 997 });
+  return strip({ stage: view({ quantity: 1000, completed: 7, frames: null }), frames, hidden: 997, unheld: 4 });
 };
+const KNOWN = 17;
 
 test("a large strip knows how many pictures came before its newest ones", () => {
-  const stage = new Stage(large());
+  const stage = new Stage(large(), KNOWN);
   assert.equal(stage.whole, false);
-  assert.equal(stage.earlier, 4);
+  assert.equal(stage.unheld, 4);
   assert.equal(stage.arrivalOf(picture(16, null)), 5);
 });
 
 test("the earlier pictures of a large strip find their places, in whatever order they come", () => {
   for (const order of [[1, 4, 6, 9], [9, 6, 4, 1], [6, 1, 9, 4]]) {
-    const stage = new Stage(large());
+    const stage = new Stage(large(), KNOWN);
     for (const number of order) assert.equal(stage.add(picture(number, null)), true);
-    assert.equal(stage.earlier, 0);
+    assert.equal(stage.unheld, 0);
     assert.deepEqual(stage.arrived.map((one) => one.number), [1, 4, 6, 9, 15, 16, 17]);
     stage.add(picture(18, null));
-    assert.equal(stage.earlier, 0);
+    assert.equal(stage.unheld, 0);
     assert.equal(stage.arrivalOf(picture(18, null)), 7);
   }
+});
+
+test("a strip that begins with its first pictures takes the rest wherever they came", () => {
+  const frames = [picture(3, null, { ordinal: 0 }), picture(1, null, { ordinal: 1 })].map((image, position) => ({ position, state: "delivered", image }));
+  const stage = new Stage(strip({ stage: view({ quantity: 1000, completed: 5, frames: null, status: "short" }), frames, unheld: 3 }), 5);
+  assert.equal(stage.isOver(RUNNING), true);
+  assert.equal(stage.frames, 5);
+  for (const one of [picture(2, null, { ordinal: 4 }), picture(4, null, { ordinal: 2 }), picture(5, null, { ordinal: 3 })]) stage.add(one);
+  assert.equal(stage.unheld, 0);
+  assert.deepEqual(stage.inOrder().map((one) => one.ordinal), [0, 1, 2, 3, 4]);
+  stage.add(picture(6, null, { ordinal: 9 }));
+  assert.equal(stage.frames, 6);
 });
 
 test("a stage of 10,000 takes its pictures quickly", () => {

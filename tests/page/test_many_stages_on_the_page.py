@@ -1,6 +1,8 @@
 """Orders of many stages, up to a thousand: ordered on the page, watched there, and steered while they run."""
 
+import os
 import time
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -12,6 +14,15 @@ from tests.support.stacks.api import ApiStack
 from tests.support.until import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1_800)]
+
+PICTURES = os.environ.get("PAGE_PICTURES")
+"""A folder for what the page looked like, for whoever wants to see."""
+
+
+async def picture(page: Page, name: str) -> None:
+    if PICTURES:
+        await page.screenshot(path=Path(PICTURES) / f"{name}.png")
+
 
 WATCH_LONG_TASKS = """
 window.long = [];
@@ -91,3 +102,82 @@ async def test_many_stages_are_ordered_watched_and_steered(
     await long_tasks(page, "the ended job is shown")
     if stages <= 100:
         assert await violations(page) == []
+
+
+async def test_many_strips_show_a_row_each_and_unfold_one_by_one(page: Page, pictures: ApiStack) -> None:
+    pictures.provider.gate.set()
+    job_id = await pictures.order(*[30] * 11, 3)
+    await page.goto(f"/jobs/{job_id}")
+    await pictures.ended(job_id, 120)
+    strips = page.locator("[data-stage]")
+    await expect(strips).to_have_count(12)
+    await expect(page.locator("[data-count]")).to_have_text("333 of 333", timeout=30_000)
+    await expect(page.locator("[data-folded]")).to_have_count(11)
+    row = "all => all.filter(one => one.offsetTop === all[0].offsetTop).length"
+    for reload in (False, True):
+        if reload:
+            await page.reload()
+        first = strips.first
+        frames = first.locator("[data-frame]")
+        await expect(frames).to_have_count(16)
+        in_row = await frames.evaluate_all(row)
+        assert 2 <= in_row < 16
+        box = await first.bounding_box()
+        assert box is not None
+        assert box["height"] < 190, "one row"
+        await frames.first.locator("a").focus()
+        await page.keyboard.press("End")
+        await expect(frames.nth(in_row - 1).locator("a")).to_be_focused()
+        await page.keyboard.press("ArrowDown")
+        await expect(strips.nth(1).locator("a:focus")).to_have_count(1)
+        unfold = first.get_by_role("button", name="Show 30")
+        await expect(unfold).to_have_attribute("aria-expanded", "false")
+        await unfold.click()
+        await expect(frames).to_have_count(30)
+        await expect(first.locator("[data-state='delivered']")).to_have_count(30)
+        await expect(page.locator("[data-folded]")).to_have_count(10)
+        await first.get_by_role("button", name="Show first row").click()
+        await expect(frames).to_have_count(16)
+    await expect(strips.last.get_by_role("button")).to_have_count(0)
+    await picture(page, "folded")
+    assert await violations(page) == []
+
+
+async def test_a_list_leads_to_any_stage_and_the_head_stays_in_sight(page: Page, pictures: ApiStack) -> None:
+    job_id = await pictures.order(*[20] * 12)
+    await page.goto(f"/jobs/{job_id}")
+    await expect(page.locator("[data-stage]")).to_have_count(12)
+    jump = page.get_by_label("Go to stage")
+    await expect(jump.locator("option")).to_have_count(13)
+    await jump.select_option("10")
+    heading = page.locator("[data-stage='10'] h2")
+    await expect(heading).to_be_focused()
+    await expect(heading).to_be_in_viewport()
+    bar = page.locator("[data-bar]")
+    for sight in (page.locator("[data-count]"), page.get_by_role("button", name="Pause")):
+        await expect(sight).to_be_in_viewport()
+    there, below = await heading.bounding_box(), await bar.bounding_box()
+    assert there is not None
+    assert below is not None
+    assert below["y"] == 0
+    assert there["y"] >= below["y"] + below["height"], "nothing is hidden by the head"
+    await picture(page, "jumped")
+    pictures.provider.gate.set()
+    await pictures.ended(job_id, 120)
+    await expect(page.locator("[data-count]")).to_have_text("240 of 240", timeout=30_000)
+    await jump.focus()
+    await expect(jump.locator("option").nth(11)).to_have_text("11. Stage 11: 20 of 20, complete")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await picture(page, "jumped-phone")
+    below = await bar.bounding_box()
+    assert below is not None
+    assert below["height"] < 844 / 4
+
+
+async def test_few_stages_are_shown_in_full(page: Page, api: ApiStack) -> None:
+    job_id = await api.order(*[20] * 8)
+    await api.ended(job_id)
+    await page.goto(f"/jobs/{job_id}")
+    await expect(page.locator("[data-frame]")).to_have_count(160)
+    await expect(page.locator("[data-folded]")).to_have_count(0)
+    await expect(page.get_by_label("Go to stage")).to_be_hidden()

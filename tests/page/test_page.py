@@ -149,8 +149,8 @@ async def taken_home(page: Page, control: Locator) -> zipfile.ZipFile:
 async def test_one_stage_or_chosen_pictures_are_taken_home(page: Page, api: ApiStack) -> None:
     job_id = await order_two_stages(page, 3, 2)
     await until_states(page, delivered=5)
-    with await taken_home(page, page.get_by_role("link", name="Download stage 1")) as package:
-        assert package.namelist() == ["stage-1_001.webp", "stage-1_002.webp", "manifest.json", "manifest.csv"]
+    with await taken_home(page, page.get_by_role("link", name="Download stage 2")) as package:
+        assert package.namelist() == ["stage-2_001.webp", "stage-2_002.webp", "manifest.json", "manifest.csv"]
     chosen = page.locator("[data-chosen-archive]")
     await page.get_by_role("button", name="Choose pictures").click()
     await expect(chosen).to_be_hidden()
@@ -160,7 +160,7 @@ async def test_one_stage_or_chosen_pictures_are_taken_home(page: Page, api: ApiS
     await expect(chosen).to_have_text("Download 2 chosen")
     assert await violations(page) == []
     with await taken_home(page, chosen) as package:
-        assert package.namelist() == ["stage-0_003.webp", "stage-1_002.webp", "manifest.json", "manifest.csv"]
+        assert package.namelist() == ["stage-1_003.webp", "stage-2_002.webp", "manifest.json", "manifest.csv"]
         pictures = [package.read(name) for name in package.namelist()[:2]]
         told = json.loads(package.read("manifest.json"))["pictures"]
     by_id = {image.attach_id: image for image in await api.parts.records.delivered_images(job_id, 0, 9)}
@@ -232,12 +232,15 @@ async def test_a_double_click_orders_once(page: Page, api: ApiStack) -> None:
 async def test_a_picture_opens_large_and_the_keyboard_walks_on(page: Page, api: ApiStack) -> None:
     await order_two_stages(page, 2, 1)
     await until_states(page, delivered=3)
+    await page.reload()
+    await expect(page.locator("[data-choose]")).to_be_visible()
     opener = page.locator("[data-stage='0'] [data-position='1']").locator("button, a").first
     await opener.focus()
     await page.keyboard.press("Enter")
     table = page.locator("dialog[data-lighttable]")
     await expect(table).to_be_visible()
     await expect(table).to_contain_text("A lemon on a table")
+    await expect(table).to_contain_text("2 of 3")
     await page.keyboard.press("ArrowRight")
     await expect(table).to_contain_text("A blue vase")
     await page.keyboard.press("Escape")

@@ -206,12 +206,13 @@ async def images(
     *,
     cursor: Annotated[int, Query(ge=0, le=10**9, description="The number of the last picture you have.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    stage: Annotated[int | None, Query(ge=0, le=10**9, description="The index of the one stage to list.")] = None,
 ) -> ImagePage:
     """List a job's delivered pictures, in order of delivery. Their URLs are signed and valid for a day."""
     await use.snapshot(job_id, caller)
     feed = await use.feeds.once(job_id)
-    found = feed.images(cursor, limit, urls)
-    more = bool(found) and found[-1].number < feed.known
+    found = feed.images(cursor, limit, urls, stage)
+    more = len(found) == limit and found[-1].number < feed.known
     return ImagePage(images=tuple(found), next_cursor=str(found[-1].number) if more else None)
 
 

@@ -18,7 +18,7 @@ from darkroom.api.routes.jobs import JobId, restarted, steer
 from darkroom.api.services import Services, Urls, Use, counted, identified, recognised, session_opened
 from darkroom.api.shapes import OrderedDocument
 from darkroom.api.sign_in import COOKIE, Caller, Presented, session_of
-from darkroom.api.strips import strips_of
+from darkroom.api.strips import MOST_SHOWN, strips_of
 from darkroom.api.views import read_by
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult
@@ -94,7 +94,10 @@ async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use, u
     shown_strips = [] if view.deleted_at else strips_of(feed, stages, ordered.references, urls)
     strips: Any = [read_by(strip, operator=caller.operator).model_dump(mode="json") for strip in shown_strips]
     shown = {"job": job, "strips": strips}
-    return await _page(request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=shown)
+    state = {**shown, "known": feed.known}
+    return await _page(
+        request, use, caller, "job.html", **shown, sentence=how_it_stands(view), state=state, most_shown=MOST_SHOWN
+    )
 
 
 async def _ordered(

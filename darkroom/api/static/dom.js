@@ -35,6 +35,3 @@ export function icon(path) {
   svg.append(line);
   return svg;
 }
-
-/** A pause for what waits to be drawn. @returns {Promise<void>} */
-export const breath = () => new Promise((go) => (window.requestIdleCallback ?? setTimeout)(() => go(), { timeout: 200 }));

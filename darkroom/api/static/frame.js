@@ -22,15 +22,30 @@ export function newFrame(shape, position) {
  * @param {HTMLElement} element
  * @param {import("./model.js").Frame} frame
  * @param {boolean} arrives whether its picture came just now and develops
+ * @param {boolean} [loads] whether its picture is fetched now; else `loadPicture` does so
  */
-export function drawFrame(element, frame, arrives) {
+export function drawFrame(element, frame, arrives, loads = true) {
   element.dataset.state = frame.state;
   element.dataset.position = String(frame.position);
   element.dataset.mark = mark(frame);
   element.toggleAttribute("data-retried", Boolean(retry(frame)));
   element.toggleAttribute("data-chosen", Boolean(frame.picture && chosen.has(frame.picture.attach_id)));
-  if (frame.picture) element.replaceChildren(link(element, frame.picture, arrives));
+  if (frame.picture) element.replaceChildren(link(element, frame.picture, arrives, loads));
   else element.replaceChildren(...said(frame));
+}
+
+/** Fetch the picture of a frame that waits for it. @param {HTMLElement} element */
+export function loadPicture(element) {
+  const image = element.querySelector("img[data-src]");
+  if (!image) return;
+  image.src = image.dataset.src;
+  delete image.dataset.src;
+}
+
+/** Fetch no more for a frame that leaves the page. @param {HTMLElement} element */
+export function forgetPicture(element) {
+  const image = element.querySelector("img[src]");
+  if (image && !image.complete) image.removeAttribute("src");
 }
 
 /** Take over a frame that the server drew, without touching its picture. */
@@ -43,13 +58,14 @@ export function adoptFrame(element, frame) {
   if (image.complete && !image.naturalWidth && image.currentSrc) image.dispatchEvent(new Event("error"));
 }
 
-function link(element, picture, arrives) {
+function link(element, picture, arrives, loads) {
   const alt = `Picture ${picture.ordinal}${chosen.has(picture.attach_id) ? ", chosen" : ""}`;
   const image = el("img", { alt, loading: "lazy", decoding: "async" });
   element.classList.remove("gone", "developing");
   element.classList.toggle("undeveloped", arrives);
   healing(image, picture);
-  image.src = picture.thumbnail_url;
+  if (loads) image.src = picture.thumbnail_url;
+  else image.dataset.src = picture.thumbnail_url;
   return el("a", { href: picture.url, tabindex: -1 }, image);
 }
 

@@ -4,8 +4,10 @@ import { announce } from "./announce.js";
 import { ask } from "./ask.js";
 import { CancelDialog } from "./cancel.js";
 import { Choosing } from "./choosing.js";
+import { whileLost } from "./connection.js";
 import { DeleteDialog } from "./deleting.js";
 import { say } from "./dom.js";
+import { JumpList } from "./folding.js";
 import { drawHead } from "./head.js";
 import { moveByKeys } from "./keys.js";
 import { LightTable } from "./lighttable.js";
@@ -26,13 +28,15 @@ class JobPage {
   #changed = new Set();
   #drawing = false;
   #healing = null;
-  #fetchingEarlier = null;
+  /** What is being fetched, by stage; null for all. @type {Map<number|null, Promise<void>>} */
+  #fetching = new Map();
   #learning = null;
 
   constructor() {
     this.head = document.querySelector("[data-head]");
     this.message = document.querySelector("[data-message]");
     this.main = document.getElementById("main");
+    this.jumpList = new JumpList(this.head.querySelector("[data-jump]"), () => this.job, () => document.getElementById("strips"));
     this.#adopt(document);
     this.cancelDialog = new CancelDialog(
       () => cancelSentence(this.job.view, this.job.callsInProgress),
@@ -45,7 +49,7 @@ class JobPage {
     this.choosing = new Choosing(this.head, this.main, () => this.job.view.urls.archive, (words) => this.#say(words));
     this.lightTable = new LightTable({
       sequence: () => this.job.sequence(),
-      fetchEarlier: () => (this.job.earlier ? this.#fetchEarlier() : null),
+      fetchUnheld: () => (this.job.unheld ? this.#fetchUnheld() : null),
       elementOf: (stage, picture) => this.strips.get(stage.index)?.elementOf(picture) ?? null,
     });
     this.main.addEventListener("click", (event) => this.#click(event));
@@ -71,11 +75,11 @@ class JobPage {
     this.strips = new Map();
     for (const root of drawn.querySelectorAll("[data-stage]")) {
       const stage = this.job.stages.get(Number(root.dataset.stage));
-      this.strips.set(stage.index, new Strip(root, stage, this.job, () => this.#fetchEarlier()));
+      this.strips.set(stage.index, new Strip(root, stage, this.job, () => this.#fetchUnheld(stage)));
       this.#changed.add(stage);
     }
     showTips(drawn);
-    moveByKeys(drawn);
+    moveByKeys(drawn, (strip) => this.strips.get(Number(strip.dataset.stage))?.gallery ?? null);
   }
 
   #progress(view) {
@@ -127,6 +131,7 @@ class JobPage {
   #draw() {
     this.#drawing = false;
     drawHead(this.head, this.job);
+    this.jumpList.draw();
     this.naming.draw(this.job.view.name);
     this.cancelDialog.draw();
     this.choosing.draw(this.job.view.completed_images > 0 && !this.job.view.deleted_at);
@@ -149,13 +154,17 @@ class JobPage {
     }
   }
 
-  /** Fetch the pictures that came before those the server rendered, once. */
-  #fetchEarlier() {
-    if (!this.job.earlier) return Promise.resolve();
-    this.#fetchingEarlier ??= fetchPictures(
-      this.job.view.urls.images, 0, (pictures) => pictures.forEach((one) => this.job.takePicture(one)), this.job.known + 1,
-    ).finally(() => (this.#fetchingEarlier = null));
-    return this.#fetchingEarlier;
+  /** Fetch the pictures that the server left out, once: of a stage, or of all. @param {import("./model.js").Stage} [stage] */
+  #fetchUnheld(stage) {
+    if (!(stage ?? this.job).unheld) return Promise.resolve();
+    const key = stage?.index ?? null;
+    const take = (pictures) => pictures.forEach((one) => this.#picture(one));
+    const which = { before: this.job.known + 1, stage: key };
+    if (!this.#fetching.has(key)) {
+      const fetching = fetchPictures(this.job.view.urls.images, 0, take, which).finally(() => this.#fetching.delete(key));
+      this.#fetching.set(key, fetching);
+    }
+    return this.#fetching.get(key);
   }
 
   /** A job that was not opened yet has no stages: take them as the server draws them now. */
@@ -218,6 +227,7 @@ class JobPage {
   #say(text) {
     this.message.textContent = text;
     this.message.hidden = !text;
+    if (text) whileLost(() => this.message.textContent === text && this.#say(""));
   }
 }
 

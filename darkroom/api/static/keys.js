@@ -2,13 +2,16 @@
 
 const STOPS = ".frame > a, .frame > [data-tip]";
 
-/** @param {HTMLElement} strips */
-export function moveByKeys(strips) {
+/**
+ * @param {HTMLElement} strips
+ * @param {(strip: HTMLElement) => import("./gallery.js").Gallery|null} galleryOf what shows all frames of a large stage
+ */
+export function moveByKeys(strips, galleryOf) {
   for (const link of strips.querySelectorAll(".frame > a")) link.tabIndex = -1;
   strips.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const stop = event.target.closest(STOPS);
-    const to = stop && target(event.key, stop);
+    const to = stop && target(event.key, stop, galleryOf);
     if (!to) return;
     event.preventDefault();
     to.focus();
@@ -21,9 +24,14 @@ export function moveByKeys(strips) {
   });
 }
 
-function target(key, stop) {
+function target(key, stop, galleryOf) {
   const strip = stop.closest("[data-stage]");
-  const frames = [...strip.querySelectorAll(".frame")];
+  const gallery = galleryOf(strip);
+  if (gallery) {
+    const side = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[key];
+    return gallery.target(key, stop) ?? (side ? neighbour(strip, side) : null);
+  }
+  const frames = [...strip.querySelectorAll(".frame")].filter(inSight);
   const at = frames.indexOf(stop.parentElement);
   const columns = Math.max(1, Math.round(stop.closest(".frames").clientWidth / (stop.parentElement.offsetWidth + 6)));
   switch (key) {
@@ -36,6 +44,9 @@ function target(key, stop) {
     default: return null;
   }
 }
+
+/** Whether a frame is in the row that a folded strip shows. @param {HTMLElement} frame */
+const inSight = (frame) => !("folded" in frame.closest("[data-stage]").dataset) || frame.offsetTop === frame.parentElement.children[0].offsetTop;
 
 function next(frames, from, step) {
   for (let at = from; at >= 0 && at < frames.length; at += step) {

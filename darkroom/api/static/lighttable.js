@@ -1,5 +1,6 @@
 /** One picture, large, on black: arrows and swipe move on, Escape closes and gives the focus back. */
 
+import { Beside } from "./beside.js";
 import { el, icon, say } from "./dom.js";
 import { facts } from "./facts.js";
 import { renewed } from "./pictures.js";
@@ -16,7 +17,7 @@ export class LightTable {
 
   /**
    * @param {{sequence: () => {stage: import("./model.js").Stage, picture: import("./model.js").Picture}[],
-   *   fetchEarlier: () => Promise<void>|null,
+   *   fetchUnheld: () => Promise<void>|null,
    *   elementOf: (stage: import("./model.js").Stage, picture: import("./model.js").Picture) => HTMLElement|null}} job
    */
   constructor(job) {
@@ -24,6 +25,8 @@ export class LightTable {
     this.#build();
     this.dialog.addEventListener("keydown", (event) => this.#key(event));
     this.dialog.addEventListener("close", () => this.#closed());
+    // Escape first puts a large reference away.
+    this.dialog.addEventListener("cancel", (event) => this.beside.close() && event.preventDefault());
     this.view.addEventListener("pointerdown", (event) => (this.#from = event.isPrimary ? event.clientX : null));
     this.view.addEventListener("pointerup", (event) => this.#swiped(event));
     this.view.addEventListener("pointercancel", () => (this.#from = null));
@@ -34,10 +37,11 @@ export class LightTable {
     this.#opener = document.activeElement;
     this.#show(stage, picture);
     this.dialog.showModal();
+    this.refresh();
     // Arrows work from the first moment, and no button is lit up.
     this.dialog.focus();
     // A strip that shows its newest pictures leads back to all of them.
-    this.job.fetchEarlier()?.then(() => this.refresh()).catch(() => {});
+    this.job.fetchUnheld()?.then(() => this.refresh()).catch(() => {});
   }
 
   /** More pictures have come: say so in the numbers, and let the last one lead on. */
@@ -58,6 +62,8 @@ export class LightTable {
     this.image = el("img", { alt: "", draggable: "false" });
     this.gone = el("p", { class: "gone", hidden: true }, "This picture could not be loaded.");
     this.view = el("div", { class: "view" }, this.earlier, el("div", { class: "picture" }, this.image, this.gone), this.later);
+    this.beside = new Beside(this.view);
+    this.later.before(this.beside.root);
     this.name = el("h2", { id: "lighttable-name", "aria-live": "polite" });
     this.place = el("span", { class: "quiet number" });
     this.prompt = el("p", { class: "its-prompt", tabindex: "0", role: "region", "aria-label": "Prompt" });
@@ -80,6 +86,7 @@ export class LightTable {
     this.#picture = picture;
     const name = `${capital(stage.view.label)}, picture ${picture.ordinal}`;
     this.#load(picture, name);
+    this.beside.show(stage);
     say(this.name, name);
     say(this.prompt, stage.prompt);
     this.prompt.scrollTop = 0;

@@ -15,22 +15,26 @@ export const MOST_SHOWN = 200;
 export const NEWEST = 60;
 
 export class Stage {
-  /** @param strip what the server rendered: `{stage, prompt, aspect_ratio, references, frames, hidden}` */
-  constructor(strip) {
+  /**
+   * @param strip what the server rendered: `{stage, prompt, aspect_ratio, references, frames, unheld}`
+   * @param {number} known how many pictures of the job the server knew
+   */
+  constructor(strip, known) {
     this.view = strip.stage;
     this.prompt = strip.prompt;
     this.aspectRatio = strip.aspect_ratio;
+    /** @type {{attach_id: number, name: string|null, url: string, thumbnail_url: string}[]} */
+    this.references = strip.references ?? [];
     /** Its pictures in the order they came. @type {Picture[]} */
     this.arrived = [];
-    /** How many came before those that are held: a large strip begins with its newest ones. */
-    this.earlier = 0;
+    /** How many were delivered before the page was made and are not held: a large strip begins with a few. */
+    this.unheld = strip.unheld;
+    this.knownAtFirst = known;
+    this.sorted = null;
     this.places = new Map();
     this.shown = new Map();
     const pictures = strip.frames.filter((frame) => frame.image).map((frame) => frame.image);
-    if (strip.hidden && strip.frames.length) this.earlier = strip.frames[0].position;
     for (const picture of pictures.sort((a, b) => a.number - b.number)) this.#hold(picture);
-    /** The number of the first picture that was held from the beginning. */
-    this.heldFrom = this.arrived[0]?.number ?? 0;
     this.take(strip.stage);
   }
 
@@ -48,6 +52,16 @@ export class Stage {
     return this.view.frames !== null && this.view.frames !== undefined;
   }
 
+  /** Whether nothing more comes, so that all of its pictures are shown. @param {{over: boolean}} job */
+  isOver(job) {
+    return job.over || ["complete", "short", "cancelled"].includes(this.view.status);
+  }
+
+  /** How many frames it has when all are shown. */
+  get frames() {
+    return this.placed ? this.view.quantity : this.arrived.length + this.unheld;
+  }
+
   /** Take what the server says of the stage. */
   take(view) {
     this.view = view;
@@ -58,7 +72,7 @@ export class Stage {
   add(picture) {
     const at = search(this.arrived, picture.number);
     if (this.arrived[at]?.number === picture.number) return false;
-    if (picture.number < this.heldFrom) this.earlier -= 1;
+    if (picture.number <= this.knownAtFirst) this.unheld = Math.max(0, this.unheld - 1);
     this.#hold(picture, at);
     return true;
   }
@@ -88,32 +102,34 @@ export class Stage {
     return { position, ordinal, state, round, reason, attempt, again: state === "missed" && !ended, picture: null };
   }
 
-  /** How many of its pictures came before this one. @param {Picture} picture */
+  /** How many of its pictures came before this one, where those that are not held came first. @param {Picture} picture */
   arrivalOf(picture) {
-    return this.earlier + search(this.arrived, picture.number);
+    return this.unheld + search(this.arrived, picture.number);
   }
 
-  /** Its pictures in the order they are looked through: by place, else as they came. @returns {Picture[]} */
+  /** Its pictures in the order they are looked through: by place, else by ordinal. @returns {Picture[]} */
   inOrder() {
-    if (!this.placed) return this.arrived;
-    return [...this.places.entries()].sort(([a], [b]) => a - b).map(([, picture]) => picture);
+    this.sorted ??= this.placed
+      ? [...this.places.entries()].sort(([a], [b]) => a - b).map(([, picture]) => picture)
+      : [...this.arrived].sort((a, b) => a.ordinal - b.ordinal);
+    return this.sorted;
   }
 
   #hold(picture, at = this.arrived.length) {
+    this.sorted = null;
     this.arrived.splice(at, 0, picture);
     if (picture.position !== null) this.places.set(picture.position, picture);
   }
 }
 
 export class Job {
-  /** @param {{job: object, strips: object[]}} state what the server rendered */
+  /** @param {{job: object, strips: object[], known: number}} state what the server rendered */
   constructor(state) {
     this.view = state.job;
     /** By index, in the order of the strips. @type {Map<number, Stage>} */
-    this.stages = new Map(state.strips.map((strip) => [strip.stage.stage_index, new Stage(strip)]));
-    /** The number of the newest picture; all before it are held, or known to have come before those. */
-    this.known = 0;
-    for (const stage of this.stages.values()) this.known = Math.max(this.known, stage.arrived.at(-1)?.number ?? 0);
+    this.stages = new Map(state.strips.map((strip) => [strip.stage.stage_index, new Stage(strip, state.known)]));
+    /** The number of the newest picture; all before it are held, or counted as unheld. */
+    this.known = state.known;
   }
 
   get over() {
@@ -136,10 +152,10 @@ export class Job {
     return this.view.completed_images > this.known;
   }
 
-  /** Pictures that came before those that are held. */
-  get earlier() {
+  /** Pictures that the server knew when it made the page, and that it left out. */
+  get unheld() {
     let pictures = 0;
-    for (const stage of this.stages.values()) pictures += stage.earlier;
+    for (const stage of this.stages.values()) pictures += stage.unheld;
     return pictures;
   }
 

@@ -2,23 +2,24 @@
 
 import { announce } from "./announce.js";
 import { ask, isOffline } from "./ask.js";
+import { whileLost } from "./connection.js";
 import { el, say } from "./dom.js";
 import {
-  afterwards, choose, cost, fromOrdered, isBlank, mistakes, newDraft, newStage, priceOf, sum, toDocument, wrongOf,
+  afterwards, choose, cost, fromOrdered, isBlank, mistakes, newDraft, priceOf, sum, toDocument, wrongOf,
 } from "./draft.js";
+import { takeDropped } from "./dropping.js";
 import { Finish } from "./finish.js";
 import { keepDraft, keptDraft, newKey } from "./keeping.js";
 import { besides } from "./ordertypes.js";
 import { Payer } from "./payer.js";
 import { Quoting } from "./quoting.js";
 import { at } from "./root.js";
-import { StageCard } from "./stagecard.js";
+import { StageList } from "./stagelist.js";
 import { isTableFile, needs, stagesOf } from "./tabledraft.js";
 import { readTable, TablePanel } from "./tablepanel.js";
 import { count } from "./words.js";
 
 class OrderPage {
-  #cards = [];
   /** What the server said last of the order as it stands. */
   #answer = { quote: null, problem: null };
   #tried = false;
@@ -32,7 +33,12 @@ class OrderPage {
       priceOf: (stage) => priceOf(this.draft, stage, this.account.prices),
     };
     this.form = document.getElementById("order");
-    this.stages = this.form.querySelector("[data-stages]");
+    this.list = new StageList(this.form.querySelector("[data-stages]"), this.can, {
+      changed: () => this.#changed(),
+      take: (files) => this.#take(files),
+      say: (words) => this.#say(words),
+      offer: (words, offer, accept) => this.#sayAbove(words, offer, accept),
+    });
     this.message = this.form.querySelector("[data-message]");
     this.loaded = document.querySelector("[data-loaded]");
     this.besides = document.querySelector("[data-besides]");
@@ -40,7 +46,7 @@ class OrderPage {
     this.panel = new TablePanel(this.form.querySelector("[data-table]"), {
       changed: () => this.#changed(),
       remove: () => this.#removeTable(),
-      insert: (text) => this.#cards[0].insert(text),
+      insert: (text) => this.list.cards[0].insert(text),
     });
     this.payer = new Payer(this.form.querySelector("[data-payer]"), this.account, (org_id) => this.#letPay(org_id));
     this.finish = new Finish(this.form.querySelector("[data-finish]"), this.account, provider.image_sizes, (field, value) => {
@@ -56,7 +62,7 @@ class OrderPage {
     const again = new URLSearchParams(location.search).get("again");
     this.#show(keptDraft());
     if (again) this.#again(again);
-    else if (isBlank(this.draft)) this.#cards[0].prompt.focus();
+    else if (isBlank(this.draft)) this.list.cards[0].prompt.focus();
   }
 
   #listen() {
@@ -64,14 +70,17 @@ class OrderPage {
       event.preventDefault();
       this.#order();
     });
-    this.form.querySelector("[data-add]").addEventListener("click", () => this.#add());
+    this.form.querySelector("[data-add]").addEventListener("click", () => this.list.add());
     this.form.addEventListener("keydown", (event) => this.#key(event));
     const file = this.form.querySelector("#table-file");
     file.addEventListener("change", () => {
       this.#take([...file.files]);
       file.value = "";
     });
-    this.#takeFiles();
+    takeDropped(this.form, (files) => {
+      const others = this.#take(files);
+      if (others.length) this.list.cards.at(-1).references.add(others);
+    });
     window.addEventListener("pagehide", () => this.#keep());
     if (/Mac|iP(hone|ad)/.test(navigator.userAgent)) this.form.querySelector("[data-modifier]").textContent = "⌘";
   }
@@ -84,25 +93,7 @@ class OrderPage {
     const fills = event.target.matches("input:not([type=file])");
     if (!(writes && (event.ctrlKey || event.metaKey)) && !fills) return;
     event.preventDefault();
-    this.#add();
-  }
-
-  /** Files may be dropped beside the cards as well. */
-  #takeFiles() {
-    const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-    this.form.addEventListener("dragover", (event) => {
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      this.form.classList.toggle("over", !event.target.closest("[data-stage-card]"));
-    });
-    this.form.addEventListener("dragleave", (event) => this.form.contains(event.relatedTarget) || this.form.classList.remove("over"));
-    this.form.addEventListener("drop", (event) => {
-      this.form.classList.remove("over");
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      const others = this.#take([...event.dataTransfer.files]);
-      if (others.length) this.#cards.at(-1).references.add(others);
-    });
+    if (!this.draft.table) this.list.add();
   }
 
   /** Take a table, and the pictures that one names; gives the other files. @param {File[]} files */
@@ -126,18 +117,18 @@ class OrderPage {
     const [stage] = before.stages;
     this.#show({ key: newKey(), ...(before.whole ? { whole: before.whole } : {}), stages: [{ ...stage, quantity: before.table ? stage.quantity : "1" }], table });
     const others = this.panel.take(pictures);
-    if (others.length) this.#cards[0].references.add(others);
+    if (others.length) this.list.cards[0].references.add(others);
     const said = `${file.name}: ${count(table.rows.length, "stage", "stages")}.`;
     if (isBlank(before)) this.#sayAbove(said);
     else this.#sayAbove(said, "Restore my draft", () => this.#show(before));
     announce(said, true);
-    this.#cards[0].focus();
+    this.list.cards[0].focus();
   }
 
   #removeTable() {
     const before = this.draft;
     this.#show({ key: newKey(), stages: before.stages });
-    this.#cards[0].focus();
+    this.list.cards[0].focus();
     this.#sayAbove("Table removed.", "Undo", () => this.#show(before));
   }
 
@@ -147,8 +138,7 @@ class OrderPage {
     this.panel.show(draft.table ?? null);
     this.adding.hidden = Boolean(draft.table);
     this.#tried = false;
-    this.#cards = draft.stages.map((stage) => this.#card(stage));
-    this.stages.replaceChildren(...this.#cards.map((card) => card.root));
+    this.list.show(draft);
     this.#drawBesides();
     this.#changed();
   }
@@ -159,45 +149,11 @@ class OrderPage {
     const startAnew = () => {
       this.loaded.hidden = true;
       this.#show(newDraft(newKey()));
-      this.#cards[0].prompt.focus();
+      this.list.cards[0].prompt.focus();
     };
     this.besides.replaceChildren(`Also ordered as before: ${words}. `);
     this.besides.append(el("button", { class: "as-link", type: "button", onclick: startAnew }, "Start a new order"));
     this.besides.hidden = !words;
-  }
-
-  #card(stage) {
-    return new StageCard(stage, this.can, {
-      changed: () => this.#changed(), remove: (card) => this.#remove(card), take: (files) => this.#take(files),
-    });
-  }
-
-  #add() {
-    if (this.draft.table) return undefined;
-    if (this.draft.stages.length >= this.can.limits.stages) {
-      return this.#say(`An order can have at most ${this.can.limits.stages} stages.`);
-    }
-    this.#insert(newStage(this.draft.stages.at(-1)), this.draft.stages.length);
-    announce(`Stage ${this.draft.stages.length - 1} added`, true);
-  }
-
-  #insert(stage, at) {
-    const card = this.#card(stage);
-    this.draft.stages.splice(at, 0, stage);
-    this.#cards.splice(at, 0, card);
-    this.stages.insertBefore(card.root, this.stages.children[at] ?? null);
-    this.#changed();
-    card.focus();
-  }
-
-  #remove(card) {
-    const at = this.#cards.indexOf(card);
-    const [stage] = this.draft.stages.splice(at, 1);
-    this.#cards.splice(at, 1);
-    card.root.remove();
-    this.#changed();
-    this.#cards[Math.min(at, this.#cards.length - 1)].focus();
-    this.#sayAbove(`Stage ${at} removed.`, "Undo", () => this.#insert(stage, Math.min(at, this.draft.stages.length)));
   }
 
   #letPay(org_id) {
@@ -222,8 +178,8 @@ class OrderPage {
 
   #draw() {
     const wrongs = this.#wrongs();
-    this.#cards.forEach((card, index) => {
-      card.number(index, this.#cards.length === 1);
+    this.list.cards.forEach((card, index) => {
+      card.number(index, this.list.cards.length);
       card.draw();
       if (this.draft.table) card.share(needs(this.draft.table));
       card.say(wrongs.filter((wrong) => wrong.stage === index), this.#tried);
@@ -256,7 +212,7 @@ class OrderPage {
     if (first) return this.#lead(first);
     this.#setOrdering(true);
     try {
-      await Promise.all(this.#cards.map((card) => card.references.sent()));
+      await Promise.all(this.list.cards.map((card) => card.references.sent()));
       const headers = { "Idempotency-Key": this.draft.key };
       const { urls } = await ask(at("/api/jobs"), { method: "POST", json: toDocument(this.draft), headers });
       // A page that the browser keeps for "back" must not order under the same key again.
@@ -296,8 +252,8 @@ class OrderPage {
   /** Put the cursor where something is wrong. */
   #lead({ stage, field, words }) {
     if (stage === null) return this.#say(words);
-    this.#cards[stage]?.focus(field);
-    announce(`Stage ${stage}: ${words}`, true);
+    this.list.cards[stage]?.focus(field);
+    announce(`Stage ${stage + 1}: ${words}`, true);
   }
 
   async #again(job) {
@@ -318,6 +274,7 @@ class OrderPage {
   #say(words) {
     this.message.textContent = words;
     this.message.hidden = !words;
+    if (words) whileLost(() => this.message.textContent === words && this.#say(""));
   }
 
   #sayAbove(words, offer, accept) {

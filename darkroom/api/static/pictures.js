@@ -10,11 +10,13 @@ const PAGE = 1000;
  * @param {string} address of its pictures
  * @param {number} after
  * @param {(pictures: import("./model.js").Picture[]) => void} take
- * @param {number} [before] the first number that is not wanted any more
+ * @param {{before?: number, stage?: number|null}} [which] the first number that is not wanted any more, and the index of
+ *   the one stage whose pictures are
  */
-export async function fetchPictures(address, after, take, before = Infinity) {
+export async function fetchPictures(address, after, take, { before = Infinity, stage = null } = {}) {
+  const narrowed = stage === null ? "" : `&stage=${stage}`;
   for (let cursor = String(after); cursor !== null && Number(cursor) < before - 1; ) {
-    const page = await ask(`${address}?cursor=${cursor}&limit=${PAGE}`);
+    const page = await ask(`${address}?cursor=${cursor}&limit=${PAGE}${narrowed}`);
     take(page.images);
     cursor = page.next_cursor;
   }

@@ -17,7 +17,8 @@ export class StageCard {
   /**
    * @param {import("./draft.js").DraftStage} stage kept up to date
    * @param {{shapes: string[], most: number, limits: import("./draft.js").Limits, priceOf: (stage: object) => number}} can
-   * @param {{changed: () => void, remove: (card: StageCard) => void, take: (files: File[]) => File[]}} tell `take` keeps
+   * @param {{changed: () => void, remove: (card: StageCard) => void, duplicate: (card: StageCard) => void,
+   *   move: (card: StageCard, by: number) => void, take: (files: File[]) => File[]}} tell `take` keeps
    *   the files that are no references of this stage, and gives the others
    */
   constructor(stage, can, tell) {
@@ -35,9 +36,22 @@ export class StageCard {
     this.references = new References(this.root.querySelector("[data-references]"), stage, {
       most: can.most, id: this.id, changed: () => tell.changed(),
     });
-    this.root.querySelector("[data-remove]").addEventListener("click", () => tell.remove(this));
+    for (const [doing, wish] of Object.entries({
+      remove: () => tell.remove(this),
+      duplicate: () => tell.duplicate(this),
+      earlier: () => tell.move(this, -1),
+      later: () => tell.move(this, 1),
+    })) {
+      this.#button(doing).addEventListener("click", wish);
+    }
     this.root.querySelector("[data-less]").addEventListener("click", () => this.#step(-1));
     this.root.querySelector("[data-more]").addEventListener("click", () => this.#step(1));
+    this.root.addEventListener("keydown", (event) => {
+      const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+      if (!by || !event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      tell.move(this, by);
+    });
     this.#takeFiles();
   }
 
@@ -45,20 +59,26 @@ export class StageCard {
   share({ quantity }) {
     this.root.querySelector("h2").textContent = "For all stages";
     this.root.querySelector("[data-stage-price]").textContent = "";
+    this.#button("duplicate").hidden = true;
     this.root.querySelector("[data-how-many]").hidden = !quantity;
     this.root.querySelector("[data-for=quantity]").textContent = "Pictures per stage";
   }
 
-  /** @param {number} index @param {boolean} alone whether it is the only one */
-  number(index, alone) {
+  /** @param {number} index @param {number} of how many */
+  number(index, of) {
     const title = this.root.querySelector("h2");
     title.id = `${this.id}-title`;
-    title.textContent = `Stage ${index}`;
+    title.textContent = `Stage ${index + 1}`;
     this.root.setAttribute("aria-labelledby", title.id);
     this.#grow();
-    const remove = this.root.querySelector("[data-remove]");
-    remove.hidden = alone;
-    remove.setAttribute("aria-label", `Remove stage ${index}`);
+    const words = { earlier: "Move up", later: "Move down", duplicate: "Duplicate", remove: "Remove" };
+    for (const [doing, said] of Object.entries(words)) {
+      const button = this.#button(doing);
+      button.hidden = of === 1 && doing !== "duplicate";
+      button.setAttribute("aria-label", `${said} stage ${index + 1}`);
+    }
+    this.#button("earlier").disabled = index === 0;
+    this.#button("later").disabled = index === of - 1;
   }
 
   /** Show the price. */
@@ -93,12 +113,24 @@ export class StageCard {
     this.root.scrollIntoView({ block: "nearest" });
   }
 
+  /** After a move: a button that can do no more gives the focus to its opposite. @param {Element} had the focus */
+  keepFocus(had) {
+    const [earlier, later] = [this.#button("earlier"), this.#button("later")];
+    if (had === earlier && earlier.disabled) later.focus();
+    if (had === later && later.disabled) earlier.focus();
+    this.root.scrollIntoView({ block: "nearest" });
+  }
+
   /** Put text where the cursor is in the prompt. @param {string} text */
   insert(text) {
     const { selectionStart, selectionEnd } = this.prompt;
     this.prompt.setRangeText(text, selectionStart, selectionEnd, "end");
     this.prompt.dispatchEvent(new Event("input"));
     this.prompt.focus();
+  }
+
+  #button(doing) {
+    return this.root.querySelector(`[data-${doing}]`);
   }
 
   #field(name) {

@@ -41,7 +41,7 @@ export class Stream {
       this.to.end(JSON.parse(event.data));
     });
     source.addEventListener("error", () => {
-      this.#grace ??= setTimeout(lost, GRACE);
+      this.#grace ??= setTimeout(() => lost({ asks: true }), GRACE);
       if (source.readyState === EventSource.CLOSED) this.#later();
     });
   }
@@ -76,7 +76,7 @@ export class Stream {
         this.open();
       } catch (error) {
         if (error.status === 404) return this.to.gone();
-        if (!isOffline(error)) lost();
+        if (!isOffline(error)) lost({ asks: true });
         this.#wait = Math.min(AGAIN_AT_MOST, this.#wait * 2);
         this.#later();
       }

@@ -1,34 +1,36 @@
 /** A stage on the page: its words, its numbers, and the frames that develop. */
 
-import { breath, el, ratioClass, say } from "./dom.js";
+import { whenFound } from "./connection.js";
+import { el, ratioClass, say } from "./dom.js";
 import { adoptFrame, drawFrame, mark, newFrame } from "./frame.js";
+import { FOLDED, folder } from "./folding.js";
+import { Gallery, redraw } from "./gallery.js";
 import { setLine } from "./line.js";
 import { NEWEST } from "./model.js";
 import { number, stageReason, stageStanding } from "./words.js";
 
-/** Frames that are drawn together, and skipped together while they are out of sight. */
-const CHUNK = 200;
-
 export class Strip {
-  /** Whether all frames are shown of a stage that shows its newest ones. */
+  /** All frames of a large stage, while they are shown. @type {Gallery|null} */
+  gallery = null;
+  /** Whether somebody wants to see all frames of a stage that shows its newest ones. */
   #open = false;
+  #loading = false;
   /** Positions of the newest, in the order of their elements. @type {number[]} */
   #newest = [];
   /** Which of them makes room for the next picture: the oldest one, so that nothing else moves. */
   #oldest = 0;
-  #chunk = null;
 
   /**
    * @param {HTMLElement} root as the server drew it
    * @param {import("./model.js").Stage} stage
    * @param {import("./model.js").Job} job
-   * @param {() => Promise<void>} fetchEarlier gets the pictures that came before those that are held
+   * @param {() => Promise<void>} fetchUnheld gets the pictures of the stage that the page does not hold
    */
-  constructor(root, stage, job, fetchEarlier) {
+  constructor(root, stage, job, fetchUnheld) {
     this.root = root;
     this.stage = stage;
     this.job = job;
-    this.fetchEarlier = fetchEarlier;
+    this.fetchUnheld = fetchUnheld;
     this.shape = ratioClass(stage.aspectRatio);
     this.list = root.querySelector("[data-frames]");
     this.line = root.querySelector("[data-line]");
@@ -36,13 +38,10 @@ export class Strip {
     this.download = root.querySelector("[data-stage-archive]");
     /** By position: of the frame, or in the order pictures came. @type {Map<number, HTMLElement>} */
     this.frames = new Map();
-    for (const element of this.list.children) {
-      const position = Number(element.dataset.position);
-      adoptFrame(element, this.#frame(position));
-      this.frames.set(position, element);
-    }
+    this.folder = "folded" in root.dataset ? folder(root, () => this.#refold()) : null;
+    if (this.#wantsGallery) this.#showGallery();
+    else this.#adopt();
     if (stage.whole) return;
-    this.#newest = [...this.frames.keys()];
     this.all = el("button", { class: "as-link", type: "button", "aria-expanded": "false", onclick: () => this.#toggle() });
     root.querySelector("[data-more]")?.append(this.all);
   }
@@ -55,15 +54,18 @@ export class Strip {
     say(this.root.querySelector("[data-stage-reason]"), stageReason(view));
     setLine(this.line, [[view.completed, view.quantity]], this.job.over);
     this.download.hidden = !view.completed;
-    if (this.stage.whole || this.#open) this.#drawAll(arriving);
+    if (this.#wantsGallery) this.#showGallery().draw(arriving);
+    else if (this.#showsFirst) this.#drawFirst(arriving);
     else this.#drawNewest(arriving);
     if (this.all) this.#sayWhatIsShown();
+    this.folder?.draw(this.stage.frames);
     this.#keepOneStop();
   }
 
-  /** What shows a picture, if it is on the page. @param {import("./model.js").Picture} picture */
+  /** What shows a picture, if it is on the page or can be put there. @param {import("./model.js").Picture} picture */
   elementOf(picture) {
-    const position = this.#framesAreTrue ? picture.position : this.stage.arrivalOf(picture);
+    if (this.gallery) return this.gallery.reach(this.#placeOf(picture));
+    const position = this.#showsFirst ? this.#placeOf(picture) : this.stage.arrivalOf(picture);
     return this.frames.get(position)?.querySelector("a") ?? null;
   }
 
@@ -73,40 +75,62 @@ export class Strip {
     return frame ? this.#frame(Number(frame.dataset.position)).picture : null;
   }
 
-  /** Whether positions are those of frames; else pictures stand in the order they came. */
-  get #framesAreTrue() {
-    return this.stage.placed && (this.stage.whole || this.#open);
+  get #folded() {
+    return "folded" in this.root.dataset;
   }
 
-  /** One above the last position that has a frame. */
-  get #end() {
-    return this.#framesAreTrue ? this.stage.view.quantity : this.stage.earlier + this.stage.arrived.length;
+  /** Whether frames stand from the first on; else the newest pictures do. */
+  get #showsFirst() {
+    return this.stage.whole || this.stage.isOver(this.job) || (this.#open && !this.#loading);
+  }
+
+  get #wantsGallery() {
+    return !this.stage.whole && !this.#folded && this.#showsFirst;
+  }
+
+  #placeOf(picture) {
+    return this.stage.placed ? picture.position : this.stage.inOrder().indexOf(picture);
   }
 
   #frame(position) {
-    if (this.#framesAreTrue) return this.stage.frameAt(position, this.job);
-    const picture = this.stage.arrived[position - this.stage.earlier] ?? null;
+    if (this.stage.placed && this.#showsFirst) return this.stage.frameAt(position, this.job);
+    const pictures = this.#showsFirst ? this.stage.inOrder() : this.stage.arrived;
+    const picture = pictures[this.#showsFirst ? position : position - this.stage.unheld] ?? null;
     const state = picture ? "delivered" : "waiting";
     return { position, ordinal: picture?.ordinal ?? null, state, round: picture?.round ?? 0, reason: null, again: false, picture };
   }
 
-  #drawAll(arriving) {
+  #adopt() {
+    for (const element of this.list.children) {
+      const position = Number(element.dataset.position);
+      adoptFrame(element, this.#frame(position));
+      this.frames.set(position, element);
+    }
+    if (!this.#showsFirst) this.#newest = [...this.frames.keys()];
+  }
+
+  #drawFirst(arriving) {
+    if (this.#newest.length) this.#clear();
+    const wanted = this.#folded ? Math.min(FOLDED, this.stage.frames) : this.stage.frames;
+    for (let position = this.frames.size; position < wanted; position += 1) {
+      const element = newFrame(this.shape, position);
+      this.list.append(element);
+      this.frames.set(position, element);
+    }
     for (const [position, element] of this.frames) {
       const frame = this.#frame(position);
-      if (element.dataset.mark === mark(frame)) continue;
-      const focused = element.contains(document.activeElement);
-      drawFrame(element, frame, arriving);
-      if (focused) element.querySelector("a, [data-tip]")?.focus({ preventScroll: true });
+      if (element.dataset.mark !== mark(frame)) redraw(element, frame, arriving);
     }
-    if (this.#open && !this.loading) this.#append(this.#end, arriving);
   }
 
   #drawNewest(arriving) {
-    const end = this.#end;
+    if (this.gallery) this.#clear();
+    const most = this.#folded ? FOLDED : NEWEST;
+    const end = this.stage.unheld + this.stage.arrived.length;
     const drawn = this.#newest.length ? Math.max(...this.#newest) : -1;
-    for (let position = Math.max(drawn + 1, end - NEWEST); position < end; position += 1) {
+    for (let position = Math.max(drawn + 1, end - most); position < end; position += 1) {
       let element;
-      if (this.#newest.length < NEWEST) {
+      if (this.#newest.length < most) {
         element = newFrame(this.shape, position);
         this.list.append(element);
         this.#newest.push(position);
@@ -115,67 +139,73 @@ export class Strip {
         element = this.frames.get(oldest);
         this.frames.delete(oldest);
         this.#newest[this.#oldest] = position;
-        this.#oldest = (this.#oldest + 1) % NEWEST;
+        this.#oldest = (this.#oldest + 1) % most;
       }
       this.frames.set(position, element);
       drawFrame(element, this.#frame(position), arriving);
     }
   }
 
-  #append(to, arriving) {
-    for (let position = this.frames.size; position < to; position += 1) {
-      if (position % CHUNK === 0) this.#beginChunk(position);
-      const element = newFrame(this.shape, position);
-      drawFrame(element, this.#frame(position), arriving);
-      this.#chunk.append(element);
-      this.frames.set(position, element);
-    }
+  #showGallery() {
+    if (this.gallery) return this.gallery;
+    if (this.frames.size) this.#clear();
+    this.gallery = new Gallery(this.list, this.shape, {
+      count: () => this.stage.frames,
+      frame: (position) => this.#frame(position),
+      seen: () => this.#fetchAll(),
+    });
+    return this.gallery;
   }
 
-  #beginChunk(position) {
-    const name = `${number(position)} to ${number(Math.min(position + CHUNK, this.stage.view.quantity) - 1)}`;
-    this.#chunk = el("ol", { class: "frames", "aria-label": `Pictures ${name}` });
-    this.list.parentElement.append(el("div", { class: "chunk" }, el("h3", {}, name), this.#chunk));
+  /** Leave no frame, so that the next drawing begins anew. */
+  #clear() {
+    this.gallery?.close();
+    this.gallery = null;
+    this.list.replaceChildren();
+    this.frames.clear();
+    this.#newest = [];
+    this.#oldest = 0;
+  }
+
+  #refold() {
+    if (!this.#folded && this.stage.whole) this.#fetchAll();
+    this.#clear();
+    this.draw(false);
+  }
+
+  /** Get what the gallery lacks; where the connection is lost, once it is back. */
+  #fetchAll() {
+    this.fetchUnheld().catch(() => whenFound(() => this.#fetchAll()));
   }
 
   #sayWhatIsShown() {
     const { completed, quantity } = this.stage.view;
-    const pictures = this.stage.placed ? quantity : completed;
-    this.all.hidden = !this.#open && (!completed || pictures <= this.frames.size);
-    say(this.all, this.#open ? "show newest only" : `show all ${number(pictures)}`);
-    if (this.loading) say(this.shown, "loading …");
-    else if (this.#open) say(this.shown, "showing all");
+    const over = this.stage.isOver(this.job);
+    this.all.hidden = over || this.#folded || (!this.#open && (!completed || (this.stage.placed ? quantity : completed) <= this.frames.size));
+    this.all.setAttribute("aria-expanded", String(this.#open));
+    say(this.all, this.#open ? "show newest only" : `show all ${number(this.stage.placed ? quantity : completed)}`);
+    if (this.#loading || (this.gallery && this.stage.unheld)) say(this.shown, "loading …");
+    else if (this.gallery) say(this.shown, completed ? "showing all" : "no pictures");
+    else if (this.#showsFirst) say(this.shown, this.frames.size ? `first ${number(this.frames.size)}` : "no pictures");
     else say(this.shown, this.frames.size ? `newest ${number(this.frames.size)}` : "no pictures yet");
   }
 
   async #toggle() {
     this.#open = !this.#open;
-    this.all.setAttribute("aria-expanded", String(this.#open));
-    this.frames.clear();
-    this.#newest = [];
-    this.#oldest = 0;
-    this.list.replaceChildren();
-    this.list.hidden = this.#open;
-    for (const chunk of this.root.querySelectorAll(".chunk")) chunk.remove();
-    if (this.#open) await this.#showAll();
+    if (this.#open) await this.#load();
     this.draw(false);
   }
 
-  async #showAll() {
-    this.loading = true;
+  async #load() {
+    this.#loading = true;
     this.#sayWhatIsShown();
     try {
-      await this.fetchEarlier();
-      while (this.#open && this.frames.size < this.#end) {
-        this.#append(Math.min(this.frames.size + CHUNK, this.#end), false);
-        await breath();
-      }
+      await this.fetchUnheld();
     } catch {
       // The line at the top says why; the newest ones are held in any case.
-      this.loading = false;
-      if (this.#open) await this.#toggle();
+      this.#open = false;
     } finally {
-      this.loading = false;
+      this.#loading = false;
     }
   }
 

@@ -120,7 +120,7 @@ export function tableProblem({ field, message }, { numbers, names: spelled, colu
   const column = columns[spelled.indexOf(name)] ?? name?.replaceAll("_", " ");
   const place = index === undefined
     ? (field ?? "").replaceAll("_", " ")
-    : [numbers[index] ? `row ${number(numbers[index])}` : `stage ${index}`, column && `column ${column}`].filter(Boolean).join(", ");
+    : [numbers[index] ? `row ${number(numbers[index])}` : `stage ${Number(index) + 1}`, column && `column ${column}`].filter(Boolean).join(", ");
   const sentence = place && words !== message ? `${place}: ${words}` : words;
   return `${sentence.slice(0, 1).toUpperCase()}${sentence.slice(1)}${/[.!?]$/.test(words) ? "" : "."}`;
 }
