@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from darkroom.domain.formats import ImageSize
 from darkroom.domain.images import (
     Generated,
     Missed,
@@ -70,6 +71,12 @@ class TestRequest:
         async with FakeGemini() as server, GEMINI.at(server) as made:
             await made.generate(REQUEST.model_copy(update={"aspect_ratio": ratio}))
             assert server.received[0].aspect_ratio == ratio
+
+    @pytest.mark.parametrize("size", ImageSize)
+    async def test_every_size_is_asked_for_by_its_name(self, size: ImageSize) -> None:
+        async with FakeGemini() as server, GEMINI.at(server) as made:
+            await made.generate(REQUEST.model_copy(update={"image_size": size}))
+            assert server.received[0].image_size == size
 
     async def test_the_key_that_is_set_wins_over_those_in_the_environment(
         self, monkeypatch: pytest.MonkeyPatch

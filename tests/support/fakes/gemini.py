@@ -52,6 +52,7 @@ class Received:
     model: str
     prompt: str
     aspect_ratio: str | None
+    image_size: str | None
     modalities: tuple[str, ...]
     references: tuple[Reference, ...]
     part_kinds: tuple[str, ...]
@@ -305,6 +306,7 @@ def _read(number: int, version: str, model: str, headers: dict[str, str], body: 
         model=model,
         prompt="\n".join(part["text"] for part in parts if "text" in part),
         aspect_ratio=config.get("imageConfig", {}).get("aspectRatio"),
+        image_size=config.get("imageConfig", {}).get("imageSize"),
         modalities=tuple(config.get("responseModalities", ())),
         references=tuple(
             Reference(
