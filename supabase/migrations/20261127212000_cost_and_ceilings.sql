@@ -26,11 +26,13 @@ drop function if exists public.darkroom_statistics(date);
 -- Which daily ceiling allows no further call, and until when; null where one may begin. Calls of today (UTC) count at what
 -- they cost, and at a price by setting while nobody knows that; a user's pictures that were begun and may be delivered
 -- count at their price, each once. Calls in progress may turn out to count for less: then it is asked again soon.
+-- Planned for each call: how many calls a provider or a user has of a day differs too much for one plan.
 create or replace function public.darkroom_reached_ceiling(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_provider text, p_user uuid, p_credits integer,
   p_ceilings jsonb
 ) returns jsonb
-language plpgsql set search_path = '' as $$
+language plpgsql
+set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_now timestamptz;
   v_began timestamptz;
@@ -364,36 +366,37 @@ begin
 end
 $$;
 
--- What became of a call, for whoever pays for it (Cause in darkroom/domain/costs.py). A delivered picture is that of the
--- newest call that was generated for it.
-create or replace function public.darkroom_cause(p_call public.quel_generation_attempts) returns text
-language sql stable set search_path = '' as $$
-  select case
-    when p_call.outcome is null then 'unknown'
-    when p_call.outcome in ('missed', 'refused') then p_call.outcome
-    when p_call.outcome <> 'generated' then 'fault'
-    when exists (
-      select from public.quel_attach as image
-      where image.job_id = p_call.job_id and image.stage_index = p_call.stage_index
-        and image.ordinal = p_call.ordinal and image.delivered_at is not null) and not exists (
-      select from public.quel_generation_attempts as later
-      where later.job_id = p_call.job_id and later.stage_index = p_call.stage_index
-        and later.ordinal = p_call.ordinal and later.outcome = 'generated' and later.attempt_id > p_call.attempt_id)
-      then 'delivered'
-    else 'unused' end
-$$;
-
--- What the calls of a job cost, or those of one run of it, by what became of them.
+-- What the calls of a job cost, or those of one run of it, by what became of them (Cause in darkroom/domain/costs.py).
+-- Pictures that are not delivered are the generated ones less those that are: held against each other one by one, a large
+-- job would take minutes.
 create or replace function public.darkroom_costs(p_job_id uuid, p_run_id text) returns jsonb
 language sql stable set search_path = '' as $$
+  with asked as (
+    select coalesce(case when outcome in ('missed', 'refused', 'generated') or outcome is null then outcome else 'fault' end,
+        'unknown') as cause,
+      count(*) as calls, coalesce(sum(cost_usd), 0) as usd, count(*) - count(cost_usd) as unknown
+    from public.quel_generation_attempts
+    where job_id = p_job_id and (p_run_id is null or run_id = p_run_id) group by 1
+  ), delivered as (
+    select count(*) as calls, coalesce(sum(made.cost_usd), 0) as usd, count(*) - count(made.cost_usd) as unknown
+    from public.quel_attach as image cross join lateral (
+      select call.cost_usd, call.run_id from public.quel_generation_attempts as call
+      where call.job_id = image.job_id and call.stage_index = image.stage_index and call.ordinal = image.ordinal
+        and call.outcome = 'generated'
+      order by call.attempt_id desc limit 1
+    ) as made
+    where image.job_id = p_job_id and image.delivered_at is not null and (p_run_id is null or made.run_id = p_run_id)
+  ), share as (
+    select cause, calls, usd, unknown from asked where cause <> 'generated'
+    union all
+    select 'delivered', calls, usd, unknown from delivered
+    union all
+    select 'unused', asked.calls - delivered.calls, asked.usd - delivered.usd, asked.unknown - delivered.unknown
+    from asked, delivered where cause = 'generated'
+  )
   select jsonb_build_object('by_cause', coalesce(jsonb_object_agg(cause, jsonb_build_object(
     'calls', calls, 'usd', usd::text, 'unknown', unknown)), '{}'))
-  from (
-    select public.darkroom_cause(call) as cause, count(*) as calls, coalesce(sum(cost_usd), 0) as usd,
-      count(*) - count(cost_usd) as unknown
-    from public.quel_generation_attempts as call
-    where job_id = p_job_id and (p_run_id is null or run_id = p_run_id) group by 1
-  ) as counted
+  from share where calls > 0
 $$;
 
 -- What was done and charged for the job, or for one run of it; what it cost for whoever knows of it.
@@ -542,7 +545,8 @@ language sql stable security definer set search_path = '' as $$
     from public.quel_generation_attempts where started_at >= p_since::timestamp at time zone 'utc'
   ), delivered as (
     select call.day, call.provider, count(*) filter (where call.round > 0) as recovered,
-      coalesce(-sum(credit.amount), 0) as credits
+      coalesce(-sum(credit.amount), 0) as credits,
+      count(*) as calls, coalesce(sum(call.cost_usd), 0) as usd, count(*) - count(call.cost_usd) as unknown
     from call
     join public.quel_attach as image on image.job_id = call.job_id and image.stage_index = call.stage_index
       and image.ordinal = call.ordinal and image.delivered_at is not null
@@ -565,15 +569,25 @@ language sql stable security definer set search_path = '' as $$
       percentile_disc(0.95) within group (order by seconds) filter (where outcome = 'generated') as p95,
       count(distinct case when round > 0 then run_id || '/' || stage_index || '/' || round end) as top_ups
     from call group by day, provider
+  ), asked as (
+    select day, provider, coalesce(
+        case when outcome in ('missed', 'refused', 'generated') or outcome is null then outcome else 'fault' end,
+        'unknown') as cause,
+      count(*) as calls, coalesce(sum(cost_usd), 0) as usd, count(*) - count(cost_usd) as unknown
+    from call group by 1, 2, 3
+  ), share as (
+    select day, provider, cause, calls, usd, unknown from asked where cause <> 'generated'
+    union all
+    select day, provider, 'delivered', calls, usd, unknown from delivered
+    union all
+    -- Generated, and not delivered.
+    select day, provider, 'unused', asked.calls - coalesce(delivered.calls, 0), asked.usd - coalesce(delivered.usd, 0),
+      asked.unknown - coalesce(delivered.unknown, 0)
+    from asked left join delivered using (day, provider) where cause = 'generated'
   ), spent as (
     select day, provider, jsonb_build_object('costs', jsonb_build_object('by_cause', jsonb_object_agg(
       cause, jsonb_build_object('calls', calls, 'usd', usd::text, 'unknown', unknown)))) as costs
-    from (
-      select (started_at at time zone 'utc')::date as day, provider, public.darkroom_cause(call) as cause,
-        count(*) as calls, coalesce(sum(cost_usd), 0) as usd, count(*) - count(cost_usd) as unknown
-      from public.quel_generation_attempts as call
-      where p_costs and started_at >= p_since::timestamp at time zone 'utc' group by 1, 2, 3
-    ) as counted group by day, provider
+    from share where p_costs and calls > 0 group by day, provider
   ), job_days as (
     select (completed_at at time zone 'utc')::date as day,
       count(*) filter (where job_status = 'completed') as completed,
@@ -589,7 +603,8 @@ language sql stable security definer set search_path = '' as $$
         'refused', refused, 'faults', faults, 'unknown', unknown, 'seconds_p50', p50, 'seconds_p95', p95,
         'top_up_rounds', top_ups, 'recovered_images', coalesce(recovered, 0), 'credits', coalesce(credits, 0)
       ) || coalesce(costs, '{}') order by day desc, provider)
-      from provider_days left join delivered using (day, provider) left join spent using (day, provider)), '[]'),
+      from provider_days left join (select day, provider, recovered, credits from delivered) as made using (day, provider)
+        left join spent using (day, provider)), '[]'),
     'jobs', coalesce((
       select jsonb_agg(jsonb_build_object(
         'day', day, 'completed', completed, 'failed', failed, 'cancelled', cancelled) order by day desc)

@@ -3,11 +3,13 @@
 -- Which daily ceiling allows no further call, and until when; null where one may begin. Calls of today (UTC) count at what
 -- they cost, and at a price by setting while nobody knows that; a user's pictures that were begun and may be delivered
 -- count at their price, each once. Calls in progress may turn out to count for less: then it is asked again soon.
+-- Planned for each call: how many calls a provider or a user has of a day differs too much for one plan.
 create or replace function public.darkroom_reached_ceiling(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_provider text, p_user uuid, p_credits integer,
   p_ceilings jsonb
 ) returns jsonb
-language plpgsql set search_path = '' as $$
+language plpgsql
+set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_now timestamptz;
   v_began timestamptz;

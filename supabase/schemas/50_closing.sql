@@ -24,36 +24,37 @@ language sql stable set search_path = '' as $$
   from asked left join delivered using (provider)
 $$;
 
--- What became of a call, for whoever pays for it (Cause in darkroom/domain/costs.py). A delivered picture is that of the
--- newest call that was generated for it.
-create or replace function public.darkroom_cause(p_call public.quel_generation_attempts) returns text
-language sql stable set search_path = '' as $$
-  select case
-    when p_call.outcome is null then 'unknown'
-    when p_call.outcome in ('missed', 'refused') then p_call.outcome
-    when p_call.outcome <> 'generated' then 'fault'
-    when exists (
-      select from public.quel_attach as image
-      where image.job_id = p_call.job_id and image.stage_index = p_call.stage_index
-        and image.ordinal = p_call.ordinal and image.delivered_at is not null) and not exists (
-      select from public.quel_generation_attempts as later
-      where later.job_id = p_call.job_id and later.stage_index = p_call.stage_index
-        and later.ordinal = p_call.ordinal and later.outcome = 'generated' and later.attempt_id > p_call.attempt_id)
-      then 'delivered'
-    else 'unused' end
-$$;
-
--- What the calls of a job cost, or those of one run of it, by what became of them.
+-- What the calls of a job cost, or those of one run of it, by what became of them (Cause in darkroom/domain/costs.py).
+-- Pictures that are not delivered are the generated ones less those that are: held against each other one by one, a large
+-- job would take minutes.
 create or replace function public.darkroom_costs(p_job_id uuid, p_run_id text) returns jsonb
 language sql stable set search_path = '' as $$
+  with asked as (
+    select coalesce(case when outcome in ('missed', 'refused', 'generated') or outcome is null then outcome else 'fault' end,
+        'unknown') as cause,
+      count(*) as calls, coalesce(sum(cost_usd), 0) as usd, count(*) - count(cost_usd) as unknown
+    from public.quel_generation_attempts
+    where job_id = p_job_id and (p_run_id is null or run_id = p_run_id) group by 1
+  ), delivered as (
+    select count(*) as calls, coalesce(sum(made.cost_usd), 0) as usd, count(*) - count(made.cost_usd) as unknown
+    from public.quel_attach as image cross join lateral (
+      select call.cost_usd, call.run_id from public.quel_generation_attempts as call
+      where call.job_id = image.job_id and call.stage_index = image.stage_index and call.ordinal = image.ordinal
+        and call.outcome = 'generated'
+      order by call.attempt_id desc limit 1
+    ) as made
+    where image.job_id = p_job_id and image.delivered_at is not null and (p_run_id is null or made.run_id = p_run_id)
+  ), share as (
+    select cause, calls, usd, unknown from asked where cause <> 'generated'
+    union all
+    select 'delivered', calls, usd, unknown from delivered
+    union all
+    select 'unused', asked.calls - delivered.calls, asked.usd - delivered.usd, asked.unknown - delivered.unknown
+    from asked, delivered where cause = 'generated'
+  )
   select jsonb_build_object('by_cause', coalesce(jsonb_object_agg(cause, jsonb_build_object(
     'calls', calls, 'usd', usd::text, 'unknown', unknown)), '{}'))
-  from (
-    select public.darkroom_cause(call) as cause, count(*) as calls, coalesce(sum(cost_usd), 0) as usd,
-      count(*) - count(cost_usd) as unknown
-    from public.quel_generation_attempts as call
-    where job_id = p_job_id and (p_run_id is null or run_id = p_run_id) group by 1
-  ) as counted
+  from share where calls > 0
 $$;
 
 -- What was done and charged for the job, or for one run of it; what it cost for whoever knows of it.

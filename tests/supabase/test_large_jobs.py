@@ -63,8 +63,8 @@ def uncounted(filled: psycopg.Connection) -> Iterator[psycopg.Connection]:
 
 def test_a_large_job_is_counted_before_the_planner_has_heard_of_it(uncounted: psycopg.Connection) -> None:
     # Each picture held against each charge took minutes.
-    tally = uncounted.execute("select darkroom_tally(md5('large')::uuid, null)").fetchone()
-    found = uncounted.execute("select darkroom_statistics(current_date)").fetchone()
+    tally = uncounted.execute("select darkroom_tally(md5('large')::uuid, null, true)").fetchone()
+    found = uncounted.execute("select darkroom_statistics(current_date, true)").fetchone()
     assert tally is not None
     assert found is not None
     assert (tally[0]["delivered"], tally[0]["charged"]) == (30_000, 600_000)
