@@ -20,6 +20,8 @@ FOLDED = 16
 """Frames of a folded strip: more than a row has."""
 NEVER_FOLDED = 4
 """Frames of a strip that has too few to fold."""
+WITH_FRAMES = 20
+"""Folded strips that come with their frames; those of the others are drawn when somebody comes near."""
 
 
 class Shown(StrEnum):
@@ -104,8 +106,9 @@ def strips_of(
             shown,
             ended=feed.ended,
             folded=many and stage.quantity > NEVER_FOLDED,
+            far=place >= WITH_FRAMES,
         )
-        for stage in views
+        for place, stage in enumerate(views)
     ]
 
 
@@ -127,12 +130,15 @@ def _strip(
     *,
     ended: bool,
     folded: bool,
+    far: bool,
 ) -> Strip:
     over = ended or stage.status in (StageStatus.COMPLETE, StageStatus.SHORT, StageStatus.CANCELLED)
     placed = stage.frames is not None
     whole = placed and stage.quantity <= MOST_SHOWN
     most = FOLDED if folded else None if whole else NEWEST
-    if placed and (over or whole):
+    if folded and far:
+        frames: tuple[FrameView, ...] = ()
+    elif placed and (over or whole):
         frames = _all_frames(stage, images, over)[:most]
     else:
         frames = _first(images, most) if over else _newest(images, most or NEWEST)

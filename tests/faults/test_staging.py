@@ -16,6 +16,7 @@ from activities.staging import Staging
 from activities.uploads import UNFORESEEN
 from darkroom.decoding.xmp import Mark
 from darkroom.domain.attempts import Attempt
+from darkroom.domain.formats import ImageFormat
 from darkroom.domain.images import (
     AttachInput,
     CreditInput,
@@ -28,7 +29,7 @@ from darkroom.domain.images import (
     UploadInput,
 )
 from darkroom.domain.progress import JobStatus
-from darkroom.pictures import PictureWork
+from darkroom.pictures import Deliverable, PictureWork
 from tests.support.fakes.scripted import PICTURE, tiny_picture
 from tests.support.fakes.storage import RefusingSome
 from tests.support.stacks.watching import Between, BrokenFolder
@@ -100,15 +101,15 @@ async def test_one_that_never_passes_is_a_recorded_miss_after_the_last_attempt_a
 
 def _fails(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int) -> None:
     """Encoding a picture, which is the first look at it, fails so many times."""
-    real, failed = PictureWork.encode, [0]
+    real, failed = PictureWork.deliverable, [0]
 
-    async def encode(self: PictureWork, data: bytes, mark: Mark | None = None) -> bytes:
+    async def deliverable(self: PictureWork, data: bytes, wanted: ImageFormat, mark: Mark | None) -> Deliverable:
         if failed[0] < times:
             failed[0] += 1
             raise error
-        return await real(self, data, mark)
+        return await real(self, data, wanted, mark)
 
-    monkeypatch.setattr(PictureWork, "encode", encode)
+    monkeypatch.setattr(PictureWork, "deliverable", deliverable)
 
 
 async def test_an_error_of_the_provider_nobody_foresaw_is_a_recorded_miss_and_no_second_call(

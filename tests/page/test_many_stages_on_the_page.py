@@ -181,3 +181,49 @@ async def test_few_stages_are_shown_in_full(page: Page, api: ApiStack) -> None:
     await expect(page.locator("[data-frame]")).to_have_count(160)
     await expect(page.locator("[data-folded]")).to_have_count(0)
     await expect(page.get_by_label("Go to stage")).to_be_hidden()
+
+
+PAINT = """
+async () => {
+  const paint = performance.getEntriesByName("first-contentful-paint")[0];
+  const [page] = performance.getEntriesByType("navigation");
+  return {
+    answered: Math.round(page.responseStart), sent: Math.round(page.responseEnd),
+    paint: Math.round(paint?.startTime ?? 0),
+    ready: Math.round(page.domContentLoadedEventEnd), kilobytes: Math.round(page.decodedBodySize / 1000),
+  };
+}
+"""
+"""Milliseconds from asking for the page until it is answered, sent, painted for the first time, and alive."""
+
+
+async def test_strips_that_are_far_get_their_frames_when_somebody_comes_near(page: Page, pictures: ApiStack) -> None:
+    pictures.provider.gate.set()
+    job_id = await pictures.order(*[6] * 40)
+    await pictures.ended(job_id, 120)
+    await page.goto(f"/jobs/{job_id}")
+    await expect(page.locator("[data-stage]")).to_have_count(40)
+    last = page.locator("[data-stage='39']")
+    await expect(last.locator("[data-frame]")).to_have_count(0)
+    await last.scroll_into_view_if_needed()
+    await expect(last.locator("[data-state='delivered']")).to_have_count(6)
+    await last.locator("[data-position='2'] a").click()
+    await expect(page.locator("[data-lighttable]")).to_contain_text("Stage 40, picture 2")
+    await expect(page.locator("[data-lighttable]")).to_contain_text("237 of 240")
+
+
+@pytest.mark.slow
+async def test_a_thousand_stages_are_painted_with_the_first_rows(page: Page, pictures: ApiStack) -> None:
+    figures = {}
+    await page.add_init_script(WATCH_LONG_TASKS)
+    for stages in (10, 100, 1_000):
+        part = [{"prompt": f"stage {number}", "quantity": 30} for number in range(stages)]
+        job_id = await pictures.written({"job_type": "pipeline_stage", "stages": part})
+        for _ in range(2):
+            await page.goto(f"/jobs/{job_id}")
+            await expect(page.locator("[data-frame]")).to_have_count(16 * min(stages, 20), timeout=60_000)
+        figures[stages] = await page.evaluate(PAINT)
+        print(f"{stages} stages: {figures[stages]}")  # noqa: T201 - a figure
+        await long_tasks(page, f"{stages} stages of 30")
+    # Ten times as many stages may take ten times as long, with as much again for whatever else the machine does.
+    assert figures[1_000]["paint"] < 20 * max(figures[100]["paint"], 50)

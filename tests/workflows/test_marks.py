@@ -153,15 +153,15 @@ async def test_each_stage_has_its_format_and_every_file_its_mark(skipping_client
         archive = await archive_of(export, stack.parts.storage)
         packed = b"".join([part async for part in archive.read()])
         with zipfile.ZipFile(io.BytesIO(packed)) as package:
-            assert package.read("stage-4_001.xmp") == mark
-            assert package.read("stage-4_001.png") == ANSWER
+            assert package.read("stage-5_001.xmp") == mark
+            assert package.read("stage-5_001.png") == ANSWER
         prefix = images[0].path.rpartition("/")[0]
         kept = {key for key in await stack.parts.storage.keys(f"{prefix}/") if not key.endswith("/checksums.json")}
         assert len(kept) == len(KINDS) + 1
         assert (await take(export, stack.parts.storage, Folder(home / "taken"))).written == len(KINDS)
-        assert (home / "taken" / "stage-4_001.xmp").read_bytes() == mark
-        assert (home / "taken" / "stage-4_001.png").read_bytes() == ANSWER
-        sheet = contact_sheet("A job", [Frame(0, 0, picture=home / "taken" / "stage-4_001.png")])
+        assert (home / "taken" / "stage-5_001.xmp").read_bytes() == mark
+        assert (home / "taken" / "stage-5_001.png").read_bytes() == ANSWER
+        sheet = contact_sheet("A job", [Frame(0, 0, picture=home / "taken" / "stage-5_001.png")])
         assert xmp_of(sheet)[readback.SOURCE_TYPE] == readback.TRAINED
         assert await without_files(stack.parts, images) == []
         await stack.parts.storage.delete([sidecar])
@@ -171,7 +171,7 @@ async def test_each_stage_has_its_format_and_every_file_its_mark(skipping_client
         archive = await archive_of(export, stack.parts.storage)
         packed = b"".join([part async for part in archive.read()])
         with zipfile.ZipFile(io.BytesIO(packed)) as package:
-            assert "stage-4_001.xmp" in package.read("missing.txt").decode()
+            assert "stage-5_001.xmp" in package.read("missing.txt").decode()
         await stack.check_invariants()
 
 

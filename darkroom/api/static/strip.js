@@ -9,6 +9,12 @@ import { setLine } from "./line.js";
 import { NEWEST } from "./model.js";
 import { number, stageReason, stageStanding } from "./words.js";
 
+/** Strips without frames, by their elements: they get them when somebody comes near. @type {Map<Element, Strip>} */
+const far = new Map();
+const nearing = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) if (isIntersecting) far.get(target)?.comeNear();
+}, { rootMargin: "100%" });
+
 export class Strip {
   /** All frames of a large stage, while they are shown. @type {Gallery|null} */
   gallery = null;
@@ -39,7 +45,11 @@ export class Strip {
     /** By position: of the frame, or in the order pictures came. @type {Map<number, HTMLElement>} */
     this.frames = new Map();
     this.folder = "folded" in root.dataset ? folder(root, () => this.#refold()) : null;
-    if (this.#wantsGallery) this.#showGallery();
+    this.far = this.#folded && !this.list.children.length;
+    if (this.far) {
+      far.set(root, this);
+      nearing.observe(root);
+    } else if (this.#wantsGallery) this.#showGallery();
     else this.#adopt();
     if (stage.whole) return;
     this.all = el("button", { class: "as-link", type: "button", "aria-expanded": "false", onclick: () => this.#toggle() });
@@ -54,12 +64,24 @@ export class Strip {
     say(this.root.querySelector("[data-stage-reason]"), stageReason(view));
     setLine(this.line, [[view.completed, view.quantity]], this.job.over);
     this.download.hidden = !view.completed;
+    if (this.all) this.#sayWhatIsShown();
+    this.folder?.draw(this.stage.frames);
+    if (this.far) return;
     if (this.#wantsGallery) this.#showGallery().draw(arriving);
     else if (this.#showsFirst) this.#drawFirst(arriving);
     else this.#drawNewest(arriving);
     if (this.all) this.#sayWhatIsShown();
-    this.folder?.draw(this.stage.frames);
     this.#keepOneStop();
+  }
+
+  /** Draw the frames, which were left out while the strip was far away. */
+  comeNear() {
+    if (!this.far) return;
+    this.far = false;
+    far.delete(this.root);
+    nearing.unobserve(this.root);
+    this.#fetchAll();
+    this.draw(false);
   }
 
   /** What shows a picture, if it is on the page or can be put there. @param {import("./model.js").Picture} picture */
@@ -168,6 +190,7 @@ export class Strip {
   }
 
   #refold() {
+    this.comeNear();
     if (!this.#folded && this.stage.whole) this.#fetchAll();
     this.#clear();
     this.draw(false);
