@@ -201,7 +201,7 @@ def test_a_port_that_is_taken_is_not_given(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_a_report_that_cannot_be_written_is_said_before_anything_is_played(tmp_path: Path) -> None:
-    ended = await _prove(tmp_path, "--report", "/proc/report.html", seconds=30)
+    ended = await _prove(tmp_path, "--report", "/proc/report.html", seconds=90)
     assert (ended.status, list(json.loads(ended.out))) == (2, ["error", "exit_status"])
 
 

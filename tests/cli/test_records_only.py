@@ -15,7 +15,7 @@ from tests.cli.conftest import Run, contents
 
 PROGRAMS = ["worker", "api"]
 """They answer nothing: they write log lines until they are stopped."""
-COMMANDS = [command.name for command in app.registered_commands] + ["credits grant", "credits show"]
+COMMANDS = [one.name for one in app.registered_commands if not one.hidden] + ["credits grant", "credits show"]
 NEEDS_A_JOB = ["watch", "status", "receipt", "cancel", "pause", "resume", "restart"]
 
 

@@ -306,7 +306,7 @@ def test_the_demo_delivers_everything_it_ordered(tmp_path: Path) -> None:
     assert told["receipt"]["delivered"] == told["receipt"]["ordered"] == 48
     assert told["receipt"]["total"]["misses"] > 0
     assert "top-up 1 started" in ended.stderr
-    assert told["first_picture_seconds"] < 20  # under 5 s alone; here it shares two cores with other tests
+    assert told["first_picture_seconds"] < 45  # under 5 s alone; here it shares two cores with other tests
     pictures = list(Path(told["folder"]).glob("*.webp"))
     assert len(pictures) == 48
     with Image.open(told["contact_sheet"]) as sheet:

@@ -110,6 +110,7 @@ ALONE = {
         f"the column {name}": order(**{name: value})
         for name, value in {
             "job_id": str(uuid4()),
+            "job_name": "mine",
             "total_images": 5,
             "completed_images": 5,
             "failed_images": 0,
