@@ -13,6 +13,8 @@ from pydantic import BaseModel
 M = TypeVar("M", bound=BaseModel)
 
 DRAWING = "the picture service is not set up correctly; the operator has to fix this"
+SERVICE = "the picture service"
+"""What does not run, where operators read the names of task queues that no worker serves."""
 KEEPING = "the service cannot store its pictures or records; the operator has to fix this"
 
 _PROVIDERS = re.compile(
@@ -53,6 +55,9 @@ def for_customers(value: M) -> M:
     changed: dict[str, Any] = {}
     for name in type(value).model_fields:
         held = getattr(value, name)
+        if name == "without_worker" and held:
+            changed[name] = (SERVICE,)
+            continue
         said = in_customers_words(held) if name in REASONS and isinstance(held, str) else _inside(held)
         if said is not held and said != held:
             changed[name] = said
