@@ -50,6 +50,9 @@ async def running_api(server: BenchServer) -> AsyncIterator[ApiProcess]:
         "IMAGE_PROVIDER": "offline",
         "API_PORT": str(port),
         "API_CHANGES_PER_MINUTE": "100000",
+        "API_READS_PER_MINUTE": "100000",
+        "API_FOLLOWS_PER_MINUTE": "100000",
+        "API_REQUESTS_PER_USER": "1000",
         "LOG_LEVEL": "warning",
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "darkroom.api", env=environment)

@@ -12,6 +12,8 @@ class ApiLimits(BaseSettings):
 
     api_session_hours: Annotated[float, Field(gt=0, le=8760)] = 24.0
     api_changes_per_minute: Annotated[int, Field(ge=1)] = 600
+    api_reads_per_minute: Annotated[int, Field(ge=1)] = 3_000
+    api_follows_per_minute: Annotated[int, Field(ge=1)] = 600
     api_failed_keys_per_minute: Annotated[int, Field(ge=1)] = 60
     api_streams_per_user: Annotated[int, Field(ge=1)] = 100
     api_waits_per_user: Annotated[int, Field(ge=1)] = 100
@@ -28,6 +30,7 @@ class ApiLimits(BaseSettings):
 
     api_connections: Annotated[int, Field(ge=1)] = 1_000
     api_connections_per_address: Annotated[int, Field(ge=1)] = 100
+    api_requests_per_user: Annotated[int, Field(ge=1)] = 300
     api_requests: Annotated[int, Field(ge=1)] = 1_000
     api_head_timeout: Annotated[float, Field(gt=0, le=600)] = 10.0
     api_body_timeout: Annotated[float, Field(gt=0, le=3600)] = 120.0

@@ -79,7 +79,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.counting.opening": (
         *("darkroom.counting", "darkroom.settings", "darkroom.supabase", "darkroom.records.supabase.functions"),
     ),
-    "darkroom.records": (*DOMAIN, "darkroom.records", "darkroom.supabase", "darkroom.disk"),
+    "darkroom.records": (
+        *DOMAIN,
+        *("darkroom.records", "darkroom.supabase", "darkroom.disk", "darkroom.fair_queue"),
+    ),
     "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase", "darkroom.disk"),
     "darkroom.providers": (*DOMAIN, "darkroom.providers"),
     "darkroom.provider_choice": (*DOMAIN, "darkroom.providers", "darkroom.settings"),

@@ -20,6 +20,7 @@ from darkroom.api.root_path import RootPath, check_public
 from darkroom.api.routes import archives, deployment, events, jobs, orders, pages, pictures, tables
 from darkroom.api.services import Services
 from darkroom.api.sign_in import sign_in_needed
+from darkroom.api.turns import InTurns
 from darkroom.domain.errors import SettingRejected
 from darkroom.settings import Settings
 
@@ -85,6 +86,7 @@ def unopened_app(settings: Settings, lifespan: Lifespan | None = None) -> FastAP
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     # Inside the guard, so that what is too large is a problem like any other; routes may raise their own limit.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_REQUEST)
+    app.add_middleware(InTurns, limits=settings)
     app.add_middleware(RequestGuard, local=local, origins=settings.api_cors_origins)
     if settings.api_cors_origins:
         app.add_middleware(

@@ -1,7 +1,8 @@
 """The feeds of this process: one a job that is followed, however many follow it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from time import monotonic
 from uuid import UUID
@@ -9,7 +10,9 @@ from uuid import UUID
 import structlog
 
 from darkroom.api.job_feed import EVERY, JobFeed, Surroundings
+from darkroom.api.shared_readings import retrieve
 from darkroom.domain.errors import Retryable
+from darkroom.fair_queue import elsewhere, who_asks
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +29,8 @@ class Feeds:
         self._feeds: dict[UUID, JobFeed] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._watched: Counter[Hashable] = Counter()
+        """How many feeds there are of each user's."""
 
     @asynccontextmanager
     async def following(self, job_id: UUID) -> AsyncIterator[JobFeed]:
@@ -40,8 +45,7 @@ class Feeds:
             feed = self._feeds[job_id] = JobFeed(job_id, self._around)
         feed.followers += 1
         try:
-            if feed.version == 0:
-                await self._begin(job_id, feed)
+            await self._begin(job_id, feed)
             yield feed
         finally:
             feed.followers -= 1
@@ -61,23 +65,33 @@ class Feeds:
             await feed.close()
 
     async def _begin(self, job_id: UUID, feed: JobFeed) -> None:
-        """The first reading; of those who come together, the first one reads and the others wait."""
-        async with feed.beginning:
-            if feed.version == 0:
-                try:
-                    await feed.refresh()
-                except BaseException:
-                    self._forget(job_id, feed)
-                    raise
-                task = asyncio.create_task(self._watch(job_id, feed))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+        """Wait for the first reading. It goes on for the others when one who waits goes away."""
+        if feed.first is None:
+            feed.first = asyncio.create_task(self._read_first(job_id, feed))
+            feed.first.add_done_callback(retrieve)
+            self._keep(feed.first)
+        async with elsewhere():
+            await asyncio.shield(feed.first)
         if self._closing:
             await feed.close()
+
+    async def _read_first(self, job_id: UUID, feed: JobFeed) -> None:
+        try:
+            await feed.refresh()
+        except BaseException:
+            self._forget(job_id, feed)
+            raise
+        self._keep(asyncio.create_task(self._watch(job_id, feed)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _watch(self, job_id: UUID, feed: JobFeed) -> None:
         alone_since: float | None = None
         pause = EVERY
+        whose = who_asks()
+        self._watched[whose] += 1
         try:
             while alone_since is None or monotonic() - alone_since < LINGER:
                 await asyncio.sleep(pause)
@@ -85,11 +99,15 @@ class Feeds:
                 started = monotonic()
                 try:
                     await feed.refresh()
-                    pause = feed.pause_between_readings(monotonic() - started)
+                    # All feeds of a user together are read for a share of the time.
+                    pause = feed.pause_between_readings((monotonic() - started) * self._watched[whose])
                 except Retryable as error:
                     log.warning("job cannot be read", job_id=str(job_id), reason=str(error))
                     pause = AFTER_TROUBLE
         finally:
+            self._watched[whose] -= 1
+            if not self._watched[whose]:
+                del self._watched[whose]
             # Whatever ended it: followers come back, and get the rest from a feed that reads.
             self._forget(job_id, feed)
             await feed.close()

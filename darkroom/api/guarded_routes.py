@@ -15,6 +15,7 @@ from darkroom.api.allowances import Held
 from darkroom.api.problems import BodyRejected, Problem, problem_of
 from darkroom.api.services import changing, counted, recognised, services, signed_in, uploading
 from darkroom.domain.errors import OrderRejected
+from darkroom.fair_queue import elsewhere
 from darkroom.orders.json_text import NotJson, read_json
 
 S = TypeVar("S")
@@ -90,8 +91,9 @@ class StrictRequest(Request):
         if self._received is None:
             return await self._in_thread(read, body)
         caller = await recognised(self)
-        await self._turn.enter_async_context(services(self).documents.turn(caller.user_id))
-        return await self._in_thread(lambda file: read(file.read()), self._received)
+        async with elsewhere():
+            await self._turn.enter_async_context(services(self).documents.turn(caller.user_id))
+            return await self._in_thread(lambda file: read(file.read()), self._received)
 
     async def _in_thread(self, read: Callable[[S], T], source: S) -> T:
         try:

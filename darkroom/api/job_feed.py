@@ -14,7 +14,8 @@ from fastapi.sse import format_sse_event
 
 from darkroom.api.public_urls import PublicUrls
 from darkroom.api.shapes import ImageView, JobView, StageView
-from darkroom.api.told_stages import ToldStage
+from darkroom.api.shared_readings import SentTogether, SharedReadings
+from darkroom.api.told_stages import ToldStage, of_stage, with_retry
 from darkroom.api.views import image_view, job_view, read_by
 from darkroom.domain.errors import JobNotFound
 from darkroom.domain.movement import PACE_OVER, Movement, Retried, with_movement
@@ -23,12 +24,11 @@ from darkroom.domain.snapshots import (
     MOST_FRAMES,
     DeliveryMark,
     Frame,
-    FrameState,
     JobSnapshot,
     Picture,
-    Undelivered,
     place,
 )
+from darkroom.fair_queue import elsewhere
 from darkroom.records.watching import WatchRecords
 
 log = structlog.get_logger(__name__)
@@ -67,7 +67,7 @@ class JobFeed:
         self._mark: DeliveryMark | None = None
         self._recent: deque[datetime] = deque()
         self._encoded: dict[tuple[str, int], bytes] = {}
-        """By prefix of the URLs and by index; followers mostly come through one prefix."""
+        """By prefix of the URLs and by index."""
         self._epoch: int | None = None
         self._snapshot: JobSnapshot | None = None
         self._progress: Progress | None = None
@@ -75,14 +75,16 @@ class JobFeed:
         self._trouble: tuple[object, ...] = ()
         self._stages: dict[int, ToldStage] = {}
         self._news = asyncio.Condition()
-        self._refreshing = asyncio.Lock()
+        self._readings = SharedReadings[None]()
+        self._together = SentTogether()
         self._delivered: dict[int, list[int]] = {}
         self._placements: dict[int, tuple[Mapping[int, int], tuple[Frame, ...]]] = {}
         self.version = 0
         """Grows with every change."""
         self.followers = 0
         self._closed = False
-        self.beginning = asyncio.Lock()
+        self.first: asyncio.Task[None] | None = None
+        """The first reading, for which everybody waits who comes before its end."""
 
     @property
     def known(self) -> int:
@@ -110,29 +112,34 @@ class JobFeed:
         return f"{self.known}{END}"
 
     async def refresh(self) -> None:
-        """Read the job once.
+        """Read the job once, for everybody who asks meanwhile.
 
         Raises:
             JobNotFound: there is no such job.
             RecordsUnavailable: the records do not answer.
         """
-        async with self._refreshing:
-            arrived: list[Picture] = []
-            while True:
-                snapshot = await self._records.snapshot(self._job_id, self._mark, PAGE)
-                if snapshot is None:
-                    raise JobNotFound(f"job {self._job_id} does not exist")
-                arrived += snapshot.pictures
-                if snapshot.pictures:
-                    last = snapshot.pictures[-1]
-                    self._mark = DeliveryMark(delivered_at=last.delivered_at, attach_id=last.attach_id)
-                if len(snapshot.pictures) < PAGE:
-                    break
-            now = datetime.now(UTC)
-            unfinished = not snapshot.progress.status.ended
-            # After the snapshot: what is delivered meanwhile is not retried any more, and not the other way round.
-            movement = await self._records.movement(self._job_id, now - PACE_OVER) if unfinished else None
-            self._take(snapshot, arrived, movement, now)
+        await self._readings.get(None, self._read)
+
+    async def _read(self) -> None:
+        arrived: list[Picture] = []
+        mark = self._mark
+        while True:
+            snapshot = await self._records.snapshot(self._job_id, mark, PAGE)
+            if snapshot is None:
+                raise JobNotFound(f"job {self._job_id} does not exist")
+            arrived += snapshot.pictures
+            if snapshot.pictures:
+                last = snapshot.pictures[-1]
+                mark = DeliveryMark(delivered_at=last.delivered_at, attach_id=last.attach_id)
+            if len(snapshot.pictures) < PAGE:
+                break
+        now = datetime.now(UTC)
+        unfinished = not snapshot.progress.status.ended
+        # After the snapshot: what is delivered meanwhile is not retried any more, and not the other way round.
+        movement = await self._records.movement(self._job_id, now - PACE_OVER) if unfinished else None
+        # Only with what is behind it: a reading that fails before is made again as a whole.
+        self._mark = mark
+        self._take(snapshot, arrived, movement, now)
         async with self._news:
             self._news.notify_all()
 
@@ -171,7 +178,7 @@ class JobFeed:
     async def changed(self, since: int, seconds: float) -> bool:
         """Wait for news after the version `since`, so long at most; whether there are any. The feed's end is news."""
         try:
-            async with asyncio.timeout(seconds), self._news:
+            async with elsewhere(), asyncio.timeout(seconds), self._news:
                 await self._news.wait_for(lambda: self.version > since or self._closed)
         except TimeoutError:
             return False
@@ -181,8 +188,14 @@ class JobFeed:
         """The next pictures for a follower who has `sent` of them."""
         return [self._image_event(index, urls) for index in range(sent, min(self.known, sent + limit))]
 
-    def events(self, sent: int, since: int, urls: PublicUrls, *, operator: bool) -> list[bytes]:
+    def events(self, sent: int, since: int, urls: PublicUrls, *, operator: bool) -> bytes:
         """What to send to a follower who has `sent` pictures and everything up to version `since`."""
+        of_now = self.version, urls.addresses.epoch
+        return self._together.get(
+            of_now, (sent, since, urls.prefix, operator), lambda: self._events(sent, since, urls, operator=operator)
+        )
+
+    def _events(self, sent: int, since: int, urls: PublicUrls, *, operator: bool) -> bytes:
         number = str(self.known)
         events = self.image_events(sent, self.known, urls)
         changed = (told for told in self._stages.values() if told.version > since)
@@ -191,7 +204,7 @@ class JobFeed:
         events.append(format_sse_event(data_str=view, event="progress", id=number))
         if self.ended:
             events.append(format_sse_event(data_str=view, event="end", id=self.end_id))
-        return events
+        return b"".join(events)
 
     async def close(self) -> None:
         """Release everybody who waits."""
@@ -223,11 +236,11 @@ class JobFeed:
             if stage.quantity > MOST_FRAMES:
                 self._note_stage(stage, None)
                 continue
-            tried = _of_stage(snapshot, index)
-            if index not in self._placements or index in came_in or before is None or tried != _of_stage(before, index):
+            tried = of_stage(snapshot, index)
+            if index not in self._placements or index in came_in or before is None or tried != of_stage(before, index):
                 found = place(stage.quantity, self._delivered.get(index, ()), tried)
                 self._placements[index] = found.positions, found.frames
-            self._note_stage(stage, tuple(_with_retry(index, frame, retried) for frame in self._placements[index][1]))
+            self._note_stage(stage, tuple(with_retry(index, frame, retried) for frame in self._placements[index][1]))
         if snapshot.deleted_at is not None:
             arrived, self._pictures, self._positions = [], [], []
         self._pictures += arrived
@@ -287,14 +300,3 @@ class JobFeed:
             return None
         elapsed = (datetime.now(UTC) - self._recent[0]).total_seconds()
         return eta_seconds(len(self._recent), progress.total_images - self.known, elapsed)
-
-
-def _with_retry(stage_index: int, frame: Frame, retried: Mapping[tuple[int, int], Retried]) -> Frame:
-    one = retried.get((stage_index, frame.ordinal))
-    if one is None or frame.state is not FrameState.MAKING:
-        return frame
-    return frame.model_copy(update={"reason": one.reason, "attempt": one.attempt})
-
-
-def _of_stage(snapshot: JobSnapshot, stage_index: int) -> list[Undelivered]:
-    return [one for one in snapshot.undelivered if one.stage_index == stage_index]

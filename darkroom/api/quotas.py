@@ -1,5 +1,7 @@
 """What a user may have in all, and order in a day. Operators decide that for others, and have no such limits."""
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
 from limits import RateLimitItemPerDay
@@ -11,7 +13,7 @@ from darkroom.api_limits import ApiLimits
 from darkroom.client.results import CheckedOrder
 from darkroom.domain.formats import ImageSize
 from darkroom.domain.money import Prices
-from darkroom.fair_queue import FairQueue
+from darkroom.fair_queue import FairQueue, elsewhere
 from darkroom.records.usage import UsageRecords
 
 MB = 1_000_000
@@ -39,8 +41,15 @@ class Quotas:
         self._hosts = Allowance(
             RateLimitItemPerDay(limits.api_webhooks_per_host_per_day), "orders with a webhook to this host", rates
         )
-        self.placing = FairQueue(MANY, 1)
+        self._placing = FairQueue(MANY, 1)
+
+    @asynccontextmanager
+    async def placing_of(self, caller: Caller) -> AsyncIterator[None]:
         """One order of a user at a time, so that each is compared with what the one before it left."""
+        async with AsyncExitStack() as placing:
+            async with elsewhere():
+                await placing.enter_async_context(self._placing.turn(caller.user_id))
+            yield
 
     async def admit_job(self, caller: Caller) -> None:
         """Refuse a job above the limit of open ones.

@@ -1,6 +1,7 @@
 """Serving the application until a signal: streams end, responses in progress are finished."""
 
 import asyncio
+import gc
 import resource
 import signal
 import socket
@@ -26,6 +27,8 @@ log = structlog.get_logger("darkroom.api")
 GRACE = 10
 """Seconds that responses in progress may take after the first signal."""
 BACKLOG = 2048
+"""Connections that may wait until they are accepted."""
+ACCEPTED_AT_ONCE = 8
 SWITCH_INTERVAL = 0.0005
 """Seconds for which a thread that reads a large document keeps the interpreter from requests. Each of them needs it
 many times, so that they wait often meanwhile; Python's own 5 ms are too long for that."""
@@ -36,7 +39,20 @@ OWN_DESCRIPTORS = 96
 """Files of our own, beside clients' connections: databases, Temporal, storage, child processes."""
 
 
-class _Server(uvicorn.Server):
+class SteadyServer(uvicorn.Server):
+    """Accepts a few connections at a time: requests in progress go on in between, however many come at once."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on sockets of ours."""
+        self.config.backlog = ACCEPTED_AT_ONCE
+        await super().startup(sockets)
+        # asyncio accepts as many at once as may wait, and these are two things.
+        for sock in sockets or ():
+            if not self.should_exit:
+                sock.listen(BACKLOG)
+
+
+class _Server(SteadyServer):
     """Ends the streams first: they would keep the server until their jobs end. The second signal does not wait."""
 
     def __init__(self, config: uvicorn.Config, services: Services) -> None:
@@ -65,13 +81,21 @@ async def serve(settings: Settings) -> None:
         SettingRejected: anybody could order, or nobody could sign in.
         NotPossibleNow: the port is in use.
     """
-    sys.setswitchinterval(SWITCH_INTERVAL)
     async with opened(settings) as services:
         with listening(settings.api_host, settings.api_port) as sock:
             config = server_config(make_app(services), settings)
+            prepare_interpreter()
             log.info("api started", address=settings.api_address(), uses=services.parts.describe())
             await _Server(config, services).serve([sock])
     log.info("api stopped")
+
+
+def prepare_interpreter() -> None:
+    """Let no thread and no garbage collection keep requests waiting for long; to be called when everything is open."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    # What is there now stays: the collector would look through all of it each time, which takes 0.1 s.
+    gc.collect()
+    gc.freeze()
 
 
 def server_config(app: ASGIApp, settings: Settings, *, descriptors: int = 0) -> uvicorn.Config:

@@ -1,6 +1,6 @@
 """What the routes work with: put together once a process, handed to each by `services(request)`."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,21 +20,25 @@ from darkroom.api.problems import Problem
 from darkroom.api.public_urls import PublicUrls
 from darkroom.api.quotas import Quotas
 from darkroom.api.root_path import prefix_of
+from darkroom.api.shapes import JobView
+from darkroom.api.shared_readings import SharedReadings
 from darkroom.api.sign_in import Caller, Presented, SignIn, presented
 from darkroom.api.signed_urls import Addresses
 from darkroom.api.standing import Standing
+from darkroom.api.temporal_pages import temporal_pages
 from darkroom.api.thumbnails import Thumbnails
+from darkroom.api.turns import belongs_to
 from darkroom.bootstrap import Parts
-from darkroom.client.connection import TemporalLink, configured_server
+from darkroom.client.connection import TemporalLink
 from darkroom.client.jobs import Client
 from darkroom.client.workers import WorkerWatch
 from darkroom.counting import Counting
 from darkroom.counting.sqlite import SqliteCounters
 from darkroom.domain.errors import ServerNotReachable
+from darkroom.domain.jobs import JobRow
 from darkroom.domain.progress import Progress
 from darkroom.domain.snapshots import JobSnapshot
-from darkroom.embedded.address import embedded_address, job_page
-from darkroom.fair_queue import FairQueue
+from darkroom.fair_queue import FairQueue, work_for
 from darkroom.signing import deployment_secret, derived
 
 T = TypeVar("T")
@@ -54,6 +58,7 @@ class Services:
     addresses: Addresses
     workers: WorkerWatch
     feeds: Feeds
+    views: SharedReadings[JobView]
     thumbnails: Thumbnails
     counting: Counting
     changes: Allowance
@@ -78,15 +83,26 @@ class Services:
         except ServerNotReachable:
             return self.parts.client(None, self.workers)
 
+    async def job(self, job_id: UUID, caller: Caller) -> JobRow:
+        """A job's row, if the caller may see it; its stages may take a thousand times as long to read.
+
+        Raises:
+            Problem: 404, it is not there or not theirs.
+        """
+        row = await self.parts.records.job(job_id)
+        if row is None or not caller.may_see(row.user_id):
+            raise _no_such_job(job_id)
+        return row
+
     async def snapshot(self, job_id: UUID, caller: Caller) -> JobSnapshot:
-        """A job without its pictures, if the caller may see it.
+        """A job with its stages, without its pictures, if the caller may see it.
 
         Raises:
             Problem: 404, it is not there or not theirs.
         """
         snapshot = await self.parts.records.snapshot(job_id, None, 0)
         if snapshot is None or not caller.may_see(snapshot.user_id):
-            raise Problem(404, f"there is no job {job_id}, or it is not yours")
+            raise _no_such_job(job_id)
         return snapshot
 
     async def progress(self, job_id: UUID) -> tuple[Progress, str]:
@@ -103,7 +119,7 @@ class Services:
 
     def temporal_ui(self, job_id: UUID) -> str | None:
         """The job's page in the Temporal Web UI, where one is known."""
-        return _temporal_ui(self.parts)(job_id)
+        return temporal_pages(self.parts.settings)(job_id)
 
 
 def put_together(parts: Parts, counting: Counting | None = None) -> Services:
@@ -126,7 +142,8 @@ def put_together(parts: Parts, counting: Counting | None = None) -> Services:
         standing=Standing(parts.records),
         addresses=addresses,
         workers=workers,
-        feeds=Feeds(Surroundings(parts.records, _temporal_ui(parts), workers.latest, stalled_after)),
+        feeds=Feeds(Surroundings(parts.records, temporal_pages(settings), workers.latest, stalled_after)),
+        views=SharedReadings(),
         thumbnails=Thumbnails(parts.storage, parts.pictures),
         counting=counting,
         changes=Allowance(RateLimitItemPerMinute(settings.api_changes_per_minute), "changes", counting.rates),
@@ -140,17 +157,8 @@ def put_together(parts: Parts, counting: Counting | None = None) -> Services:
     )
 
 
-def _temporal_ui(parts: Parts) -> Callable[[UUID], str | None]:
-    config = configured_server() or {}
-    namespace = str(config.get("namespace") or "default")
-
-    def page(job_id: UUID) -> str | None:
-        if parts.settings.temporal_ui_url is not None:
-            return job_page(parts.settings.temporal_ui_url, job_id, namespace)
-        server = embedded_address(parts.settings)
-        return None if server is None else server.job_url(job_id)
-
-    return page
+def _no_such_job(job_id: UUID) -> Problem:
+    return Problem(404, f"there is no job {job_id}, or it is not yours")
 
 
 def services(request: Request) -> Services:
@@ -170,7 +178,12 @@ def services(request: Request) -> Services:
     return found
 
 
-def public_urls(request: Request, use: Annotated[Services, Depends(services)]) -> PublicUrls:
+async def used(request: Request) -> Services:
+    """The same as a dependency: one that is not asynchronous is run in a thread, for each request."""
+    return services(request)
+
+
+async def public_urls(request: Request, use: Annotated[Services, Depends(used)]) -> PublicUrls:
     """The URLs of this request's answer."""
     return PublicUrls(prefix_of(request.scope), use.addresses)
 
@@ -216,6 +229,8 @@ async def recognised(request: Request) -> Caller:
         known[_CALLER] = await identified(request, presented(request))
     caller: Caller = known[_CALLER]
     request.state.operator = caller.operator  # what goes wrong is said in an operator's words
+    belongs_to(request, caller.user_id)
+    work_for(caller.user_id)
     return caller
 
 
@@ -270,7 +285,7 @@ async def counted(request: Request) -> Caller:
     return caller
 
 
-Use = Annotated[Services, Depends(services)]
+Use = Annotated[Services, Depends(used)]
 Urls = Annotated[PublicUrls, Depends(public_urls)]
 SignedIn = Annotated[Caller, Depends(signed_in)]
 Changing = Annotated[Caller, Depends(changing)]

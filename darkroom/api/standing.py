@@ -12,6 +12,7 @@ from darkroom.api.allowances import HeldResponse
 from darkroom.api.problems import Problem
 from darkroom.api.sign_in import Caller, not_signed_in
 from darkroom.domain.errors import DarkroomError
+from darkroom.fair_queue import work_for
 from darkroom.records.keys import KeyRecords
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,7 @@ class Standing:
             self._task.cancel()
 
     async def _look(self) -> None:
+        work_for(None)  # but for everybody who watches
         try:
             while self._watches:
                 await asyncio.sleep(EVERY)

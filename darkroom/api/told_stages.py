@@ -1,5 +1,6 @@
 """A stage as followers are told it: encoded once for all customers, and once for all operators."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,6 +8,8 @@ from fastapi.sse import format_sse_event
 
 from darkroom.api.shapes import StageView
 from darkroom.domain.customers_words import for_customers
+from darkroom.domain.movement import Retried
+from darkroom.domain.snapshots import Frame, FrameState, JobSnapshot, Undelivered
 
 
 @dataclass(frozen=True)
@@ -30,3 +33,16 @@ class ToldStage:
     @cached_property
     def _for_customers(self) -> str:
         return for_customers(self.view).model_dump_json()
+
+
+def with_retry(stage_index: int, frame: Frame, retried: Mapping[tuple[int, int], Retried]) -> Frame:
+    """A frame with the retry that is made of it, if one is."""
+    one = retried.get((stage_index, frame.ordinal))
+    if one is None or frame.state is not FrameState.MAKING:
+        return frame
+    return frame.model_copy(update={"reason": one.reason, "attempt": one.attempt})
+
+
+def of_stage(snapshot: JobSnapshot, stage_index: int) -> list[Undelivered]:
+    """What is not delivered of a stage."""
+    return [one for one in snapshot.undelivered if one.stage_index == stage_index]

@@ -27,10 +27,14 @@ from darkroom.domain.model import Value
 from darkroom.domain.names import SearchAttribute, TaskQueue, job_workflow_id
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
+from darkroom.fair_queue import FairQueue, elsewhere
 
 QUERY_DEADLINE = timedelta(seconds=2)
 CALL_DEADLINE = timedelta(seconds=10)
 """For what changes something: a server that hangs is an answer too, and soon."""
+
+_QUERIES = FairQueue(1_000, 4)
+"""Of one user of the API at the same time, so that the workers have places left for those of others."""
 
 
 class JobExecutions:
@@ -52,19 +56,20 @@ class JobExecutions:
         attributes = [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in known.items()]
         reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if restart else WorkflowIDReusePolicy.REJECT_DUPLICATE
         try:
-            await self._server().start_workflow(
-                PipelineJob.run,
-                JobInput(job_id=job.job_id, restart=restart, generation=GENERATION),
-                id=job_workflow_id(job.job_id),
-                task_queue=TaskQueue.ORCHESTRATE,
-                id_reuse_policy=reuse,
-                # FAIL rather than USE_EXISTING, to learn whether it was there; found is no error here.
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                search_attributes=TypedSearchAttributes(attributes),
-                static_summary=_summary(job),
-                priority=Priority(priority_key=job.priority, fairness_key=str(job.user_id or job.job_id)),
-                rpc_timeout=CALL_DEADLINE,
-            )
+            async with elsewhere():
+                await self._server().start_workflow(
+                    PipelineJob.run,
+                    JobInput(job_id=job.job_id, restart=restart, generation=GENERATION),
+                    id=job_workflow_id(job.job_id),
+                    task_queue=TaskQueue.ORCHESTRATE,
+                    id_reuse_policy=reuse,
+                    # FAIL rather than USE_EXISTING, to learn whether it was there; found is no error here.
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    search_attributes=TypedSearchAttributes(attributes),
+                    static_summary=_summary(job),
+                    priority=Priority(priority_key=job.priority, fairness_key=str(job.user_id or job.job_id)),
+                    rpc_timeout=CALL_DEADLINE,
+                )
         except WorkflowAlreadyStartedError:
             return False
         return True
@@ -72,7 +77,8 @@ class JobExecutions:
     async def signal(self, job: JobRow, signal: Callable[..., None], *payload: Value) -> bool:
         """Send a signal; False when no execution of the job is running."""
         try:
-            await self.handle(job.job_id).signal(signal, args=payload, rpc_timeout=CALL_DEADLINE)
+            async with elsewhere():
+                await self.handle(job.job_id).signal(signal, args=payload, rpc_timeout=CALL_DEADLINE)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
@@ -85,7 +91,7 @@ class JobExecutions:
             return None
         try:
             # The client tries again after a deadline that the server was the first to notice, with as long a one.
-            async with asyncio.timeout(QUERY_DEADLINE.total_seconds()):
+            async with elsewhere(), asyncio.timeout(QUERY_DEADLINE.total_seconds()), _QUERIES.turn_of_who_asks():
                 return await self.handle(job_id).query(PipelineJob.progress, rpc_timeout=QUERY_DEADLINE)
         except (RPCError, TimeoutError):
             return None  # no worker, no such workflow, or no server
@@ -105,7 +111,7 @@ class JobExecutions:
         if self.temporal is None:
             return ()
         try:
-            async with asyncio.timeout(QUERY_DEADLINE.total_seconds()):
+            async with elsewhere(), asyncio.timeout(QUERY_DEADLINE.total_seconds()):
                 found = await self.handle(job_id).describe(rpc_timeout=QUERY_DEADLINE)
         except (RPCError, TimeoutError):
             return ()

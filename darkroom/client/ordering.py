@@ -88,7 +88,7 @@ class Ordering:
         assert isinstance(document, dict), "the intake admits nothing else"
         return CheckedOrder(
             # A copy: what the caller does with the document after the check must not change what is stored.
-            document=await asyncio.to_thread(copy.deepcopy, as_stored(document)),
+            document=await asyncio.to_thread(lambda: copy.deepcopy(as_stored(document))),
             order=admitted.order,
             unknown_keys=admitted.unknown_keys,
             more_unknown_keys=admitted.more_unknown_keys,

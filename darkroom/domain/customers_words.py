@@ -13,6 +13,8 @@ from pydantic import BaseModel
 M = TypeVar("M", bound=BaseModel)
 
 DRAWING = "the picture service is not set up correctly; the operator has to fix this"
+SERVICE = "the picture service"
+"""What does not run, where operators read the names of task queues that no worker serves."""
 KEEPING = "the service cannot store its pictures or records; the operator has to fix this"
 
 SPENT = "today's limit of the picture service is reached"
@@ -63,6 +65,8 @@ def for_customers(value: M) -> M:
         held = getattr(value, name)
         if name in OPERATORS:
             said: object = None
+        elif name == "without_worker" and held:
+            said = (SERVICE,)
         elif name in REASONS and isinstance(held, str):
             said = in_customers_words(held)
         else:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from datetime import datetime
 
+from darkroom.domain.customers_words import SERVICE
 from darkroom.domain.deleting import Deletion
 from darkroom.domain.names import JOB_QUEUES
 from darkroom.domain.progress import FailingProvider, JobStatus, Progress, utc
@@ -44,6 +45,8 @@ def without_worker(queues: Collection[str]) -> str:
     """That nobody does the work, and what to do; empty when somebody does."""
     if not queues:
         return ""
+    if SERVICE in queues:
+        return f"{SERVICE} is not running; the operator has to fix this"
     if set(queues) >= set(JOB_QUEUES):
         return "no worker is running; start one with `darkroom up` or `darkroom worker`"
     served = "the task queue" if len(queues) == 1 else "the task queues"

@@ -22,7 +22,12 @@ _COLUMNS = {
     "run_id": "current_run_id",
     "document": "job_input_data",
 }
-_COLUMNS_OF_A_PART = {"status": "stage_status", "delivered": "delivered_images", "references": "reference_images"}
+_COLUMNS_OF_A_PART = {
+    "status": "stage_status",
+    "completed": "delivered_images",
+    "delivered": "delivered_images",
+    "references": "reference_images",
+}
 
 
 def read_row(kind: type[V], row: Mapping[str, Any]) -> V:

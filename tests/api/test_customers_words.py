@@ -1,26 +1,32 @@
 """What goes wrong is said to customers in customers' words, to operators in theirs, and to strangers hardly at all."""
 
+import json
 import re
 import time
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from uuid import UUID, uuid4
 
 import pytest
+from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from darkroom.domain.customers_words import SERVICE
 from darkroom.domain.errors import (
     RecordsUnavailable,
     ServerNotReachable,
     SettingRejected,
     StorageRefused,
 )
+from darkroom.domain.names import JOB_QUEUES
 from darkroom.domain.stored import NewReference
 from darkroom.domain.storybook import Book
 from tests.support.fakes.scripted import tiny_picture
 from tests.support.stacks.api import ApiStack, is_a_problem, running_api
 from tests.support.stacks.temporal_server import running_temporal
 from tests.support.tokens import SECRET, token
+from tests.support.until import until
 
 INNER = re.compile(r"(?i)temporal |darkroom |supabase|api_|10\.1\.2\.3|worker|queue|disk|/home|records\.db")
 """What no customer can do anything about, and no stranger should know."""
@@ -195,3 +201,32 @@ async def test_labels_are_refused_at_the_door(with_tokens: ApiStack, label: str)
         answer = await with_tokens.http.post("/api/jobs", json=document, headers=user)
         assert (answer.status_code, answer.json()["field"]) == (422, field), answer.text
         assert answer.json()["detail"].isprintable()
+
+
+async def test_where_no_worker_runs_a_customer_reads_no_task_queues(
+    temporal_of_its_own: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the answer, in the stream and on the page; the operator reads them."""
+    monkeypatch.setattr("darkroom.domain.movement.JUST_NOW", timedelta(0))
+    settings = {"api_host": "0.0.0.0", "supabase_jwt_secret": SECRET}
+    async with running_api(temporal_of_its_own, tmp_path, workers=False, settings=settings) as api:
+        user_id = uuid4()
+        customer = api.as_user(await api.key(user_id))
+        operator = api.as_user(await api.key(uuid4(), operator=True))
+        job_id = await api.written(ORDER, user_id)
+        url = f"/api/jobs/{job_id}"
+
+        async def is_known() -> bool:
+            return bool((await api.http.get(url, headers=operator)).json()["without_worker"])
+
+        await until(is_known, "the operator to be told of the queues")
+        assert set((await api.http.get(url, headers=operator)).json()["without_worker"]) <= set(JOB_QUEUES)
+        assert (await api.http.get(url, headers=customer)).json()["without_worker"] == [SERVICE]
+        page = await api.http.get(f"/jobs/{job_id}", headers=customer)
+        assert f"{SERVICE} is not running; the operator has to fix this" in page.text
+        assert "darkroom-generate" not in page.text
+        async with api.http.stream("GET", f"{url}/events", headers=customer) as stream:
+            async for line in stream.aiter_lines():
+                if line.startswith("data: ") and "without_worker" in line:
+                    assert json.loads(line[6:])["without_worker"] == [SERVICE]
+                    break

@@ -33,6 +33,9 @@ MAGENTA, GREEN = (251, 0, 251), (0, 160, 0)
 _MANY = 1_000_000
 _LIMITLESS: Mapping[str, Any] = {
     "api_changes_per_minute": _MANY,
+    "api_reads_per_minute": _MANY,
+    "api_follows_per_minute": _MANY,
+    "api_requests_per_user": _MANY,
     "api_failed_keys_per_minute": _MANY,
     "api_streams_per_user": _MANY,
     "api_waits_per_user": _MANY,

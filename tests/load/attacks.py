@@ -20,6 +20,8 @@ MANY = b'{"stages": [' + b"[]," * 4_194_000 + b"[]]}"
 DEEP = b"[" * 12_500_000
 KEYS = b'{"stages": [{"prompt": "a", "quantity": 1}]' + b"".join(b', "%d": 1' % n for n in range(190_000)) + b"}"
 TEXTS = json.dumps({"stages": [{"prompt": "a" * 11_000, "quantity": 1}] * 1_000}).encode()
+GIVEN_UP = 0.5
+"""Seconds after which an enemy leaves."""
 LARGEST = 6_300
 """Pixels of a side: 39.7 million pixels."""
 
@@ -129,11 +131,11 @@ async def pictures(url: str, key: str, seconds: float) -> Counter[str]:
     return await repeated(seconds, 5, lambda _: exchange(url, *upload(key, picture)))
 
 
-async def job_of(url: str, key: str) -> str:
-    """The path of the user's job."""
+async def jobs_of(url: str, key: str) -> list[str]:
+    """The paths of the user's jobs, the newest first."""
     async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http:
-        [job] = (await http.get("/api/jobs")).json()["jobs"]
-    return f"/api/jobs/{job['job_id']}"
+        jobs = (await http.get("/api/jobs?limit=200")).json()["jobs"]
+    return [f"/api/jobs/{job['job_id']}" for job in jobs]
 
 
 async def held(url: str, said: bytes, seconds: float) -> str:
@@ -157,8 +159,42 @@ async def held(url: str, said: bytes, seconds: float) -> str:
 
 async def archives(url: str, key: str, seconds: float) -> Counter[str]:
     """40 downloads at once of one user's pictures; they are hardly read."""
-    said = head("GET", f"{await job_of(url, key)}/archive.zip", key)
+    said = head("GET", f"{(await jobs_of(url, key))[-1]}/archive.zip", key)
     return await repeated(seconds, 40, lambda n: held(url, said, n % 4 / 4))
+
+
+async def polls(url: str, key: str, seconds: float) -> Counter[str]:
+    """200 long polls at once of one user, over all of their jobs; every second is soon given up, and asked again."""
+    jobs = await jobs_of(url, key)
+
+    async def once(number: int) -> str:
+        until = "change" if number % 4 < 2 else "end"
+        said = head("GET", f"{jobs[number % len(jobs)]}?wait=30&until={until}", key)
+        patience = GIVEN_UP if number % 2 else seconds
+        return await given_up(url, said, patience)
+
+    return await repeated(seconds, 200, once)
+
+
+async def streams(url: str, key: str, seconds: float) -> Counter[str]:
+    """200 event streams at once of one user, over all of their jobs, closed as soon as they begin and opened again."""
+    jobs = await jobs_of(url, key)
+    return await repeated(seconds, 200, lambda n: held(url, head("GET", f"{jobs[n % len(jobs)]}/events", key), 0))
+
+
+async def reads(url: str, key: str, seconds: float) -> Counter[str]:
+    """100 reads at once of one user's largest job."""
+    said = head("GET", (await jobs_of(url, key))[0], key)
+    return await repeated(seconds, 100, lambda _: exchange(url, said))
+
+
+async def given_up(url: str, said: bytes, seconds: float) -> str:
+    """The status that came back within some seconds, or that the client left."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await exchange(url, said)
+    except TimeoutError:
+        return "given up"
 
 
 ATTACKS: Mapping[str, Callable[[str, str, float], Awaitable[Counter[str]]]] = {
@@ -167,6 +203,9 @@ ATTACKS: Mapping[str, Callable[[str, str, float], Awaitable[Counter[str]]]] = {
     "half-open heads": heads,
     "large pictures": pictures,
     "archives": archives,
+    "polls": polls,
+    "streams": streams,
+    "reads": reads,
 }
 
 

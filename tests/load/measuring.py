@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import httpx
 import psutil
@@ -22,8 +23,10 @@ from tests.support.commands import ROOT
 MB = 1_000_000
 SECONDS = 10.0
 """Of an attack, at least."""
-BEFORE = 2.0
-"""Seconds for which the same is asked without an attack."""
+EACH = 3
+"""Kinds of what is asked."""
+WITHOUT = 2.0
+"""Seconds before and after it for which the same is asked."""
 
 
 @dataclass
@@ -35,23 +38,39 @@ class Figures:
     """The API's own process, at its largest."""
     upload_mb: float = 0
     """The largest of the processes for uploads."""
-    slowest: float = 0
-    """Seconds of the slowest ordinary answer during the attack."""
-    slowest_before: float = 0
-    """The same without it."""
-    answers: int = 0
+    took: dict[str, list[float]] = field(default_factory=dict)
+    """Seconds of each ordinary answer during the attack, by what was asked."""
+    took_without: dict[str, list[float]] = field(default_factory=dict)
+    """The same just before and just after it."""
     came: dict[str, int] = field(default_factory=dict)
     """What the enemy got: how often each status."""
     errors: str = ""
     """What the API wrote to its log."""
 
+    @property
+    def slowest(self) -> float:
+        """Seconds of the slowest ordinary answer during the attack."""
+        return max(map(max, self.took.values()))
+
+    @property
+    def slowest_without(self) -> float:
+        """The same just before and just after it."""
+        return max(map(max, self.took_without.values()))
+
     def __str__(self) -> str:
         came = ", ".join(f"{count:,} x {status}" for status, count in sorted(self.came.items()))
+        took = ", ".join(
+            f"{what} {_in_ms(self.took[what])} (without {_in_ms(self.took_without[what])})"
+            for what in sorted(self.took)
+        )
         return (
-            f"{self.name:18} API {self.api_mb:4.0f} MB  upload {self.upload_mb:4.0f} MB  slowest answer"
-            f" {self.slowest * 1000:5.0f} ms ({self.slowest_before * 1000:.0f} ms before) of {self.answers:,}"
+            f"{self.name:18} API {self.api_mb:4.0f} MB  upload {self.upload_mb:4.0f} MB  median/slowest ms: {took}"
             f"  the enemy got {came or 'nothing'}"
         )
+
+
+def _in_ms(took: list[float]) -> str:
+    return f"{median(took) * 1000:.0f}/{max(took) * 1000:.0f}"
 
 
 @dataclass
@@ -109,20 +128,20 @@ def memory_of(api: Served, figures: Figures) -> Iterator[None]:
         watcher.join()
 
 
-async def ordinary(http: httpx.AsyncClient, key: str, number: int) -> float:
-    """Seconds of one of the things that another user asks: a list, a quote, a small upload."""
+async def ordinary(http: httpx.AsyncClient, key: str, number: int, took: dict[str, list[float]]) -> None:
+    """Take the seconds of one of the things that another user asks: a list, a quote, a small upload."""
     user = {"Authorization": f"Bearer {key}"}
     started = time.monotonic()
     match number % 3:
         case 0:
-            answer = await http.get("/api/jobs", headers=user)
+            what, answer = "list", await http.get("/api/jobs", headers=user)
         case 1:
             order = {"stages": [{"prompt": "a chair", "quantity": 4}]}
-            answer = await http.post("/api/jobs/quote", json=order, headers=user)
+            what, answer = "quote", await http.post("/api/jobs/quote", json=order, headers=user)
         case _:
-            answer = await http.post("/api/attachments", files={"file": _small(number)}, headers=user)
+            what, answer = "upload", await http.post("/api/attachments", files={"file": _small(number)}, headers=user)
     assert answer.is_success, answer.text
-    return time.monotonic() - started
+    took.setdefault(what, []).append(time.monotonic() - started)
 
 
 def _small(number: int) -> bytes:
@@ -131,16 +150,22 @@ def _small(number: int) -> bytes:
     return target.getvalue()
 
 
+async def without_attack(http: httpx.AsyncClient, key: str, number: int, figures: Figures) -> int:
+    """Ask for a while, from a number on; the number to go on with."""
+    ends, least = time.monotonic() + WITHOUT, number + EACH
+    while time.monotonic() < ends or number < least:
+        number += 1
+        await ordinary(http, key, number, figures.took_without)
+    return number
+
+
 async def measured(name: str) -> Figures:
     """Attack an API of its own."""
     figures = Figures(name)
     with tempfile.TemporaryDirectory() as folder:
         async with served(Path(folder)) as api, httpx.AsyncClient(base_url=api.url, timeout=120) as http:
-            await ordinary(http, api.keys[1], 2)  # starts a process for uploads
-            ends, number = time.monotonic() + BEFORE, 0
-            while time.monotonic() < ends:
-                number += 1
-                figures.slowest_before = max(figures.slowest_before, await ordinary(http, api.keys[1], number))
+            await ordinary(http, api.keys[1], 2, {})  # starts a process for uploads
+            number = await without_attack(http, api.keys[1], 0, figures)
             enemy = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tests.load.attacks", name, api.url, api.keys[0], str(SECONDS)),
                 stdout=asyncio.subprocess.PIPE,
@@ -150,22 +175,22 @@ async def measured(name: str) -> Figures:
             assert await enemy.stdout.readline() == b"ready\n"
             with memory_of(api, figures):
                 result = asyncio.create_task(enemy.stdout.read())
-                while not result.done():
-                    figures.answers += 1
-                    took = await ordinary(http, api.keys[1], number + figures.answers)
-                    figures.slowest = max(figures.slowest, took)
+                while not result.done() or len(figures.took) < EACH:
+                    number += 1
+                    await ordinary(http, api.keys[1], number, figures.took)
                     await asyncio.wait([result], timeout=0.1)  # 600 changes a minute are what a user has
+            await without_attack(http, api.keys[1], number, figures)
             figures.came = json.loads(result.result())
             await enemy.wait()
             figures.errors = api.log.read_text()
     return figures
 
 
-async def main() -> None:
-    """Measure all of them."""
-    for name in ATTACKS:
+async def main(*names: str) -> None:
+    """Measure all of them, or those that are named."""
+    for name in names or ATTACKS:
         print(await measured(name), flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*sys.argv[1:]))

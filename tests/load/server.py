@@ -10,11 +10,9 @@ import sys
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import uvicorn
-
 from darkroom.api.app import make_app
 from darkroom.api.embedding import opened
-from darkroom.api.server import SWITCH_INTERVAL, listening, server_config
+from darkroom.api.server import SteadyServer, listening, prepare_interpreter, server_config
 from darkroom.api.services import Services
 from darkroom.domain.keys import NewApiKey, hash_of, new_secret
 from darkroom.domain.orders import JobType, Order, Stage
@@ -23,6 +21,8 @@ from darkroom.settings import Settings
 from tests.support.records.fixture import Job
 
 PICTURES, PICTURE_BYTES = 24, 3_000_000
+JOBS, STAGES = 20, 1_000
+"""What somebody may have who means to have much read: jobs in progress, and stages of the newest one."""
 
 
 async def main(home: Path, users: int) -> None:
@@ -32,7 +32,6 @@ async def main(home: Path, users: int) -> None:
     )
 
     configure(settings, sys.stderr)
-    sys.setswitchinterval(SWITCH_INTERVAL)
     async with opened(settings) as services:
         keys = []
         owner = None
@@ -45,14 +44,15 @@ async def main(home: Path, users: int) -> None:
             )
             keys.append(secret)
         await _fill(services, owner)
+        prepare_interpreter()
         with listening("127.0.0.1", 0) as sock:
             host, port = sock.getsockname()[:2]
             print(json.dumps({"url": f"http://{host}:{port}", "keys": keys, "pid": os.getpid()}), flush=True)
-            await uvicorn.Server(server_config(make_app(services), settings)).serve([sock])
+            await SteadyServer(server_config(make_app(services), settings)).serve([sock])
 
 
 async def _fill(services: Services, user_id: UUID | None) -> None:
-    """A job in progress of the first user, with some pictures to download."""
+    """Jobs in progress of the first user: the oldest with some pictures to download, the newest with many stages."""
     stage = Stage(stage_index=0, label="", prompt="a quiet lake", quantity=PICTURES + 1)
     job = Job(services.parts.records, Order(job_type=JobType.PIPELINE_STAGE, user_id=user_id, stages=(stage,)))
     await job.create()
@@ -60,6 +60,12 @@ async def _fill(services: Services, user_id: UUID | None) -> None:
     await job.deliver(range(PICTURES))
     for ordinal in range(PICTURES):
         await services.parts.storage.put(job.key(ordinal).final(user_id), bytes(PICTURE_BYTES), "image/webp")
+    for number in range(JOBS):
+        stages = STAGES if number == JOBS - 1 else 10
+        more = tuple(stage.model_copy(update={"stage_index": index, "quantity": 10}) for index in range(stages))
+        one = Job(services.parts.records, Order(job_type=JobType.PIPELINE_STAGE, user_id=user_id, stages=more))
+        await one.create()
+        await one.open()
 
 
 if __name__ == "__main__":

@@ -6,10 +6,9 @@ from tests.load.attacks import ATTACKS
 from tests.load.measuring import measured
 
 API_MB, UPLOAD_MB = 400, 500
-SLOWEST = 1.0
-"""Seconds of the slowest ordinary answer on an idle machine: meanwhile another user asks for lists, quotes and small
-uploads, one after the other. On one with other work, what the slowest takes without an attack is added five times: with
-the attack it shares the processors with one more."""
+SLOWER = 25
+"""Times that the slowest ordinary answer may take of what the slowest one takes just before and after the attack, which
+on an idle machine is 0.04 s: meanwhile another user asks for lists, quotes and small uploads, one after the other."""
 
 
 @pytest.mark.slow
@@ -20,6 +19,6 @@ async def test_an_attack_costs_others_little(name: str, record_property: pytest.
     print(figures)
     assert figures.api_mb < API_MB
     assert figures.upload_mb < UPLOAD_MB
-    assert figures.slowest < SLOWEST + 5 * figures.slowest_before
+    assert figures.slowest < SLOWER * figures.slowest_without
     assert "Traceback" not in figures.errors
     assert not any(status.startswith("5") for status in figures.came if status != "503"), figures.came

@@ -12,6 +12,7 @@ import pytest
 from jinja2 import Environment, FileSystemLoader
 
 from darkroom.domain.attempts import MOST_ATTEMPTS
+from darkroom.domain.customers_words import SERVICE
 from darkroom.domain.names import JOB_QUEUES
 from darkroom.domain.progress import Progress
 from darkroom.domain.sentences import how_it_stands
@@ -28,6 +29,7 @@ TROUBLES: tuple[dict[str, Any], ...] = (
     {"stalled": True},
     {"failing": [FAILING, {**FAILING, "provider": "runware", "retrying": 1500}], "stalled": True},
     {"without_worker": ["darkroom-generate"]},
+    {"without_worker": [SERVICE]},
     {"without_worker": ["darkroom", "darkroom-generate", "darkroom-publish"], "failing": [FAILING]},
 )
 JOBS: list[dict[str, Any]] = [

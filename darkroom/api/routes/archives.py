@@ -44,7 +44,7 @@ async def archive_head(job_id: JobId, caller: SignedIn, use: Use, choice: Chosen
 async def _archive(
     job_id: JobId, caller: SignedIn, use: Use, choice: Choice, request: Request, *, head: bool
 ) -> Response:
-    await use.snapshot(job_id, caller)
+    await use.job(job_id, caller)
     async with use.leases.held(Held.ARCHIVE, caller):
         export = await choose(use.parts.records, job_id, choice)
         archive = await archive_of(export, use.parts.storage)

@@ -59,7 +59,7 @@ async def events(
     ] = 0,
 ) -> StreamingResponse:
     """Stream job events (SSE). Sends each picture once, as it arrives, and every change, until the job ends."""
-    await use.snapshot(job_id, caller)
+    await use.job(job_id, caller)
     return _Followed(use, caller, job_id, urls, last_event_id or str(after))
 
 
@@ -99,17 +99,19 @@ async def _event_stream(
     feed: JobFeed, urls: PublicUrls, last_event_id: str, watch: Watch, *, operator: bool
 ) -> AsyncIterator[bytes]:
     sent, since = _already_sent(last_event_id, feed.known), -1
-    yield _COME_BACK
+    beginning = _COME_BACK
     while True:
         while feed.known - sent > AT_ONCE:
             if watch.over:
                 return
-            yield b"".join(feed.image_events(sent, AT_ONCE, urls))
+            yield b"".join([beginning, *feed.image_events(sent, AT_ONCE, urls)])
+            beginning = b""
             sent += AT_ONCE
             # A client that keeps up would never let the others have a turn.
             await asyncio.sleep(0)
         known, version, ended = feed.known, feed.version, feed.ended
-        yield b"".join(feed.events(sent, since, urls, operator=operator))
+        yield beginning + feed.events(sent, since, urls, operator=operator)
+        beginning = b""
         sent, since = known, version
         if ended or feed.closed:
             return

@@ -121,7 +121,7 @@ async def job(
     until: Annotated[Literal["end", "change"], Query(description="Wait for the job's end, or for any change.")] = "end",
 ) -> JobView:
     """Get a job and its progress, from its workflow, or from the records if that does not answer within 2 s."""
-    await use.snapshot(job_id, caller)
+    await use.job(job_id, caller)
     if wait:
         async with use.leases.held(Held.WAIT, caller):
             await (until_ended if until == "end" else until_changed)(use, caller, job_id, wait)
@@ -130,6 +130,11 @@ async def job(
 
 async def view_of(use: Services, caller: Caller, job_id: UUID, urls: PublicUrls) -> JobView:
     """A job for clients, in its current state."""
+    who = caller.user_id, caller.operator, urls.prefix
+    return await use.views.get((job_id, *who), lambda: _view_of(use, caller, job_id, urls))
+
+
+async def _view_of(use: Services, caller: Caller, job_id: UUID, urls: PublicUrls) -> JobView:
     progress, source = await use.progress(job_id)
     of_job = urls.job(job_id, use.temporal_ui(job_id))
     view = job_view(progress, await use.snapshot(job_id, caller), source, of_job)
@@ -139,7 +144,7 @@ async def view_of(use: Services, caller: Caller, job_id: UUID, urls: PublicUrls)
 @router.patch("/{job_id}", responses=documented(404, 413, 415, 429))
 async def change(job_id: JobId, caller: Changing, use: Use, urls: Urls, request: ChangeJob) -> JobView:
     """Rename a job, whether it is running or has ended."""
-    await use.snapshot(job_id, caller)
+    await use.job(job_id, caller)
     await use.parts.client(None, use.workers).rename(job_id, request.name)
     return await view_of(use, caller, job_id, urls)
 
@@ -147,7 +152,7 @@ async def change(job_id: JobId, caller: Changing, use: Use, urls: Urls, request:
 @router.get("/{job_id}/deletion", responses=documented(404))
 async def deletion(job_id: JobId, caller: SignedIn, use: Use) -> Deletion:
     """Get what deleting a job would remove, or has removed. `refusal` says why it cannot be deleted now."""
-    await use.snapshot(job_id, caller)
+    await use.job(job_id, caller)
     found = await use.parts.client(None, use.workers).deletion(job_id)
     return read_by(found, operator=caller.operator)
 
@@ -155,7 +160,7 @@ async def deletion(job_id: JobId, caller: SignedIn, use: Use) -> Deletion:
 @router.delete("/{job_id}", responses=documented(404, 409, 429))
 async def delete(job_id: JobId, caller: Changing, use: Use) -> Deletion:
     """Delete a job that has ended: its pictures, prompts and name. Its numbers and its receipt stay."""
-    await use.snapshot(job_id, caller)
+    await use.job(job_id, caller)
     return await use.parts.client(None, use.workers).delete(job_id)
 
 
@@ -173,16 +178,14 @@ async def order_of(
     Raises:
         Problem: 409, it was not created from a valid order.
     """
-    snapshot = await use.snapshot(job_id, caller)
-    if snapshot.deleted_at is not None:
+    row = await use.job(job_id, caller)
+    if row.deleted_at is not None:
         raise Problem(409, f"job {job_id} {DELETED}")
     stages = tuple(await use.parts.records.stages(job_id))
     source = await use.parts.records.order_source(job_id)
     if not stages:
         try:
-            stages = read_order(
-                source.document, job_type=source.job_type, total_images=snapshot.progress.total_images
-            ).order.stages
+            stages = read_order(source.document, job_type=source.job_type, total_images=row.total_images).order.stages
         except OrderRejected as error:
             raise Problem(409, f"job {job_id} was not created from a valid order: {error}") from None
     # A document that no run has opened may name what is not its user's.
@@ -209,7 +212,7 @@ async def images(
     stage: Annotated[int | None, Query(ge=0, le=10**9, description="The index of the one stage to list.")] = None,
 ) -> ImagePage:
     """List a job's delivered pictures, in order of delivery. Their URLs are signed and valid for a day."""
-    await use.snapshot(job_id, caller)
+    await use.job(job_id, caller)
     feed = await use.feeds.once(job_id)
     found = feed.images(cursor, limit, urls, stage)
     more = len(found) == limit and found[-1].number < feed.known
@@ -222,14 +225,12 @@ async def receipt(job_id: JobId, caller: SignedIn, use: Use) -> Receipt:
 
     Operators also get what the provider calls cost.
     """
-    snapshot = await use.snapshot(job_id, caller)
-    if not snapshot.progress.status.ended:
-        raise Problem(
-            409, f"job {job_id} is {snapshot.progress.status}: its receipt is available when it ends", retryable=True
-        )
+    row = await use.job(job_id, caller)
+    if not row.status.ended:
+        raise Problem(409, f"job {job_id} is {row.status}: its receipt is available when it ends", retryable=True)
     found = await use.parts.records.receipt(job_id)
     if found is None:
-        raise Problem(409, f"job {job_id} was {snapshot.progress.status} before it started: it has no receipt")
+        raise Problem(409, f"job {job_id} was {row.status} before it started: it has no receipt")
     return read_by(found.drawn_up(use.parts.settings.credit_usd), operator=caller.operator)
 
 
@@ -271,12 +272,12 @@ def _steered(use: Services, result: ControlResult | SteerAnswer) -> SteerAnswer:
 
 async def restarted(use: Services, caller: Caller, job_id: UUID) -> SteerAnswer:
     """Restart a job that the caller may see; the response is that of the new run, if it opens in time."""
-    ended_at = (await use.snapshot(job_id, caller)).completed_at
-    async with use.quotas.placing.turn(caller.user_id):
+    ended_at = (await use.job(job_id, caller)).completed_at
+    async with use.quotas.placing_of(caller):
         await use.quotas.admit_job(caller)
         answer = await steer(use, caller, job_id, lambda client: client.restart(job_id))
     await until_opened_again(use, job_id, ended_at, OPENING_PATIENCE)
-    now = (await use.snapshot(job_id, caller)).progress
+    now = await use.job(job_id, caller)
     return _steered(use, answer.model_copy(update={"status": now.status, "completed_images": now.completed_images}))
 
 
@@ -288,5 +289,5 @@ async def steer(
     use: Services, caller: Caller, job_id: UUID, ask: Callable[[Client], Awaitable[ControlResult]]
 ) -> SteerAnswer:
     """Pass a request on to a job that the caller may see."""
-    await use.snapshot(job_id, caller)
+    await use.job(job_id, caller)
     return read_by(_steered(use, await ask(await use.client())), operator=caller.operator)

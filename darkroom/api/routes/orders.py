@@ -1,10 +1,12 @@
 """Ordering: a document becomes a job, once per idempotency key."""
 
+import asyncio
 import re
 from typing import Annotated, Any
 from uuid import UUID, uuid4, uuid5
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
+from pydantic import ValidatorFunctionWrapHandler, WrapValidator
 
 from darkroom.api.guarded_routes import LARGEST_DOCUMENT, StrictRequest
 from darkroom.api.order_bodies import OrderRoute, table_bodies
@@ -50,7 +52,14 @@ _EXAMPLES = {
         "value": {"style": "watercolor", "pages": [{"dialogues": ["On the hill stood a lamp."]}]},
     },
 }
-Document = Annotated[dict[str, Any], Body(openapi_examples=_EXAMPLES)]
+
+
+def _as_it_is(document: object, check: ValidatorFunctionWrapHandler) -> object:
+    """A large document takes long to check, and what is in it is read off the event loop."""
+    return document if type(document) is dict else check(document)
+
+
+Document = Annotated[dict[str, Any], WrapValidator(_as_it_is), Body(openapi_examples=_EXAMPLES)]
 _WITH_TABLES = {"requestBody": {"content": table_bodies()}}
 PromptOfRows = Annotated[
     str | None,
@@ -105,14 +114,14 @@ async def order(
     if existing is None:
         checked = await client.check(document, caller.user_id, own_only=not caller.operator)
         checked.ensure_affordable(use.parts.settings.prices)
-        async with use.quotas.placing.turn(caller.user_id):
+        async with use.quotas.placing_of(caller):
             await use.quotas.admit_order(caller, checked, use.parts.settings.prices)
             taken = await client.submit(checked, job_id=job_id)
     elif existing.deleted_at is not None:
         raise Problem(409, f"job {job_id} {DELETED}; use a new Idempotency-Key to order it again")
     else:
         taken = await client.resubmit(existing)
-    if taken.found and (await use.parts.records.order_source(job_id)).document != as_stored(document):
+    if taken.found and await _is_another(use, job_id, document):
         raise Problem(
             422,
             "this Idempotency-Key was used for a different order; use a new key for each order",
@@ -151,6 +160,11 @@ async def quote(document: Document, caller: Changing, use: Use, *, _prompt: Prom
     """Get a quote: what an order costs, and whether the credits of whoever pays cover it. Nothing is created."""
     checked = await use.parts.client(None).check(document, caller.user_id, own_only=not caller.operator)
     return _quote(use, checked)
+
+
+async def _is_another(use: Services, job_id: UUID, document: dict[str, Any]) -> bool:
+    stored = (await use.parts.records.order_source(job_id)).document
+    return await asyncio.to_thread(lambda: stored != as_stored(document))
 
 
 def _quote(use: Services, checked: CheckedOrder) -> Quote:

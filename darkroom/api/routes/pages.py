@@ -85,7 +85,7 @@ async def jobs_page(
 
 @router.get("/jobs/{job_id}")
 async def job_page(request: Request, job_id: JobId, caller: Visitor, use: Use, urls: Urls) -> HTMLResponse:
-    await use.snapshot(job_id, caller)
+    await use.job(job_id, caller)
     stages, ordered = await _ordered(job_id, caller, use, urls)
     # One reading for all of it: numbers and frames that agree.
     feed = await use.feeds.once(job_id)
@@ -118,7 +118,7 @@ async def rename_by_form(
 ) -> Response:
     """The form for a name, where no script runs."""
     await counted(request)
-    await use.snapshot(job_id, caller)
+    await use.job(job_id, caller)
     await use.parts.client(None, use.workers).rename(job_id, name)
     return RedirectResponse(url_to(request.scope, f"/jobs/{job_id}"), 303)
 

@@ -14,6 +14,7 @@ from darkroom.api.shapes import AttachmentView
 from darkroom.api.signed_urls import View
 from darkroom.domain.errors import OrderRejected
 from darkroom.domain.stored import StoredFile
+from darkroom.fair_queue import elsewhere
 from darkroom.orders.references import LARGEST_UPLOAD
 from darkroom.pictures import NotAPicture
 
@@ -44,7 +45,8 @@ async def picture(
 ) -> Response:
     """Get a picture as it is stored. The signed URL is the authorization; it is valid for a day."""
     stored = await _signed(use, View.FILE, attach_id, expires, signature)
-    data = await use.parts.storage.get(stored.path)
+    async with elsewhere():
+        data = await use.parts.storage.get(stored.path)
     if data is None:
         raise Problem(404, f"the file of picture {attach_id} is missing from the storage")
     # Old rows may say anything of their files; what is no picture is saved and never shown.
@@ -68,7 +70,8 @@ async def thumbnail(attach_id: AttachId, use: Use, expires: Expires, signature: 
     """Get a picture's thumbnail, at most 192 pixels high."""
     stored = await _signed(use, View.THUMBNAIL, attach_id, expires, signature)
     try:
-        small = await use.thumbnails.get(stored.path)
+        async with elsewhere():
+            small = await use.thumbnails.get(stored.path)
     except NotAPicture:
         small = None
     if small is None:
@@ -93,7 +96,8 @@ async def attach(
         raise Problem(413, f"{name} has {size:,} bytes, which exceeds the maximum of {LARGEST_UPLOAD:,}")
     await use.quotas.admit_upload(caller, size)
     try:
-        attach_id, upload = await use.parts.uploads.take(name, file, caller.user_id)
+        async with elsewhere():
+            attach_id, upload = await use.parts.uploads.take(name, file, caller.user_id)
     except OrderRejected as error:
         raise Problem(415, error.reason, field="file") from error
     return AttachmentView(

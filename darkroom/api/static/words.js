@@ -47,11 +47,15 @@ export const MOST_ATTEMPTS = 20;
 /** What has to be served for pictures to be delivered (`darkroom/domain/names.py`). */
 export const JOB_QUEUES = ["darkroom", "darkroom-generate", "darkroom-publish"];
 
+/** What customers read in place of task queues (`darkroom/domain/customers_words.py`). */
+const SERVICE = "the picture service";
+
 const utc = (iso) => `${new Date(iso).toISOString().slice(11, 16)} UTC`;
 
 /** That nobody does the work; empty when somebody does. @param {string[]|undefined} queues without a worker */
 function withoutWorker(queues) {
   if (!queues?.length) return "";
+  if (queues.includes(SERVICE)) return `${SERVICE} is not running; the operator has to fix this`;
   if (JOB_QUEUES.every((queue) => queues.includes(queue))) return "no worker is running";
   return `no worker serves ${queues.length === 1 ? "the task queue" : "the task queues"} ${queues.join(", ")}`;
 }

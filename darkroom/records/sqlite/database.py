@@ -13,6 +13,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from darkroom.disk import FULL, full_disk, lack_of_room
 from darkroom.domain.errors import DarkroomError, RecordsRefused, RecordsUnavailable
+from darkroom.fair_queue import FairQueue
 from darkroom.records.faults import GIVE_UP, passes
 from darkroom.records.sqlite.older_files import SCHEMA_VERSION, bring_up_to_date
 
@@ -23,6 +24,10 @@ BUSY_TIMEOUT_MS = 10_000
 
 MOST_AT_ONCE = 100
 """Changes of one transaction: other processes wait for their turn meanwhile."""
+
+AHEAD = 2
+"""Readings of users that are given to the thread: one that it works on, and one so that it need not wait for the next.
+All others wait in turns, so that who asks for much keeps nobody else waiting."""
 
 _PRIMARY = 0xFF
 """Of SQLite's error codes, what kind of error it is; the rest says more."""
@@ -66,6 +71,7 @@ class Database:
         in_memory = self._path == ":memory:"
         self._reading = self._writing if in_memory else ThreadPoolExecutor(1, thread_name_prefix="records-read")
         self._waiting: deque[_Change] = deque()
+        self._readers = FairQueue(AHEAD, AHEAD)
 
     async def write(
         self, change: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -86,7 +92,7 @@ class Database:
     async def read(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run something that changes nothing, in one consistent view.
+        """Run something that changes nothing, in one consistent view, when it is the turn of whoever asks.
 
         Raises:
             RecordsUnavailable: the file is locked or unreadable.
@@ -101,7 +107,8 @@ class Database:
             finally:
                 db.rollback()
 
-        return await self._translated(asyncio.get_running_loop().run_in_executor(self._reading, view))
+        async with self._readers.turn_of_who_asks():
+            return await self._translated(asyncio.get_running_loop().run_in_executor(self._reading, view))
 
     async def close(self) -> None:
         """Close the connections, each in the thread that opened it."""

@@ -18,7 +18,7 @@ from darkroom.records.sqlite import rows
 
 def job(db: sqlite3.Connection, job_id: UUID) -> JobRow | None:
     """The job's row as clients poll it."""
-    row = rows.job_or_none(db, job_id)
+    row = rows.job_without_document(db, job_id)
     return None if row is None else rows.to_job(db, row)
 
 
@@ -148,63 +148,83 @@ def progress(db: sqlite3.Connection, job_id: UUID) -> Progress | None:
     row = rows.job_or_none(db, job_id)
     if row is None:
         return None
-    with_ids = row["total_images"] <= MAX_IMAGES_WITH_IDS
-    found = progress_of(db, row, with_ids=with_ids)
-    if not with_ids:
-        return found
-    known = found.model_dump(exclude_unset=True) | {"generated_attach_ids": rows.json_in(row, "generated_attach_ids")}
-    return read_row(Progress, known)
+    return progress_of(db, row, with_ids=row["total_images"] <= MAX_IMAGES_WITH_IDS)
+
+
+# One statement for all stages, and in it a subquery for each number, so that each is served by an index of its own.
+# Without the prompts, which are most of a stage.
+_STAGES = """
+select stage_index, label, quantity, delivered_images, stage_status, reason,
+  (select coalesce(max(round), 0) from quel_generation_attempts as call
+    where run_id = :run and call.stage_index = stage.stage_index) as round,
+  (select count(*) from quel_generation_attempts as call
+    where job_id = :job and call.stage_index = stage.stage_index and run_id = :run and outcome is null) as under_way,
+  {missed} as missed, {refused} as refused
+from quel_job_stages as stage where job_id = :job order by stage_index
+"""
+_DECIDED = """
+  (select count(distinct ordinal) from quel_generation_attempts as call
+    where job_id = :job and call.stage_index = stage.stage_index and outcome = '{outcome}'
+    -- Said once more as the index has it, or SQLite walks over every call of the stage.
+    and (outcome is null or outcome <> 'generated')
+    and not exists (select 1 from quel_attach as image where image.job_id = :job
+      and image.stage_index = call.stage_index and image.ordinal = call.ordinal and delivered_at is not null))
+"""
+_STAGES = _STAGES.format(missed=_DECIDED.format(outcome="missed"), refused=_DECIDED.format(outcome="refused"))
 
 
 def progress_of(db: sqlite3.Connection, job: sqlite3.Row, *, with_ids: bool) -> Progress:
-    """Progress of a row; the job's own list of ids is left to those who read it."""
-    job_id = UUID(job["job_id"])
-    stages = tuple(_stage_progress(db, job, stage, with_ids) for stage in rows.stage_rows(db, job_id))
+    """Progress of a row; without ids, the row needs no list of them."""
+    ids: dict[int, list[int]] | None = _ids_by_stage(db, job["job_id"]) if with_ids else None
+    status = rows.status_of(db, job)
+    running = status == JobStatus.PROCESSING
+    found = db.execute(_STAGES, {"job": job["job_id"], "run": job["current_run_id"]})
     values = {name: job[name] for name in _PROGRESS}
-    values |= {"job_type": job["job_type"] or "", "status": rows.status_of(db, job), "stages": stages}
-    values["generated_attach_ids"] = None
+    values |= {"job_type": job["job_type"] or "", "status": status}
+    values["stages"] = tuple(_stage_progress(job, stage, ids, running=running) for stage in found)
+    values["generated_attach_ids"] = rows.json_in(job, "generated_attach_ids") if with_ids else None
     values |= {"paused": bool(job["paused"]), "cancel_requested": rows.cancel_requested(db, job)}
     return read_row(Progress, values)
 
 
-def _stage_progress(db: sqlite3.Connection, job: sqlite3.Row, stage: sqlite3.Row, with_ids: bool) -> StageProgress:
-    job_id, index = UUID(job["job_id"]), stage["stage_index"]
-    counts = rows.stage_counts(db, job_id, index)
-    run = job["current_run_id"]
-    # Two statements, each served by an index of its own: together they would walk over every call of the stage.
-    (round_,) = db.execute(
-        "select coalesce(max(round), 0) from quel_generation_attempts where run_id = ? and stage_index = ?",
-        (run, index),
-    ).fetchone()
-    (under_way,) = db.execute(
-        "select count(*) from quel_generation_attempts "
-        "where job_id = ? and stage_index = ? and run_id = ? and outcome is null",
-        (str(job_id), index, run),
-    ).fetchone()
-    running = rows.status_of(db, job) == JobStatus.PROCESSING
-    ids: list[int] = []
-    if with_ids:
-        ids = [attach_id for _, attach_id in delivered_pairs(db, job_id, index, -1, MAX_IMAGES_WITH_IDS)]
-    with read_of(job_id, f"stage {index}"):
+def _ids_by_stage(db: sqlite3.Connection, job_id: str) -> dict[int, list[int]]:
+    """What is delivered, by stage, each by ordinal."""
+    found: dict[int, list[int]] = {}
+    for row in db.execute(
+        "select stage_index, attach_id from quel_attach where job_id = ? and delivered_at is not null "
+        "order by stage_index, ordinal",
+        (job_id,),
+    ):
+        found.setdefault(row["stage_index"], []).append(row["attach_id"])
+    return found
+
+
+def _stage_progress(
+    job: sqlite3.Row, stage: sqlite3.Row, ids: dict[int, list[int]] | None, *, running: bool
+) -> StageProgress:
+    index = stage["stage_index"]
+    with read_of(job["job_id"], f"stage {index}"):
         found = StageProgress(
             stage_index=index,
             label=stage["label"],
             quantity=stage["quantity"],
-            completed=counts.delivered,
-            in_flight=under_way if running else 0,
-            round=round_,
+            completed=stage["delivered_images"],
+            in_flight=stage["under_way"] if running else 0,
+            round=stage["round"],
             status=stage["stage_status"],
             reason=stage["reason"],
-            missed=counts.missed,
-            refused=counts.refused,
-            attach_ids=tuple(ids) if with_ids else None,
+            missed=stage["missed"],
+            refused=stage["refused"],
+            attach_ids=None if ids is None else tuple(ids.get(index, ())),
         )
-    status = found.status
-    if running and counts.delivered >= found.quantity:
-        status = StageStatus.COMPLETE
-    elif running and status is StageStatus.WAITING and (under_way or counts != type(counts)()):
-        status = StageStatus.TOPPING_UP if round_ else StageStatus.DELIVERING
-    return found.model_copy(update={"status": status})
+    if not running:
+        return found
+    if found.completed >= found.quantity:
+        return found.model_copy(update={"status": StageStatus.COMPLETE})
+    if found.status is StageStatus.WAITING and (found.in_flight or found.completed or found.missed or found.refused):
+        begun = StageStatus.TOPPING_UP if found.round else StageStatus.DELIVERING
+        return found.model_copy(update={"status": begun})
+    return found
 
 
 def delivered_images(db: sqlite3.Connection, job_id: UUID | None, after: int, limit: int) -> list[DeliveredImage]:

@@ -18,6 +18,12 @@ _SHORT_COLUMNS = (
     "paused, cancel_requested, failing, control_version, refreshed_at"
 )
 
+_POLLED_COLUMNS = (
+    "job_id, job_type, job_status, quel_member_id, production_id, org_id, job_name, total_images, completed_images, "
+    "failed_images, error_message, retry_count, priority, created_at, started_at, completed_at, updated_at, "
+    "unit_price, current_run_id, paused, pause_reason, cancel_requested, generated_attach_ids"
+)
+
 
 def short_job_row(db: sqlite3.Connection, job_id: UUID) -> sqlite3.Row:
     """The columns that every image needs, without the order document and the list of ids.
@@ -42,6 +48,15 @@ def job_or_none(db: sqlite3.Connection, job_id: UUID) -> sqlite3.Row | None:
     """The raw row of a job."""
     row: sqlite3.Row | None = db.execute(
         "select * from quel_production_jobs where job_id = ?", (str(job_id),)
+    ).fetchone()
+    return row
+
+
+def job_without_document(db: sqlite3.Connection, job_id: UUID) -> sqlite3.Row | None:
+    """What clients poll of a job's row: a document may have 12 MB."""
+    row: sqlite3.Row | None = db.execute(
+        f"select {_POLLED_COLUMNS} from quel_production_jobs where job_id = ?",  # noqa: S608 - our own constant
+        (str(job_id),),
     ).fetchone()
     return row
 

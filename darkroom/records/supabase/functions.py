@@ -17,11 +17,16 @@ from darkroom.domain.errors import (
     RunRefused,
 )
 from darkroom.domain.receipts import shorten
+from darkroom.fair_queue import FairQueue
 from darkroom.records.faults import GIVE_UP, Fault, fault_of
 from darkroom.supabase import Supabase, described
 
 SCHEMA_VERSION = "20261127212000"
 """The migration that this code needs: the newest in `supabase/migrations`."""
+
+FOR_USERS, OF_ONE_USER = 16, 4
+"""Calls at the same time for users of the API: of the client's 20 connections, some are left for sign-ins, and what one
+user asks for above this waits for their own turn."""
 
 _RAISED = {"PT404": JobNotFound, "PT409": RunRefused, "PT422": NotPossibleNow}
 """What our functions raise themselves."""
@@ -36,6 +41,7 @@ class Functions:
 
     def __init__(self, supabase: Supabase) -> None:
         self._supabase = supabase
+        self._turns = FairQueue(FOR_USERS, OF_ONE_USER)
 
     async def call(self, name: str, /, **arguments: Any) -> Any:
         """Call `darkroom_{name}` with `p_` before each argument; gives its JSON.
@@ -50,7 +56,8 @@ class Functions:
         """
         parameters = {f"p_{key}": value for key, value in arguments.items()}
         try:
-            answer = await self._supabase.client.rpc(f"darkroom_{name}", parameters).execute()
+            async with self._turns.turn_of_who_asks():
+                answer = await self._supabase.client.rpc(f"darkroom_{name}", parameters).execute()
         except APIError as error:
             raise self._known(error) from error
         except httpx.TransportError as error:
