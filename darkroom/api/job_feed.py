@@ -165,9 +165,8 @@ class JobFeed:
 
     def images(self, after: int, limit: int, urls: PublicUrls, stage: int | None = None) -> list[ImageView]:
         """Its pictures in the order they came, above a number; those of one stage alone."""
-        price = (self._snapshot.unit_price if self._snapshot else None) or 0
-        if self._snapshot is not None and self._snapshot.user_id is None:
-            price = 0
+        job = self._snapshot
+        price = 0 if job is None or job.user_id is None else job.unit_price or 0
         every = range(after, self.known)
         chosen = every if stage is None else (index for index in every if self._pictures[index].stage_index == stage)
         return [
@@ -294,9 +293,8 @@ class JobFeed:
     def _eta(self) -> float | None:
         assert self._progress is not None
         progress = self._progress
-        if progress.status.ended or progress.paused or progress.cancel_requested or not self._recent:
-            return None
-        if progress.keeps_still:
+        still = progress.status.ended or progress.paused or progress.cancel_requested or progress.keeps_still
+        if still or not self._recent:
             return None
         elapsed = (datetime.now(UTC) - self._recent[0]).total_seconds()
         return eta_seconds(len(self._recent), progress.total_images - self.known, elapsed)
