@@ -92,11 +92,11 @@ async def _check_labels(darkroom: ProcessStack, job_id: UUID) -> None:
     assert {f"{name}/stage-0/round-0/batch-0", f"{name}/stage-1/round-0/batch-0"} < set(started)
     assert any(f"{name}/stage-0/round-1/batch-0" == one for one in started)
     for batch in batches:
-        stage = batch.workflow_id.removeprefix(f"{name}/stage-").partition("/")[0]
+        stage = int(batch.workflow_id.removeprefix(f"{name}/stage-").partition("/")[0])
         found = await labels(batch)
         assert found
-        one, several = rf"stage {stage} · image (\d+)", rf"stage {stage} · (images|\d+ images of) \d+–\d+"
+        one, several = rf"stage {stage + 1} · image (\d+)", rf"stage {stage + 1} · (images|\d+ images of) \d+–\d+"
         assert all(re.fullmatch(f"{one}|{several}", label) for label in found), found
         if batch.workflow_id.endswith("/round-0/batch-0"):
             alone = {int(match[1]) for label in found if (match := re.fullmatch(one, label))}
-            assert alone == set(range([16, 8][int(stage)])), "each has a call of its own"
+            assert alone == set(range([16, 8][stage])), "each has a call of its own"
