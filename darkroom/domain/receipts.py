@@ -13,6 +13,7 @@ from darkroom.domain.index_ranges import IndexRanges, index_ranges, indexes_of
 from darkroom.domain.model import Compact, Value, is_none
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.rounds import StageStatus
+from darkroom.domain.stage_labels import number_of_stage
 
 LONGEST_REASON = 300
 """Characters."""
@@ -201,4 +202,4 @@ def nothing_delivered(missing: Sequence[StageMissing]) -> str:
     if len(first) == 1:
         return f"nothing was delivered: {stages[0][0]}"
     room = (LONGEST_REASON - 30) // max(1, len(stages)) - len("stage 999: ; ")
-    return "nothing was delivered: " + "; ".join(f"stage {index}: {shorten(why, room)}" for why, index in stages)
+    return "nothing was delivered: " + "; ".join(f"{number_of_stage(index)}: {shorten(why, room)}" for why, index in stages)

@@ -611,6 +611,24 @@ language sql stable security definer set search_path = '' as $$
       from job_days), '[]'))
 $$;
 
+-- Why a job delivered nothing, from what its stages are missing: each reason once, three at most.
+create or replace function public.darkroom_nothing_delivered(p_missing jsonb) returns text
+language sql immutable set search_path = '' as $$
+  select 'nothing was delivered: ' || coalesce(case max(reasons)
+    when 1 then min(reason)
+    else string_agg(
+      format('stage %s: %s', stage_index + 1, public.darkroom_shorten(reason, 270 / shown::integer - 13, null)),
+      '; ' order by stage_index) end, '')
+  from (
+    select reason, stage_index, count(*) over () as reasons, least(3, count(*) over ()) as shown
+    from (
+      select short->>'reason' as reason, min((short->>'stage_index')::integer) as stage_index
+      from jsonb_array_elements(p_missing) as listed (short) group by 1
+    ) as each_once
+    order by stage_index limit 3
+  ) as first_ones
+$$;
+
 select public.darkroom_close_functions();
 
 insert into public.quel_schema_versions (version) values ('20261127212000') on conflict do nothing;

@@ -114,7 +114,7 @@ language sql immutable set search_path = '' as $$
   select 'nothing was delivered: ' || coalesce(case max(reasons)
     when 1 then min(reason)
     else string_agg(
-      format('stage %s: %s', stage_index, public.darkroom_shorten(reason, 270 / shown::integer - 13, null)),
+      format('stage %s: %s', stage_index + 1, public.darkroom_shorten(reason, 270 / shown::integer - 13, null)),
       '; ' order by stage_index) end, '')
   from (
     select reason, stage_index, count(*) over () as reasons, least(3, count(*) over ()) as shown

@@ -151,7 +151,7 @@ def test_why_nothing_was_delivered_is_said_once_for_all_stages_that_agree() -> N
         return nothing_delivered([StageMissing(stage_index=n, missing=1, reason=why) for n, why in enumerate(reasons)])
 
     assert of(*["the key is wrong; set it"] * 9) == "nothing was delivered: the key is wrong; set it"
-    assert of("a", "b", "a", "c", "d") == "nothing was delivered: stage 0: a; stage 1: b; stage 3: c"
+    assert of("a", "b", "a", "c", "d") == "nothing was delivered: stage 1: a; stage 2: b; stage 4: c"
     long = of(*(f"reason {n}: {'words ' * 60}; do {n}" for n in range(5)))
     assert len(long) <= 300
     assert [f"; do {n}" in long for n in range(3)] == [True] * 3
