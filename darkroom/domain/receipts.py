@@ -202,4 +202,5 @@ def nothing_delivered(missing: Sequence[StageMissing]) -> str:
     if len(first) == 1:
         return f"nothing was delivered: {stages[0][0]}"
     room = (LONGEST_REASON - 30) // max(1, len(stages)) - len("stage 999: ; ")
-    return "nothing was delivered: " + "; ".join(f"{number_of_stage(index)}: {shorten(why, room)}" for why, index in stages)
+    each = (f"{number_of_stage(index)}: {shorten(why, room)}" for why, index in stages)
+    return "nothing was delivered: " + "; ".join(each)
