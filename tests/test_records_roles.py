@@ -10,6 +10,8 @@ import pytest
 
 from darkroom.records import Records
 from darkroom.records.books import BookRecords
+from darkroom.records.deleting import DeleteRecords
+from darkroom.records.finding import FindRecords
 from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
 from darkroom.records.keys import KeyRecords
@@ -29,6 +31,8 @@ ROLES = (
     MoneyRecords,
     AccountRecords,
     WatchRecords,
+    FindRecords,
+    DeleteRecords,
     BookRecords,
     WebhookRecords,
     KeyRecords,

@@ -21,6 +21,7 @@ from darkroom.domain.model import Value
 from darkroom.domain.progress import JobStatus
 from darkroom.domain.restarting import why_no_restart
 from darkroom.orders.intake import Intake
+from darkroom.records.finding import FindRecords
 from darkroom.records.jobs import JobRecords
 from darkroom.records.webhooks import WebhookRecords
 
@@ -28,7 +29,7 @@ RESTART_PATIENCE = 10.0
 """Seconds that a restart waits for the run before it to be closed."""
 
 
-class SteeringRecords(JobRecords, WebhookRecords, Protocol):
+class SteeringRecords(JobRecords, FindRecords, WebhookRecords, Protocol):
     """Jobs, and whom to notify when one is cancelled before it opened."""
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from darkroom.records.books import BookRecords
 from darkroom.records.deleting import DeleteRecords
+from darkroom.records.finding import FindRecords
 from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
 from darkroom.records.keys import KeyRecords
@@ -26,6 +27,7 @@ class Records(
     MoneyRecords,
     AccountRecords,
     WatchRecords,
+    FindRecords,
     BookRecords,
     WebhookRecords,
     KeyRecords,

@@ -31,14 +31,6 @@ class JobRecords(Protocol):
         """The job's row as clients poll it."""
         ...
 
-    async def rename_job(self, job_id: UUID, name: str | None) -> None:
-        """Give a job another name, or none.
-
-        Raises:
-            JobNotFound: no such row.
-        """
-        ...
-
     async def unfinished_jobs(self, *, processing: bool = True) -> Sequence[JobRow]:
         """All jobs that are pending and, unless `processing` is false, those that are processing; oldest first."""
         ...

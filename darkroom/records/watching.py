@@ -1,17 +1,16 @@
 """The records as they are read."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
-from darkroom.domain.finding import JobState
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.movement import Movement, RecentCalls
 from darkroom.domain.orders import Stage
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
-from darkroom.domain.snapshots import DeliveryMark, JobCursor, JobSnapshot, JobSummary
+from darkroom.domain.snapshots import DeliveryMark, JobSnapshot
 from darkroom.domain.statistics import Statistics
 from darkroom.domain.stored import DeliveredImage
 
@@ -21,33 +20,6 @@ class WatchRecords(Protocol):
 
     async def jobs(self, status: JobStatus | None, limit: int) -> Sequence[JobRow]:
         """Jobs, newest first."""
-        ...
-
-    async def job_page(
-        self,
-        limit: int,
-        *,
-        statuses: Collection[JobState] = (),
-        user_id: UUID | None = None,
-        before: JobCursor | None = None,
-        words: Sequence[str] = (),
-        day: date | None = None,
-    ) -> Sequence[JobSummary]:
-        """A page of a list of jobs, newest first: those older than `before`.
-
-        Only jobs in one of some states, of one user, created on a day (UTC), and with all of the words (lower case) in
-        their names and prompts, or at the beginning of their ids.
-        """
-        ...
-
-    async def found_jobs(
-        self, limit: int, *, statuses: Collection[JobState] = (), words: Sequence[str] = (), day: date | None = None
-    ) -> Sequence[JobRow]:
-        """The same as whole rows, of all users."""
-        ...
-
-    async def jobs_beginning(self, prefix: str, limit: int) -> Sequence[JobRow]:
-        """Jobs whose id, in lower case, begins like this."""
         ...
 
     async def stage(self, job_id: UUID, stage_index: int) -> Stage:

@@ -94,6 +94,8 @@ async def test_every_change_may_be_one_too_many(temporal: Client, tmp_path: Path
             if path == "/api/attachments":
                 body = {"files": {"file": ("a.png", b"x")}}
             answer = await api.http.request(method, named, **body)
+            if answer.status_code != 429:  # another minute has begun: this was its one change
+                answer = await api.http.request(method, named, **body)
             assert answer.status_code == 429, (method, path, answer.text)
             assert "429" in operation["responses"], (method, path)
 

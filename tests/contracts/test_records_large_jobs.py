@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from darkroom.domain.jobs import End
 from darkroom.records.sqlite import SqliteRecords
 from tests.support.records.fixture import PRICE, RecordsFixture
@@ -57,6 +59,7 @@ async def seconds_to_close(path: Path, images: int) -> float:
     return seconds
 
 
+@pytest.mark.slow
 async def test_a_job_whose_provider_failed_for_long_is_looked_at_at_once(tmp_path: Path) -> None:
     """Each image that was given up has twenty calls without a picture, and who watches asks again and again."""
     path = tmp_path / "records.db"

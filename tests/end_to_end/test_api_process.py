@@ -67,6 +67,7 @@ def numbers(events: list[Event]) -> list[int]:
     return [event.data["number"] for event in events if event.name == "image"]
 
 
+@pytest.mark.slow
 async def test_killed_in_the_middle_of_a_job_it_is_missed_by_nobody_but_its_callers(tmp_path: Path) -> None:
     async with running_darkroom(tmp_path) as darkroom:
         await darkroom.worker.start({"OFFLINE_LATENCY": "0.3-0.6", "STAGE_CONCURRENCY": "4"})

@@ -18,7 +18,7 @@ MOST_OTHERS = 30
 
 
 @on_supabase
-async def test_a_picture_costs_a_share_of_three_calls_of_the_records_and_at_most_four_of_the_storage(
+async def test_a_picture_costs_a_share_of_three_calls_of_the_records_and_at_most_four_requests_for_its_files(
     darkroom: ProcessStack, supabase: LocalSupabase, record_property: Callable[[str, object], None]
 ) -> None:
     await darkroom.worker.start({"OFFLINE_LATENCY": 0.5, "STAGE_CONCURRENCY": 8, "PICK_UP_EVERY": 3600})
@@ -45,4 +45,5 @@ async def test_a_picture_costs_a_share_of_three_calls_of_the_records_and_at_most
     assert sum(others.values()) <= MOST_OTHERS, figures
     assert storage.pop("list", 0) == 0, figures
     assert storage.pop("remove") <= PICTURES, figures
-    assert storage == {"upload": 2 * PICTURES, "download": PICTURES}, figures
+    # Staged, stored, and its thumbnail.
+    assert storage == {"upload": 3 * PICTURES, "download": PICTURES}, figures

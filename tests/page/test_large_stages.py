@@ -94,6 +94,7 @@ async def shown(page: Page, api: ApiStack, pictures: int) -> None:
     await page.wait_for_load_state("networkidle")
 
 
+@pytest.mark.slow
 async def test_ten_thousand_pictures_are_all_reached_with_few_frames_and_few_thumbnails(
     page: Page, api: ApiStack
 ) -> None:
@@ -173,6 +174,7 @@ async def test_the_place_is_kept_over_the_light_table_and_a_reload(page: Page, a
     assert await page.locator("[data-frame]").count() <= MOUNTED
 
 
+@pytest.mark.slow
 async def test_a_stage_that_is_still_made_shows_its_newest_until_somebody_wants_all(
     page: Page, pictures: ApiStack
 ) -> None:

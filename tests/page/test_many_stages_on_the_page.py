@@ -104,6 +104,7 @@ async def test_many_stages_are_ordered_watched_and_steered(
         assert await violations(page) == []
 
 
+@pytest.mark.slow
 async def test_many_strips_show_a_row_each_and_unfold_one_by_one(page: Page, pictures: ApiStack) -> None:
     pictures.provider.gate.set()
     job_id = await pictures.order(*[30] * 11, 3)
@@ -197,6 +198,7 @@ async () => {
 """Milliseconds from asking for the page until it is answered, sent, painted for the first time, and alive."""
 
 
+@pytest.mark.slow
 async def test_strips_that_are_far_get_their_frames_when_somebody_comes_near(page: Page, pictures: ApiStack) -> None:
     pictures.provider.gate.set()
     job_id = await pictures.order(*[6] * 40)
