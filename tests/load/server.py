@@ -6,7 +6,10 @@
 import asyncio
 import json
 import os
+import sqlite3
 import sys
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -60,6 +63,10 @@ async def _fill(services: Services, user_id: UUID | None) -> None:
     await job.deliver(range(PICTURES))
     for ordinal in range(PICTURES):
         await services.parts.storage.put(job.key(ordinal).final(user_id), bytes(PICTURE_BYTES), "image/webp")
+    # Archives hold only what is what was stored.
+    with closing(sqlite3.connect(services.parts.settings.darkroom_home / "records.db", timeout=10)) as db, db:
+        stored = PICTURE_BYTES, sha256(bytes(PICTURE_BYTES)).hexdigest()
+        db.execute("update quel_attach set attach_file_size = ?, sha256 = ?", stored)
     for number in range(JOBS):
         stages = STAGES if number == JOBS - 1 else 10
         more = tuple(stage.model_copy(update={"stage_index": index, "quantity": 10}) for index in range(stages))
