@@ -28,3 +28,11 @@ def give_back_large_buffers() -> None:
         mallopt(_M_MMAP_THRESHOLD, LARGE)
     if "MALLOC_ARENA_MAX" not in os.environ:
         mallopt(_M_ARENA_MAX, MOST_ARENAS)
+
+
+def give_back_freed() -> None:
+    """Give what is free back to the system, wherever it lies: what was read in many small parts lies between others."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -84,7 +84,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("darkroom.records", "darkroom.supabase", "darkroom.disk", "darkroom.fair_queue"),
     ),
     "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase", "darkroom.disk"),
-    "darkroom.providers": (*DOMAIN, "darkroom.providers"),
+    "darkroom.providers": (*DOMAIN, "darkroom.allocator", "darkroom.providers"),
     "darkroom.provider_choice": (*DOMAIN, "darkroom.providers", "darkroom.settings"),
     "darkroom.orders": (*DOMAIN, "darkroom.orders"),
     "darkroom.orders.intake": (*DOMAIN, "darkroom.orders", "darkroom.records", "darkroom.webhooks"),

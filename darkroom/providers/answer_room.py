@@ -13,10 +13,14 @@ from typing import NamedTuple
 
 import httpx2
 
+from darkroom.allocator import give_back_freed
+
 SIZE = 160_000_000
 """Bytes of answers as they travel that one process holds at once."""
 UNKNOWN = 4_000_000
 """Bytes of an answer that does not say how long it is."""
+LARGE = 8_000_000
+"""Bytes of a call's answers whose memory is given back to the system at once."""
 PATIENCE = 60.0
 """Seconds after which an answer is read all the same: it is paid for, and the provider will not wait for ever."""
 
@@ -44,6 +48,8 @@ class AnswerRoom:
         finally:
             _CALL.reset(token)
             self.give_back(held.bytes)
+            if held.bytes >= LARGE:
+                give_back_freed()
 
     async def take(self, asked: int) -> int:
         """Wait for room; how much was taken."""
