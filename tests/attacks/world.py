@@ -191,6 +191,7 @@ class World:
 
 def _rows(db: sqlite3.Connection, without: str | None, org_id: str) -> dict[str, list[str]]:
     db.row_factory = sqlite3.Row
+    db.execute("begin")  # all tables as they were in one moment
     asked = "select job_id from quel_production_jobs where quel_member_id = ?"
     theirs = {row["job_id"] for row in db.execute(asked, (without,))}
 
