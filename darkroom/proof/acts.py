@@ -187,6 +187,8 @@ async def late_worker(stack: Stack, job: Ordered, rng: random.Random) -> None:
 
 async def one_balance(stack: Stack, job: Ordered, rng: random.Random) -> None:
     """Two jobs at once, of a user who can pay one of them: the other must fail before it costs anything."""
+    # Calls stay long until both were opened, or the first would have ended before the other asks for its credits.
+    stack.to_come += 1
     user, total = uuid4(), 12
     await stack.parts.records.ensure_member(user, PRICE * total)
     stack.openings[str(user)] = PRICE * total
@@ -195,6 +197,12 @@ async def one_balance(stack: Stack, job: Ordered, rng: random.Random) -> None:
     submitted = await asyncio.gather(*(client.submit(one) for one in checked))
     both = [Ordered(one.job_id, user, total, ends=None) for one in submitted]
     stack.jobs += both
+
+    async def asked_for_credits() -> bool:
+        return all(stack.status(one) != "pending" for one in both)
+
+    await until(asked_for_credits, "both jobs to ask for their credits", ENDS_WITHIN)
+    stack.to_come -= 1
     for one in both:
         await stack.until_ended(one, ENDS_WITHIN)
 

@@ -5,6 +5,7 @@ database remembers before it is asked.
 """
 
 import asyncio
+import fcntl
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -118,6 +119,12 @@ class UncountedHolds(Unguarded):
     """Records in which other jobs' holds do not count when a job opens."""
 
     async def open_run(self, start: Any, *args: Any, **kwargs: Any) -> Any:
+        # One at a time over all workers: a hold that came between the two edits would count.
+        with self._database.with_suffix(".opening").open("a") as lock:
+            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+            return await self._open_run(start, *args, **kwargs)
+
+    async def _open_run(self, start: Any, *args: Any, **kwargs: Any) -> Any:
         job_id = str(start.job_id)
         [others] = await self._edit(
             ("select job_id from quel_credit_holds where released_at is null and job_id <> ?", [job_id])
