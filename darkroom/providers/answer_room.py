@@ -63,23 +63,24 @@ class AnswerRoom:
             await asyncio.wait((mine.turn,), timeout=self._patience)
             if not mine.turn.done():
                 self._waiting.remove(mine)
-                self._change(-wanted)
+                self._free -= wanted
+                self._admit()
         except asyncio.CancelledError:
             if mine.turn.done():
-                self._change(wanted)
+                self.give_back(wanted)
             else:
                 self._waiting.remove(mine)
-                self._change(0)
+                self._admit()
             raise
         return wanted
 
     def give_back(self, freed: int) -> None:
         """Give back what `take` took."""
-        self._change(freed)
-
-    def _change(self, freed: int) -> None:
-        """Give room back, or take it, and let those in whose turn it is."""
         self._free += freed
+        self._admit()
+
+    def _admit(self) -> None:
+        """Let those in whose turn it is, as far as there is room."""
         while self._waiting and self._waiting[0].wanted <= self._free:
             first = self._waiting.popleft()
             self._free -= first.wanted
