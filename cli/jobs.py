@@ -1,7 +1,7 @@
 """Commands for jobs that exist: watch, status, list, cancel, pause, resume, restart."""
 
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import datetime
+from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -58,11 +58,10 @@ _SEARCH = Annotated[
     ),
 ]
 _DAY = Annotated[
-    datetime | None,
+    str | None,
     typer.Option(
         "--day",
         metavar="YYYY-MM-DD",
-        formats=["%Y-%m-%d"],
         help="Only jobs created on this day (UTC).",
         show_default=False,
     ),
@@ -119,7 +118,8 @@ def list_jobs(
     output = Output(as_json=as_json)
     states = _states(status or ())
     words = words_in(search or "")
-    narrowed = bool(states or words or day)
+    on = None if day is None else _day(day)
+    narrowed = bool(states or words or on)
 
     async def work(settings: Settings) -> None:
         if not has_records(settings):
@@ -127,7 +127,6 @@ def list_jobs(
             output.result([])
             return
         async with open_parts(settings) as parts:
-            on = None if day is None else day.date()
             rows = await parts.records.found_jobs(limit, statuses=states, words=words, day=on)
             trouble = await trouble_of(parts, rows)
         if not rows:
@@ -135,6 +134,13 @@ def list_jobs(
         output.result([as_value(row) for row in rows], JobTable(rows, trouble) if rows else None)
 
     run(work(opened_settings()))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputRejected("--day", f"'{text}' must be a date such as 2026-11-27") from None
 
 
 def _states(words: Sequence[str]) -> tuple[JobState, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from uuid import UUID
 
-from darkroom.domain.errors import ExportRejected, JobNotFound
+from darkroom.domain.deleting import DELETED
+from darkroom.domain.errors import ExportRejected, JobNotFound, NotPossibleNow
 from darkroom.domain.file_names import DEFAULT_TEMPLATE, NameTemplate, file_names
 from darkroom.domain.model import Value
 from darkroom.domain.orders import Stage
@@ -59,6 +60,7 @@ async def choose(records: WatchRecords, job_id: UUID, choice: Choice) -> Export:
     Raises:
         ExportRejected: the template, the stage or the pictures are not the job's.
         JobNotFound: no such job.
+        NotPossibleNow: it was deleted.
     """
     template = NameTemplate.read(choice.name)
     wanted = None if choice.pictures is None else _ranges(choice.pictures)
@@ -69,6 +71,8 @@ async def choose(records: WatchRecords, job_id: UUID, choice: Choice) -> Export:
         snapshot = await records.snapshot(job_id, mark, PAGE)
         if snapshot is None:
             raise JobNotFound(f"job {job_id} does not exist")
+        if snapshot.deleted_at is not None:
+            raise NotPossibleNow(f"job {job_id} {DELETED}")
         pictures += snapshot.pictures
         if len(snapshot.pictures) < PAGE:
             break

@@ -38,6 +38,7 @@ async def test_a_delete_is_told_first_then_done_and_the_numbers_stay(api: ApiSta
     for answer in (
         await api.http.post(f"/api/jobs/{job_id}/restart"),
         await api.http.get(f"/api/jobs/{job_id}/order"),
+        await api.http.get(f"/api/jobs/{job_id}/archive.zip"),
         await api.http.patch(f"/api/jobs/{job_id}", json={"name": "Ghost"}),
     ):
         is_a_problem(answer)

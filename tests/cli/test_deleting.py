@@ -96,6 +96,8 @@ def test_a_deleted_job_leaves_its_numbers_and_no_file(run: Run, home: Path) -> N
     assert again.status == 0
     assert "nothing changed" in again.out
     assert run("rename", job_id, "Ghost").status == 5
+    taken = run("download", job_id, home.parent / "taken")
+    assert (taken.status, "was deleted" in taken.err, (home.parent / "taken").exists()) == (5, True, False)
     said = [line for line in contents(home) if "a quiet lake" in line]
     assert said
     assert [line for line in said if job_id in line] == []
