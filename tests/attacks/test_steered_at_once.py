@@ -79,11 +79,17 @@ async def test_a_thousand_jobs_of_two_tenants_are_steered_by_their_owners_alone(
     statuses: list[int] = []
     await _all(_steered(api, tenants, statuses))
     assert set(statuses) == {404}, "somebody steered a job of the other tenant's"
+    to_pause = {job_id for one in tenants for job_id, wish in one.jobs.items() if wish is Wish.PAUSE}
+
+    async def paused() -> bool:
+        return to_pause <= {row.job_id for row in await api.parts.records.unfinished_jobs() if row.paused}
+
+    # A pause holds from the moment at which the job's workflow has written it down.
+    await until(paused, "every pause to be taken", PATIENCE)
     api.provider.gate.set()
 
     async def ended() -> bool:
-        unfinished = {row.job_id for row in await api.parts.records.unfinished_jobs()}
-        return unfinished <= {job_id for one in tenants for job_id, wish in one.jobs.items() if wish is Wish.PAUSE}
+        return {row.job_id for row in await api.parts.records.unfinished_jobs()} <= to_pause
 
     await until(ended, "all but the paused jobs to end", PATIENCE)
     await _as_their_owners_wished(api, tenants)
