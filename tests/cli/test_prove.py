@@ -18,12 +18,11 @@ import pytest
 
 from darkroom.domain.errors import ProofImpossible
 from darkroom.domain.orders import JobType
-from darkroom.proof import ports
 from darkroom.proof.acts import ACTS
 from darkroom.proof.breaks import BREAKS
 from darkroom.proof.plain.runs import COUNTERPARTS, LEFT_OUT, play_plain
 from darkroom.proof.plans import WALLETS, Plan, plans
-from darkroom.proof.ports import NoPort
+from darkroom.proof.ports import NoPort, Ports
 from darkroom.proof.runs import kept
 from darkroom.proof.starting import Programs, ServerEnded
 from tests.support.commands import ROOT, Ended, run
@@ -192,12 +191,16 @@ async def test_what_does_not_start_is_no_violation(
         await kept(plans(1, 1)[0], tmp_path / "run", play_it)
 
 
-def test_a_port_that_is_taken_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_is_taken_is_not_given() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr(ports, "PORTS", range(port, port + 1))
         with pytest.raises(NoPort):
-            ports.free_port()
+            Ports(range(port, port + 1)).free_port()
+
+
+def test_no_port_is_given_twice_though_nobody_listens_there_yet() -> None:
+    some = Ports(range(20_000, 20_100))
+    assert len({some.free_port() for _ in range(50)}) == 50
 
 
 async def test_a_report_that_cannot_be_written_is_said_before_anything_is_played(tmp_path: Path) -> None:

