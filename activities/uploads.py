@@ -27,6 +27,7 @@ from darkroom.pictures import CORES, Deliverable, NoChild, NotAPicture, PictureW
 from darkroom.records.images import ImageRecords, ReferenceRecords
 from darkroom.records.jobs import JobRecords
 from darkroom.records.watching import WatchRecords
+from darkroom.room import Room
 from darkroom.storage import Storage
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,13 @@ UNFORESEEN = 5
 IN_HAND = 4 * CORES
 """Pictures that are in memory as the provider gave them: while some are encoded, others are read."""
 
+IN_HAND_BYTES = 64_000_000
+"""Bytes that they may have together, going by the size of the last one that was read: the pictures of an order are
+alike, and how large one is shows only when it is in memory."""
+
+IN_HAND_PATIENCE = 20.0
+"""Seconds that a picture waits for room; an upload has 60."""
+
 
 class UploadRecords(ImageRecords, ReferenceRecords, JobRecords, WatchRecords, Protocol):
     """What an upload asks of an image."""
@@ -63,6 +71,8 @@ class Uploads:
         self._pictures = pictures
         self._stages = stages
         self._in_hand = asyncio.Semaphore(IN_HAND)
+        self._room = Room(IN_HAND_BYTES, IN_HAND_PATIENCE)
+        self._last_size = 0
         self._unforeseen: Counter[str] = Counter()
         """Errors by picture."""
 
@@ -86,10 +96,11 @@ class Uploads:
         """
         started = time.monotonic()
         try:
-            async with self._in_hand:
+            async with self._in_hand, self._room.holding(self._last_size):
                 staged = await self._staging.find(image.key, () if image.call_id is None else (image.call_id,))
                 if staged is None:
                     return await self._nothing_staged(image)
+                self._last_size = len(staged.data)
                 origin = await self._origin(staged)
                 stage = await self._stages.of(image.key.job_id, image.key.stage_index)
                 mark = self._pictures.mark(origin, image.key.job_id)

@@ -32,6 +32,7 @@ EDGES = (
     "darkroom.disk",
     "darkroom.hosts",
     "darkroom.fair_queue",
+    "darkroom.room",
     "darkroom.counting",
 )
 """What belongs to no port, and knows the domain alone."""
@@ -68,6 +69,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.allocator": (),
     "darkroom.decoding": ("darkroom.decoding", "darkroom.allocator"),
     "darkroom.fair_queue": (),
+    "darkroom.room": (),
     "darkroom.pictures": (*DOMAIN, "darkroom.decoding", "darkroom.fair_queue"),
     "darkroom.signing": (*DOMAIN, "darkroom.settings"),
     "darkroom.supabase": (),
@@ -84,7 +86,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("darkroom.records", "darkroom.supabase", "darkroom.disk", "darkroom.fair_queue"),
     ),
     "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase", "darkroom.disk"),
-    "darkroom.providers": (*DOMAIN, "darkroom.allocator", "darkroom.providers"),
+    "darkroom.providers": (*DOMAIN, "darkroom.allocator", "darkroom.room", "darkroom.providers"),
     "darkroom.provider_choice": (*DOMAIN, "darkroom.providers", "darkroom.settings"),
     "darkroom.orders": (*DOMAIN, "darkroom.orders"),
     "darkroom.orders.intake": (*DOMAIN, "darkroom.orders", "darkroom.records", "darkroom.webhooks"),

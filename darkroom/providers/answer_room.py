@@ -5,15 +5,14 @@ provider, and in the buffers of its connection.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
 
 import httpx2
 
 from darkroom.allocator import give_back_freed
+from darkroom.room import Room
 
 SIZE = 160_000_000
 """Bytes of answers as they travel that one process holds at once."""
@@ -25,18 +24,11 @@ PATIENCE = 60.0
 """Seconds after which an answer is read all the same: it is paid for, and the provider will not wait for ever."""
 
 
-class AnswerRoom:
-    """The room that a process has for answers, given in the order in which they came.
-
-    Args:
-        size: in bytes; a larger answer has all of it for itself.
-        patience: seconds that an answer waits at most.
-    """
+class AnswerRoom(Room):
+    """The room that a process has for answers."""
 
     def __init__(self, size: int = SIZE, patience: float = PATIENCE) -> None:
-        self._size = self._free = size
-        self._patience = patience
-        self._waiting: deque[_Waiting] = deque()
+        super().__init__(size, patience)
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator[None]:
@@ -50,46 +42,6 @@ class AnswerRoom:
             self.give_back(held.bytes)
             if held.bytes >= LARGE:
                 give_back_freed()
-
-    async def take(self, asked: int) -> int:
-        """Wait for room; how much was taken."""
-        wanted = min(asked, self._size)
-        if wanted <= self._free and not self._waiting:
-            self._free -= wanted
-            return wanted
-        mine = _Waiting(wanted, asyncio.get_running_loop().create_future())
-        self._waiting.append(mine)
-        try:
-            await asyncio.wait((mine.turn,), timeout=self._patience)
-            if not mine.turn.done():
-                self._waiting.remove(mine)
-                self._free -= wanted
-                self._admit()
-        except asyncio.CancelledError:
-            if mine.turn.done():
-                self.give_back(wanted)
-            else:
-                self._waiting.remove(mine)
-                self._admit()
-            raise
-        return wanted
-
-    def give_back(self, freed: int) -> None:
-        """Give back what `take` took."""
-        self._free += freed
-        self._admit()
-
-    def _admit(self) -> None:
-        """Let those in whose turn it is, as far as there is room."""
-        while self._waiting and self._waiting[0].wanted <= self._free:
-            first = self._waiting.popleft()
-            self._free -= first.wanted
-            first.turn.set_result(None)
-
-
-class _Waiting(NamedTuple):
-    wanted: int
-    turn: asyncio.Future[None]
 
 
 class _Held:

@@ -1,6 +1,7 @@
 """Paid bytes are staged before anything looks into them, each call's under a name of its own (spec §3)."""
 
 import errno
+from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from temporalio.client import Client as TemporalClient
 from temporalio.testing import ActivityEnvironment
 
+from activities import uploads
 from activities.composition import image_activities
 from activities.refreshing import RowRefresher
 from activities.staging import Staging
@@ -97,6 +99,27 @@ async def test_one_that_never_passes_is_a_recorded_miss_after_the_last_attempt_a
         assert (receipt.delivered, receipt.total.misses, receipt.total.unknown_calls) == (0, 1, 0)
         assert stack.provider.total_calls == 1
         assert "MemoryError" in (receipt.missing[0].reason or "")
+
+
+async def test_large_pictures_are_in_memory_only_as_far_as_there_is_room(
+    skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "IN_HAND_BYTES", 1)  # of which any picture takes all
+    real, in_hand = PictureWork.deliverable, Counter[str]()
+
+    async def deliverable(self: PictureWork, data: bytes, wanted: ImageFormat, mark: Mark | None) -> Deliverable:
+        in_hand["now"] += 1
+        in_hand["most"] = max(in_hand["most"], in_hand["now"])
+        try:
+            return await real(self, data, wanted, mark)
+        finally:
+            in_hand["now"] -= 1
+
+    monkeypatch.setattr(PictureWork, "deliverable", deliverable)
+    async with running_stack(skipping_client, home, stage_concurrency=6) as stack:
+        await stack.end_of(await stack.order(1))  # how large pictures are is known from the last one
+        receipt = await stack.end_of(await stack.order(6))
+        assert (receipt.delivered, in_hand["most"]) == (6, 1)
 
 
 def _fails(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int) -> None:
