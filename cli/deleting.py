@@ -10,8 +10,9 @@ from pydantic import JsonValue
 
 from cli import arguments
 from cli.output import Output, as_value, local_time, plural
-from cli.session import existing_parts, find_job, nothing_yet, opened_settings, run
+from cli.session import existing_parts, find_job, nothing_yet
 from cli.statuses import InputRejected, Status
+from cli.working import opened_settings, run
 from darkroom.bootstrap import Parts, has_records, open_parts
 from darkroom.domain.deleting import Deletion
 from darkroom.domain.errors import NotPossibleNow

@@ -16,10 +16,10 @@ from cli.following import follow
 from cli.invocation import command
 from cli.jobs import ending
 from cli.output import Output, as_value, plural
-from cli.session import run
 from cli.statuses import Status
 from cli.stopping import Stop, end_process
 from cli.tables import receipt_table
+from cli.working import run
 from darkroom import logs
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.connection import connect_to

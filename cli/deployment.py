@@ -7,8 +7,8 @@ import typer
 
 from cli import arguments
 from cli.output import Output, plural
-from cli.session import opened_settings, run
 from cli.statuses import InputRejected, NotInRecords
+from cli.working import opened_settings, run
 from worker import Role, serve
 
 MIGRATIONS = Path(__file__).parents[1] / "supabase" / "migrations"

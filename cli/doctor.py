@@ -8,8 +8,8 @@ from pydantic import JsonValue
 from cli import arguments
 from cli.adoption import examine_database
 from cli.output import Output, as_value
-from cli.session import opened_settings, run
 from cli.statuses import Status
+from cli.working import opened_settings, run
 from darkroom.bootstrap import examine, examine_workers
 from darkroom.domain.findings import State
 

@@ -10,8 +10,9 @@ from pydantic import JsonValue
 
 from cli import arguments
 from cli.output import Output, as_value, plural
-from cli.session import existing_parts, find_job, opened_settings, run
+from cli.session import existing_parts, find_job
 from cli.statuses import InputRejected, Status
+from cli.working import opened_settings, run
 from darkroom.bootstrap import Parts
 from darkroom.domain.errors import NotPossibleNow
 from darkroom.domain.file_names import DEFAULT_TEMPLATE

@@ -13,18 +13,10 @@ from cli import arguments
 from cli.display import Watched
 from cli.following import follow, prompts_of
 from cli.output import Output, as_value, clock_time
-from cli.session import (
-    client_for,
-    connect_if_at_hand,
-    existing_parts,
-    find_job,
-    nothing_yet,
-    opened_settings,
-    run,
-    web_page,
-)
+from cli.session import client_for, connect_if_at_hand, existing_parts, find_job, nothing_yet, web_page
 from cli.statuses import InputRejected, Status
 from cli.tables import JobTable, receipt_table
+from cli.working import opened_settings, run
 from darkroom.bootstrap import Parts, has_records, open_parts
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult, ProgressReading

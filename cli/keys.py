@@ -9,9 +9,10 @@ from rich.text import Text
 
 from cli import arguments
 from cli.output import Output, as_value
-from cli.session import existing_parts, opened_settings, run
+from cli.session import existing_parts
 from cli.statuses import InputRejected, NotInRecords, Status, epilog
 from cli.tables import key_table
+from cli.working import opened_settings, run
 from darkroom.bootstrap import open_parts
 from darkroom.domain.clean_text import refuse_unclean
 from darkroom.domain.keys import NewApiKey, hash_of, new_secret

@@ -9,9 +9,10 @@ import typer
 
 from cli import arguments
 from cli.output import Output, as_value
-from cli.session import nothing_yet, opened_settings, run
+from cli.session import nothing_yet
 from cli.statuses import NotInRecords, Status, epilog
 from cli.tables import account_table
+from cli.working import opened_settings, run
 from darkroom.bootstrap import has_records, open_parts
 from darkroom.domain.wallets import OrganizationAccount
 from darkroom.records.money import AccountRecords

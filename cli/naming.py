@@ -6,7 +6,8 @@ import typer
 
 from cli import arguments
 from cli.output import Output
-from cli.session import existing_parts, find_job, opened_settings, run
+from cli.session import existing_parts, find_job
+from cli.working import opened_settings, run
 from darkroom.settings import Settings
 
 _NAME = Annotated[

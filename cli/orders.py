@@ -12,8 +12,8 @@ from cli.invocation import command
 from cli.jobs import watch_to_end
 from cli.order_files import GivenFile, OrderFile, read_order_file, read_pictures, values_of
 from cli.output import Output, as_value, plural
-from cli.session import opened_settings, run
 from cli.statuses import Status
+from cli.working import opened_settings, run
 from darkroom.bootstrap import Parts, has_records, imagined_parts, open_parts
 from darkroom.client.connection import connect, ensure_search_attributes
 from darkroom.client.results import CheckedOrder

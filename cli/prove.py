@@ -18,8 +18,8 @@ from rich.table import Table
 from cli import arguments
 from cli.invocation import command
 from cli.output import Output
-from cli.session import run
 from cli.statuses import InputRejected, Status
+from cli.working import run
 from darkroom.domain.errors import ProofImpossible
 from darkroom.proof.breaks import BREAKS
 from darkroom.proof.plain.runs import LEFT_OUT, play_plain

@@ -9,9 +9,10 @@ from rich.text import Text
 
 from cli import arguments
 from cli.output import Output, plural
-from cli.session import existing_parts, find_job, nothing_yet, opened_settings, run
+from cli.session import existing_parts, find_job, nothing_yet
 from cli.statuses import Status
 from cli.tables import receipt_table
+from cli.working import opened_settings, run
 from darkroom.bootstrap import Parts, has_records, open_parts
 from darkroom.domain.stored import DeliveredImage
 from darkroom.records.paging import delivered_pages

@@ -1,49 +1,24 @@
 """What commands open: the records, and Temporal when it is needed or reachable."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from temporalio.client import Client as TemporalClient
 
-from cli.statuses import InputRejected, Interrupted
-from darkroom import logs
+from cli.statuses import InputRejected
 from darkroom.bootstrap import Parts, has_records, open_parts
 from darkroom.client.connection import AT_HAND, connect
 from darkroom.domain.errors import JobNotFound, ServerNotReachable
 from darkroom.domain.jobs import JobRow
 from darkroom.embedded.address import embedded_address
-from darkroom.settings import Settings, read_settings
+from darkroom.settings import Settings
 
 T = TypeVar("T")
 
 _PREFIX = re.compile(r"^[0-9a-f-]{6,35}$")
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's work on an event loop of its own.
-
-    Raises:
-        Interrupted: by Ctrl-C.
-    """
-    try:
-        return asyncio.run(work)
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted; a job that was started continues") from None
-
-
-def opened_settings() -> Settings:
-    """The settings, with log lines going where they belong: to standard error.
-
-    Raises:
-        SettingRejected: a value is wrong.
-    """
-    settings = read_settings()
-    logs.configure(settings)
-    return settings
 
 
 def nothing_yet(settings: Settings) -> str:
@@ -52,7 +27,7 @@ def nothing_yet(settings: Settings) -> str:
 
 
 async def connect_if_at_hand(settings: Settings) -> TemporalClient | None:
-    """The same for a command that can answer from the records: None when no server answers at once."""
+    """A connection for a command that can answer from the records too: None when no server answers at once."""
     try:
         return await connect(settings, AT_HAND)
     except ServerNotReachable:

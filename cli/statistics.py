@@ -12,8 +12,9 @@ from rich.text import Text
 from cli import arguments
 from cli.costs import dollars, unknown
 from cli.output import Output
-from cli.session import nothing_yet, opened_settings, run
+from cli.session import nothing_yet
 from cli.tables import plain_table
+from cli.working import opened_settings, run
 from darkroom.bootstrap import has_records, open_parts
 from darkroom.domain.costs import Cause, CostAccount
 from darkroom.domain.statistics import ProviderDay, Statistics

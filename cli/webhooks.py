@@ -10,8 +10,9 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, Wor
 
 from cli import arguments
 from cli.output import Output, one_line
-from cli.session import client_for, opened_settings, run
+from cli.session import client_for
 from cli.statuses import Status, epilog
+from cli.working import opened_settings, run
 from darkroom.client.webhooks import start_webhook
 from darkroom.contract import Webhook, innermost
 from darkroom.domain.errors import NotPossibleNow

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from cli.app import main
-from cli.session import run as run_work
+from cli.working import run as run_work
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.stored import NewReference
 from darkroom.records.sqlite import SqliteRecords

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import pytest
 
-from cli.session import run as run_work
+from cli.working import run as run_work
 from darkroom.domain.jobs import End
 from darkroom.domain.names import LOCAL_USER, image_key, staging_key
 from darkroom.records.sqlite import SqliteRecords

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 
 from cli import invocation
-from cli.app import app
 from darkroom._version import __version__
 from tests.cli.conftest import Run
+from tests.support.command_line import app
 
 
 @pytest.fixture

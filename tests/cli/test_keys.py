@@ -3,7 +3,7 @@
 from pathlib import Path
 from uuid import uuid4
 
-from cli.session import run as run_work
+from cli.working import run as run_work
 from darkroom.domain.keys import PREFIX, ApiKey, hash_of
 from darkroom.domain.names import LOCAL_USER
 from darkroom.records.sqlite import SqliteRecords

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from cli.session import run as run_work
+from cli.working import run as run_work
 from darkroom.records.sqlite import SqliteRecords
 from tests.cli.conftest import Run
 from tests.cli.rejections import assert_rejected, order

@@ -6,12 +6,12 @@ from uuid import uuid4
 
 import pytest
 
-from cli.app import app
-from cli.session import run as run_work
+from cli.working import run as run_work
 from darkroom.domain.jobs import NewJob
 from darkroom.domain.names import LOCAL_USER
 from darkroom.records.sqlite import SqliteRecords
 from tests.cli.conftest import Run, contents
+from tests.support.command_line import app
 
 PROGRAMS = ["worker", "api"]
 """They answer nothing: they write log lines until they are stopped."""

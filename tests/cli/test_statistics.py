@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from cli.session import run as run_work
+from cli.working import run as run_work
 from darkroom.domain.images import Outcome
 from darkroom.domain.jobs import End
 from darkroom.records.sqlite import SqliteRecords

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from cli import webhooks
-from cli.session import run as run_work
+from cli.working import run as run_work
 from darkroom.domain.jobs import NewJob
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.orders import JobType

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from cli.session import run as run_work
+from cli.working import run as run_work
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.storybook import Book
 from darkroom.records.sqlite import SqliteRecords

@@ -12,7 +12,7 @@ REFERENCE = ROOT / "docs" / "cli.md"
 
 def reference() -> str:
     """Every command with its arguments, options, an example and its exit statuses, as Markdown."""
-    program = [sys.executable, "-m", "typer", "cli.app"]
+    program = [sys.executable, "-m", "typer", "tests.support.command_line"]
     docs = ["utils", "docs", "--name", "darkroom", "--title", "Command line"]
     text = subprocess.run([*program, *docs], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     text = re.sub(r"\[bold\](.*?)\[/bold\]", r"**\1**", text)
