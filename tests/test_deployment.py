@@ -425,4 +425,4 @@ def test_both_servers_hand_out_tasks_promptly() -> None:
     config = yaml.safe_load((ROOT / "deploy/temporal/dynamic-config.yaml").read_text("utf-8"))
     for setting in PROMPT_TASKS:
         name, _, value = setting.partition("=")
-        assert config[name] == [{"value": int(value)}]
+        assert config[name] == [{"value": json.loads(value)}]

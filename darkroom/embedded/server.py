@@ -104,17 +104,10 @@ async def _stop_orphan(settings: Settings, home: Path) -> None:
             orphan = psutil.Process(left.pid)
             # A pid is used again; only a server on our own file is ours.
             if _is_ours(orphan, home):
-                orphan.terminate()
-                await asyncio.to_thread(_wait_or_kill, orphan)
+                # It is ending since we are not its parent, which takes a second or two; its file survives a kill.
+                orphan.kill()
+                await asyncio.to_thread(orphan.wait, STOP_PATIENCE)
     (home / ADDRESS_FILE).unlink(missing_ok=True)
-
-
-def _wait_or_kill(process: psutil.Process) -> None:
-    try:
-        process.wait(STOP_PATIENCE)
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(STOP_PATIENCE)
 
 
 class ServerProcess:
