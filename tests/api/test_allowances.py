@@ -10,6 +10,7 @@ import pytest
 from temporalio.client import Client
 
 from tests.support.fakes.scripted import tiny_picture
+from tests.support.minutes import minute_with_time_left
 from tests.support.stacks.api import ApiStack, is_a_problem, running_api
 from tests.support.until import until
 
@@ -100,6 +101,7 @@ async def test_uploads_at_once_are_counted_before_they_are_read(one: ApiStack) -
 
 async def test_an_address_may_send_so_many_wrong_keys(one: ApiStack) -> None:
     mine, _ = await user_with_a_job(one)
+    await minute_with_time_left()
     statuses = [(await one.http.get("/api/jobs", headers=one.as_user(f"dk_wrong-{n}"))).status_code for n in range(5)]
     assert statuses == [401] * 5
     limited(await one.http.get("/api/jobs", headers=one.as_user("dk_wrong-6")))

@@ -13,6 +13,7 @@ from darkroom.api.guarded_routes import LARGEST_DOCUMENT, LARGEST_REQUEST, Guard
 from darkroom.api.routes import deployment, events, jobs, orders, pictures, tables
 from darkroom.domain.errors import OrderRejected
 from darkroom.orders.json_text import DEEPEST, MOST_PARTS, NotJson, read_json
+from tests.support.minutes import minute_with_time_left
 from tests.support.stacks.api import ApiStack, is_a_problem, running_api
 
 JOB = "00000000-0000-4000-8000-000000000000"
@@ -118,6 +119,7 @@ def test_what_is_refused_is_refused_fast(text: str) -> None:
 
 async def test_quotes_and_tables_count_as_changes(temporal: Client, tmp_path: Path) -> None:
     async with running_api(temporal, tmp_path, workers=False, settings={"api_changes_per_minute": 3}) as api:
+        await minute_with_time_left()
         statuses = [
             (await api.http.post("/api/jobs/quote", json={"stages": [{"prompt": "a", "quantity": 1}]})).status_code
             for _ in range(3)

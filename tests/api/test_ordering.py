@@ -11,6 +11,7 @@ from temporalio.client import Client
 
 from darkroom.domain.names import LOCAL_USER
 from tests.support.hostile_pictures import picture
+from tests.support.minutes import minute_with_time_left
 from tests.support.stacks.api import ApiStack, running_api
 
 LEMON = {"stages": [{"prompt": "a lemon", "quantity": 2}]}
@@ -151,6 +152,7 @@ async def test_what_is_no_document_is_refused_in_one_line(
 
 async def test_too_many_changes_are_told_when_to_come_back(temporal: Client, tmp_path: Path) -> None:
     async with running_api(temporal, tmp_path, workers=False, settings={"api_changes_per_minute": 3}) as api:
+        await minute_with_time_left()
         answers = [await api.http.post("/api/jobs", json=LEMON) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 60

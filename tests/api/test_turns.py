@@ -19,6 +19,7 @@ from darkroom.api_limits import ApiLimits
 from darkroom.fair_queue import elsewhere
 from tests.api.test_allowances import limited, user_with_a_job
 from tests.support.counted_calls import counted_calls
+from tests.support.minutes import minute_with_time_left
 from tests.support.stacks.api import ApiStack, running_api
 from tests.support.until import until
 
@@ -177,6 +178,7 @@ async def test_reads_and_streams_have_a_rate_and_it_is_answered_late(
     monkeypatch.setattr(turns, "HELD_BACK", 0.5)
     mine, job_id = await user_with_a_job(few)
     theirs, their_job = await user_with_a_job(few)
+    await minute_with_time_left()
     assert (await few.http.get("/api/jobs", headers=mine)).status_code == 200  # whose the key is, is known from here on
     for _ in range(3):
         answer = await few.http.get(f"/api/jobs/{job_id}?wait=1", headers=mine)

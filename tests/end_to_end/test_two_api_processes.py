@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from darkroom.domain.keys import NewApiKey, hash_of, new_secret
+from tests.support.minutes import minute_with_time_left
 from tests.support.ports import free_port
 from tests.support.stacks.process import OPENING_BALANCE, ProcessStack, running_darkroom
 from tests.support.supabase.local import LocalSupabase
@@ -103,6 +104,7 @@ async def two(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[T
 
 async def test_a_callers_limits_hold_over_both(two: Two) -> None:
     first, second = two.apis
+    await minute_with_time_left()
     await rates_hold(two)
     mine, theirs = await two.owner(), await two.user()
     job_id = await two.darkroom.order(1)
