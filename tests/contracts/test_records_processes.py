@@ -125,8 +125,15 @@ def test_processes_that_start_at_once_on_a_new_file_make_one_schema(tmp_path: Pa
     assert len(dump_file(path)["quel_member"]) == 4
 
 
-@pytest.mark.parametrize("shared", [False, True], ids=["a member's", "an organization's"])
-@pytest.mark.parametrize("together", [1, 9], ids=["alone", "in groups"])
+@pytest.mark.parametrize(
+    ("together", "shared"),
+    [
+        pytest.param(1, False, id="alone, a member's"),
+        pytest.param(1, True, id="alone, an organization's", marks=pytest.mark.slow),
+        pytest.param(9, False, id="in groups, a member's", marks=pytest.mark.slow),
+        pytest.param(9, True, id="in groups, an organization's"),
+    ],
+)
 async def test_a_process_killed_anywhere_leaves_every_invariant_whole(
     fixture: RecordsFixture, path: Path, together: int, shared: bool
 ) -> None:

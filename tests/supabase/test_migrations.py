@@ -52,7 +52,7 @@ def prepare(db: psycopg.Connection, before: str) -> None:
         run_file(db, file)
 
 
-@pytest.fixture(scope="module", params=[*BEFORE])
+@pytest.fixture(scope="module", params=["described", pytest.param("variant", marks=pytest.mark.slow)])
 def before(request: pytest.FixtureRequest) -> str:
     """A kind of database of before Darkroom."""
     kind: str = request.param

@@ -114,8 +114,10 @@ def refused_and_nothing_changes(
     assert dump(project) == before
 
 
-def calls_nothing(project: Project, client: httpx.Client, function: str, callers: Mapping[str, Headers]) -> None:
-    for request in tenants.calling(project, function):
+def calls_nothing(
+    project: Project, client: httpx.Client, function: str, callers: Mapping[str, Headers], *, asked_for: bool = True
+) -> None:
+    for request in tenants.calling(project, function, asked_for=asked_for):
         for who, headers in callers.items():
             answer = sent_as(client, request, headers)
             tried = f"{who}: {request.method} {request.url} {request.content!r}: {answer.status_code} {answer.text}"
@@ -149,9 +151,12 @@ def test_an_owner_changes_nothing_either(planted: Project, client: httpx.Client,
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_nobody_but_the_service_role_calls_a_function(planted: Project, client: httpx.Client, function: str) -> None:
+@pytest.mark.parametrize("asked_for", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["POST", "all verbs"])
+def test_nobody_but_the_service_role_calls_a_function(
+    planted: Project, client: httpx.Client, function: str, *, asked_for: bool
+) -> None:
     before = dump(planted)
-    calls_nothing(planted, client, function, strangers(planted) | owner(planted))
+    calls_nothing(planted, client, function, strangers(planted) | owner(planted), asked_for=asked_for)
     assert dump(planted) == before
 
 

@@ -207,10 +207,12 @@ def deleting(project: Project, table: str, row: dict[str, Any]) -> Iterator[http
         yield _request(project, "DELETE", table, query, {"Prefer": "return=representation"})
 
 
-def calling(project: Project, function: str) -> Iterator[httpx.Request]:
-    """Every way to call a function."""
+def calling(project: Project, function: str, *, asked_for: bool = True) -> Iterator[httpx.Request]:
+    """Every way to call a function; those of `GET` and `HEAD` too, as a rule."""
     for given in arguments(project, function):
         yield _request(project, "POST", f"rpc/{function}", "", {}, body=given)
+        if not asked_for:
+            continue
         query = str(httpx.QueryParams(given))
         yield _request(project, "GET", f"rpc/{function}", query, {})
         yield _request(project, "HEAD", f"rpc/{function}", query, {})
