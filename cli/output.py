@@ -61,6 +61,12 @@ class Output:
         """One line for people, never wrapped, so that ids and paths can be copied."""
         self.notes.print(Text(one_clean_line(as_started(text)), style=style or ""), soft_wrap=True)
 
+    def sentence(self, text: str, style: str | None = None) -> None:
+        """A sentence for people, which a terminal wraps between words."""
+        self.notes.print(
+            Text(one_clean_line(as_started(text)), style=style or ""), soft_wrap=not self.notes.is_terminal
+        )
+
     def result(self, value: BaseModel | JsonValue, shown: RenderableType | None = None) -> None:
         """The command's result: as JSON, or as it is shown to people."""
         if self.as_json:

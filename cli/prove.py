@@ -110,7 +110,7 @@ def prove(
     if found["left_out"]:
         left_out = ", ".join(name.replace("_", " ") for name in found["left_out"])
         output.say(f"left out  {left_out}: a plain worker has no counterpart")
-    output.say(sentence(found), style="accent" if found["violated"] else "strong")
+    output.sentence(sentence(found), style="accent" if found["violated"] else "strong")
     if found["violated"]:
         output.say(f"again     {again}")
     document: dict[str, Any] = {
@@ -167,23 +167,36 @@ class _Shown:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._table = Table(box=None, pad_edge=False)
-        for name in ("run", "job and faults", "pictures", "calls", "kills", "seconds", "verdict"):
-            self._table.add_column(
-                name, justify="right" if name in ("pictures", "calls", "kills", "seconds") else "left"
-            )
-        self._live = Live(self._table, console=output.notes, refresh_per_second=2) if output.live else None
+        self._rows: list[tuple[str, ...]] = []
+        self._playing: tuple[Plan, float] | None = None
+        """What is played now, and since when."""
+        self._live = (
+            Live(get_renderable=self._table, console=output.notes, refresh_per_second=2) if output.live else None
+        )
 
     def __enter__(self) -> None:
         if self._live is not None:
             self._live.start()
 
     def __exit__(self, *_: object) -> None:
+        self._playing = None
         if self._live is not None:
             self._live.stop()
 
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False)
+        for name in ("run", "job and faults", "pictures", "calls", "kills", "seconds", "verdict"):
+            table.add_column(name, justify="right" if name in ("pictures", "calls", "kills", "seconds") else "left")
+        for row in self._rows:
+            table.add_row(*row)
+        if self._playing is not None:
+            plan, since = self._playing
+            table.add_row(str(plan.number), described(plan), "", "", "", f"{time.monotonic() - since:.0f}", "running")
+        return table
+
     def begin(self, plan: Plan) -> None:
         """A run is played now."""
+        self._playing = plan, time.monotonic()
         if self._live is None:
             self._output.say(f"run {plan.number}: {described(plan)}")
 
@@ -193,7 +206,8 @@ class _Shown:
         pictures = f"{figures.get('delivered', 0)}/{figures.get('ordered', 0)}"
         verdict = "holds" if played.holds else f"VIOLATED ({len(played.violations)})"
         numbers = (pictures, *(str(figures.get(name, 0)) for name in ("calls", "kills")), f"{played.seconds:.0f}")
-        self._table.add_row(str(played.plan.number), described(played.plan), *numbers, verdict)
+        self._rows.append((str(played.plan.number), described(played.plan), *numbers, verdict))
+        self._playing = None
         if self._live is None:
             self._output.say(
                 f"  {verdict}: {pictures} pictures, {numbers[1]} calls, {numbers[2]} kills, {numbers[3]} s"

@@ -15,7 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 
+from cli import prove
+from cli.output import Output
 from darkroom.domain.errors import ProofImpossible
 from darkroom.domain.orders import JobType
 from darkroom.proof.acts import ACTS
@@ -23,7 +26,7 @@ from darkroom.proof.breaks import BREAKS
 from darkroom.proof.plain.runs import COUNTERPARTS, LEFT_OUT, play_plain
 from darkroom.proof.plans import WALLETS, Plan, plans
 from darkroom.proof.ports import NoPort, Ports
-from darkroom.proof.runs import kept
+from darkroom.proof.runs import Run, kept
 from darkroom.proof.starting import Programs, ServerEnded
 from tests.support.commands import ROOT, Ended, run
 from tests.support.programs import temporal_binary
@@ -50,7 +53,6 @@ def _files(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(420)
 async def test_three_runs_hold_and_leave_nothing_behind(tmp_path: Path) -> None:
     report = tmp_path / "report.html"
@@ -189,6 +191,21 @@ async def test_what_does_not_start_is_no_violation(
 
     with pytest.raises(ProofImpossible):
         await kept(plans(1, 1)[0], tmp_path / "run", play_it)
+
+
+def test_the_table_shows_what_is_played_now_and_then_how_it_ended() -> None:
+    shown, (plan,) = prove._Shown(Output(as_json=False)), plans(1, 1)
+
+    def rows() -> list[str]:
+        console = Console(width=200)
+        with console.capture() as captured:
+            console.print(shown._table())
+        return captured.get().splitlines()[1:]
+
+    shown.begin(plan)
+    assert [row.split()[-1] for row in rows()] == ["running"]
+    shown.end(Run(plan))
+    assert [row.split()[-1] for row in rows()] == ["holds"]
 
 
 def test_a_port_that_is_taken_is_not_given() -> None:
