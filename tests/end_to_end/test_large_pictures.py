@@ -12,7 +12,7 @@ from tests.support.readback import ALGORITHMIC, JOB, SOURCE_TYPE, xmp_of
 from tests.support.stacks.process import OPENING_BALANCE, ProcessStack, running_darkroom
 from tests.support.until import until
 
-PICTURES = 6
+PICTURES = 60
 LARGE = (5504, 3072)
 LONG = 1500.0
 """Seconds: two cores draw and encode twenty pictures a minute when they have nothing else to do."""
