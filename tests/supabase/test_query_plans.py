@@ -69,6 +69,8 @@ insert into quel_attach (job_id, stage_index, ordinal, quel_member_id, attach_fi
   select pg_temp.id(49999), 0, n, md5('member199')::uuid, 'path', now() from generate_series(1, 20000) as n;
 insert into quel_attach (quel_member_id, sha256, attach_file_path)
   select md5('member' || n % 200)::uuid, md5(n::text), 'upload' || n from generate_series(1, 30000) as n;
+insert into quel_attach (quel_member_id, sha256, attach_file_path)
+  select md5('member198')::uuid, md5('more' || n), 'more' || n from generate_series(1, 5000) as n;
 insert into quel_attach (job_id, stage_index, ordinal, attach_file_path, delivered_at)
   select pg_temp.id(45001), n / 500, n % 500, 'path', case when n % 100 > 1 then now() + n * interval '1 ms' end
   from generate_series(0, 9999) as n;
@@ -97,6 +99,8 @@ NEW_JOB = """jsonb_build_object('job_id', gen_random_uuid(), 'job_type', 'x', 'd
   'total_images', 1, 'priority', 3)"""
 REFERENCE = """jsonb_build_object('path', 'upload8', 'original_name', 'n', 'size', 5, 'media_type', 't',
   'user_id', md5('member8'), 'sha256', md5('8'))"""
+ONE_OF_MANY = """jsonb_build_object('path', 'more8', 'original_name', 'n', 'size', 5, 'media_type', 't',
+  'user_id', md5('member198'), 'sha256', md5('more8'))"""
 ATTEMPTS = f"""jsonb_build_array(jsonb_build_object('job_id', {JOB}, 'stage_index', 0, 'ordinal', 11,
   'run_id', 'run-5001', 'call_id', gen_random_uuid(), 'round', 0, 'provider', 'offline', 'attempt', 1,
   'looked', true, 'worker', 'worker', 'taken_at', now()))"""
@@ -125,6 +129,7 @@ CALLS = [
     "darkroom_renew_lease('lease', 'STREAM', 'holder', 30)",
     "darkroom_release_lease('lease')",
     f"darkroom_usage({MEMBER})",
+    "darkroom_usage(md5('member199')::uuid)",
     f"darkroom_next_ordinals({JOB}, 0, 500)",
     f"darkroom_begin_attempt({JOB}, 0, 11, 'run-5001', gen_random_uuid(), 0, 'offline', 1, true, 'model', true, "
     "'worker', now())",
@@ -228,6 +233,7 @@ CALLS = [
     "darkroom_production_owner(md5('production5')::uuid)",
     "darkroom_stored_file(90000)",
     f"darkroom_add_reference({REFERENCE})",
+    f"darkroom_add_reference({ONE_OF_MANY})",
     f"darkroom_add_api_key(gen_random_uuid(), {MEMBER}, 'front end', false, 'hash')",
     "darkroom_api_key('hash')",
     "darkroom_api_keys()",
