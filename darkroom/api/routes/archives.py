@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/jobs", tags=["jobs"], route_class=GuardedRoute)
 Chosen = Annotated[Choice, Depends(chosen)]
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    **documented(404, 416, 429),
+    **documented(404, 409, 416, 429),
     200: {"content": {MEDIA_TYPE: {}}, "description": "The zip file."},
     206: {"content": {MEDIA_TYPE: {}}, "description": "A part of it."},
 }

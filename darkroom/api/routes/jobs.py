@@ -141,7 +141,7 @@ async def _view_of(use: Services, caller: Caller, job_id: UUID, urls: PublicUrls
     return read_by(view, operator=caller.operator)
 
 
-@router.patch("/{job_id}", responses=documented(404, 413, 415, 429))
+@router.patch("/{job_id}", responses=documented(404, 409, 413, 415, 429))
 async def change(job_id: JobId, caller: Changing, use: Use, urls: Urls, request: ChangeJob) -> JobView:
     """Rename a job, whether it is running or has ended."""
     await use.job(job_id, caller)

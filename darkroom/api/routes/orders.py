@@ -92,7 +92,7 @@ Prefer = Annotated[
     "",
     status_code=202,
     max_body_size=LARGEST_DOCUMENT,
-    responses=documented(402, 413, 415, 422, 429),
+    responses=documented(402, 409, 413, 415, 422, 429),
     openapi_extra=_WITH_TABLES,
 )
 async def order(
