@@ -78,7 +78,7 @@ language sql stable security definer set search_path = '' as $$
       and completed_images <> coalesce(delivered.images, 0)
     union all
     select format('job %s, stage %s: counts %s delivered images, but has %s',
-      stage.job_id, stage.stage_index, stage.delivered_images, coalesce(counted.images, 0))
+      stage.job_id, stage.stage_index + 1, stage.delivered_images, coalesce(counted.images, 0))
     from public.quel_job_stages as stage
     left join (
       select job_id, stage_index, count(*) as images from public.quel_attach

@@ -81,7 +81,7 @@ async def api_process(environment: Mapping[str, str]) -> AsyncIterator[httpx.Asy
         await asyncio.wait_for(process.wait(), 30)
 
 
-@pytest.fixture(params=["sqlite", *(pytest.param(one, marks=pytest.mark.slow) for one in ("postgres", "redis"))])
+@pytest.fixture(params=[pytest.param(one, marks=pytest.mark.slow) for one in ("sqlite", "postgres", "redis")])
 async def two(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Two]:
     """Two processes over one folder, over one project, or over one folder with their rates in Redis."""
     async with AsyncExitStack() as stack:

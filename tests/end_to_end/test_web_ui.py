@@ -188,6 +188,7 @@ _SIGNAL_AS_THE_PAGES_DO = """async ([url, payload]) => (await fetch(url, {
 })).status"""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_in_a_browser_another_site_pauses_nothing_and_the_web_ui_works(tmp_path: Path) -> None:
     async with _running_job(tmp_path) as (server, job), _another_site() as evil, running_browser() as browser:

@@ -134,6 +134,7 @@ def test_webhooks_are_verified_and_told_once(stack: Stack, start: Start) -> None
     assert process.stdout.readline().startswith("rejected: ")
 
 
+@pytest.mark.slow
 async def test_the_mounted_api_serves_and_follows_under_its_path(stack: Stack, start: Start) -> None:
     process, port = start("mount.py")
     url = f"http://127.0.0.1:{port}"

@@ -142,6 +142,7 @@ async def test_ten_thousand_pictures_scroll_like_a_few(page: Page, api: ApiStack
     assert each[MANY] < 3 * each[300]
 
 
+@pytest.mark.slow
 async def test_the_place_is_kept_over_the_light_table_and_a_reload(page: Page, api: ApiStack) -> None:
     await shown(page, api, 2_000)
     first = page.locator("[data-position='0'] a")

@@ -144,6 +144,7 @@ async def test_many_strips_show_a_row_each_and_unfold_one_by_one(page: Page, pic
     assert await violations(page) == []
 
 
+@pytest.mark.slow
 async def test_a_list_leads_to_any_stage_and_the_head_stays_in_sight(page: Page, pictures: ApiStack) -> None:
     job_id = await pictures.order(*[20] * 12)
     await page.goto(f"/jobs/{job_id}")

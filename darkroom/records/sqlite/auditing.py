@@ -77,7 +77,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     ),
     (
         "job {0}, stage {1}: counts {2} delivered images, but has {3}",
-        "select stage.job_id, stage.stage_index, delivered_images, (select count(*) from quel_attach as image "
+        "select stage.job_id, stage.stage_index + 1, delivered_images, (select count(*) from quel_attach as image "
         "where image.job_id = stage.job_id and image.stage_index = stage.stage_index "
         "and delivered_at is not null) as delivered from quel_job_stages as stage "
         "where delivered_images <> delivered",
