@@ -44,7 +44,7 @@ up: $(READY) ## run the embedded stack until Ctrl-C
 
 # More processes than cores, because many tests wait. Each takes whole files, the longest ones first (tests/conftest.py),
 # and has servers of its own.
-PYTEST := $(PY) -m pytest -n 6 --dist loadfile --no-loadscope-reorder
+PYTEST := $(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 # The tests start hundreds of processes: whatever the environment says, sources are compiled once and not by each.
 check test test-all: export PYTHONDONTWRITEBYTECODE =

@@ -56,7 +56,7 @@ async def give_back_lost_work(temporal: TemporalClient, workers: LocalWorkers) -
     Only one process does this at a time: an activity that another one has just given back may have been taken by a
     worker that lives. Nothing is asked of the server when every earlier worker has stopped as it should.
     """
-    given_back = 0
+    given_back: list[str] = []
     async with workers.alone():
         if not (dead := workers.crashed()):
             return 0
@@ -65,7 +65,7 @@ async def give_back_lost_work(temporal: TemporalClient, workers: LocalWorkers) -
             await asyncio.sleep(pause)
             dead |= workers.crashed()
             try:
-                given_back += await _one_pass(temporal, dead)
+                await _one_pass(temporal, dead, given_back)
                 failed = None
             except RPCError as error:
                 failed = error
@@ -75,27 +75,29 @@ async def give_back_lost_work(temporal: TemporalClient, workers: LocalWorkers) -
             # Nothing is lost: the server notices by itself, later.
             log.warning("lost work could not be given back", reason=explained(failed))
     if given_back:
-        log.info("work of ended workers given back", activities=given_back, workers=len(dead))
-    return given_back
+        log.info("work of ended workers given back", activities=len(given_back), workers=len(dead))
+    return len(given_back)
 
 
-async def _one_pass(temporal: TemporalClient, dead: Collection[str]) -> int:
+async def _one_pass(temporal: TemporalClient, dead: Collection[str], given_back: list[str]) -> None:
+    """Look at all workflows once; what was given back is noted at once, as a request for another may fail."""
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def one(workflow_id: str, run_id: str) -> int:
+    async def one(workflow_id: str, run_id: str) -> None:
         async with places:
             execution = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
-            return await _give_back(temporal, execution, dead)
+            await _give_back(temporal, execution, dead, given_back)
 
     running = temporal.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=10 * DEADLINE)
     listed = [(found.id, found.run_id) async for found in running]
-    return sum(await asyncio.gather(*(one(*execution) for execution in listed)))
+    await asyncio.gather(*(one(*execution) for execution in listed))
 
 
-async def _give_back(temporal: TemporalClient, execution: WorkflowExecution, dead: Collection[str]) -> int:
+async def _give_back(
+    temporal: TemporalClient, execution: WorkflowExecution, dead: Collection[str], given_back: list[str]
+) -> None:
     """What one workflow waits for."""
     request = DescribeWorkflowExecutionRequest(namespace=temporal.namespace, execution=execution)
-    given_back = 0
     try:
         asked = monotonic()
         found = await temporal.workflow_service.describe_workflow_execution(request, timeout=DEADLINE)
@@ -105,12 +107,11 @@ async def _give_back(temporal: TemporalClient, execution: WorkflowExecution, dea
             if monotonic() - asked > DEADLINE.total_seconds():
                 break  # what was known may no longer be true: the next pass asks anew
             await _fail(temporal, execution, pending)
-            given_back += 1
+            given_back.append(pending.activity_id)
         await give_back_workflow_task(temporal, execution, lambda identity: worker_of(identity) in dead)
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended meanwhile
             raise
-    return given_back
 
 
 def _is_held(pending: PendingActivityInfo, dead: Collection[str]) -> bool:

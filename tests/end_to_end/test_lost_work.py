@@ -1,13 +1,17 @@
 """What a killed worker held is given back by the next one of its folder, and by nobody while it lives."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
+import pytest
 from temporalio.api.enums.v1 import EventType, PendingWorkflowTaskState, WorkflowTaskFailedCause
 from temporalio.client import WorkflowExecutionDescription
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.composition import local_workers
 from darkroom.client.lost_work import give_back_lost_work
+from darkroom.client.lost_workflow_tasks import give_back_workflow_task
 from tests.support.stacks.process import ProcessStack
 from tests.support.until import until
 
@@ -45,6 +49,25 @@ async def test_workers_that_start_together_give_each_call_back_once(darkroom: Pr
     await _calls_in_progress(darkroom)
     await darkroom.worker.kill()
     assert sorted(await asyncio.gather(*(_given_back(darkroom) for _ in range(3)))) == [0, 0, CALLS]
+
+
+async def test_what_was_given_back_counts_though_the_server_fails_a_request_after_it(
+    darkroom: ProcessStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = 0
+
+    async def fails_at_first(*given: Any) -> None:
+        nonlocal failed
+        failed += 1
+        if failed <= 2:  # those of the job and of its stage
+            raise RPCError("too busy", RPCStatusCode.DEADLINE_EXCEEDED, b"")
+        await give_back_workflow_task(*given)
+
+    await _calls_in_progress(darkroom)
+    await darkroom.worker.kill()
+    monkeypatch.setattr("darkroom.client.lost_work.give_back_workflow_task", fails_at_first)
+    assert await _given_back(darkroom) == CALLS
+    assert local_workers(darkroom.parts).crashed() == set()
 
 
 async def test_a_worker_that_stopped_as_it_should_leaves_nothing_to_ask_for(darkroom: ProcessStack) -> None:
