@@ -101,12 +101,21 @@ class Bucket:
             raise
         except FileNotFoundError:
             raise ExportRejected(FIELD, f"{self._url}: there is no such bucket, or it cannot be seen") from None
-        except PermissionError as error:
-            reason = f"{what} is not permitted: {_line(error)}; check the credentials and the bucket's permissions"
-            raise ExportRejected(FIELD, f"{self._url}: {reason}") from None
         except self._failures as error:
-            reason = f"{what} failed: {_line(error)}; what was written stays, and the same command goes on"
+            if _is_of_permission(error):
+                reason = f"{what} is not permitted: {_line(error)}; check the credentials and the bucket's permissions"
+            else:
+                reason = f"{what} failed: {_line(error)}; what was written stays, and the same command goes on"
             raise ExportRejected(FIELD, f"{self._url}: {reason}") from None
+
+
+def _is_of_permission(error: Exception) -> bool:
+    """Whether credentials or rights are missing: gcsfs raises an `OSError` without a number for a 403."""
+    return (
+        isinstance(error, PermissionError)
+        or getattr(error, "code", None) in (401, 403)
+        or str(error).startswith("Forbidden")
+    )
 
 
 def _line(error: Exception) -> str:
