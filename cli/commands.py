@@ -104,8 +104,9 @@ _add(
     _INSPECT,
     "downloads.download",
     "download 3f2a1c pictures/",
-    *(_DONE, _NOT_ALL, _WRONG, _NOT_FOUND),
+    *(_DONE, _NOT_ALL, _WRONG, _NOT_FOUND, _NOT_NOW),
     not_all="files are missing from storage",
+    not_now="the job was deleted, or its storage has no addresses",
 )
 _add(_INSPECT, "doctor.doctor", "doctor", _DONE, _NOT_ALL, _WRONG, not_all="a check failed")
 _add(
@@ -145,7 +146,13 @@ _add(
     *(_DONE, _NOT_ALL, _WRONG),
     not_all="some could not be deleted any more",
 )
-_add(_CONTROL, "naming.rename", "rename 3f2a1c 'Red chairs'", _DONE, _WRONG, _NOT_FOUND)
+_add(
+    _CONTROL,
+    "naming.rename",
+    "rename 3f2a1c 'Red chairs'",
+    *(_DONE, _WRONG, _NOT_FOUND, _NOT_NOW),
+    not_now="the job was deleted",
+)
 _add_group(_CONTROL, "money.commands", "credits")
 _add_group(_CONTROL, "keys.commands", "keys")
 _add_group(_CONTROL, "webhooks.commands", "webhooks")

@@ -189,8 +189,9 @@ class _Shown:
             table.add_column(name, justify="right" if name in ("pictures", "calls", "kills", "seconds") else "left")
         for row in self._rows:
             table.add_row(*row)
-        if self._playing is not None:
-            plan, since = self._playing
+        playing = self._playing  # the table is drawn by a thread of its own
+        if playing is not None:
+            plan, since = playing
             table.add_row(str(plan.number), described(plan), "", "", "", f"{time.monotonic() - since:.0f}", "running")
         return table
 
