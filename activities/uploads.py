@@ -48,8 +48,8 @@ IN_HAND = 4 * CORES
 """Pictures that are in memory as the provider gave them: while some are encoded, others are read."""
 
 IN_HAND_BYTES = 32_000_000 * CORES
-"""Bytes that they may have together, going by the size of the last one that was read: the pictures of an order are
-alike, and how large one is shows only when it is in memory."""
+"""Bytes that they may have together, going by the largest of the last few: the pictures of an order are alike, and how
+large one is shows only when it is in memory."""
 
 IN_HAND_PATIENCE = 20.0
 """Seconds that a picture waits for room; an upload has 60."""
@@ -72,7 +72,7 @@ class Uploads:
         self._stages = stages
         self._in_hand = asyncio.Semaphore(IN_HAND)
         self._room = Room(IN_HAND_BYTES, IN_HAND_PATIENCE)
-        self._last_size = IN_HAND_BYTES // 4  # so that the first ones do not come all at once
+        self._expected_size = IN_HAND_BYTES // 4  # so that the first ones do not come all at once
         self._unforeseen: Counter[str] = Counter()
         """Errors by picture."""
 
@@ -96,11 +96,11 @@ class Uploads:
         """
         started = time.monotonic()
         try:
-            async with self._in_hand, self._room.holding(self._last_size):
+            async with self._in_hand, self._room.holding(self._expected_size):
                 staged = await self._staging.find(image.key, () if image.call_id is None else (image.call_id,))
                 if staged is None:
                     return await self._nothing_staged(image)
-                self._last_size = max(len(staged.data), self._last_size // 2)
+                self._expected_size = max(len(staged.data), self._expected_size // 2)
                 origin = await self._origin(staged)
                 stage = await self._stages.of(image.key.job_id, image.key.stage_index)
                 mark = self._pictures.mark(origin, image.key.job_id)

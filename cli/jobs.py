@@ -21,7 +21,7 @@ from darkroom.bootstrap import Parts, has_records, open_parts
 from darkroom.client.jobs import Client
 from darkroom.client.results import ControlResult, ProgressReading
 from darkroom.domain.errors import JobNotFound, RecordsRefused
-from darkroom.domain.finding import STATES, JobState, read_state, words_in
+from darkroom.domain.finding import DAY_WANTED, STATES, JobState, read_day, read_state, words_in
 from darkroom.domain.jobs import JobRow
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.sentences import how_it_stands
@@ -130,9 +130,9 @@ def list_jobs(
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        return read_day(text)
     except ValueError:
-        raise InputRejected("--day", f"'{text}' must be a date such as 2026-11-27") from None
+        raise InputRejected("--day", f"'{text}' {DAY_WANTED}") from None
 
 
 def _states(words: Sequence[str]) -> tuple[JobState, ...]:

@@ -1,6 +1,5 @@
 """What a list of jobs is asked for, as it stands in URLs."""
 
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import date
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ValidationError
 
 from darkroom.api.problems import Problem
+from darkroom.domain import finding
 from darkroom.domain.finding import STATES, JobState, read_state
 from darkroom.domain.snapshots import JobCursor
 
@@ -30,12 +30,9 @@ def read_states(text: str | None) -> frozenset[JobState]:
 
 def _written_day(text: object) -> object:
     """Pydantic would read a number of seconds, too."""
-    if isinstance(text, str) and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        raise ValueError(DAY_WANTED)
-    return text
+    return finding.read_day(text) if isinstance(text, str) else text
 
 
-DAY_WANTED = "must be a date such as 2026-11-27"
 Day = Annotated[date, BeforeValidator(_written_day)]
 """A day as it stands in URLs."""
 
@@ -47,9 +44,9 @@ def read_day(text: str) -> date | None:
         Problem: 400, it is none.
     """
     try:
-        return date.fromisoformat(str(_written_day(text))) if text else None
+        return finding.read_day(text) if text else None
     except ValueError:
-        raise Problem(400, f"day: {DAY_WANTED}", field="day") from None
+        raise Problem(400, f"day: {finding.DAY_WANTED}", field="day") from None
 
 
 def write_cursor(cursor: JobCursor) -> str:

@@ -80,7 +80,11 @@ async def give_back_lost_work(temporal: TemporalClient, workers: LocalWorkers) -
 
 
 async def _one_pass(temporal: TemporalClient, dead: Collection[str], given_back: list[str]) -> None:
-    """Look at all workflows once; what was given back is noted at once, as a request for another may fail."""
+    """Look at all workflows once; what was given back is noted at once, as a request for another may fail.
+
+    Raises:
+        RPCError: a request failed; all the same, every workflow was looked at.
+    """
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(workflow_id: str, run_id: str) -> None:
@@ -90,7 +94,11 @@ async def _one_pass(temporal: TemporalClient, dead: Collection[str], given_back:
 
     running = temporal.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=10 * DEADLINE)
     listed = [(found.id, found.run_id) async for found in running]
-    await asyncio.gather(*(one(*execution) for execution in listed))
+    # All are waited for: one that goes on after the next pass could give back what a live worker has taken meanwhile.
+    ended = await asyncio.gather(*(one(*execution) for execution in listed), return_exceptions=True)
+    for error in ended:
+        if error is not None:
+            raise error
 
 
 async def _give_back(

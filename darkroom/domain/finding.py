@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from datetime import date
 from enum import StrEnum
 
 from darkroom.domain.clean_text import one_clean_line
@@ -48,6 +49,21 @@ def read_state(word: str) -> JobState:
 
 STATES = tuple(dict.fromkeys(str(state) for state in (*JobStatus, *JobCondition)))
 """Every word for a state."""
+
+
+DAY_WANTED = "must be a date such as 2026-11-27"
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def read_day(text: str) -> date:
+    """The day that is written so, and in no other form of ISO 8601.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _DAY.fullmatch(text):
+        raise ValueError(DAY_WANTED)
+    return date.fromisoformat(text)
 
 
 def words_in(search: str) -> tuple[str, ...]:

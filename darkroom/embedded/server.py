@@ -106,8 +106,16 @@ async def _stop_orphan(settings: Settings, home: Path) -> None:
             if _is_ours(orphan, home):
                 # It is ending since we are not its parent, which takes a second or two; its file survives a kill.
                 orphan.kill()
-                await asyncio.to_thread(orphan.wait, STOP_PATIENCE)
+                await _ended(orphan)
     (home / ADDRESS_FILE).unlink(missing_ok=True)
+
+
+async def _ended(process: psutil.Process) -> None:
+    """Wait until it has ended. Where nobody asks about orphans, as in some containers, it stays a zombie."""
+    with contextlib.suppress(TimeoutError, psutil.NoSuchProcess):
+        async with asyncio.timeout(STOP_PATIENCE):
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
 
 
 class ServerProcess:

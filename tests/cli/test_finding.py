@@ -64,6 +64,7 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(run: Run, order: Path) ->
         (("submit", order, "--name", "\x1b[31m"), 2),
         (("list", "--status", "melting"), 2),
         (("list", "--day", "yesterday"), 2),
+        (("list", "--day", "2026-W48-5"), 2),
     ):
         ended = run(*arguments)
         assert (ended.status, bool(ended.error)) == (status, True)

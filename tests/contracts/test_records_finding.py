@@ -150,6 +150,7 @@ async def test_a_day_is_one_of_utc_from_its_first_moment_to_its_last(fixture: Re
     expected = [jobs[2].job_id, jobs[1].job_id]
     assert await found(fixture, day=day.date()) == expected
     assert await found(fixture, "lake", [JobStatus.PROCESSING], day=day.date()) == expected
+    assert await found(fixture, day=date.max) == [], "there is no day after it"
     assert await found(fixture, user_id=jobs[1].order.user_id, day=day.date()) == [jobs[1].job_id]
     before = JobCursor(created_at=day + timedelta(days=1) - step, job_id=jobs[2].job_id)
     page = await fixture.records.job_page(5, day=day.date(), before=before)

@@ -104,7 +104,7 @@ async def test_one_that_never_passes_is_a_recorded_miss_after_the_last_attempt_a
 async def test_large_pictures_are_in_memory_only_as_far_as_there_is_room(
     skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "IN_HAND_BYTES", 1)  # of which any picture takes all
+    monkeypatch.setattr(uploads, "IN_HAND_BYTES", 4)  # of which any picture takes all
     real, in_hand = PictureWork.deliverable, Counter[str]()
 
     async def deliverable(self: PictureWork, data: bytes, wanted: ImageFormat, mark: Mark | None) -> Deliverable:
@@ -117,7 +117,9 @@ async def test_large_pictures_are_in_memory_only_as_far_as_there_is_room(
 
     monkeypatch.setattr(PictureWork, "deliverable", deliverable)
     async with running_stack(skipping_client, home, stage_concurrency=6) as stack:
-        await stack.end_of(await stack.order(1))  # how large pictures are is known from the last one
+        await stack.end_of(await stack.order(6))
+        assert in_hand["most"] <= 4, "before any was read, each counts as a fourth of the room"
+        in_hand.clear()
         receipt = await stack.end_of(await stack.order(6))
         assert (receipt.delivered, in_hand["most"]) == (6, 1)
 

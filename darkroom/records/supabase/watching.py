@@ -81,5 +81,7 @@ def _filter(statuses: Collection[JobState], words: Sequence[str], day: date | No
         asked["statuses"] = sorted(str(state) for state in statuses)
     if day is not None:
         since = datetime.combine(day, time(), UTC)
-        asked |= {"since": since.isoformat(), "until": (since + timedelta(days=1)).isoformat()}
+        asked["since"] = since.isoformat()
+        if day < date.max:
+            asked["until"] = (since + timedelta(days=1)).isoformat()
     return asked
