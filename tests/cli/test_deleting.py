@@ -177,7 +177,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("at", ["before the first file", "after the first file", "after the last file"])
-@pytest.mark.parametrize("by", ["delete", "purge"])
+@pytest.mark.parametrize("by", ["delete", pytest.param("purge", marks=pytest.mark.slow)])
 def test_what_a_killed_delete_left_is_finished_by_the_next(run: Run, home: Path, at: str, by: str) -> None:
     job_id = made(home, original=True)
     other = made(home, days=100)

@@ -80,6 +80,7 @@ async def test_a_workflow_does_not_wait_for_the_dead_worker_that_has_its_task(da
     await _paused_after_its_worker_died(darkroom, PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED)
 
 
+@pytest.mark.slow
 async def test_a_workflow_does_not_wait_for_the_dead_worker_that_has_it_in_its_cache(darkroom: ProcessStack) -> None:
     await _paused_after_its_worker_died(darkroom, PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_SCHEDULED)
 

@@ -33,6 +33,7 @@ async def test_pictures_of_2k_are_ordered_as_png_at_their_price(page: Page, pict
     [job] = await pictures.parts.records.job_page(10)
     images = await pictures.parts.records.delivered_images(job.job_id, 0, 10)
     assert {image.path.rpartition(".")[2] for image in images} == {"png"}
+    await pictures.ended(job.job_id)
     receipt = await pictures.parts.records.receipt(job.job_id)
     assert receipt is not None
     assert receipt.total.charged == 120

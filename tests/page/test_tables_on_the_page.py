@@ -39,7 +39,7 @@ async def drop(page: Page, selector: str, *files: tuple[str, str, bytes]) -> Non
     await page.evaluate(DROP, [selector, encoded])
 
 
-@pytest.mark.parametrize("target", ["[data-stage-card]", "[data-adding]"])
+@pytest.mark.parametrize("target", ["[data-stage-card]", pytest.param("[data-adding]", marks=pytest.mark.slow)])
 async def test_a_table_is_dropped_seen_and_ordered(page: Page, api: ApiStack, target: str) -> None:
     await page.goto("/")
     await drop(page, target, ("rows.csv", "text/csv", TABLE))

@@ -122,7 +122,14 @@ class Server:
     def kill(self) -> None:
         """SIGKILL it and what it started, as when a machine fails; does nothing when it does not run."""
         if self._process is not None and self.running:
-            children = psutil.Process(self._process.pid).children(recursive=True)
+            parent = psutil.Process(self._process.pid)
+            # Standing still, it starts no further child that nobody would find, and that keeps its shared memory.
+            parent.suspend()
+            deadline = time.monotonic() + PATIENCE
+            while self.running and parent.status() != psutil.STATUS_STOPPED:
+                assert time.monotonic() < deadline, f"{self.name} goes on"
+                time.sleep(0.001)
+            children = parent.children(recursive=True)
             self._process.kill()
             self._process.wait(PATIENCE)
             for child in children:
