@@ -33,6 +33,7 @@ from activities.storybook import BookActivities
 from activities.waiting import WaitingActivities
 from activities.worker_reports import WorkerReportActivities
 from darkroom import logs
+from darkroom._version import __version__
 from darkroom.allocator import give_back_large_buffers
 from darkroom.bootstrap import Parts, open_parts
 from darkroom.client.connection import connect, ensure_search_attributes
@@ -128,20 +129,18 @@ async def _serving(
         cancel_by_row=client.cancel_by_row,
     )
     jobs = job_activities(parts)
-    stalled_after = timedelta(seconds=settings.stalled_after)
     books = BookActivities(parts.records, parts.storage, parts.pictures)
     report = WorkerReportActivities(parts.report).report_worker
-    days = parts.settings.keep_pictures_days
-    keep_pictures = None if days is None else timedelta(days=days)
+    keep_pictures = None if (days := settings.keep_pictures_days) is None else timedelta(days=days)
     housekeeping = HousekeepingActivities(Housekeeper(parts.records, parts.storage, temporal, keep_pictures).tidy)
     waiting = WaitingActivities(WaitingJobs(client).start)
-    stalls = StallLines(parts.records, stalled_after)
+    stalls = StallLines(parts.records, timedelta(seconds=settings.stalled_after))
     shared: dict[str, Any] = {
         "interceptors": [OutageLines(), stalls, OddSignalsDropped(), *interceptors],
         "graceful_shutdown_timeout": settings.provider_timeout + GRACE_ABOVE_PROVIDER,
         "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
-        "deployment_config": worker_deployment(settings),
+        **_build(settings),
         # Payloads are in no other storage, and one visited at a time costs no task of the event loop.
         "max_workflow_task_external_storage_concurrency": 1,
         "identity": None if worker_id is None else identity_of(temporal, worker_id),
@@ -225,6 +224,12 @@ async def _serving(
             if worker.task_queue == TaskQueue.PUBLISH and serves_all:
                 stack.push_async_callback(images.until_settled, DELIVER_PATIENCE)
         yield workers
+
+
+def _build(settings: Settings) -> dict[str, Any]:
+    """Which code the worker runs. Without a deployment the SDK would hash all modules, which takes 0.2 s."""
+    deployment = worker_deployment(settings)
+    return {"build_id": f"darkroom-{__version__}"} if deployment is None else {"deployment_config": deployment}
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

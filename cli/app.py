@@ -13,6 +13,7 @@ from cli.invocation import COMMAND, installed, invoked_as
 from cli.output import complain, tolerate_any_character
 from cli.statuses import InputRejected, Status, status_of
 from darkroom.client.temporal_faults import explained
+from darkroom.collector import importing
 from darkroom.domain.errors import DarkroomError
 
 _COMPLETION = frozenset({"--install-completion", "--show-completion"})
@@ -44,7 +45,8 @@ def _run(given: list[str]) -> object:
         if not installed():
             raise InputRejected(given[0], "needs the installed command: run `pip install .`, then use `darkroom`")
         name = COMMAND  # the name that the shell looks for, whatever path was typed
-    app = program(given[0] if given else None)
+    with importing():
+        app = program(given)
     return app(given, prog_name=name, complete_var=_COMPLETE_VARIABLE, standalone_mode=False)
 
 

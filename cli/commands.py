@@ -1,30 +1,29 @@
 """The commands, put together. The module of each is imported when it is asked for: many take half a second."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer import rich_utils
 
 from cli.invocation import COMMAND
 from cli.output import ACCENT
 from cli.statuses import Status, epilog, paragraphs
 from darkroom._version import __version__
 
-for _style in ("OPTION", "SWITCH", "NEGATIVE_OPTION", "NEGATIVE_SWITCH", "COMMANDS_TABLE_FIRST_COLUMN"):
-    setattr(rich_utils, f"STYLE_{_style}", "bold")
-for _style in ("TYPES", "USAGE", "OPTION_ENVVAR", "HELPTEXT"):
-    setattr(rich_utils, f"STYLE_{_style}", "")
-for _style in ("REQUIRED_SHORT", "REQUIRED_LONG"):
-    setattr(rich_utils, f"STYLE_{_style}", ACCENT)
-
+_STYLES = {
+    "bold": ("OPTION", "SWITCH", "NEGATIVE_OPTION", "NEGATIVE_SWITCH", "COMMANDS_TABLE_FIRST_COLUMN"),
+    "": ("TYPES", "USAGE", "OPTION_ENVVAR", "HELPTEXT"),
+    ACCENT: ("REQUIRED_SHORT", "REQUIRED_LONG"),
+}
+_HELP = frozenset({"-h", "--help"})
 _ORDER, _INSPECT, _CONTROL, _DEPLOY = "Order", "Inspect", "Control", "Deploy"
 _DONE, _NOT_ALL, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW, _INTERRUPTED = Status
 _REQUEST = (_DONE, _WRONG, _NO_SERVER, _NOT_FOUND, _NOT_NOW)
 
 _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {}
 """By the name of a command, what adds it to the program, in the order of the help."""
+_GROUPS: set[str] = set()
 
 
 def _add(panel: str, function: str, example: str, *statuses: Status, **meanings: str) -> None:
@@ -40,18 +39,28 @@ def _add(panel: str, function: str, example: str, *statuses: Status, **meanings:
 
 
 def _add_group(panel: str, commands: str, name: str) -> None:
-    """Make a program of commands, `module.name`, a command with commands of its own."""
+    """Make a program of commands, `module.name`, a command with commands of its own; without one, it shows its help."""
 
     def add(app: typer.Typer) -> None:
         app.add_typer(_found(commands), name=name, rich_help_panel=panel)
 
     _COMMANDS[name] = add
+    _GROUPS.add(name)
 
 
 def _hidden(app: typer.Typer, name: str, function: str) -> None:
     """Add another name of a command, which the help does not list."""
     shown = _found(function)
     app.command(name, hidden=True, help=paragraphs(shown))(shown)
+
+
+def _style_help() -> None:
+    """Set the colours of the help, which takes a tenth of a second; no other output needs them."""
+    from typer import rich_utils  # noqa: PLC0415
+
+    for style, names in _STYLES.items():
+        for name in names:
+            setattr(rich_utils, f"STYLE_{name}", style)
 
 
 def _found(path: str) -> Any:
@@ -190,12 +199,15 @@ def root(
     """Options of the program itself; its help text is given above."""
 
 
-def program(name: str | None = None) -> typer.Typer:
+def program(given: Sequence[str] = ()) -> typer.Typer:
     """The command line.
 
     Args:
-        name: of the only command that is needed. With no such command, or none, all are there, as the help needs them.
+        given: the arguments. Where they begin with no command, all commands are there, as the help needs them.
     """
+    name = given[0] if given else None
+    if name not in _COMMANDS or name in _GROUPS or _HELP.intersection(given):
+        _style_help()
     app = typer.Typer(
         name=COMMAND,
         no_args_is_help=True,

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import structlog
 
-from darkroom import logs
-from darkroom.bootstrap import open_parts
-from darkroom.client.connection import connect, ensure_search_attributes
-from darkroom.client.schedules import ensure_schedules
-from darkroom.proof.breaks import BREAK_VARIABLE, unguarded
-from darkroom.proof.wrappers import FOLDER_VARIABLE, DeliveredTwice, FailingPort, Shares
-from darkroom.settings import Settings, read_settings
-from worker import running_workers
+from darkroom.collector import importing
+
+with importing():
+    from darkroom import logs
+    from darkroom.bootstrap import open_parts
+    from darkroom.client.connection import connect, ensure_search_attributes
+    from darkroom.client.schedules import ensure_schedules
+    from darkroom.proof.breaks import BREAK_VARIABLE, unguarded
+    from darkroom.proof.wrappers import FOLDER_VARIABLE, DeliveredTwice, FailingPort, Shares
+    from darkroom.settings import Settings, read_settings
+    from worker import running_workers
 
 log = structlog.get_logger("darkroom.worker")
 

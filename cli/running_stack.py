@@ -1,6 +1,7 @@
 """What `up` runs once there is a server: workers, the page, and jobs that wait to be started."""
 
 import shlex
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
@@ -27,13 +28,20 @@ log = structlog.get_logger("darkroom.up")
 
 
 async def run_stack(
-    settings: Settings, server: EmbeddedServer | None, api_port: int | None, stop: Stop, output: Output
+    settings: Settings,
+    server: EmbeddedServer | None,
+    serve_web_ui: Callable[[], Awaitable[None]],
+    *,
+    api_port: int | None,
+    stop: Stop,
+    output: Output,
 ) -> None:
     """Run it until a stop is requested.
 
     Args:
         settings: of this process.
         server: ours; None for the one that the settings name.
+        serve_web_ui: of our server, once jobs are being worked on.
         api_port: where the page and the API are served; None when they are not.
         stop: Ctrl-C and SIGTERM.
         output: says what runs where, and at the end what is left.
@@ -49,6 +57,7 @@ async def run_stack(
             # Waiting jobs are started below: a workflow every few seconds would fill the embedded server's file.
             every = timedelta(seconds=settings.housekeeping_every)
             await ensure_schedules(temporal, waiting_every=None, housekeeping_every=every)
+            await serve_web_ui()
             if api_port is not None:
                 await stack.enter_async_context(running_api(settings, api_port))
             waiting = sum(settings.pick_up.takes(job) for job in await parts.records.unfinished_jobs())

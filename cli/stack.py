@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,8 +13,9 @@ from cli.statuses import InputRejected
 from cli.stopping import Stop, end_process
 from cli.working import opened_settings, run
 from darkroom.client.connection import configured_server
+from darkroom.collector import importing
 from darkroom.embedded.ports import usable_port
-from darkroom.embedded.server import DEFAULT_PORT, DEFAULT_UI_PORT, embedded_server
+from darkroom.embedded.server import DEFAULT_PORT, DEFAULT_UI_PORT, server_before_its_web_ui
 from darkroom.settings import Settings
 
 _PORT = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the Temporal server, on 127.0.0.1.")]
@@ -62,11 +63,23 @@ async def _up(settings: Settings, port: int, ui_port: int, api_port: int | None,
         if api_port is not None:
             usable_port(api_port, "--api-port", any_port=False)
         # Work that a kill interrupted is waiting: the server starts meanwhile.
-        rest = asyncio.create_task(asyncio.to_thread(import_module, "cli.running_stack"))
-        server = None
+        rest = asyncio.create_task(asyncio.to_thread(_import_the_rest))
+        server = web_ui = None
         if configured_server() is None:
-            server = await stack.enter_async_context(embedded_server(settings, port=port, ui_port=ui_port))
+            starting = server_before_its_web_ui(settings, port=port, ui_port=ui_port)
+            server, web_ui = await stack.enter_async_context(starting)
             pid = server.pid
             stop.at_once = lambda: end_process(pid)
-        await (await rest).run_stack(settings, server, api_port, stop, output)
+
+        async def serve_web_ui() -> None:
+            """On this stack: the Web UI is there as long as the server, also while calls in progress are waited for."""
+            if web_ui is not None:
+                await stack.enter_async_context(web_ui())
+
+        await (await rest).run_stack(settings, server, serve_web_ui, api_port=api_port, stop=stop, output=output)
     output.say("stopped")
+
+
+def _import_the_rest() -> Any:
+    with importing():
+        return import_module("cli.running_stack")

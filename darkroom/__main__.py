@@ -6,6 +6,8 @@ In the wheel they are in `darkroom/_app`, in a checkout beside this package. Not
 import sys
 from pathlib import Path
 
+from darkroom.collector import importing
+
 
 def app_folder() -> Path:
     """The folder with `workflows`, `activities`, `cli` and `worker`."""
@@ -18,8 +20,9 @@ def main() -> None:
     """The program; it leaves with the command's exit status."""
     # First, so that a cli.py in the user's folder or on PYTHONPATH is never taken for ours.
     sys.path.insert(0, str(app_folder()))
-    from cli.app import leave  # noqa: PLC0415 - the path must be set before
-    from cli.app import main as run  # noqa: PLC0415
+    with importing():
+        from cli.app import leave  # noqa: PLC0415 - the path must be set before
+        from cli.app import main as run  # noqa: PLC0415
 
     leave(run())
 

@@ -192,7 +192,7 @@ def test_a_job_is_run_and_fetched_with_what_was_installed(installed: Environment
         # The page comes from a process of its own, which found its templates.
         assert httpx.get(f"{page}/jobs/{job}", trust_env=False).status_code == 200
     pictures = sorted((folder / "pictures").glob("*.webp"))
-    assert [picture.name for picture in pictures] == ["stage-0_001.webp", "stage-0_002.webp"]
+    assert [picture.name for picture in pictures] == ["stage-1_001.webp", "stage-1_002.webp"]
     for picture in pictures:
         with Image.open(picture) as image:
             assert image.size == (64, 36)

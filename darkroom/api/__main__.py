@@ -9,10 +9,13 @@ import asyncio
 import os
 import sys
 
-from darkroom import logs
-from darkroom.api.server import serve
-from darkroom.domain.errors import DarkroomError, NotPossibleNow, SettingRejected
-from darkroom.settings import read_settings
+from darkroom.collector import importing
+
+with importing():
+    from darkroom import logs
+    from darkroom.api.server import serve
+    from darkroom.domain.errors import DarkroomError, NotPossibleNow, SettingRejected
+    from darkroom.settings import read_settings
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ folder knows at once which of its predecessors have ended: each held a lock whil
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
@@ -94,9 +94,16 @@ async def _one_pass(temporal: TemporalClient, dead: Collection[str], given_back:
 
     running = temporal.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=10 * DEADLINE)
     listed = [(found.id, found.run_id) async for found in running]
-    # All are waited for: one that goes on after the next pass could give back what a live worker has taken meanwhile.
-    ended = await asyncio.gather(*(one(*execution) for execution in listed), return_exceptions=True)
-    for error in ended:
+    await _all_of(one(*execution) for execution in listed)
+
+
+async def _all_of(requests: Iterable[Awaitable[None]]) -> None:
+    """Wait for all: one that goes on after the next pass could give back what a live worker has taken meanwhile.
+
+    Raises:
+        RPCError: one failed; all the same, every one has ended.
+    """
+    for error in await asyncio.gather(*requests, return_exceptions=True):
         if error is not None:
             raise error
 
@@ -107,19 +114,39 @@ async def _give_back(
     """What one workflow waits for."""
     request = DescribeWorkflowExecutionRequest(namespace=temporal.namespace, execution=execution)
     try:
-        asked = monotonic()
+        until = monotonic() + DEADLINE.total_seconds()
         found = await temporal.workflow_service.describe_workflow_execution(request, timeout=DEADLINE)
-        for pending in found.pending_activities:
-            if not _is_held(pending, dead):
-                continue
-            if monotonic() - asked > DEADLINE.total_seconds():
-                break  # what was known may no longer be true: the next pass asks anew
-            await _fail(temporal, execution, pending)
-            given_back.append(pending.activity_id)
+        held = [pending for pending in found.pending_activities if _is_held(pending, dead)]
+        places = asyncio.Semaphore(AT_ONCE)
+        await _all_of(
+            _give_back_one(temporal, execution, pending, places=places, until=until, given_back=given_back)
+            for pending in held
+        )
         await give_back_workflow_task(temporal, execution, lambda identity: worker_of(identity) in dead)
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended meanwhile
             raise
+
+
+async def _give_back_one(
+    temporal: TemporalClient,
+    execution: WorkflowExecution,
+    pending: PendingActivityInfo,
+    *,
+    places: asyncio.Semaphore,
+    until: float,
+    given_back: list[str],
+) -> None:
+    async with places:
+        if monotonic() > until:
+            return  # what was known may no longer be true: the next pass asks anew
+        try:
+            await _fail(temporal, execution, pending)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended meanwhile
+                raise
+        else:
+            given_back.append(pending.activity_id)
 
 
 def _is_held(pending: PendingActivityInfo, dead: Collection[str]) -> bool:

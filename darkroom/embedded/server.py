@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import fcntl
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
 from datetime import timedelta
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from secrets import token_hex
 
@@ -24,7 +27,6 @@ from darkroom.embedded.launching import DATABASE, HOST, child_environment, serve
 from darkroom.embedded.ports import free_port, listening, usable_port
 from darkroom.embedded.processes import start_tied, stop
 from darkroom.embedded.ui_files import UiFiles
-from darkroom.embedded.web_ui import Upstream, WebUi, serving_web_ui
 from darkroom.settings import Settings, make_home
 
 DEFAULT_PORT = 7233
@@ -51,7 +53,22 @@ async def embedded_server(
     ui_port: int = DEFAULT_UI_PORT,
     any_port: bool = False,
 ) -> AsyncIterator[EmbeddedServer]:
-    """Run the server while the context lasts.
+    """Run the server and its Web UI while the context lasts; arguments and errors as `server_before_its_web_ui`."""
+    async with (
+        server_before_its_web_ui(settings, port=port, ui_port=ui_port, any_port=any_port) as (server, web_ui),
+        web_ui(),
+    ):
+        yield server
+
+
+@asynccontextmanager
+async def server_before_its_web_ui(
+    settings: Settings, *, port: int, ui_port: int, any_port: bool = False
+) -> AsyncIterator[tuple[EmbeddedServer, Callable[[], AbstractAsyncContextManager[None]]]]:
+    """Run the server while the context lasts; with it comes what serves its Web UI.
+
+    Browsers can connect to the Web UI at once, and are answered when it is served: what it needs takes a while to
+    import, which work that waits for the server should not.
 
     Args:
         settings: its files lie in `darkroom_home`.
@@ -79,9 +96,16 @@ async def embedded_server(
             await running.until_it_answers(server)
             files = UiFiles(home / "temporal-ui.log")
             stack.push_async_callback(files.close)
-            web_ui = WebUi(Upstream(files.address, running.api, server.address))
-            await stack.enter_async_context(serving_web_ui(web_ui, listener))
-            yield server
+            yield server, partial(_serving_web_ui, listener, files, running.api, server.address)
+
+
+@asynccontextmanager
+async def _serving_web_ui(
+    listener: socket.socket, files: UiFiles, api: tuple[str, str], address: str
+) -> AsyncIterator[None]:
+    web_ui = await asyncio.to_thread(import_module, "darkroom.embedded.web_ui")
+    async with web_ui.serving_web_ui(web_ui.WebUi(web_ui.Upstream(files.address, api, address)), listener):
+        yield
 
 
 @contextmanager

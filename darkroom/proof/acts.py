@@ -189,7 +189,7 @@ async def one_balance(stack: Stack, job: Ordered, rng: random.Random) -> None:
     """Two jobs at once, of a user who can pay one of them: the other must fail before it costs anything."""
     # Calls stay long until both were opened, or the first would have ended before the other asks for its credits.
     stack.to_come += 1
-    user, total = uuid4(), 12
+    user, total = uuid4(), round(12 * stack.tempo)
     await stack.parts.records.ensure_member(user, PRICE * total)
     stack.openings[str(user)] = PRICE * total
     client = stack.parts.client(stack.temporal)

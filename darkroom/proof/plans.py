@@ -13,9 +13,10 @@ T = TypeVar("T")
 
 WALLETS = ("member", "organization", "anonymous")
 SIZES = (36, 60, 120, 180)
-"""About how many pictures; the first alone in short proofs."""
+"""About how many pictures."""
+SHORT = 24
 ACTS_EACH = 3
-SHORT_TEMPO = 0.4
+SHORT_TEMPO = 0.3
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def plans(seed: int, runs: int, *, guard: str | None = None, short: bool = False
                 seed=f"{seed}-{number}",
                 job_type=JobType.PIPELINE_STAGE if off else next(kinds),
                 wallet=("anonymous" if off.anonymous else "member") if off else next(wallets),
-                pictures=SIZES[1] if off else SIZES[0] if short else rng.choice(SIZES),
+                pictures=SIZES[1] if off else SHORT if short else rng.choice(SIZES),
                 acts=tuple(chosen),
                 guard=guard,
                 short=short and off is None,
