@@ -27,7 +27,7 @@ from darkroom.domain.model import Value
 from darkroom.domain.names import SearchAttribute, TaskQueue, job_workflow_id
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
-from darkroom.fair_queue import FairQueue, elsewhere
+from darkroom.fair_queue import FairQueue, elsewhere, who_asks
 
 QUERY_DEADLINE = timedelta(seconds=2)
 CALL_DEADLINE = timedelta(seconds=10)
@@ -35,6 +35,9 @@ CALL_DEADLINE = timedelta(seconds=10)
 
 _QUERIES = FairQueue(1_000, 4)
 """Of one user of the API at the same time, so that the workers have places left for those of others."""
+
+_STARTS = FairQueue(50, 50)
+"""A thousand jobs that are ordered at once are started in turns: a deadline counts from a request's own turn."""
 
 
 class JobExecutions:
@@ -56,7 +59,7 @@ class JobExecutions:
         attributes = [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in known.items()]
         reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if restart else WorkflowIDReusePolicy.REJECT_DUPLICATE
         try:
-            async with elsewhere():
+            async with elsewhere(), _STARTS.turn(who_asks()):
                 await self._server().start_workflow(
                     PipelineJob.run,
                     JobInput(job_id=job.job_id, restart=restart, generation=GENERATION),

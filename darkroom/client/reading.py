@@ -54,6 +54,9 @@ class Reading:
             raise not_found(job_id)
         if recorded.status.ended:
             return ProgressReading(progress=recorded, source="records")
+        if recorded.status is JobStatus.PENDING:
+            # Its workflow knows nothing yet; where many jobs wait to be opened, asking it would take until it begins.
+            return ProgressReading(progress=await self._of_now(recorded, await self._workers.look()), source="records")
         told, lacking = await asyncio.gather(self._executions.progress(job_id), self._workers.look())
         if told is None or told.status is JobStatus.PENDING:
             # The records know what is settled.
