@@ -58,15 +58,15 @@ async def run_stack(
             every = timedelta(seconds=settings.housekeeping_every)
             await ensure_schedules(temporal, waiting_every=None, housekeeping_every=every)
             await serve_web_ui()
-            if api_port is not None:
-                await stack.enter_async_context(running_api(settings, api_port))
+            api = None if api_port is None else await stack.enter_async_context(running_api(settings, api_port))
             waiting = sum(settings.pick_up.takes(job) for job in await parts.records.unfinished_jobs())
-            _introduce(parts, temporal, server, api_port=api_port, waiting=waiting, output=output)
             waiting_jobs = WaitingJobs(parts.client(temporal))
-            while True:
+            await _start_waiting(waiting_jobs)
+            if api is not None:
+                await stop.or_until(api.until_it_listens())
+            _introduce(parts, temporal, server, api_port=api_port, waiting=waiting, output=output)
+            while not await stop.within(settings.pick_up_every):
                 await _start_waiting(waiting_jobs)
-                if await stop.within(settings.pick_up_every):
-                    break
             await _report_unfinished(parts, output)
 
 

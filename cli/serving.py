@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -18,6 +18,7 @@ from darkroom.settings import Settings
 log = structlog.get_logger("darkroom.up")
 
 ROOT = Path(__file__).parents[1]
+START_PATIENCE = 30.0
 STOP_PATIENCE = 15.0
 """Above the API's own grace period for requests in progress."""
 START_AGAIN_AFTER = 1.0
@@ -29,25 +30,33 @@ _NEEDS_FIXING = (Status.WRONG_INPUT, Status.NOT_NOW)
 
 
 @asynccontextmanager
-async def running_api(settings: Settings, port: int) -> AsyncIterator[None]:
+async def running_api(settings: Settings, port: int) -> AsyncIterator["ApiProcess"]:
     """Run `python -P -m darkroom.api` while the context lasts; one that ends by itself is started again.
 
     Raises:
         PortTaken: the port is in use.
     """
     usable_port(port, "--api-port", any_port=False)
-    child = _Child(settings, port)
+    child = ApiProcess(settings, port)
     await child.start()
     watching = asyncio.create_task(child.start_again_when_it_ends())
     try:
-        yield
+        yield child
     finally:
         watching.cancel()
         await child.stop()
 
 
-class _Child:
+class ApiProcess:
+    """The process, from its start to its end.
+
+    Args:
+        settings: passed on, with a folder that holds wherever it is started.
+        port: where it listens.
+    """
+
     def __init__(self, settings: Settings, port: int) -> None:
+        self._address = settings.api_host, port
         # A checkout that is not installed is found by this alone: -P keeps out the folder we were started from,
         # which may hold a darkroom.py or an api.py of the user's.
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
@@ -56,11 +65,24 @@ class _Child:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
+        """Start it."""
         self._process = await processes.start_tied(
             [sys.executable, "-P", "-m", "darkroom.api"], environment=self._environment
         )
 
+    async def until_it_listens(self) -> None:
+        """Wait until it can be asked, or has ended, or takes too long; the log says why."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_PATIENCE):
+                while self._process is not None and self._process.returncode is None:
+                    with suppress(OSError):
+                        _, writer = await asyncio.open_connection(*self._address)
+                        writer.close()
+                        return
+                    await asyncio.sleep(0.05)
+
     async def start_again_when_it_ends(self) -> None:
+        """Start it again whenever it ends, unless that would end in the same way."""
         delay = START_AGAIN_AFTER
         while self._process is not None:
             started = monotonic()
@@ -76,6 +98,7 @@ class _Child:
             await self.start()
 
     async def stop(self) -> None:
+        """End it."""
         process, self._process = self._process, None
         if process is not None:
             await processes.stop(process, STOP_PATIENCE)

@@ -4,8 +4,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 from cli.statuses import Status
 
@@ -32,6 +33,18 @@ class Stop:
         with suppress(TimeoutError):
             await asyncio.wait_for(self.requested.wait(), seconds)
         return self.requested.is_set()
+
+    async def or_until(self, ready: Coroutine[Any, Any, None]) -> None:
+        """Wait for something, but no longer than until a stop is requested."""
+        waiting = asyncio.create_task(ready)
+        stopping = asyncio.create_task(self.requested.wait())
+        try:
+            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                waiting.result()
+        finally:
+            waiting.cancel()
+            stopping.cancel()
 
     def _on_signal(self) -> None:
         if not self.requested.is_set():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import psutil
 import pytest
 from PIL import Image
@@ -38,6 +39,8 @@ class Stack:
     process: subprocess.Popen[str]
     home: Path
     told: dict[str, Any]
+    page_status: int
+    """What the page answered as soon as it was told of."""
     delivered: str | None = None
 
 
@@ -86,7 +89,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         ) as process,
     ):
         try:
-            yield Stack(process, home, first_document(process))
+            told = first_document(process)
+            yield Stack(process, home, told, httpx.get(told["page"], trust_env=False).status_code)
         finally:
             process.kill()  # leaving the block would wait for its end
 
@@ -112,6 +116,10 @@ def order(run: Run, folder: Path, quantity: int, status: int, **fields: Any) -> 
     assert ended.status == status, ended
     document: dict[str, Any] = ended.document
     return document
+
+
+def test_the_page_answers_once_everything_is_said_to_run(stack: Stack) -> None:
+    assert stack.page_status == httpx.codes.OK
 
 
 def test_the_stack_looks_after_its_jobs(beside: Stack) -> None:

@@ -161,7 +161,7 @@ def test_a_group_is_its_images_one_after_another(quantity: int, steps: list[tupl
     asyncio.run(compare())
 
 
-@pytest.mark.parametrize("examples", [8, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [8, pytest.param(150, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
 @pytest.mark.parametrize("kind", ["migrated", "described", pytest.param("variant", marks=pytest.mark.slow)])
 def test_a_group_is_its_images_one_after_another_on_supabase(
     request: pytest.FixtureRequest, kind: str, examples: int
