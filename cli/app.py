@@ -13,7 +13,7 @@ from cli.invocation import COMMAND, installed, invoked_as
 from cli.output import complain, tolerate_any_character
 from cli.statuses import InputRejected, Status, status_of
 from darkroom.client.temporal_faults import explained
-from darkroom.collector import importing
+from darkroom.collector import without_collection
 from darkroom.domain.errors import DarkroomError
 
 _COMPLETION = frozenset({"--install-completion", "--show-completion"})
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tolerate_any_character((sys.stdout, sys.stderr))
     as_json = "--json" in given
     try:
-        return _status(_run(given))
+        return _status(_run(given, own_process=arguments is None))
     except TyperException as error:
         if not str(error):
             return int(Status.WRONG_INPUT)  # without arguments, and the help is printed already
@@ -39,13 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(f"the Temporal server returned an error: {explained(error)}", status, as_json=as_json)
 
 
-def _run(given: list[str]) -> object:
+def _run(given: list[str], *, own_process: bool) -> object:
     name = invoked_as()
     if _COMPLETION.intersection(given[:1]):
         if not installed():
             raise InputRejected(given[0], "needs the installed command: run `pip install .`, then use `darkroom`")
         name = COMMAND  # the name that the shell looks for, whatever path was typed
-    with importing():
+    with without_collection(own_process=own_process):
         app = program(given)
     return app(given, prog_name=name, complete_var=_COMPLETE_VARIABLE, standalone_mode=False)
 

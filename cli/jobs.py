@@ -64,7 +64,7 @@ _LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="A
 def watch(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
     """Follow a job until it ends, then show its receipt.
 
-    Progress comes from the job's workflow, or from the records when no server or worker answers. Ctrl-C
+    Progress of a running job comes from its workflow, or from the records when no server or worker answers. Ctrl-C
     stops watching; the job continues.
     """
     output = Output(as_json=as_json)
@@ -81,7 +81,7 @@ def watch(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
 def status(job: arguments.Job, as_json: arguments.AsJson = False) -> None:
     """Show a job's progress.
 
-    Progress comes from the job's workflow if it answers within 2 seconds, otherwise from the records;
+    Progress of a running job comes from its workflow if it answers within 2 seconds, otherwise from the records;
     `source` in the JSON document says which.
     """
     output = Output(as_json=as_json)

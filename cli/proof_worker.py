@@ -9,9 +9,9 @@ from pathlib import Path
 
 import structlog
 
-from darkroom.collector import importing
+from darkroom.collector import without_collection
 
-with importing():
+with without_collection():
     from darkroom import logs
     from darkroom.bootstrap import open_parts
     from darkroom.client.connection import connect, ensure_search_attributes

@@ -60,13 +60,14 @@ async def run_stack(
             await serve_web_ui()
             api = None if api_port is None else await stack.enter_async_context(running_api(settings, api_port))
             waiting = sum(settings.pick_up.takes(job) for job in await parts.records.unfinished_jobs())
+            listens = api is None or await stop.wait_for(api.listens())
+            if listens is not None:
+                page = None if api_port is None else settings.api_address(api_port)
+                _introduce(parts, temporal, server, page=page, listens=listens, waiting=waiting, output=output)
             waiting_jobs = WaitingJobs(parts.client(temporal))
-            await _start_waiting(waiting_jobs)
-            if api is not None:
-                await stop.or_until(api.until_it_listens())
-            _introduce(parts, temporal, server, api_port=api_port, waiting=waiting, output=output)
-            while not await stop.within(settings.pick_up_every):
+            while not stop.requested.is_set():
                 await _start_waiting(waiting_jobs)
+                await stop.within(settings.pick_up_every)
             await _report_unfinished(parts, output)
 
 
@@ -75,16 +76,16 @@ def _introduce(
     temporal: TemporalClient,
     server: EmbeddedServer | None,
     *,
-    api_port: int | None,
+    page: str | None,
+    listens: bool,
     waiting: int,
     output: Output,
 ) -> None:
     address = temporal.service_client.config.target_host
     home = parts.settings.darkroom_home
-    page = None if api_port is None else parts.settings.api_address(api_port)
     output.say(f"uses      {parts.describe()}")
     if page:
-        output.say(f"page      {page} (HTTP API: {page}/docs)")
+        output.say(f"page      {page} (HTTP API: {page}/docs){'' if listens else ' does not answer yet'}")
     output.say(f"Temporal  {address}{'' if server else ' (from TEMPORAL_ADDRESS or a profile)'}")
     if server:
         output.say(f"Web UI    {server.ui_url}")

@@ -18,7 +18,9 @@ from darkroom.settings import Settings
 log = structlog.get_logger("darkroom.up")
 
 ROOT = Path(__file__).parents[1]
-START_PATIENCE = 30.0
+START_PATIENCE = 10.0
+"""Seconds that others wait for it to listen; it goes on starting after that."""
+CONNECT_PATIENCE = 1.0
 STOP_PATIENCE = 15.0
 """Above the API's own grace period for requests in progress."""
 START_AGAIN_AFTER = 1.0
@@ -56,7 +58,7 @@ class ApiProcess:
     """
 
     def __init__(self, settings: Settings, port: int) -> None:
-        self._address = settings.api_host, port
+        self._address = settings.api_host.strip("[]"), port
         # A checkout that is not installed is found by this alone: -P keeps out the folder we were started from,
         # which may hold a darkroom.py or an api.py of the user's.
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
@@ -70,16 +72,19 @@ class ApiProcess:
             [sys.executable, "-P", "-m", "darkroom.api"], environment=self._environment
         )
 
-    async def until_it_listens(self) -> None:
-        """Wait until it can be asked, or has ended, or takes too long; the log says why."""
+    async def listens(self) -> bool:
+        """Wait until it accepts connections; False when it has ended, or takes too long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(START_PATIENCE):
                 while self._process is not None and self._process.returncode is None:
-                    with suppress(OSError):
-                        _, writer = await asyncio.open_connection(*self._address)
+                    # UnicodeError: a host name that cannot be one.
+                    with suppress(OSError, UnicodeError, TimeoutError):
+                        async with asyncio.timeout(CONNECT_PATIENCE):
+                            _, writer = await asyncio.open_connection(*self._address)
                         writer.close()
-                        return
+                        return True
                     await asyncio.sleep(0.05)
+        return False
 
     async def start_again_when_it_ends(self) -> None:
         """Start it again whenever it ends, unless that would end in the same way."""

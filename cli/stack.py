@@ -13,9 +13,9 @@ from cli.statuses import InputRejected
 from cli.stopping import Stop, end_process
 from cli.working import opened_settings, run
 from darkroom.client.connection import configured_server
-from darkroom.collector import importing
+from darkroom.collector import without_collection
 from darkroom.embedded.ports import usable_port
-from darkroom.embedded.server import DEFAULT_PORT, DEFAULT_UI_PORT, server_before_its_web_ui
+from darkroom.embedded.server import DEFAULT_PORT, DEFAULT_UI_PORT, server_without_web_ui
 from darkroom.settings import Settings
 
 _PORT = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the Temporal server, on 127.0.0.1.")]
@@ -66,7 +66,7 @@ async def _up(settings: Settings, port: int, ui_port: int, api_port: int | None,
         rest = asyncio.create_task(asyncio.to_thread(_import_the_rest))
         server = web_ui = None
         if configured_server() is None:
-            starting = server_before_its_web_ui(settings, port=port, ui_port=ui_port)
+            starting = server_without_web_ui(settings, port=port, ui_port=ui_port)
             server, web_ui = await stack.enter_async_context(starting)
             pid = server.pid
             stop.at_once = lambda: end_process(pid)
@@ -81,5 +81,5 @@ async def _up(settings: Settings, port: int, ui_port: int, api_port: int | None,
 
 
 def _import_the_rest() -> Any:
-    with importing():
+    with without_collection():
         return import_module("cli.running_stack")

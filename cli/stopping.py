@@ -6,9 +6,11 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from cli.statuses import Status
+
+T = TypeVar("T")
 
 
 class Stop:
@@ -34,14 +36,13 @@ class Stop:
             await asyncio.wait_for(self.requested.wait(), seconds)
         return self.requested.is_set()
 
-    async def or_until(self, ready: Coroutine[Any, Any, None]) -> None:
-        """Wait for something, but no longer than until a stop is requested."""
+    async def wait_for(self, ready: Coroutine[Any, Any, T]) -> T | None:
+        """Wait for a result, but no longer than until a stop is requested; then, None."""
         waiting = asyncio.create_task(ready)
         stopping = asyncio.create_task(self.requested.wait())
         try:
             await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done():
-                waiting.result()
+            return waiting.result() if waiting.done() else None
         finally:
             waiting.cancel()
             stopping.cancel()

@@ -6,7 +6,7 @@ In the wheel they are in `darkroom/_app`, in a checkout beside this package. Not
 import sys
 from pathlib import Path
 
-from darkroom.collector import importing
+from darkroom.collector import without_collection
 
 
 def app_folder() -> Path:
@@ -20,7 +20,7 @@ def main() -> None:
     """The program; it leaves with the command's exit status."""
     # First, so that a cli.py in the user's folder or on PYTHONPATH is never taken for ours.
     sys.path.insert(0, str(app_folder()))
-    with importing():
+    with without_collection():
         from cli.app import leave  # noqa: PLC0415 - the path must be set before
         from cli.app import main as run  # noqa: PLC0415
 

@@ -9,9 +9,9 @@ import asyncio
 import os
 import sys
 
-from darkroom.collector import importing
+from darkroom.collector import without_collection
 
-with importing():
+with without_collection():
     from darkroom import logs
     from darkroom.api.server import serve
     from darkroom.domain.errors import DarkroomError, NotPossibleNow, SettingRejected

@@ -94,6 +94,7 @@ def prepare_interpreter() -> None:
     """Let no thread and no garbage collection keep requests waiting for long; to be called when everything is open."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     # What is there now stays: the collector would look through all of it each time, which takes 0.1 s.
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
 

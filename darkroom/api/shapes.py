@@ -58,7 +58,9 @@ class JobView(Progress):
     """A job and its progress."""
 
     name: str | None = Field(default=None, description="What its user calls it.")
-    source: str = Field(description="`workflow`, or `records` when no worker responds.")
+    source: str = Field(
+        description="`workflow`, or `records` when the job is pending or has ended, or no worker responds."
+    )
     created_at: datetime
     completed_at: datetime | None
     deleted_at: datetime | None = Field(default=None, description="When it was deleted; its numbers stay.")

@@ -1,9 +1,11 @@
 """The workflow executions of jobs: started once per run, signalled and queried."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from temporalio.client import Client as TemporalClient
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
@@ -36,7 +38,10 @@ CALL_DEADLINE = timedelta(seconds=10)
 _QUERIES = FairQueue(1_000, 4)
 """Of one user of the API at the same time, so that the workers have places left for those of others."""
 
-_STARTS = FairQueue(50, 50)
+STARTS_OF_ONE_USER = 25
+START_TURN_PATIENCE = timedelta(seconds=60)
+
+_STARTS: WeakKeyDictionary[asyncio.AbstractEventLoop, FairQueue] = WeakKeyDictionary()
 """A thousand jobs that are ordered at once are started in turns: a deadline counts from a request's own turn."""
 
 
@@ -59,7 +64,7 @@ class JobExecutions:
         attributes = [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in known.items()]
         reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if restart else WorkflowIDReusePolicy.REJECT_DUPLICATE
         try:
-            async with elsewhere(), _STARTS.turn(who_asks()):
+            async with elsewhere(), _turn_to_start():
                 await self._server().start_workflow(
                     PipelineJob.run,
                     JobInput(job_id=job.job_id, restart=restart, generation=GENERATION),
@@ -146,3 +151,18 @@ def _summary(job: JobRow | NewJob) -> str:
     """What the Temporal Web UI shows beside the job; a name that is changed later stays as it was here."""
     kind = as_markdown(job.job_type or "order")
     return f"{'' if job.name is None else f'{as_markdown(job.name)} · '}{kind} · {job.total_images} images"
+
+
+@asynccontextmanager
+async def _turn_to_start() -> AsyncIterator[None]:
+    queue = _STARTS.setdefault(asyncio.get_running_loop(), FairQueue(2 * STARTS_OF_ONE_USER, STARTS_OF_ONE_USER))
+    whose = who_asks()
+    try:
+        async with asyncio.timeout(START_TURN_PATIENCE.total_seconds()):
+            await queue.take(whose)
+    except TimeoutError:
+        raise RPCError("Timeout expired", RPCStatusCode.DEADLINE_EXCEEDED, b"") from None
+    try:
+        yield
+    finally:
+        queue.give_back(whose)

@@ -174,7 +174,7 @@ class Client:
         return await self._reading.job(job_id)
 
     async def progress(self, job_id: UUID) -> ProgressReading:
-        """A job's progress: from its workflow within 2 s, else from the records.
+        """A job's progress: while it runs from its workflow, if that answers within 2 s; otherwise from the records.
 
         Raises:
             JobNotFound: no such job.

@@ -85,12 +85,12 @@ async def _one_pass(temporal: TemporalClient, dead: Collection[str], given_back:
     Raises:
         RPCError: a request failed; all the same, every workflow was looked at.
     """
-    places = asyncio.Semaphore(AT_ONCE)
+    places, requests = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
 
     async def one(workflow_id: str, run_id: str) -> None:
         async with places:
             execution = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
-            await _give_back(temporal, execution, dead, given_back)
+            await _give_back(temporal, execution, dead, requests, given_back)
 
     running = temporal.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=10 * DEADLINE)
     listed = [(found.id, found.run_id) async for found in running]
@@ -109,7 +109,11 @@ async def _all_of(requests: Iterable[Awaitable[None]]) -> None:
 
 
 async def _give_back(
-    temporal: TemporalClient, execution: WorkflowExecution, dead: Collection[str], given_back: list[str]
+    temporal: TemporalClient,
+    execution: WorkflowExecution,
+    dead: Collection[str],
+    places: asyncio.Semaphore,
+    given_back: list[str],
 ) -> None:
     """What one workflow waits for."""
     request = DescribeWorkflowExecutionRequest(namespace=temporal.namespace, execution=execution)
@@ -117,7 +121,6 @@ async def _give_back(
         until = monotonic() + DEADLINE.total_seconds()
         found = await temporal.workflow_service.describe_workflow_execution(request, timeout=DEADLINE)
         held = [pending for pending in found.pending_activities if _is_held(pending, dead)]
-        places = asyncio.Semaphore(AT_ONCE)
         await _all_of(
             _give_back_one(temporal, execution, pending, places=places, until=until, given_back=given_back)
             for pending in held

@@ -53,16 +53,16 @@ async def embedded_server(
     ui_port: int = DEFAULT_UI_PORT,
     any_port: bool = False,
 ) -> AsyncIterator[EmbeddedServer]:
-    """Run the server and its Web UI while the context lasts; arguments and errors as `server_before_its_web_ui`."""
+    """Run the server and its Web UI while the context lasts; arguments and errors as `server_without_web_ui`."""
     async with (
-        server_before_its_web_ui(settings, port=port, ui_port=ui_port, any_port=any_port) as (server, web_ui),
+        server_without_web_ui(settings, port=port, ui_port=ui_port, any_port=any_port) as (server, web_ui),
         web_ui(),
     ):
         yield server
 
 
 @asynccontextmanager
-async def server_before_its_web_ui(
+async def server_without_web_ui(
     settings: Settings, *, port: int, ui_port: int, any_port: bool = False
 ) -> AsyncIterator[tuple[EmbeddedServer, Callable[[], AbstractAsyncContextManager[None]]]]:
     """Run the server while the context lasts; with it comes what serves its Web UI.

@@ -32,7 +32,7 @@ class HttpSender:
     """
 
     def __init__(self, trust: ssl.SSLContext | None = None) -> None:
-        self._trust = trust
+        self._trust = trust or _machines_trust()
 
     async def post(self, destination: Destination, headers: Mapping[str, str], body: bytes) -> int:
         """Post to the first of the addresses that a connection can be made to; the status, one of 200 to 299.
@@ -59,12 +59,9 @@ class HttpSender:
         self, destination: Destination, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, timedelta | None]:
         target = destination.target
-        trust = self._trust
-        if trust is None:
-            trust = await asyncio.to_thread(_machines_trust)
         # One client a webhook: a connection kept for one name must not serve another name at the same address.
         async with httpx.AsyncClient(
-            verify=trust, trust_env=False, follow_redirects=False, timeout=STEP_PATIENCE
+            verify=self._trust, trust_env=False, follow_redirects=False, timeout=STEP_PATIENCE
         ) as client:
             *first, last = (_request(client, target, address, headers, body) for address in destination.addresses)
             for request in first:
