@@ -80,6 +80,11 @@ def batch_workflow_id(job_id: UUID, stage_index: int, round_: int, batch: int) -
     return f"{job_workflow_id(job_id)}/stage-{stage_index}/round-{round_}/batch-{batch}"
 
 
+def fairness_key_of_batches(key: str | None) -> str | None:
+    """The Temporal fairness key of a job's batches, from its own; None, which is inherited, where it has none."""
+    return f"{key}/batches" if key else None
+
+
 def webhook_workflow_id(job_id: UUID, run_id: str | None) -> str:
     """The id of the workflow that sends the webhook of one run of a job; without a run, of a job that no run opened."""
     return f"{job_workflow_id(job_id)}/webhook/{run_id or 'unopened'}"

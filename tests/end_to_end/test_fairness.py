@@ -20,6 +20,7 @@ from tests.support.fakes.scripted import ScriptedProvider
 from tests.support.stacks.temporal_server import TemporalServer
 from tests.support.stacks.workflow import OPENING_BALANCE, running_stack
 from tests.support.until import until
+from worker import running_workers
 
 
 class Ordered(ScriptedProvider):
@@ -68,6 +69,23 @@ async def test_pictures_take_turns_with_hundreds_of_another_user_ordered_earlier
             receipt = await stack.end_of(small)
             assert (receipt.status, receipt.delivered) == (JobStatus.COMPLETED, few)
             await stack.client.result(large)
+    finally:
+        await server.kill()
+
+
+async def test_jobs_that_have_begun_do_not_wait_for_all_orders_of_their_user_to_begin(tmp_path: Path) -> None:
+    server = TemporalServer(tmp_path)
+    await server.start()
+    try:
+        temporal = await Client.connect(server.address, data_converter=pydantic_data_converter)
+        async with running_stack(temporal, tmp_path, without_workers=True) as stack:
+            jobs = [await stack.order(1) for _ in range(60)]
+            async with running_workers(stack.parts, temporal):
+                await stack.until_row(jobs[0], lambda row: row.status is JobStatus.COMPLETED, "the first job's end")
+                rows = [await stack.row(job_id) for job_id in jobs]
+                assert sum(row.status is JobStatus.PENDING for row in rows) > len(rows) // 3
+                receipts = await asyncio.gather(*(stack.client.result(job_id) for job_id in jobs))
+            assert {(receipt.status, receipt.delivered) for receipt in receipts} == {(JobStatus.COMPLETED, 1)}
     finally:
         await server.kill()
 
