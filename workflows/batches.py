@@ -4,14 +4,13 @@ import contextlib
 from collections.abc import Iterator
 
 from temporalio import exceptions, workflow
-from temporalio.common import Priority
 
 with workflow.unsafe.imports_passed_through():
     from darkroom.domain.batches import BatchInput, BatchResult
     from darkroom.domain.job_control import JobControl
     from darkroom.domain.jobs import Control
-    from darkroom.domain.names import fairness_key_of_batches
     from darkroom.domain.stage_labels import number_of_stage
+    from workflows.priorities import of_what_has_begun
     from workflows.stage_batch import StageBatchWorkflow
 
 BatchHandle = workflow.ChildWorkflowHandle[StageBatchWorkflow, BatchResult]
@@ -54,7 +53,7 @@ class Batches:
             WorkflowAlreadyStartedError: another one has this name.
         """
         handle: BatchHandle = await workflow.start_child_workflow(
-            StageBatchWorkflow.run, batch, id=name, static_summary=_summary(batch), priority=_priority()
+            StageBatchWorkflow.run, batch, id=name, static_summary=_summary(batch), priority=of_what_has_begun()
         )
         self._running[name] = handle
         try:
@@ -84,11 +83,6 @@ def _unless_ended(handle: BatchHandle) -> Iterator[None]:
         yield
     except exceptions.ApplicationError as error:
         workflow.logger.info("child %s has ended already: %s", handle.id, error)
-
-
-def _priority() -> Priority:
-    """Turns of their own in the queues: what has begun does not wait for the orders of its user that have not."""
-    return Priority(fairness_key=fairness_key_of_batches(workflow.info().priority.fairness_key))
 
 
 def _summary(batch: BatchInput) -> str:

@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.domain.webhooks import WebhookDelivered, WebhookInput
     from workflows.events import log
     from workflows.policies import WEBHOOK
+    from workflows.priorities import of_what_has_begun
 
 
 @workflow.defn(name="WebhookWorkflow")
@@ -40,6 +41,7 @@ async def start_webhook(told: WebhookInput, summary: str) -> None:
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             cancellation_type=workflow.ChildWorkflowCancellationType.ABANDON,
             static_summary=summary,
+            priority=of_what_has_begun(),
         )
     except exceptions.FailureError as error:
         # The job has its pictures and its receipt: it does not fail for want of a messenger.

@@ -61,7 +61,21 @@ class Quotas:
         if not caller.operator and (await self._records.usage(caller.user_id)).open_jobs >= most:
             raise too_many(f"the limit of {most:,} open jobs per user is reached; cancel some", ENDS_SOON)
 
-    async def admit_order(self, caller: Caller, checked: CheckedOrder, prices: Prices) -> None:
+    @asynccontextmanager
+    async def placing(self, caller: Caller, checked: CheckedOrder, prices: Prices) -> AsyncIterator[None]:
+        """Admit an order, and keep the next one of its user waiting until it is stored.
+
+        Raises:
+            Problem: 429.
+        """
+        if caller.operator:
+            yield
+            return
+        async with self.placing_of(caller):
+            await self._admit_order(caller, checked, prices)
+            yield
+
+    async def _admit_order(self, caller: Caller, checked: CheckedOrder, prices: Prices) -> None:
         """Refuse an order above a limit, or count it.
 
         Args:
@@ -72,8 +86,6 @@ class Quotas:
         Raises:
             Problem: 429.
         """
-        if caller.operator:
-            return
         await self.admit_job(caller)
         who = str(caller.user_id)
         # Where nothing has a price, an order without a charge is an order like any other.

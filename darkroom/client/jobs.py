@@ -13,7 +13,7 @@ from darkroom.client import following
 from darkroom.client.cancelled_rows import CancelledRows
 from darkroom.client.deleting import Deleting, DeletingRecords
 from darkroom.client.executions import JobExecutions
-from darkroom.client.ordering import Ordering, OrderingRecords, as_ordered
+from darkroom.client.ordering import Ordering, OrderingRecords, Storing, as_ordered
 from darkroom.client.reading import Reading, ReadingRecords
 from darkroom.client.results import CheckedOrder, ControlResult, ProgressReading, Submitted
 from darkroom.client.steering import Steering, SteeringRecords
@@ -104,14 +104,17 @@ class Client:
         """
         return await self._ordering.check(document, user_id, references, org_id, own_only=own_only)
 
-    async def submit(self, checked: CheckedOrder, *, job_id: UUID | None = None) -> Submitted:
+    async def submit(
+        self, checked: CheckedOrder, *, job_id: UUID | None = None, storing: Storing | None = None
+    ) -> Submitted:
         """Store a checked order as a pending job and start its workflow.
 
         Args:
             checked: what `check` gave.
             job_id: an id of your own, under which a second submission finds the job; else a new one.
+            storing: entered before the job is stored, left before its workflow is started; may refuse the job.
         """
-        return await self._ordering.submit(checked, job_id)
+        return await self._ordering.submit(checked, job_id, storing)
 
     async def find(self, job_id: UUID) -> JobRow | None:
         """The job that was submitted under this id before, if any; pass it to `resubmit`."""

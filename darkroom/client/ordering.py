@@ -3,6 +3,7 @@
 import asyncio
 import copy
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 from uuid import UUID, uuid4
 
@@ -18,6 +19,8 @@ from darkroom.orders.intake import Intake
 from darkroom.orders.references import NewUpload, Uploads, with_references
 from darkroom.records.jobs import JobRecords
 from darkroom.records.money import AccountRecords
+
+Storing = AbstractAsyncContextManager[None]
 
 HIGHEST_ATTACH_ID = 2**31 - 1
 """References that are not stored yet stand under ids counted down from here."""
@@ -97,12 +100,21 @@ class Ordering:
             opens_account=admitted.opens_account,
         )
 
-    async def submit(self, checked: CheckedOrder, job_id: UUID | None) -> Submitted:
+    async def submit(self, checked: CheckedOrder, job_id: UUID | None, storing: Storing | None) -> Submitted:
+        async with storing or nullcontext():
+            new = await self._store(checked, job_id or uuid4())
+        if isinstance(new, JobRow):
+            return await self.resubmit(new)
+        await self._executions.start(new, restart=False)
+        return Submitted(job_id=new.job_id, found=False, total_images=new.total_images, warnings=checked.warnings)
+
+    async def _store(self, checked: CheckedOrder, job_id: UUID) -> NewJob | JobRow:
+        """Store it as a pending job, or find the one whose id it has."""
         if checked.opens_account:
             await self.open_local_account()
         stored = [(await self._uploads.store(upload, checked.user_id), upload) for upload in checked.references]
         new = NewJob(
-            job_id=job_id or uuid4(),
+            job_id=job_id,
             job_type=checked.order.job_type,
             user_id=checked.user_id,
             org_id=checked.order.org_id,
@@ -113,12 +125,11 @@ class Ordering:
             priority=checked.order.priority,
             webhook_url=checked.order.webhook_url,
         )
-        if not await self._records.create_job(new):
-            existing = await self._records.job(new.job_id)
-            assert existing is not None, "its id is taken"
-            return await self.resubmit(existing)
-        await self._executions.start(new, restart=False)
-        return Submitted(job_id=new.job_id, found=False, total_images=new.total_images, warnings=checked.warnings)
+        if await self._records.create_job(new):
+            return new
+        existing = await self._records.job(new.job_id)
+        assert existing is not None, "its id is taken"
+        return existing
 
     async def resubmit(self, job: JobRow) -> Submitted:
         if not job.status.ended:

@@ -80,9 +80,9 @@ def batch_workflow_id(job_id: UUID, stage_index: int, round_: int, batch: int) -
     return f"{job_workflow_id(job_id)}/stage-{stage_index}/round-{round_}/batch-{batch}"
 
 
-def fairness_key_of_batches(key: str | None) -> str | None:
-    """The Temporal fairness key of a job's batches, from its own; None, which is inherited, where it has none."""
-    return f"{key}/batches" if key else None
+def fairness_key_of_begun(key: str | None) -> str | None:
+    """The Temporal fairness key of what a job's workflow starts, from its own; None, as it is, where it has none."""
+    return f"{key}/begun" if key else None
 
 
 def webhook_workflow_id(job_id: UUID, run_id: str | None) -> str:

@@ -9,6 +9,8 @@ import httpx
 import pytest
 from temporalio.client import Client
 
+from darkroom.client.executions import JobExecutions
+from darkroom.domain.jobs import JobRow, NewJob
 from tests.support.fakes.scripted import tiny_picture
 from tests.support.minutes import minute_with_time_left
 from tests.support.stacks.api import ApiStack, is_a_problem, running_api
@@ -126,6 +128,26 @@ async def test_a_user_has_so_many_open_jobs_and_an_ended_one_makes_room(one: Api
     limited(await one.http.post(f"/api/jobs/{job_id}/restart", headers=mine))
     theirs, _ = await user_with_a_job(one)
     assert (await one.http.post("/api/jobs", json=order(), headers=theirs)).status_code == 202
+
+
+async def test_an_order_does_not_wait_for_the_start_of_the_one_before(
+    temporal: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_start, start = asyncio.Barrier(2), JobExecutions.start
+
+    async def together(executions: JobExecutions, job: JobRow | NewJob, *, restart: bool) -> bool:
+        await both_start.wait()
+        return await start(executions, job, restart=restart)
+
+    monkeypatch.setattr(JobExecutions, "start", together)
+    async with running_api(temporal, tmp_path, workers=False, settings={"api_host": "0.0.0.0"}) as api:
+        for operator in (False, True):
+            caller = api.as_user(await api.key(uuid4(), operator=operator))
+            async with asyncio.timeout(10):
+                both = await asyncio.gather(
+                    *(api.http.post("/api/jobs", json=order(), headers=caller) for _ in range(2))
+                )
+            assert [answer.status_code for answer in both] == [202, 202]
 
 
 async def test_orders_without_a_charge_and_webhooks_have_limits_of_their_own(one: ApiStack) -> None:

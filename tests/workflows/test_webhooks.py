@@ -37,6 +37,19 @@ async def test_a_completed_job_is_told_to_a_receiver_that_verifies(skipping_clie
         assert len(receiver.received) == 1
 
 
+async def test_what_a_job_starts_has_turns_of_its_own(skipping_client: TemporalClient, home: Path) -> None:
+    async with Receiver() as receiver, stack_of(skipping_client, home) as stack:
+        job_id = await stack.order(1, webhook_url=receiver.hook)
+        await stack.client.result(job_id)
+        keys = {}
+        async for event in stack.handle(job_id).fetch_history_events():
+            if event.event_type == EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
+                child = event.start_child_workflow_execution_initiated_event_attributes
+                keys[child.workflow_type.name] = child.priority.fairness_key
+        assert keys == {"StageBatchWorkflow": f"{LOCAL_USER}/begun", "WebhookWorkflow": f"{LOCAL_USER}/begun"}
+        await receiver.events(1)
+
+
 async def test_a_failed_job_is_told_with_its_reason(skipping_client: TemporalClient, home: Path) -> None:
     provider = ScriptedProvider({(0, 0): [Act.STOP]})
     async with Receiver() as receiver, stack_of(skipping_client, home, provider) as stack:

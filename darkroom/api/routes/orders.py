@@ -114,9 +114,8 @@ async def order(
     if existing is None:
         checked = await client.check(document, caller.user_id, own_only=not caller.operator)
         checked.ensure_affordable(use.parts.settings.prices)
-        async with use.quotas.placing_of(caller):
-            await use.quotas.admit_order(caller, checked, use.parts.settings.prices)
-            taken = await client.submit(checked, job_id=job_id)
+        placing = use.quotas.placing(caller, checked, use.parts.settings.prices)
+        taken = await client.submit(checked, job_id=job_id, storing=placing)
     elif existing.deleted_at is not None:
         raise Problem(409, f"job {job_id} {DELETED}; use a new Idempotency-Key to order it again")
     else:
