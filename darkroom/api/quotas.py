@@ -45,7 +45,10 @@ class Quotas:
 
     @asynccontextmanager
     async def placing_of(self, caller: Caller) -> AsyncIterator[None]:
-        """One order of a user at a time, so that each is compared with what the one before it left."""
+        """One at a time for a user who has limits, so that each is compared with what the one before it left."""
+        if caller.operator:
+            yield
+            return
         async with AsyncExitStack() as placing:
             async with elsewhere():
                 await placing.enter_async_context(self._placing.turn(caller.user_id))
@@ -63,20 +66,7 @@ class Quotas:
 
     @asynccontextmanager
     async def placing(self, caller: Caller, checked: CheckedOrder, prices: Prices) -> AsyncIterator[None]:
-        """Admit an order, and keep the next one of its user waiting until it is stored.
-
-        Raises:
-            Problem: 429.
-        """
-        if caller.operator:
-            yield
-            return
-        async with self.placing_of(caller):
-            await self._admit_order(caller, checked, prices)
-            yield
-
-    async def _admit_order(self, caller: Caller, checked: CheckedOrder, prices: Prices) -> None:
-        """Refuse an order above a limit, or count it.
+        """Admit an order, or refuse it above a limit, and keep the next one of its user waiting until it is stored.
 
         Args:
             caller: who orders.
@@ -86,6 +76,12 @@ class Quotas:
         Raises:
             Problem: 429.
         """
+        async with self.placing_of(caller):
+            if not caller.operator:
+                await self._admit_order(caller, checked, prices)
+            yield
+
+    async def _admit_order(self, caller: Caller, checked: CheckedOrder, prices: Prices) -> None:
         await self.admit_job(caller)
         who = str(caller.user_id)
         # Where nothing has a price, an order without a charge is an order like any other.

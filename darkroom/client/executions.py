@@ -26,7 +26,7 @@ from darkroom.domain.clean_text import as_markdown
 from darkroom.domain.errors import ServerNotReachable
 from darkroom.domain.jobs import GENERATION, JobInput, JobRow, NewJob
 from darkroom.domain.model import Value
-from darkroom.domain.names import SearchAttribute, TaskQueue, job_workflow_id
+from darkroom.domain.names import SearchAttribute, TaskQueue, fairness_key, job_workflow_id
 from darkroom.domain.progress import JobStatus, Progress
 from darkroom.domain.receipts import Receipt
 from darkroom.fair_queue import FairQueue, elsewhere, who_asks
@@ -75,7 +75,7 @@ class JobExecutions:
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     search_attributes=TypedSearchAttributes(attributes),
                     static_summary=_summary(job),
-                    priority=Priority(priority_key=job.priority, fairness_key=str(job.user_id or job.job_id)),
+                    priority=Priority(priority_key=job.priority, fairness_key=fairness_key(job.user_id, job.job_id)),
                     rpc_timeout=CALL_DEADLINE,
                 )
         except WorkflowAlreadyStartedError:

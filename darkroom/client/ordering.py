@@ -101,7 +101,7 @@ class Ordering:
         )
 
     async def submit(self, checked: CheckedOrder, job_id: UUID | None, storing: Storing | None) -> Submitted:
-        async with storing or nullcontext():
+        async with nullcontext() if storing is None else storing:
             new = await self._store(checked, job_id or uuid4())
         if isinstance(new, JobRow):
             return await self.resubmit(new)

@@ -10,7 +10,7 @@ from temporalio.service import RPCError
 
 from darkroom.client.temporal_faults import explained
 from darkroom.contract import Webhook
-from darkroom.domain.names import TaskQueue, fairness_key_of_begun, webhook_workflow_id
+from darkroom.domain.names import TaskQueue, fairness_key, fairness_key_of_begun, webhook_workflow_id
 from darkroom.domain.webhooks import Ending, WebhookDelivered, WebhookInput
 from darkroom.records.webhooks import WebhookRecords
 
@@ -46,5 +46,5 @@ async def start_webhook(client: Client, ending: Ending, *, again: bool) -> Workf
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING if again else WorkflowIDConflictPolicy.FAIL,
         static_summary=f"webhook · {ending.receipt.status}",
-        priority=Priority(fairness_key=fairness_key_of_begun(str(ending.user_id or ending.job_id))),
+        priority=Priority(fairness_key=fairness_key_of_begun(fairness_key(ending.user_id, ending.job_id))),
     )

@@ -56,6 +56,9 @@ ANONYMOUS = "anonymous"
 MARKED_BESIDE = ".original"
 """Before the suffix of a picture whose mark is a file beside it."""
 
+LONGEST_FAIRNESS_KEY = 64
+"""Bytes; a Temporal server refuses longer ones."""
+
 _JOB_WORKFLOW = re.compile(r"job-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
@@ -80,9 +83,19 @@ def batch_workflow_id(job_id: UUID, stage_index: int, round_: int, batch: int) -
     return f"{job_workflow_id(job_id)}/stage-{stage_index}/round-{round_}/batch-{batch}"
 
 
+def fairness_key(user_id: UUID | None, job_id: UUID) -> str:
+    """Who takes turns in Temporal's queues: the user, or an anonymous job by itself."""
+    return str(user_id or job_id)
+
+
 def fairness_key_of_begun(key: str | None) -> str | None:
-    """The Temporal fairness key of what a job's workflow starts, from its own; None, as it is, where it has none."""
-    return f"{key}/begun" if key else None
+    """The fairness key of what follows an order's first step: of its pictures and of its webhook.
+
+    Args:
+        key: that of the job's workflow. One that is none, or too long to be added to, is left as it is.
+    """
+    begun = f"{key}/begun"
+    return begun if key and len(begun.encode()) <= LONGEST_FAIRNESS_KEY else key
 
 
 def webhook_workflow_id(job_id: UUID, run_id: str | None) -> str:

@@ -10,7 +10,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client as TemporalClient
 
 from darkroom.domain.customers_words import DRAWING, for_customers
-from darkroom.domain.names import LOCAL_USER
+from darkroom.domain.names import LOCAL_USER, batch_workflow_id
 from darkroom.domain.progress import JobStatus
 from darkroom.housekeeping.housekeeper import Housekeeper
 from darkroom.signing import deployment_secret, webhook_secret
@@ -39,14 +39,16 @@ async def test_a_completed_job_is_told_to_a_receiver_that_verifies(skipping_clie
 
 async def test_what_a_job_starts_has_turns_of_its_own(skipping_client: TemporalClient, home: Path) -> None:
     async with Receiver() as receiver, stack_of(skipping_client, home) as stack:
-        job_id = await stack.order(1, webhook_url=receiver.hook)
+        job_id = await stack.order(1, webhook_url=receiver.hook, priority=1)
         await stack.client.result(job_id)
-        keys = {}
+        turns = {}
         async for event in stack.handle(job_id).fetch_history_events():
             if event.event_type == EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
                 child = event.start_child_workflow_execution_initiated_event_attributes
-                keys[child.workflow_type.name] = child.priority.fairness_key
-        assert keys == {"StageBatchWorkflow": f"{LOCAL_USER}/begun", "WebhookWorkflow": f"{LOCAL_USER}/begun"}
+                turns[child.workflow_type.name] = child.priority.fairness_key
+        assert turns == {"StageBatchWorkflow": f"{LOCAL_USER}/begun", "WebhookWorkflow": f"{LOCAL_USER}/begun"}
+        batch = await stack.temporal.get_workflow_handle(batch_workflow_id(job_id, 0, 0, 0)).describe()
+        assert batch.raw_description.workflow_execution_info.priority.priority_key == 1
         await receiver.events(1)
 
 

@@ -275,7 +275,7 @@ async def restarted(use: Services, caller: Caller, job_id: UUID) -> SteerAnswer:
     ended_at = (await use.job(job_id, caller)).completed_at
     async with use.quotas.placing_of(caller):
         await use.quotas.admit_job(caller)
-        answer = await steer(use, caller, job_id, lambda client: client.restart(job_id))
+    answer = await steer(use, caller, job_id, lambda client: client.restart(job_id))
     await until_opened_again(use, job_id, ended_at, OPENING_PATIENCE)
     now = await use.job(job_id, caller)
     return _steered(use, answer.model_copy(update={"status": now.status, "completed_images": now.completed_images}))
