@@ -21,6 +21,7 @@ from darkroom.records.jobs import JobRecords
 from darkroom.records.money import AccountRecords
 
 Storing = AbstractAsyncContextManager[None]
+"""What lasts while a job is stored, such as a limit that the next order is compared with; it may refuse the job."""
 
 HIGHEST_ATTACH_ID = 2**31 - 1
 """References that are not stored yet stand under ids counted down from here."""

@@ -67,3 +67,18 @@ def test_two_images_never_share_a_key_or_a_place(one: ImageKey, other: ImageKey)
 def test_an_image_lies_in_its_jobs_folders(key: ImageKey, user_id: UUID | None) -> None:
     assert key.staging(CALL).startswith(names.staging_prefix(key.job_id))
     assert key.final(user_id).startswith(names.image_prefix(key.job_id, user_id))
+
+
+@given(st.uuids(), st.uuids())
+def test_what_has_begun_has_a_fairness_key_of_its_own_per_user_or_anonymous_job(user_id: UUID, job_id: UUID) -> None:
+    for whose, key in ((user_id, f"{user_id}/begun"), (None, f"{job_id}/begun")):
+        assert names.fairness_key_of_begun(names.fairness_key(whose, job_id)) == key
+
+
+@pytest.mark.parametrize("key", [None, "", "k" * 59, "ü" * 30])
+def test_a_fairness_key_that_is_none_or_cannot_be_added_to_is_left_as_it_is(key: str | None) -> None:
+    assert names.fairness_key_of_begun(key) == key
+
+
+def test_the_longest_fairness_key_that_can_be_added_to() -> None:
+    assert names.fairness_key_of_begun("k" * 58) == f"{'k' * 58}/begun"
