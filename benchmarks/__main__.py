@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.figures import show
-from benchmarks.running import Recorder, leave, measure
+from benchmarks.running import NotComparable, Recorder, leave, measure
 
 MEASUREMENTS = {
     "throughput": "benchmarks.measurements:throughput",
@@ -42,8 +42,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small counts and short waits; figures mean nothing")
     parser.add_argument("--repeat", type=int, metavar="N", help="runs of what is repeated (default: 1 to 5)")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="PATH", help="default: %(default)s")
+    parser.add_argument("--keep", action="store_true", help="keep what is in the file and is not measured again")
     arguments = parser.parse_args()
-    recorder = Recorder(arguments.json, quick=arguments.quick)
+    try:
+        recorder = Recorder(arguments.json, quick=arguments.quick, keep=arguments.keep)
+    except NotComparable as error:
+        parser.error(str(error))
     names = arguments.only or list(MEASUREMENTS)
     with suppress(KeyboardInterrupt):  # what was measured before is shown
         asyncio.run(

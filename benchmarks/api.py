@@ -53,6 +53,7 @@ async def running_api(server: BenchServer) -> AsyncIterator[ApiProcess]:
         "API_READS_PER_MINUTE": "100000",
         "API_FOLLOWS_PER_MINUTE": "100000",
         "API_REQUESTS_PER_USER": "1000",
+        "API_STREAMS_PER_USER": "1000",
         "LOG_LEVEL": "warning",
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "darkroom.api", env=environment)
@@ -148,6 +149,8 @@ async def _job(server: BenchServer, work: Work, api: ApiProcess, clients: int) -
     await client.result(job_id)
     seconds = time.perf_counter() - began
     output, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{clients} clients could not follow the job: a line above says why")
     return seconds, [Followed.model_validate_json(output.splitlines()[-1])]
 
 

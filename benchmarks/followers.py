@@ -1,6 +1,6 @@
 """Many clients of one job's events, in a process of their own: `python -m benchmarks.followers PORT JOB COUNT`.
 
-Prints a line of JSON when all are connected, and one when all have seen the end.
+Prints a line of JSON when all have seen the end; fails when one may not follow.
 """
 
 import asyncio
@@ -27,19 +27,20 @@ class Followed(Value):
     """Seconds from a picture's delivery to the moment a client was told of it, the longest of all."""
 
 
-async def follow(port: int, job: str, connected: "asyncio.Queue[None]") -> tuple[list[int], int, float]:
+async def follow(port: int, job: str) -> tuple[list[int], int, float]:
     """The numbers of the pictures that one client was told, how often it was told the end, and its longest wait."""
     reader, writer = await asyncio.open_connection(HOST, port, limit=2**20)
     request = f"GET /api/jobs/{job}/events HTTP/1.1\r\nHost: {HOST}:{port}\r\nAccept: text/event-stream\r\n\r\n"
     writer.write(request.encode())
+    status = (await reader.readline()).decode("ascii", "replace").strip()
+    if status.split()[1:2] != ["200"]:
+        raise RuntimeError(f"a client may not follow the job: {status or 'the connection was closed'}")
     told: list[int] = []
     slowest = 0.0
     names: Counter[bytes] = Counter()
     event = b""
     while line := await reader.readline():
-        if line.startswith(b"retry:"):
-            await connected.put(None)
-        elif line.startswith(b"event: "):
+        if line.startswith(b"event: "):
             event = line[7:].strip()
             names[event] += 1
         elif line.startswith(b"data: ") and event == b"image":
@@ -53,12 +54,7 @@ async def follow(port: int, job: str, connected: "asyncio.Queue[None]") -> tuple
 
 
 async def main(port: int, job: str, count: int) -> None:
-    connected: asyncio.Queue[None] = asyncio.Queue()
-    clients = [asyncio.create_task(follow(port, job, connected)) for _ in range(count)]
-    for _ in range(count):
-        await connected.get()
-    print(json.dumps({"connected": count}), flush=True)
-    seen = await asyncio.gather(*clients)
+    seen = await asyncio.gather(*(follow(port, job) for _ in range(count)))
     most = max(len(told) for told, _, _ in seen)
     exact = sum(told == list(range(1, most + 1)) and ends == 1 for told, ends, _ in seen)
     slowest = max(waited for _, _, waited in seen)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydantic import ValidationError
 from rich.console import Console
 
 from benchmarks.figures import Figure, Machine, NotMeasured, Report
@@ -27,16 +28,32 @@ MISSING = (pytest.skip.Exception, pytest.fail.Exception, ModuleNotFoundError)
 GIGABYTE = 1024**3
 
 
-class Recorder:
-    """The report as it grows, in a file."""
+class NotComparable(Exception):
+    """What is in the file was measured elsewhere, or in other counts."""
 
-    def __init__(self, target: Path, *, quick: bool) -> None:
+
+class Recorder:
+    """The report as it grows, in a file.
+
+    Args:
+        target: the file.
+        quick: whether counts are small.
+        keep: whether figures that are already in the file stay there until they are measured again.
+
+    Raises:
+        NotComparable: those figures are of another machine, or of other counts; or the file holds none.
+    """
+
+    def __init__(self, target: Path, *, quick: bool, keep: bool = False) -> None:
         self._target = target
         self._quick = quick
         self._began = time.monotonic()
         self._load_before = os.getloadavg()
-        self._figures: list[Figure] = []
-        self._not_measured: list[NotMeasured] = []
+        self._figures: dict[str, Figure] = {}
+        self._not_measured: dict[str, NotMeasured] = {}
+        self._seconds_before = 0.0
+        if keep and target.exists():
+            self._take(_read(target))
         self.broken = False
         """Whether a measurement ended in an error that is not a missing program."""
 
@@ -46,16 +63,21 @@ class Recorder:
         return Report(
             machine=_machine(self._load_before),
             quick=self._quick,
-            seconds=time.monotonic() - self._began,
+            seconds=self._seconds_before + time.monotonic() - self._began,
             measured_on=datetime.now(UTC).date(),
-            figures=tuple(self._figures),
-            not_measured=tuple(self._not_measured),
+            figures=tuple(self._figures.values()),
+            not_measured=tuple(self._not_measured.values()),
         )
 
-    def add(self, found: Sequence[Figure | NotMeasured]) -> None:
-        """Keep what was measured, and what the measurement itself says that it could not measure."""
-        self._figures += [each for each in found if isinstance(each, Figure)]
-        self._not_measured += [each for each in found if isinstance(each, NotMeasured)]
+    def add(self, name: str, found: Sequence[Figure | NotMeasured]) -> None:
+        """Keep what the named measurement gave, and what it says itself that it could not measure."""
+        self._not_measured.pop(name, None)
+        for each in found:
+            self._not_measured.pop(each.name, None)
+            if isinstance(each, Figure):
+                self._figures[each.name] = each
+            else:
+                self._not_measured[each.name] = each
         self._write()
 
     def miss(self, name: str, error: BaseException) -> None:
@@ -63,8 +85,20 @@ class Recorder:
         self.broken = self.broken or not isinstance(error, MISSING)
         said = str(error).strip().splitlines() or [""]
         reason = said[0] if isinstance(error, MISSING) else f"{type(error).__name__}: {said[0]}"
-        self._not_measured.append(NotMeasured(name=name, reason=reason.removesuffix(": ")))
+        self._not_measured[name] = NotMeasured(name=name, reason=reason.removesuffix(": "))
         self._write()
+
+    def _take(self, before: Report) -> None:
+        here = _machine(self._load_before)
+        if (before.quick, _hardware(before.machine)) != (self._quick, _hardware(here)):
+            raise NotComparable(
+                f"the figures in {self._target} are of another machine or of other counts: "
+                "give another --json, or leave out --keep"
+            )
+        self._load_before = before.machine.load_before
+        self._seconds_before = before.seconds
+        self._figures = {each.name: each for each in before.figures}
+        self._not_measured = {each.name: each for each in before.not_measured}
 
     def _write(self) -> None:
         beside = self._target.with_name(f"{self._target.name}.part")
@@ -105,7 +139,7 @@ async def measure(
                 traceback.print_exc()
                 recorder.miss(name, error)
             else:
-                recorder.add(figures)
+                recorder.add(name, figures)
 
 
 def _loaded(place: str) -> Measurement:
@@ -124,6 +158,17 @@ def _machine(load_before: tuple[float, float, float]) -> Machine:
         load_before=load_before,
         load_after=os.getloadavg(),
     )
+
+
+def _read(target: Path) -> Report:
+    try:
+        return Report.model_validate_json(target.read_text("utf-8"))
+    except (ValidationError, UnicodeDecodeError):
+        raise NotComparable(f"{target} holds no figures: give another --json, or leave out --keep") from None
+
+
+def _hardware(machine: Machine) -> tuple[str, int, int, str]:
+    return machine.processor, machine.cores, machine.memory_gb, machine.python
 
 
 def _processor() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.figures import show
-from benchmarks.running import Recorder, leave, measure
+from benchmarks.running import NotComparable, Recorder, leave, measure
 
 SCENARIOS = {
     "large": "benchmarks.scale.scenarios:large",
@@ -35,8 +35,12 @@ def main() -> int:
     parser.add_argument(
         "--json", type=Path, default=Path("bench-scale.json"), metavar="PATH", help="default: %(default)s"
     )
+    parser.add_argument("--keep", action="store_true", help="keep what is in the file and is not measured again")
     arguments = parser.parse_args()
-    recorder = Recorder(arguments.json, quick=arguments.quick)
+    try:
+        recorder = Recorder(arguments.json, quick=arguments.quick, keep=arguments.keep)
+    except NotComparable as error:
+        parser.error(str(error))
     names = arguments.only or list(SCENARIOS)
     with suppress(KeyboardInterrupt):  # what was measured before is shown
         asyncio.run(measure(SCENARIOS, names, recorder, quick=arguments.quick, repeats=None, patience=PATIENCE))

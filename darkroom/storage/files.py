@@ -5,8 +5,8 @@ import errno
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -88,14 +88,15 @@ class FileStorage:
 
     @staticmethod
     def _write(path: Path, data: bytes) -> None:
+        # Few calls: each hands over the interpreter's lock, and waits to get it back.
         handle, temporary = _part_in(path.parent)
         try:
-            with _locked_until_named(handle):
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
+            try:
+                _write_all(handle, data)
+                os.fsync(handle)
                 Path(temporary).replace(path)
+            finally:
+                os.close(handle)  # with its lock, which it needs until it has its final name
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
@@ -133,15 +134,13 @@ class FileStorage:
 def _part_in(folder: Path) -> tuple[int, str]:
     """A new file in a folder, which whoever deletes the last object there removes at any moment."""
     for _ in range(RACES):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # not there yet, or removed just now
             handle, temporary = tempfile.mkstemp(prefix=_PART, dir=folder)
             if _locked(handle):
                 return handle, temporary
             os.close(handle)
-        except (FileNotFoundError, FileExistsError):  # removed just now, or never a folder
-            if folder.is_file():
-                raise
+        with suppress(FileNotFoundError, FileExistsError):  # the same; where a file lies, the next try says so
+            folder.mkdir(parents=True, exist_ok=True)
     raise FileNotFoundError(errno.ENOENT, "the folder keeps being removed")
 
 
@@ -153,17 +152,10 @@ def _locked(handle: int) -> bool:
     return os.fstat(handle).st_nlink > 0
 
 
-@contextmanager
-def _locked_until_named(handle: int) -> Iterator[None]:
-    """Keep a part's lock, beyond the end of writing, until it has its final name."""
-    if sys.platform == "win32":
-        yield
-        return
-    lock = os.dup(handle)
-    try:
-        yield
-    finally:
-        os.close(lock)
+def _write_all(handle: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]
 
 
 def _remove_unless_locked(part: Path) -> None:

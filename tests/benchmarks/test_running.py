@@ -14,7 +14,7 @@ from rich.console import Console
 from benchmarks.__main__ import MEASUREMENTS
 from benchmarks.figures import Asked, Figure, Report, Side, show
 from benchmarks.measurements import Bench
-from benchmarks.running import Recorder, measure
+from benchmarks.running import NotComparable, Recorder, measure
 from benchmarks.scale.__main__ import SCENARIOS
 from tests.support.programs import temporal_binary
 
@@ -169,12 +169,33 @@ async def test_a_measurement_that_fails_is_named_and_takes_no_figure_from_the_ot
 async def test_a_missing_program_is_no_error_and_figures_are_written_as_they_come(tmp_path: Path) -> None:
     target = tmp_path / "bench.json"
     recorder = Recorder(target, quick=True)
-    recorder.add([a_figure("first")])
+    recorder.add("first", [a_figure("first")])
     written = Report.model_validate_json(target.read_text("utf-8"))
     assert [figure.name for figure in written.figures] == ["first"]
     recorder.miss("other", ModuleNotFoundError("No module named 'dbos'"))
     assert not recorder.broken
     assert Report.model_validate_json(target.read_text("utf-8")).not_measured[0].name == "other"
+
+
+async def test_what_broke_off_is_measured_again_beside_the_figures_that_are_kept(tmp_path: Path) -> None:
+    target = tmp_path / "bench.json"
+    recorder = Recorder(target, quick=True)
+    recorder.add("first", [a_figure("first"), a_figure("second")])
+    recorder.miss("last", RuntimeError("no port"))
+    changed = a_figure("first").model_copy(update={"value": 2.0})
+
+    again = Recorder(target, quick=True, keep=True)
+    again.add("last", [a_figure("last"), changed])
+    report = Report.model_validate_json(target.read_text("utf-8"))
+    assert [(figure.name, figure.value) for figure in report.figures] == [("first", 2), ("second", 1), ("last", 1)]
+    assert not report.not_measured
+
+    with pytest.raises(NotComparable, match="--keep"):
+        Recorder(target, quick=False, keep=True)
+    with pytest.raises(NotComparable, match="holds no figures"):
+        Recorder(Path(__file__), quick=True, keep=True)
+    Recorder(target, quick=False).add("first", [a_figure("first")])
+    assert len(Report.model_validate_json(target.read_text("utf-8")).figures) == 1
 
 
 def test_every_measurement_that_can_be_named_exists() -> None:

@@ -21,11 +21,11 @@ from cli import prove
 from cli.output import Output
 from darkroom.domain.errors import ProofImpossible
 from darkroom.domain.orders import JobType
+from darkroom.embedded.ports import NoPort, Ports
 from darkroom.proof.acts import ACTS
 from darkroom.proof.breaks import BREAKS
 from darkroom.proof.plain.runs import COUNTERPARTS, LEFT_OUT, play_plain
 from darkroom.proof.plans import WALLETS, Plan, plans
-from darkroom.proof.ports import NoPort, Ports
 from darkroom.proof.runs import Run, kept
 from darkroom.proof.starting import Programs, ServerEnded
 from tests.support.commands import ROOT, Ended, run

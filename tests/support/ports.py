@@ -2,7 +2,8 @@
 
 import os
 
-from darkroom.proof.ports import HOST, Ports
+from darkroom.embedded.launching import HOST
+from darkroom.embedded.ports import Ports
 
 __all__ = ["HOST", "free_port"]
 
