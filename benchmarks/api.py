@@ -2,11 +2,10 @@
 
 import asyncio
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from statistics import quantiles
 from uuid import UUID, uuid4
@@ -21,6 +20,7 @@ from benchmarks.measurements import MB, Bench
 from benchmarks.work import Sample, Work
 from benchmarks.worker_process import Kind
 from darkroom.domain.names import LOCAL_USER
+from darkroom.embedded.ports import free_port
 
 START_PATIENCE = 30.0
 
@@ -41,8 +41,7 @@ class ApiProcess:
 @asynccontextmanager
 async def running_api(server: BenchServer) -> AsyncIterator[ApiProcess]:
     """The API in a process of its own."""
-    with closing(socket.create_server((HOST, 0))) as probe:
-        port = int(probe.getsockname()[1])
+    port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
         "DARKROOM_HOME": str(server.home),

@@ -52,6 +52,7 @@ class Recorder:
         self._figures: dict[str, Figure] = {}
         self._not_measured: dict[str, NotMeasured] = {}
         self._seconds_before = 0.0
+        self._measured_on = datetime.now(UTC).date()
         if keep and target.exists():
             self._take(_read(target))
         self.broken = False
@@ -64,7 +65,7 @@ class Recorder:
             machine=_machine(self._load_before),
             quick=self._quick,
             seconds=self._seconds_before + time.monotonic() - self._began,
-            measured_on=datetime.now(UTC).date(),
+            measured_on=self._measured_on,
             figures=tuple(self._figures.values()),
             not_measured=tuple(self._not_measured.values()),
         )
@@ -77,6 +78,7 @@ class Recorder:
             if isinstance(each, Figure):
                 self._figures[each.name] = each
             else:
+                self._figures.pop(each.name, None)
                 self._not_measured[each.name] = each
         self._write()
 
@@ -97,6 +99,7 @@ class Recorder:
             )
         self._load_before = before.machine.load_before
         self._seconds_before = before.seconds
+        self._measured_on = before.measured_on or self._measured_on
         self._figures = {each.name: each for each in before.figures}
         self._not_measured = {each.name: each for each in before.not_measured}
 

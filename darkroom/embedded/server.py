@@ -79,6 +79,7 @@ async def server_without_web_ui(
     Raises:
         AlreadyUp: another process does so in the same folder.
         PortTaken: a port is in use.
+        NoPort: none is free.
         ServerNotReachable: it did not come up; its log says why.
     """
     home = settings.darkroom_home.absolute()

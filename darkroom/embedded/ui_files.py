@@ -8,7 +8,7 @@ from time import monotonic
 
 from darkroom.domain.errors import ServerNotReachable
 from darkroom.embedded.launching import HOST, child_environment, ui_command
-from darkroom.embedded.ports import free_port
+from darkroom.embedded.ports import NoPort, free_port
 from darkroom.embedded.processes import start_tied, stop
 
 IDLE = 600.0
@@ -51,7 +51,10 @@ class UiFiles:
         self._folder.cleanup()
 
     async def _start(self) -> None:
-        port, ui_port = free_port(), free_port()
+        try:
+            port, ui_port = free_port(), free_port()
+        except NoPort as error:
+            raise ServerNotReachable(str(error)) from None
         self.process = await start_tied(
             ui_command(port, ui_port), self._log_file, child_environment(), Path(self._folder.name)
         )
