@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client as TemporalClient
 
-from darkroom.domain.errors import RecordsUnavailable
+from darkroom.domain.errors import RecordsUnavailable, StorageRefused
 from darkroom.domain.progress import JobStatus
 from darkroom.records.sqlite import SqliteRecords
 from darkroom.storage.files import FileStorage
@@ -122,3 +122,10 @@ async def test_a_balance_emptied_meanwhile_stops_the_job_and_a_restart_uses_the_
         assert (receipt.delivered, receipt.total.charged) == (3, 60)
         assert stack.provider.calls[0, 0] == 1
         await stack.check_invariants()
+
+
+@pytest.mark.parametrize("key", ["staging/one", "staging/one/two"])
+async def test_a_file_where_a_folder_belongs_is_refused_and_not_retried_for_ever(tmp_path: Path, key: str) -> None:
+    (tmp_path / "staging").write_text("in the way", "utf-8")
+    with pytest.raises(StorageRefused, match="staging"):
+        await FileStorage(tmp_path).put(key, b"picture", "image/png")
