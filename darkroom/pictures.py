@@ -89,12 +89,12 @@ def mark_of_sheet(packets: Iterable[bytes]) -> bytes | None:
 
 
 async def source_of(data: bytes) -> PictureSource:
-    """What a provider's bytes are, as far as that shows without decoding them; off the event loop, as `digest_of`."""
+    """What a provider's bytes are, as far as that shows without decoding them; of large ones as `digest_of`."""
 
     def look() -> PictureSource:
         return PictureSource(sha256=digest(data), media_type=guess_media_type(data), c2pa=has_c2pa(data))
 
-    return await asyncio.to_thread(look)
+    return await asyncio.to_thread(look) if len(data) > LARGE else look()
 
 
 class Codec(NamedTuple):

@@ -243,7 +243,5 @@ class Children:
 
     def _give_back(self, child: Child) -> None:
         with self._lock:
-            if child.alive and child in self._all:
-                self._idle.append(child)
-            else:
-                self._all.discard(child)
+            if child in self._all:
+                self._idle.append(child)  # dead or alive, which `_take` looks at

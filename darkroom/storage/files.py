@@ -5,20 +5,19 @@ import errno
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from darkroom.disk import FULL, full_disk
 from darkroom.domain.errors import StorageRefused, StorageUnavailable
+from darkroom.storage.file_groups import FileGroups, sync_folder
 from darkroom.storage.keys import checked_key
 
 if sys.platform != "win32":
     import fcntl
-
-T = TypeVar("T")
 
 _FINAL = {
     errno.EACCES,
@@ -33,6 +32,9 @@ _FINAL = {
 _PART = ".part-"
 """How the names of files begin that are being written."""
 
+SMALL = 128 * 1024
+"""Bytes up to which a file is written with others: a visit to a thread costs more than its bytes."""
+
 RACES = 50
 """How often in a row a folder may vanish between making it and writing to it; more is no coincidence."""
 
@@ -42,6 +44,7 @@ class FileStorage:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._small = FileGroups()
 
     def path(self, key: str) -> Path:
         """Where an object's file lies.
@@ -52,21 +55,33 @@ class FileStorage:
         return self._root / checked_key(key)
 
     async def put(self, key: str, data: bytes, media_type: str) -> None:  # noqa: ARG002 - a file has no media type
-        await self._off_loop(key, self._write, self.path(key), data)
+        path = self.path(key)
+        with self._faults(key):
+            if len(data) > SMALL:
+                await asyncio.to_thread(self._write_and_sync, path, data)
+            else:
+                await self._small.run(partial(self._write, path, data), path.parent)
 
     async def get(self, key: str) -> bytes | None:
-        return await self._off_loop(key, _read, self.path(key))
+        path = self.path(key)
+        with self._faults(key):
+            return await self._small.run(partial(_read, path))
 
     async def exists(self, key: str) -> bool:
-        return await self._off_loop(key, self.path(key).is_file)
+        path = self.path(key)
+        with self._faults(key):
+            return await asyncio.to_thread(path.is_file)
 
     async def delete(self, keys: Sequence[str]) -> None:
         paths = [self.path(key) for key in keys]
         if paths:
-            await self._off_loop(keys[0], self._remove, paths)
+            with self._faults(keys[0]):
+                await asyncio.to_thread(self._remove, paths)
 
     async def keys(self, prefix: str) -> Sequence[str]:
-        return await self._off_loop(prefix, self._list, self.path(prefix.rstrip("/")))
+        folder = self.path(prefix.rstrip("/"))
+        with self._faults(prefix):
+            return await asyncio.to_thread(self._list, folder)
 
     async def url(self, key: str, lifetime: timedelta) -> str | None:  # noqa: ARG002 - a folder has no addresses
         self.path(key)
@@ -75,9 +90,10 @@ class FileStorage:
     async def close(self) -> None:
         """Nothing is kept open."""
 
-    async def _off_loop(self, key: str, work: Callable[..., T], *args: object) -> T:
+    @contextmanager
+    def _faults(self, key: str) -> Iterator[None]:
         try:
-            return await asyncio.to_thread(work, *args)
+            yield
         except OSError as error:
             if error.errno in FULL:
                 raise StorageUnavailable(full_disk(self._root)) from error
@@ -88,24 +104,18 @@ class FileStorage:
 
     @staticmethod
     def _write(path: Path, data: bytes) -> None:
-        # Few calls: each hands over the interpreter's lock, and waits to get it back.
-        handle, temporary = _part_in(path.parent)
-        try:
-            try:
-                _write_all(handle, data)
-                os.fsync(handle)
-                Path(temporary).replace(path)
-            finally:
-                os.close(handle)  # with its lock, which it needs until it has its final name
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        # The rename itself must survive a power cut too: an attachment is about to point at it.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        """Write a file whose folder is still to be synced."""
+        for _ in range(RACES):
+            with suppress(FileNotFoundError):  # whoever deletes the last object of a folder removes it, at any moment
+                _write_part(path, data)
+                return
+            with suppress(FileNotFoundError, FileExistsError):  # the same; where a file lies, the next try says so
+                path.parent.mkdir(parents=True, exist_ok=True)
+        raise FileNotFoundError(errno.ENOENT, "the folder keeps being removed")
+
+    def _write_and_sync(self, path: Path, data: bytes) -> None:
+        self._write(path, data)
+        sync_folder(path.parent)
 
     def _remove(self, paths: list[Path]) -> None:
         for path in paths:
@@ -131,25 +141,31 @@ class FileStorage:
                 self._remove([part])
 
 
-def _part_in(folder: Path) -> tuple[int, str]:
-    """A new file in a folder, which whoever deletes the last object there removes at any moment."""
-    for _ in range(RACES):
-        with suppress(FileNotFoundError):  # not there yet, or removed just now
-            handle, temporary = tempfile.mkstemp(prefix=_PART, dir=folder)
-            if _locked(handle):
-                return handle, temporary
-            os.close(handle)
-        with suppress(FileNotFoundError, FileExistsError):  # the same; where a file lies, the next try says so
-            folder.mkdir(parents=True, exist_ok=True)
-    raise FileNotFoundError(errno.ENOENT, "the folder keeps being removed")
+def _write_part(path: Path, data: bytes) -> None:
+    """Write a file under a name of its own, which becomes the final one when it is complete.
+
+    Raises:
+        FileNotFoundError: its folder is not there, or a look at the folder took the new file for an abandoned one.
+    """
+    # Few calls: each hands over the interpreter's lock, and waits to get it back.
+    handle, temporary = tempfile.mkstemp(prefix=_PART, dir=path.parent)
+    try:
+        try:
+            _lock(handle)
+            _write_all(handle, data)
+            os.fsync(handle)
+            Path(temporary).replace(path)
+        finally:
+            os.close(handle)  # with its lock, which it needs until it has its final name
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
-def _locked(handle: int) -> bool:
-    """Lock a new part, which the system unlocks when its process ends; False if it was taken for abandoned before."""
-    if sys.platform == "win32":
-        return True
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    return os.fstat(handle).st_nlink > 0
+def _lock(handle: int) -> None:
+    """Lock a new part; the system unlocks it when its process ends."""
+    if sys.platform != "win32":
+        fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def _write_all(handle: int, data: bytes) -> None:
@@ -168,6 +184,8 @@ def _remove_unless_locked(part: Path) -> None:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        with path.open("rb", buffering=0) as file:
+            data = file.read(SMALL + 1)
     except FileNotFoundError:
         return None
+    return data if len(data) <= SMALL else path.read_bytes()
