@@ -1,0 +1,158 @@
+"""Small files that go together: each gets its own answer, and none is promised before its folder is synced."""
+
+import asyncio
+import errno
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from darkroom.domain.errors import StorageRefused, StorageUnavailable
+from darkroom.storage import file_groups
+from darkroom.storage.files import SMALL, FileStorage
+
+PATIENCE = 10.0
+
+
+class Syncs:
+    """The syncs of files and folders, as they happen."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, refuse: str | None = None) -> None:
+        self.folders: Counter[Path] = Counter()
+        self.open = threading.Event()
+        self.open.set()
+        real: Callable[[Path], None] = file_groups.sync_folder
+
+        def sync(folder: Path) -> None:
+            assert self.open.wait(PATIENCE)
+            if refuse is not None and folder.name == refuse:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            real(folder)
+            self.folders[folder] += 1
+
+        monkeypatch.setattr(file_groups, "sync_folder", sync)
+
+
+async def test_files_that_come_together_share_the_sync_of_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs = Syncs(monkeypatch)
+    storage = FileStorage(tmp_path)
+    names = [f"staging/job/{n}" for n in range(40)]
+    await asyncio.gather(*(storage.put(name, name.encode(), "image/png") for name in names))
+    assert 1 <= syncs.folders[tmp_path / "staging" / "job"] <= 40 / file_groups.MOST
+    assert await asyncio.gather(*(storage.get(name) for name in names)) == [name.encode() for name in names]
+    assert await storage.keys("staging/job/") == sorted(names)
+
+
+async def test_a_file_is_not_promised_before_its_folder_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs = Syncs(monkeypatch)
+    syncs.open.clear()
+    put = asyncio.create_task(FileStorage(tmp_path).put("staging/job/0-0", b"picture", "image/png"))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not (tmp_path / "staging/job/0-0").exists():
+                await asyncio.sleep(0)
+        assert not put.done()
+    finally:
+        syncs.open.set()
+    await put
+    assert syncs.folders[tmp_path / "staging" / "job"] == 1
+
+
+async def test_one_that_is_refused_fails_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "blocked").write_text("a file where a folder belongs", "utf-8")
+    storage = FileStorage(tmp_path)
+    keys = ["staging/job/0-0", "blocked/0-1", "staging/job/0-2"]
+    ended = await asyncio.gather(*(storage.put(key, b"picture", "image/png") for key in keys), return_exceptions=True)
+    assert [type(end) for end in ended] == [type(None), StorageRefused, type(None)]
+    assert await storage.keys("staging/job/") == ["staging/job/0-0", "staging/job/0-2"]
+
+
+async def test_a_folder_that_cannot_be_synced_fails_its_own_files_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Syncs(monkeypatch, refuse="broken")
+    storage = FileStorage(tmp_path)
+    keys = ["staging/good/0", "staging/broken/0", "staging/good/1", "staging/broken/1"]
+    ended = await asyncio.gather(*(storage.put(key, b"picture", "image/png") for key in keys), return_exceptions=True)
+    assert [type(end) for end in ended] == [type(None), StorageUnavailable] * 2
+
+
+async def test_a_slow_file_does_not_hold_up_those_that_come_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, go_on, real = asyncio.Event(), threading.Event(), FileStorage._write
+    loop = asyncio.get_running_loop()
+
+    def write(path: Path, data: bytes) -> None:
+        if path.name == "slow":
+            loop.call_soon_threadsafe(reached.set)
+            assert go_on.wait(PATIENCE)
+        real(path, data)
+
+    monkeypatch.setattr(FileStorage, "_write", staticmethod(write))
+    storage = FileStorage(tmp_path)
+    slow = asyncio.create_task(storage.put("staging/slow", b"picture", "image/png"))
+    try:
+        await asyncio.wait_for(reached.wait(), PATIENCE)
+        others = [storage.put(f"staging/{n}", b"picture", "image/png") for n in range(file_groups.ENOUGH)]
+        await asyncio.wait_for(asyncio.gather(*others), PATIENCE)
+        await asyncio.wait_for(storage.put("staging/large", bytes(SMALL + 1), "image/png"), PATIENCE)
+        assert not slow.done()
+    finally:
+        go_on.set()
+    await slow
+
+
+async def test_a_file_that_nobody_waits_for_any_more_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs = Syncs(monkeypatch)
+    syncs.open.clear()
+    storage = FileStorage(tmp_path)
+    first = asyncio.create_task(storage.put("staging/first", b"picture", "image/png"))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not (tmp_path / "staging/first").exists():
+                await asyncio.sleep(0)
+        second = asyncio.create_task(storage.put("staging/second", b"picture", "image/png"))
+        await asyncio.sleep(0)
+        second.cancel()
+        third = asyncio.create_task(storage.put("staging/third", b"picture", "image/png"))
+        await asyncio.sleep(0)
+    finally:
+        syncs.open.set()
+    await asyncio.gather(first, third)
+    assert await storage.keys("staging/") == ["staging/first", "staging/third"]
+
+
+def test_several_event_loops_share_a_storage(tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path)
+
+    async def put(name: str) -> None:
+        await asyncio.gather(*(storage.put(f"{name}/{n}", b"picture", "image/png") for n in range(20)))
+
+    threads = [threading.Thread(target=asyncio.run, args=(put(f"loop-{n}"),)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    asyncio.run(put("afterwards"))
+    assert {folder.name: len(list(folder.iterdir())) for folder in tmp_path.iterdir()} == {
+        **{f"loop-{n}": 20 for n in range(3)},
+        "afterwards": 20,
+    }
+
+
+@pytest.mark.parametrize("size", [0, 1, SMALL, SMALL + 1, 3 * SMALL])
+async def test_every_byte_comes_back(tmp_path: Path, size: int) -> None:
+    storage, data = FileStorage(tmp_path), os.urandom(size)
+    await storage.put("staging/one", data, "image/png")
+    assert await storage.get("staging/one") == data
+    assert await storage.get("staging/other") is None
