@@ -2,7 +2,8 @@
 
 A visit costs more than a small file does: the event loop hands the work over and takes its result back, and each
 system call gives Python's lock away and waits to get it back. So the first call goes at once, what comes while it is on
-its way goes together, and files that are written to one folder share the sync of that folder. None waits for company.
+its way goes together, and files that are written to one folder share the sync of that folder. None waits for company,
+and none waits long for a visit that is slow.
 """
 
 import asyncio
@@ -18,13 +19,16 @@ MOST = 8
 """Calls in one visit."""
 
 ENOUGH = 4
-"""Calls that wait before another visit begins beside those under way, which may be slow."""
+"""Calls for which another visit begins beside those under way."""
+
+PATIENCE = 0.05
+"""Seconds after which it begins for fewer: the one under way is slow, or stuck."""
 
 MOST_VISITS = 6
 """Visits at the same time."""
 
 Found: TypeAlias = bytes | None
-Ended: TypeAlias = Found | Exception
+Ended: TypeAlias = Found | BaseException
 
 
 class FileGroups:
@@ -65,6 +69,7 @@ class _Queue:
         self._waiting: deque[_Call] = deque()
         self._visits = 0
         self._is_due = False
+        self._is_timed = False
 
     def add(self, loop: asyncio.AbstractEventLoop, call: _Call) -> None:
         self._waiting.append(call)
@@ -72,13 +77,20 @@ class _Queue:
             self._is_due = True
             loop.call_soon(self._begin, loop)  # with what the other tasks of this round of the loop bring
 
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _begin(self, loop: asyncio.AbstractEventLoop, enough: int = ENOUGH) -> None:
         self._is_due = False
-        while self._waiting and (not self._visits or (self._visits < MOST_VISITS and len(self._waiting) >= ENOUGH)):
+        while self._waiting and (not self._visits or (self._visits < MOST_VISITS and len(self._waiting) >= enough)):
             group = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
             group = [call for call in group if not call.done.done()]  # nobody waits for the others any more
             if group:
                 self._visit(loop, group)
+        if self._waiting and not self._is_timed:
+            self._is_timed = True
+            loop.call_later(PATIENCE, self._lose_patience, loop)
+
+    def _lose_patience(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_timed = False
+        self._begin(loop, enough=1)
 
     def _visit(self, loop: asyncio.AbstractEventLoop, group: list[_Call]) -> None:
         try:
@@ -91,7 +103,12 @@ class _Queue:
 
     def _end(self, loop: asyncio.AbstractEventLoop, group: list[_Call], visit: "asyncio.Future[list[Ended]]") -> None:
         self._visits -= 1
-        _tell(group, visit.result())
+        if visit.cancelled():
+            _tell(group, [RuntimeError("the threads of this event loop have ended")] * len(group))
+        elif (error := visit.exception()) is not None:
+            _tell(group, [error] * len(group))
+        else:
+            _tell(group, visit.result())
         self._begin(loop)
 
 
@@ -99,7 +116,7 @@ def _tell(group: Sequence[_Call], outcomes: Sequence[Ended]) -> None:
     for call, outcome in zip(group, outcomes, strict=True):
         if call.done.done():
             continue
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             call.done.set_exception(outcome)
         else:
             call.done.set_result(outcome)
@@ -107,9 +124,9 @@ def _tell(group: Sequence[_Call], outcomes: Sequence[Ended]) -> None:
 
 def _done(calls: Sequence[tuple[Callable[[], Found], Path | None]]) -> list[Ended]:
     ended = [(_outcome(work), folder) for work, folder in calls]
-    written = {folder for end, folder in ended if folder is not None and not isinstance(end, Exception)}
+    written = {folder for end, folder in ended if folder is not None and not isinstance(end, BaseException)}
     synced = {folder: _outcome(partial(sync_folder, folder)) for folder in written}
-    return [end if isinstance(end, Exception) or folder is None else synced[folder] for end, folder in ended]
+    return [end if isinstance(end, BaseException) or folder is None else synced[folder] for end, folder in ended]
 
 
 def _outcome(work: Callable[[], Found]) -> Ended:

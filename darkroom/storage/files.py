@@ -65,7 +65,10 @@ class FileStorage:
     async def get(self, key: str) -> bytes | None:
         path = self.path(key)
         with self._faults(key):
-            return await self._small.run(partial(_read, path))
+            try:
+                return await self._small.run(partial(_read_small, path))
+            except _IsLarge:
+                return await asyncio.to_thread(_read, path)
 
     async def exists(self, key: str) -> bool:
         path = self.path(key)
@@ -182,10 +185,25 @@ def _remove_unless_locked(part: Path) -> None:
         part.unlink()
 
 
-def _read(path: Path) -> bytes | None:
+class _IsLarge(Exception):
+    """A file that others would wait for."""
+
+
+def _read_small(path: Path) -> bytes | None:
     try:
         with path.open("rb", buffering=0) as file:
-            data = file.read(SMALL + 1)
+            size = os.fstat(file.fileno()).st_size
+            if size > SMALL:
+                raise _IsLarge
+            data = file.read(size)
+            # What is read in one go need not be all: after a bad sector, only the next one says so.
+            return data if len(data) == size else data + file.readall()
     except FileNotFoundError:
         return None
-    return data if len(data) <= SMALL else path.read_bytes()
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

@@ -4,65 +4,72 @@ import asyncio
 import errno
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
 from darkroom.domain.errors import StorageRefused, StorageUnavailable
-from darkroom.storage import file_groups
+from darkroom.storage import file_groups, files
 from darkroom.storage.files import SMALL, FileStorage
 
 PATIENCE = 10.0
 
 
 class Syncs:
-    """The syncs of files and folders, as they happen."""
+    """The syncs of folders, as they happen."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, refuse: str | None = None) -> None:
-        self.folders: Counter[Path] = Counter()
-        self.open = threading.Event()
+        self.safe: list[set[Path]] = []
+        """What lay in a folder when its sync began, of each sync that has ended."""
+        self.begun, self.open = asyncio.Event(), threading.Event()
         self.open.set()
         real: Callable[[Path], None] = file_groups.sync_folder
+        loop = asyncio.get_running_loop()
 
         def sync(folder: Path) -> None:
+            loop.call_soon_threadsafe(self.begun.set)
             assert self.open.wait(PATIENCE)
             if refuse is not None and folder.name == refuse:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
+            there = set(folder.iterdir())
             real(folder)
-            self.folders[folder] += 1
+            self.safe.append(there)
 
         monkeypatch.setattr(file_groups, "sync_folder", sync)
 
 
-async def test_files_that_come_together_share_the_sync_of_their_folder(
+async def test_files_that_come_together_share_the_sync_of_their_folder_and_none_is_promised_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     syncs = Syncs(monkeypatch)
     storage = FileStorage(tmp_path)
+
+    async def put(name: str) -> None:
+        await storage.put(name, name.encode(), "image/png")
+        assert any(tmp_path / name in there for there in syncs.safe)
+
     names = [f"staging/job/{n}" for n in range(40)]
-    await asyncio.gather(*(storage.put(name, name.encode(), "image/png") for name in names))
-    assert 1 <= syncs.folders[tmp_path / "staging" / "job"] <= 40 / file_groups.MOST
+    await asyncio.gather(*(put(name) for name in names))
+    assert len(syncs.safe) == 40 / file_groups.MOST
     assert await asyncio.gather(*(storage.get(name) for name in names)) == [name.encode() for name in names]
     assert await storage.keys("staging/job/") == sorted(names)
 
 
-async def test_a_file_is_not_promised_before_its_folder_is_synced(
+async def test_a_file_is_not_promised_while_its_folder_is_being_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     syncs = Syncs(monkeypatch)
     syncs.open.clear()
     put = asyncio.create_task(FileStorage(tmp_path).put("staging/job/0-0", b"picture", "image/png"))
     try:
-        async with asyncio.timeout(PATIENCE):
-            while not (tmp_path / "staging/job/0-0").exists():
-                await asyncio.sleep(0)
+        await asyncio.wait_for(syncs.begun.wait(), PATIENCE)
+        await asyncio.wait({put}, timeout=0.1)
         assert not put.done()
     finally:
         syncs.open.set()
     await put
-    assert syncs.folders[tmp_path / "staging" / "job"] == 1
 
 
 async def test_one_that_is_refused_fails_nobody_else(tmp_path: Path) -> None:
@@ -84,30 +91,80 @@ async def test_a_folder_that_cannot_be_synced_fails_its_own_files_only(
     assert [type(end) for end in ended] == [type(None), StorageUnavailable] * 2
 
 
-async def test_a_slow_file_does_not_hold_up_those_that_come_after_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("others", [1, file_groups.ENOUGH])
+async def test_a_file_that_is_stuck_does_not_hold_up_those_that_come_after_it(
+    others: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reached, go_on, real = asyncio.Event(), threading.Event(), FileStorage._write
     loop = asyncio.get_running_loop()
 
     def write(path: Path, data: bytes) -> None:
-        if path.name == "slow":
+        if path.name == "stuck":
             loop.call_soon_threadsafe(reached.set)
             assert go_on.wait(PATIENCE)
         real(path, data)
 
     monkeypatch.setattr(FileStorage, "_write", staticmethod(write))
     storage = FileStorage(tmp_path)
-    slow = asyncio.create_task(storage.put("staging/slow", b"picture", "image/png"))
+    stuck = asyncio.create_task(storage.put("staging/stuck", b"picture", "image/png"))
     try:
         await asyncio.wait_for(reached.wait(), PATIENCE)
-        others = [storage.put(f"staging/{n}", b"picture", "image/png") for n in range(file_groups.ENOUGH)]
-        await asyncio.wait_for(asyncio.gather(*others), PATIENCE)
-        await asyncio.wait_for(storage.put("staging/large", bytes(SMALL + 1), "image/png"), PATIENCE)
-        assert not slow.done()
+        puts = [storage.put(f"staging/{n}", b"picture", "image/png") for n in range(others)]
+        await asyncio.wait_for(asyncio.gather(*puts), PATIENCE / 2)
+        await asyncio.wait_for(storage.put("staging/large", bytes(SMALL + 1), "image/png"), PATIENCE / 2)
+        assert await asyncio.wait_for(storage.get("staging/large"), PATIENCE / 2) == bytes(SMALL + 1)
+        assert not stuck.done()
     finally:
         go_on.set()
-    await slow
+    await stuck
+
+
+async def test_a_part_that_was_taken_for_abandoned_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, cleaned = files._lock, []
+
+    def lock(handle: int) -> None:
+        if not cleaned:
+            cleaned.extend((tmp_path / "staging" / "job").iterdir())
+            FileStorage(tmp_path)._remove(cleaned)
+        real(handle)
+
+    monkeypatch.setattr(files, "_lock", lock)
+    storage = FileStorage(tmp_path)
+    await storage.put("staging/job/0-0", b"picture", "image/png")
+    assert len(cleaned) == 1
+    assert await storage.get("staging/job/0-0") == b"picture"
+
+
+async def test_half_a_file_is_not_taken_for_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class BadSector(FileIO):
+        def read(self, size: int = -1, /) -> bytes:
+            return super().read(size // 2)
+
+        def readall(self) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    storage = FileStorage(tmp_path)
+    await storage.put("staging/one", b"picture", "image/png")
+    monkeypatch.setattr(Path, "open", lambda path, *_args, **_options: BadSector(path))
+    with pytest.raises(StorageUnavailable, match="Input/output error"):
+        await storage.get("staging/one")
+
+
+async def test_a_visit_that_fails_as_a_whole_is_told_to_all_and_the_next_one_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_calls: object) -> None:
+        raise MemoryError
+
+    storage = FileStorage(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(file_groups, "_done", fail)
+        puts = [storage.put(f"staging/{n}", b"picture", "image/png") for n in range(3)]
+        ended = await asyncio.wait_for(asyncio.gather(*puts, return_exceptions=True), PATIENCE)
+    assert [type(end) for end in ended] == [MemoryError] * 3
+    await asyncio.wait_for(storage.put("staging/3", b"picture", "image/png"), PATIENCE)
 
 
 async def test_a_file_that_nobody_waits_for_any_more_is_not_begun(
@@ -118,9 +175,7 @@ async def test_a_file_that_nobody_waits_for_any_more_is_not_begun(
     storage = FileStorage(tmp_path)
     first = asyncio.create_task(storage.put("staging/first", b"picture", "image/png"))
     try:
-        async with asyncio.timeout(PATIENCE):
-            while not (tmp_path / "staging/first").exists():
-                await asyncio.sleep(0)
+        await asyncio.wait_for(syncs.begun.wait(), PATIENCE)
         second = asyncio.create_task(storage.put("staging/second", b"picture", "image/png"))
         await asyncio.sleep(0)
         second.cancel()
@@ -138,11 +193,12 @@ def test_several_event_loops_share_a_storage(tmp_path: Path) -> None:
     async def put(name: str) -> None:
         await asyncio.gather(*(storage.put(f"{name}/{n}", b"picture", "image/png") for n in range(20)))
 
-    threads = [threading.Thread(target=asyncio.run, args=(put(f"loop-{n}"),)) for n in range(3)]
+    threads = [threading.Thread(target=asyncio.run, args=(put(f"loop-{n}"),), daemon=True) for n in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(PATIENCE)
+        assert not thread.is_alive()
     asyncio.run(put("afterwards"))
     assert {folder.name: len(list(folder.iterdir())) for folder in tmp_path.iterdir()} == {
         **{f"loop-{n}": 20 for n in range(3)},
