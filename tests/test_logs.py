@@ -11,6 +11,7 @@ import structlog
 from darkroom import logs
 from darkroom.settings import Settings
 from tests.support.hostile_text import HOSTILE, obeyed
+from tests.support.log_setup import own_log_setup
 
 KEY = "AIzaSyA-1234567890abcdefghijklmnopqrstu"
 
@@ -24,14 +25,10 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(params=["console", "json"])
 def stream(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level, configured = root.handlers, root.level, structlog.get_config()
     target = io.StringIO()
-    logs.configure(Settings(_env_file=None, log_format=request.param), target)
-    yield target
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.configure(**configured)
+    with own_log_setup():
+        logs.configure(Settings(_env_file=None, log_format=request.param), target)
+        yield target
 
 
 # Half a character would end pytest's own reports.
@@ -74,15 +71,9 @@ def test_ids_and_numbers_are_logged_as_they_are(stream: io.StringIO) -> None:
 
 
 def test_colours_on_a_terminal_are_ours_alone() -> None:
-    root = logging.getLogger()
-    handlers, level, configured = root.handlers, root.level, structlog.get_config()
     target = Terminal()
-    try:
+    with own_log_setup():
         logs.configure(Settings(_env_file=None, log_format="console"), target)
         structlog.get_logger("ours").warning("job paused", reason="\x1b[5mblink")
-    finally:
-        root.handlers = handlers
-        root.setLevel(level)
-        structlog.configure(**configured)
     assert "\x1b[" in target.getvalue()
     assert "\x1b[5m" not in target.getvalue()

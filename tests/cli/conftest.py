@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from cli.working import run as run_work
 from darkroom.domain.names import LOCAL_USER
 from darkroom.domain.stored import NewReference
 from darkroom.records.sqlite import SqliteRecords
+from tests.support.log_setup import own_log_setup
 from tests.support.stacks.temporal_server import running_temporal
 
 STRANGER = UUID("11111111-2222-4333-8444-555555555555")
@@ -99,8 +99,6 @@ def settled(connected: Path) -> Path:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Runs a command line as `darkroom` would."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
 
     def command(*arguments: str | Path) -> Ended:
         capsys.readouterr()
@@ -108,8 +106,8 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
         out, err = capsys.readouterr()
         return Ended(status, out, err)
 
-    yield command
-    root.handlers[:], root.level = handlers, level
+    with own_log_setup():
+        yield command
 
 
 def contents(home: Path) -> list[str]:

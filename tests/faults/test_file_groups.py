@@ -122,7 +122,8 @@ async def test_a_file_that_is_stuck_does_not_hold_up_those_that_come_after_it(
 async def test_a_part_that_was_taken_for_abandoned_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, cleaned = files._lock, []
+    real = files._lock
+    cleaned: list[Path] = []
 
     def lock(handle: int) -> None:
         if not cleaned:
@@ -139,8 +140,8 @@ async def test_a_part_that_was_taken_for_abandoned_is_written_again(
 
 async def test_half_a_file_is_not_taken_for_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class BadSector(FileIO):
-        def read(self, size: int = -1, /) -> bytes:
-            return super().read(size // 2)
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read((size or 0) // 2)
 
         def readall(self) -> bytes:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
