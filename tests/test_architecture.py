@@ -32,6 +32,7 @@ EDGES = (
     "darkroom.disk",
     "darkroom.hosts",
     "darkroom.fair_queue",
+    "darkroom.gathering",
     "darkroom.room",
     "darkroom.counting",
 )
@@ -70,6 +71,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "darkroom.collector": (),
     "darkroom.decoding": ("darkroom.decoding", "darkroom.allocator"),
     "darkroom.fair_queue": (),
+    "darkroom.gathering": DOMAIN,
     "darkroom.room": (),
     "darkroom.pictures": (*DOMAIN, "darkroom.decoding", "darkroom.fair_queue"),
     "darkroom.signing": (*DOMAIN, "darkroom.settings"),
@@ -84,9 +86,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "darkroom.records": (
         *DOMAIN,
-        *("darkroom.records", "darkroom.supabase", "darkroom.disk", "darkroom.fair_queue"),
+        *("darkroom.records", "darkroom.supabase", "darkroom.disk", "darkroom.fair_queue", "darkroom.gathering"),
     ),
-    "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase", "darkroom.disk"),
+    "darkroom.storage": (*DOMAIN, "darkroom.storage", "darkroom.supabase", "darkroom.disk", "darkroom.gathering"),
     "darkroom.providers": (*DOMAIN, "darkroom.allocator", "darkroom.room", "darkroom.providers"),
     "darkroom.provider_choice": (*DOMAIN, "darkroom.providers", "darkroom.settings"),
     "darkroom.orders": (*DOMAIN, "darkroom.orders"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from darkroom.disk import FULL, full_disk
 from darkroom.domain.errors import StorageRefused, StorageUnavailable
-from darkroom.storage.file_groups import FileGroups, sync_folder
+from darkroom.storage.file_groups import Call, FileGroups, sync_folder
 from darkroom.storage.keys import checked_key
 
 if sys.platform != "win32":
@@ -60,13 +60,13 @@ class FileStorage:
             if len(data) > SMALL:
                 await asyncio.to_thread(self._write_and_sync, path, data)
             else:
-                await self._small.run(partial(self._write, path, data), path.parent)
+                await self._small.run(Call(partial(self._write, path, data), path.parent))
 
     async def get(self, key: str) -> bytes | None:
         path = self.path(key)
         with self._faults(key):
             try:
-                return await self._small.run(partial(_read_small, path))
+                return await self._small.run(Call(partial(_read_small, path)))
             except _IsLarge:
                 return await asyncio.to_thread(_read, path)
 

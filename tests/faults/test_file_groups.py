@@ -91,7 +91,7 @@ async def test_a_folder_that_cannot_be_synced_fails_its_own_files_only(
     assert [type(end) for end in ended] == [type(None), StorageUnavailable] * 2
 
 
-@pytest.mark.parametrize("others", [1, file_groups.ENOUGH])
+@pytest.mark.parametrize("others", [1, file_groups.MOST])
 async def test_a_file_that_is_stuck_does_not_hold_up_those_that_come_after_it(
     others: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

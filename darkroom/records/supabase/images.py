@@ -1,6 +1,7 @@
 """The port's methods for images: what most calls of a job are, and so those that go together."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +12,19 @@ from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.money import SettledImage
 from darkroom.domain.rounds import PAGE, StageCounts
 from darkroom.domain.sources import PictureOrigin, PictureSource
+from darkroom.gathering import Gatherer
 from darkroom.records.supabase.functions import Functions, Part, keepable
-from darkroom.records.supabase.gathering import Gatherer
+
+MOST_TOGETHER = 50
+"""Savepoints of one transaction: PostgreSQL keeps 64 at hand, with more of them transactions slow each other down."""
+MOST_CALLS = 4
+"""In progress at once; the process has 20 connections, for everything."""
+PATIENCE = 0.25
+"""Seconds after which nobody waits any longer for a call that does not end: a lock, or a connection that was lost."""
+
+_together = partial(
+    Gatherer[dict[str, Any], Any], most_together=MOST_TOGETHER, most_calls=MOST_CALLS, patience=PATIENCE
+)
 
 
 class SupabaseImages(Part):
@@ -20,9 +32,9 @@ class SupabaseImages(Part):
 
     def __init__(self, functions: Functions) -> None:
         super().__init__(functions)
-        self._begins = Gatherer(self._begin)
-        self._ends = Gatherer(self._finish)
-        self._sources = Gatherer(self._note)
+        self._begins = _together(self._begin)
+        self._ends = _together(self._finish)
+        self._sources = _together(self._note)
 
     async def next_ordinals(self, job_id: UUID, stage_index: int, limit: int) -> Sequence[int]:
         count = min(limit, PAGE)

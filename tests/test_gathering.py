@@ -1,12 +1,20 @@
 """Calls that go together: nobody waits for company, and nobody's trouble is another's."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from darkroom.domain.errors import JobNotFound, OrderRejected, RecordsUnavailable
-from darkroom.records.supabase.gathering import MOST_CALLS, MOST_TOGETHER, Gatherer
+from darkroom.gathering import Gatherer
+
+MOST_TOGETHER, MOST_CALLS = 50, 4
+
+
+def gatherer(
+    send: Callable[[Sequence[int]], Awaitable[Sequence[int | Exception]]], patience: float = 60
+) -> Gatherer[int, int]:
+    return Gatherer(send, most_together=MOST_TOGETHER, most_calls=MOST_CALLS, patience=patience)
 
 
 class Calls:
@@ -18,7 +26,7 @@ class Calls:
         self.let_go = asyncio.Event()
         self.fails: BaseException | None = None
         self.errors: dict[int, Exception] = {}
-        self.gatherer: Gatherer[int, int] = Gatherer(self._send, patience)
+        self.gatherer: Gatherer[int, int] = gatherer(self._send, patience)
 
     async def _send(self, asked: Sequence[int]) -> Sequence[int | Exception]:
         async with self.sending:
@@ -181,8 +189,8 @@ async def test_too_few_answers_leave_nobody_waiting() -> None:
     async def one_answer(asked: Sequence[int]) -> Sequence[int | Exception]:
         return list(asked[:1])
 
-    gatherer: Gatherer[int, int] = Gatherer(one_answer)
-    first, second = [asyncio.create_task(gatherer.ask(number)) for number in (1, 2)]
+    gathers = gatherer(one_answer)
+    first, second = [asyncio.create_task(gathers.ask(number)) for number in (1, 2)]
     assert await first == 1
     with pytest.raises(ValueError, match="shorter"):
         await second

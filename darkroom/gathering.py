@@ -10,13 +10,6 @@ from darkroom.domain.errors import DarkroomError
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
-MOST_TOGETHER = 50
-"""Savepoints of one transaction: PostgreSQL keeps 64 at hand, with more of them transactions slow each other down."""
-MOST_CALLS = 4
-"""In progress at once; the process has 20 connections, for everything."""
-PATIENCE = 0.25
-"""Seconds after which nobody waits any longer for a call that does not end: a lock, or a connection that was lost."""
-
 
 class Gatherer(Generic[Asked, Answer]):
     """Asks for many in one call, and gives each its own answer.
@@ -25,13 +18,22 @@ class Gatherer(Generic[Asked, Answer]):
 
     Args:
         send: the call; gives an answer, or an error, for each in their order. What it raises is everybody's.
+        most_together: how many go in one call.
+        most_calls: how many calls are in progress at once.
         patience: seconds after which a call takes long.
     """
 
     def __init__(
-        self, send: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]], patience: float = PATIENCE
+        self,
+        send: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]],
+        *,
+        most_together: int,
+        most_calls: int,
+        patience: float,
     ) -> None:
         self._send = send
+        self._most_together = most_together
+        self._most_calls = most_calls
         self._patience = patience
         self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
@@ -41,7 +43,7 @@ class Gatherer(Generic[Asked, Answer]):
         """The answer to this one. Whoever stops waiting takes nothing from the others."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))
-        if not self._calls or len(self._waiting) >= MOST_TOGETHER:
+        if not self._calls or len(self._waiting) >= self._most_together:
             self._begin_call()
         self._be_patient()
         return await answer
@@ -55,7 +57,7 @@ class Gatherer(Generic[Asked, Answer]):
         self._begin_call()
 
     def _begin_call(self) -> None:
-        if len(self._calls) < MOST_CALLS:
+        if len(self._calls) < self._most_calls:
             # The task takes what waits when it runs, so that what is asked in the same turn of the loop goes along.
             call = asyncio.create_task(self._call())
             self._calls.add(call)
@@ -72,7 +74,7 @@ class Gatherer(Generic[Asked, Answer]):
             self._overdue.cancel()
             self._overdue = None
         taken: list[tuple[Asked, asyncio.Future[Answer]]] = []
-        while self._waiting and len(taken) < MOST_TOGETHER:
+        while self._waiting and len(taken) < self._most_together:
             asked, answer = self._waiting.popleft()
             if not answer.done():
                 taken.append((asked, answer))
