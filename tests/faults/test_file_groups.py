@@ -153,6 +153,23 @@ async def test_half_a_file_is_not_taken_for_all_of_it(tmp_path: Path, monkeypatc
         await storage.get("staging/one")
 
 
+async def test_a_large_file_that_is_deleted_while_it_is_looked_at_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files._read_small
+
+    def look(path: Path) -> bytes | None:
+        try:
+            return real(path)
+        finally:
+            path.unlink()
+
+    storage = FileStorage(tmp_path)
+    await storage.put("staging/large", bytes(SMALL + 1), "image/png")
+    monkeypatch.setattr(files, "_read_small", look)
+    assert await storage.get("staging/large") is None
+
+
 async def test_a_visit_that_fails_as_a_whole_is_told_to_all_and_the_next_one_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
