@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Any
 
 import structlog
+import uvloop
 from temporalio.client import Client as TemporalClient
 from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
@@ -245,7 +246,6 @@ async def serve(settings: Settings, roles: list[Role]) -> None:
         ServerNotReachable: no Temporal server.
     """
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
         if stop.is_set():
@@ -255,7 +255,7 @@ async def serve(settings: Settings, roles: list[Role]) -> None:
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
     client = await connect(settings, metrics_address=settings.metrics_address)
     await ensure_search_attributes(client)
     if {Role.ALL, Role.ORCHESTRATE} & set(roles):
@@ -284,7 +284,7 @@ def main() -> int:
     try:
         settings = read_settings()
         logs.configure(settings)
-        asyncio.run(serve(settings, [Role(role) for role in chosen]))
+        uvloop.run(serve(settings, [Role(role) for role in chosen]))
     except DarkroomError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one line a user reads
         return 2 if isinstance(error, SettingRejected) else 3 if isinstance(error, ServerNotReachable) else 1

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from enum import StrEnum
 from pathlib import Path
 
+import uvloop
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
@@ -125,6 +126,6 @@ def _bare_workers(client: Client, activities: bare.BareActivities, settings: Set
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Setup.model_validate_json(sys.argv[1])))
+    uvloop.run(serve(Setup.model_validate_json(sys.argv[1])))
     # sdk-python #300: a process that used a client aborts now and then while the interpreter shuts down.
     os._exit(0)

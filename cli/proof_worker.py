@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import structlog
+import uvloop
 
 from darkroom.collector import without_collection
 
@@ -54,6 +55,6 @@ async def serve(settings: Settings) -> None:
 if __name__ == "__main__":
     chosen = read_settings()
     logs.configure(chosen)
-    asyncio.run(serve(chosen))
+    uvloop.run(serve(chosen))
     sys.stderr.flush()
     os._exit(0)  # as in worker.py

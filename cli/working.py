@@ -1,8 +1,9 @@
 """How a command does its work: on an event loop, with the settings."""
 
-import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+import uvloop
 
 from cli.statuses import Interrupted
 from darkroom import logs
@@ -18,7 +19,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         Interrupted: by Ctrl-C.
     """
     try:
-        return asyncio.run(work)
+        return uvloop.run(work)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; a job that was started continues") from None
 

@@ -1,11 +1,13 @@
 """Parts that tests of several folders share."""
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import hypothesis
 import pytest
+import uvloop
 
 from darkroom.settings import Settings
 from tests.support.supabase.catalogs import BEFORE
@@ -27,6 +29,22 @@ LONGEST_FIRST = (
     *("tests/api/", "tests/workflows/", "tests/supabase/", "tests/examples/", "tests/cli/"),
 )
 """Files are handed out in this order, then in that of their names: nobody waits at the end for one that is long."""
+
+
+EMBEDDED = (
+    "tests/api/test_mounting.py",
+    "tests/test_public_library.py",
+    "tests/test_gathering.py",
+    "tests/faults/test_file_groups.py",
+)
+"""Tests of what others run in processes of theirs, with the event loop of asyncio."""
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The event loop of our own processes; what is embedded runs on asyncio's as well."""
+    if item.nodeid.startswith(EMBEDDED):
+        return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

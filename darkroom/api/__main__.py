@@ -5,9 +5,10 @@
 Exit status: 0 stopped, 2 wrong settings, 5 the port is in use, 1 anything else that is wrong.
 """
 
-import asyncio
 import os
 import sys
+
+import uvloop
 
 from darkroom.collector import without_collection
 
@@ -23,7 +24,7 @@ def main() -> int:
     try:
         settings = read_settings()
         logs.configure(settings)
-        asyncio.run(serve(settings))
+        uvloop.run(serve(settings))
     except KeyboardInterrupt:
         return 0
     except DarkroomError as error:

@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # The launcher asks Linux to end the program with its parent, then becomes the program. It asks whether the
-# parent is still there, because it may have died before the question was put.
+# parent is still there, because it may have died before the question was put. It sets the umask, too, as libuv cannot.
 _LAUNCHER = """
 import ctypes, os, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, int(sys.argv[2]))
     if os.getppid() != int(sys.argv[1]):
         sys.exit(1)
-os.execv(sys.argv[3], sys.argv[3:])
+if int(sys.argv[3]) >= 0:
+    os.umask(int(sys.argv[3]))
+os.execv(sys.argv[4], sys.argv[4:])
 """
 
 
@@ -35,7 +37,7 @@ async def start_tied(
         log_file: where its output is appended; None for our own standard error.
         environment: instead of ours.
         folder: where it starts, instead of where we were started.
-        umask: of what it writes, instead of ours.
+        umask: of what it writes, instead of ours; -1 for ours.
         at_our_end: what it is sent when we end; a program that is stopped hears only SIGKILL.
     """
     log = None if log_file is None else log_file.open("ab")
@@ -47,13 +49,13 @@ async def start_tied(
             _LAUNCHER,
             str(os.getpid()),
             str(int(at_our_end)),
+            str(umask),
             *program,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log or sys.stderr.fileno(),
             stderr=log or sys.stderr.fileno(),
             env=environment,
             cwd=folder,
-            umask=umask,
             # Ctrl-C goes to the whole process group of the terminal; a child of ours must outlive the drain.
             start_new_session=True,
         )

@@ -18,6 +18,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import uvloop
+
 from darkroom.domain.errors import DarkroomError, SettingRejected
 from darkroom.embedded.ports import listening
 from darkroom.embedded.web_ui import Upstream, WebUi, serving_web_ui
@@ -31,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The program; gives its exit status."""
     given = parser().parse_args(arguments)
     try:
-        asyncio.run(_serve(given))
+        uvloop.run(_serve(given))
     except KeyboardInterrupt:
         return 0
     except DarkroomError as error:

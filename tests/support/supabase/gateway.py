@@ -16,6 +16,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+import uvloop
+
 from tests.support.supabase.http_bodies import Body, SizedBody, answer_body, body_of
 
 HOST = "127.0.0.1"
@@ -234,7 +236,7 @@ def main(arguments: Sequence[str]) -> None:
         prefix, _, address = argument.partition("=")
         host, _, port = address.rpartition(":")
         targets[prefix] = (host, int(port))
-    asyncio.run(serve(targets))
+    uvloop.run(serve(targets))
 
 
 if __name__ == "__main__":
