@@ -1,14 +1,77 @@
 """Calls that wait while one is in progress go together in the next (group commit); one that is alone goes at once."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from darkroom.domain.errors import DarkroomError
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
+
+
+class Pace:
+    """How often something begins that serves many: at once where it is rare, once in each interval where it is not.
+
+    Args:
+        interval: seconds.
+        at_once: how many may begin one after another, where none has begun for a while.
+    """
+
+    def __init__(self, interval: float, at_once: int = 1) -> None:
+        self._interval = interval
+        self._ahead = interval * (at_once - 1)
+        self._due = 0.0
+
+    def wait(self) -> float:
+        """Seconds until the next may begin; 0 for now."""
+        return max(0.0, self._due - self._ahead - time.monotonic())
+
+    def begin(self) -> None:
+        """One begins. If that is out of turn, the next still waits for no more than an interval."""
+        now = time.monotonic()
+        self._due = min(max(self._due, now), now + self._ahead) + self._interval
+
+
+class Paced:
+    """Calls a function soon after it is asked to, once for all who asked meanwhile; for several event loops.
+
+    Args:
+        function: what is called.
+        pace: how often.
+    """
+
+    def __init__(self, function: Callable[[], object], pace: Pace) -> None:
+        self._function = function
+        self._pace = pace
+        self._timers: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.TimerHandle] = WeakKeyDictionary()
+
+    def ask(self) -> None:
+        """Have it called, at once or by this event loop."""
+        loop = asyncio.get_running_loop()
+        if loop in self._timers:
+            return
+        if wait := self._pace.wait():
+            self._timers[loop] = loop.call_later(wait, self._on_time, loop)
+        else:
+            self._call()
+
+    def stop(self) -> None:
+        """Call it no more for those who asked."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _on_time(self, loop: asyncio.AbstractEventLoop) -> None:
+        del self._timers[loop]
+        self._call()
+
+    def _call(self) -> None:
+        self._pace.begin()
+        self._function()
 
 
 class Gatherer(Generic[Asked, Answer]):
@@ -21,6 +84,7 @@ class Gatherer(Generic[Asked, Answer]):
         most_together: how many go in one call.
         most_calls: how many calls are in progress at once.
         patience: seconds after which a call takes long.
+        pace: how often a call begins that is not full.
     """
 
     def __init__(
@@ -30,34 +94,52 @@ class Gatherer(Generic[Asked, Answer]):
         most_together: int,
         most_calls: int,
         patience: float,
+        pace: Pace | None = None,
     ) -> None:
         self._send = send
         self._most_together = most_together
         self._most_calls = most_calls
         self._patience = patience
+        self._pace = pace or Pace(0.0)
         self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
-        self._overdue: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def ask(self, asked: Asked) -> Answer:
         """The answer to this one. Whoever stops waiting takes nothing from the others."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))
-        if not self._calls or len(self._waiting) >= self._most_together:
+        if len(self._waiting) >= self._most_together:
             self._begin_call()
-        self._be_patient()
+        elif not self._calls:
+            self._begin_in_turn()
+        self._begin_within(self._patience)
         return await answer
 
-    def _be_patient(self) -> None:
-        if self._overdue is None:
-            self._overdue = asyncio.get_running_loop().call_later(self._patience, self._lose_patience)
+    def _begin_in_turn(self) -> None:
+        if wait := self._pace.wait():
+            self._begin_within(wait)
+        else:
+            self._begin_call()
 
-    def _lose_patience(self) -> None:
-        self._overdue = None
+    def _begin_within(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is None or self._timer.when() > loop.time() + seconds:
+            self._stop_timer()
+            self._timer = loop.call_later(seconds, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
         self._begin_call()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _begin_call(self) -> None:
         if len(self._calls) < self._most_calls:
+            self._pace.begin()
             # The task takes what waits when it runs, so that what is asked in the same turn of the loop goes along.
             call = asyncio.create_task(self._call())
             self._calls.add(call)
@@ -66,20 +148,18 @@ class Gatherer(Generic[Asked, Answer]):
     def _ended(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
         if self._waiting and not call.cancelled():
-            self._begin_call()
+            self._begin_in_turn()
 
     def _take(self) -> list[tuple[Asked, asyncio.Future[Answer]]]:
         """The next ones who still wait."""
-        if self._overdue is not None:
-            self._overdue.cancel()
-            self._overdue = None
+        self._stop_timer()
         taken: list[tuple[Asked, asyncio.Future[Answer]]] = []
         while self._waiting and len(taken) < self._most_together:
             asked, answer = self._waiting.popleft()
             if not answer.done():
                 taken.append((asked, answer))
         if self._waiting:
-            self._be_patient()
+            self._begin_within(self._patience)
         return taken
 
     async def _call(self) -> None:

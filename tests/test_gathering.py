@@ -6,27 +6,29 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from darkroom.domain.errors import JobNotFound, OrderRejected, RecordsUnavailable
-from darkroom.gathering import Gatherer
+from darkroom.gathering import Gatherer, Pace, Paced
 
 MOST_TOGETHER, MOST_CALLS = 50, 4
 
 
 def gatherer(
-    send: Callable[[Sequence[int]], Awaitable[Sequence[int | Exception]]], patience: float = 60
+    send: Callable[[Sequence[int]], Awaitable[Sequence[int | Exception]]],
+    patience: float = 60,
+    pace: Pace | None = None,
 ) -> Gatherer[int, int]:
-    return Gatherer(send, most_together=MOST_TOGETHER, most_calls=MOST_CALLS, patience=patience)
+    return Gatherer(send, most_together=MOST_TOGETHER, most_calls=MOST_CALLS, patience=patience, pace=pace)
 
 
 class Calls:
     """What is sent, and answered once the test lets it: ten times the number that was asked."""
 
-    def __init__(self, patience: float = 60) -> None:
+    def __init__(self, patience: float = 60, pace: Pace | None = None) -> None:
         self.sent: list[list[int]] = []
         self.sending = asyncio.Condition()
         self.let_go = asyncio.Event()
         self.fails: BaseException | None = None
         self.errors: dict[int, Exception] = {}
-        self.gatherer: Gatherer[int, int] = gatherer(self._send, patience)
+        self.gatherer: Gatherer[int, int] = gatherer(self._send, patience, pace)
 
     async def _send(self, asked: Sequence[int]) -> Sequence[int | Exception]:
         async with self.sending:
@@ -108,6 +110,60 @@ async def test_patience_counts_for_those_that_a_full_call_left_behind() -> None:
     assert [len(sent) for sent in calls.sent] == [1, MOST_TOGETHER, 2]
     calls.let_go.set()
     await asyncio.gather(*waiting)
+
+
+async def test_the_first_few_go_at_once_and_then_those_who_come_within_the_interval_go_together() -> None:
+    calls = Calls(pace=Pace(0.05, at_once=2))
+    calls.let_go.set()
+    assert [await calls.gatherer.ask(number) for number in (1, 2)] == [10, 20]
+    assert await asyncio.gather(*calls.ask(3, 4), *calls.ask(5)) == [30, 40, 50]
+    assert calls.sent == [[1], [2], [3, 4, 5]]
+
+
+async def test_a_full_call_waits_for_no_interval_and_patience_ends_before_a_long_one() -> None:
+    calls = Calls(patience=0.01, pace=Pace(3600))
+    calls.let_go.set()
+    assert await calls.gatherer.ask(0) == 0
+    await asyncio.gather(*calls.ask(*range(MOST_TOGETHER)))
+    assert await asyncio.wait_for(calls.gatherer.ask(7), 10) == 70
+    assert [len(sent) for sent in calls.sent] == [1, MOST_TOGETHER, 1]
+
+
+def test_what_begins_out_of_turn_makes_the_next_wait_no_longer_than_an_interval() -> None:
+    pace = Pace(100, at_once=3)
+    waits = []
+    for _ in range(6):
+        waits.append(pace.wait())
+        pace.begin()
+    assert waits[:3] == [0, 0, 0]
+    assert all(99 < wait <= 100 for wait in waits[3:])
+
+
+async def test_many_who_ask_a_paced_function_share_its_next_call() -> None:
+    called: asyncio.Queue[int] = asyncio.Queue()
+    paced = Paced(lambda: called.put_nowait(1), Pace(0.05))
+    for _ in range(5):
+        paced.ask()
+    assert called.qsize() == 1, "the first is called at once"
+    async with asyncio.timeout(10):
+        await called.get()
+        await called.get()
+    assert called.empty()
+
+
+async def test_each_event_loop_that_asks_is_served() -> None:
+    called: list[int] = []
+    paced = Paced(lambda: called.append(1), Pace(0.05))
+
+    async def ask_and_wait_for(calls: int) -> None:
+        paced.ask()
+        async with asyncio.timeout(10):
+            while len(called) < calls:
+                await asyncio.sleep(0.001)
+
+    await ask_and_wait_for(1)
+    await asyncio.to_thread(asyncio.run, ask_and_wait_for(2))
+    await ask_and_wait_for(3)
 
 
 async def test_who_stops_waiting_before_the_call_is_not_asked() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
-from darkroom.gathering import Gatherer
+from darkroom.gathering import Gatherer, Pace
 
 MOST = 8
 """Calls in one visit."""
@@ -22,6 +22,9 @@ MOST_VISITS = 6
 
 PATIENCE = 0.05
 """Seconds after which nobody waits any longer for a visit: it is slow, or stuck."""
+
+INTERVAL, AT_ONCE = 0.02, 8
+"""How often a visit begins that has room for more, where there are many."""
 
 Found: TypeAlias = bytes | None
 
@@ -49,7 +52,8 @@ class FileGroups:
         loop = asyncio.get_running_loop()
         gatherer = self._gatherers.get(loop)
         if gatherer is None:
-            gatherer = Gatherer(_visit, most_together=MOST, most_calls=MOST_VISITS, patience=PATIENCE)
+            pace = Pace(INTERVAL, AT_ONCE)
+            gatherer = Gatherer(_visit, most_together=MOST, most_calls=MOST_VISITS, patience=PATIENCE, pace=pace)
             self._gatherers[loop] = gatherer
         return await gatherer.ask(call)
 

@@ -180,7 +180,7 @@ class SqliteRecords(SqliteSignIns):
         return await self._db.read(images.next_ordinals, job_id, stage_index, limit)
 
     async def begin_attempt(self, attempt: Attempt, *, looked: bool) -> BegunAttempt:
-        return await self._db.write(images.begin_attempt, attempt, looked=looked)
+        return await self._db.write_in_turn(images.begin_attempt, attempt, looked=looked)
 
     async def unsettled_attempts(
         self, job_id: UUID, stage_index: int, after: int, limit: int
@@ -191,10 +191,10 @@ class SqliteRecords(SqliteSignIns):
         return await self._db.read(calls.open_calls, job_id, stage_index, within_seconds)
 
     async def finish_attempt(self, call_id: UUID, end: AttemptEnd) -> None:
-        await self._db.write(images.finish_attempt, call_id, end)
+        await self._db.write_in_turn(images.finish_attempt, call_id, end)
 
     async def note_source(self, call_id: UUID, source: PictureSource) -> PictureOrigin:
-        return await self._db.write(calls.note_source, call_id, source)
+        return await self._db.write_in_turn(calls.note_source, call_id, source)
 
     async def attach(self, image: AttachInput) -> AttachResult:
         return await self._db.write(images.attach, image)

@@ -14,6 +14,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from darkroom.disk import FULL, full_disk, lack_of_room
 from darkroom.domain.errors import DarkroomError, RecordsRefused, RecordsUnavailable
 from darkroom.fair_queue import FairQueue
+from darkroom.gathering import Pace, Paced
 from darkroom.records.faults import GIVE_UP, passes
 from darkroom.records.sqlite.older_files import SCHEMA_VERSION, bring_up_to_date
 
@@ -24,6 +25,9 @@ BUSY_TIMEOUT_MS = 10_000
 
 MOST_AT_ONCE = 100
 """Changes of one transaction: other processes wait for their turn meanwhile."""
+
+INTERVAL, AT_ONCE = 0.1, 8
+"""Of transactions for changes that may wait: where there are many, each costs more than the changes in it."""
 
 AHEAD = 2
 """Readings of users that are given to the thread: one that it works on, and one so that it need not wait for the next.
@@ -71,6 +75,7 @@ class Database:
         in_memory = self._path == ":memory:"
         self._reading = self._writing if in_memory else ThreadPoolExecutor(1, thread_name_prefix="records-read")
         self._waiting: deque[_Change] = deque()
+        self._commit_soon = Paced(self._begin_commit, Pace(INTERVAL, AT_ONCE))
         self._readers = FairQueue(AHEAD, AHEAD)
 
     async def write(
@@ -84,9 +89,16 @@ class Database:
             RecordsUnavailable: the file is locked, full or unreadable.
             RecordsRefused: anything else that SQLite says, or a row that cannot be read; retrying cannot help.
         """
-        waiting: Future[T] = Future()
-        self._waiting.append(_Change(lambda db: change(db, *args, **kwargs), waiting))
-        self._writing.submit(self._commit_what_waits)
+        waiting = self._waiting_for(lambda db: change(db, *args, **kwargs))
+        self._begin_commit()
+        return await self._translated(asyncio.wrap_future(waiting))
+
+    async def write_in_turn(
+        self, change: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `write`; where many such changes come, they wait for one another, or for a change that does not wait."""
+        waiting = self._waiting_for(lambda db: change(db, *args, **kwargs))
+        self._commit_soon.ask()
         return await self._translated(asyncio.wrap_future(waiting))
 
     async def read(
@@ -111,13 +123,24 @@ class Database:
             return await self._translated(asyncio.get_running_loop().run_in_executor(self._reading, view))
 
     async def close(self) -> None:
-        """Close the connections, each in the thread that opened it."""
+        """Close the connections, each in the thread that opened it, when what waits is written."""
+        self._commit_soon.stop()
+        while self._waiting:
+            await asyncio.get_running_loop().run_in_executor(self._writing, self._commit_what_waits)
         for executor, connection in ((self._reading, self._reader), (self._writing, self._writer)):
             if connection is not None:
                 await asyncio.get_running_loop().run_in_executor(executor, connection.close)
         self._reader = self._writer = None
         for executor in {self._reading, self._writing}:
             executor.shutdown(wait=False)
+
+    def _waiting_for(self, change: Callable[[sqlite3.Connection], T]) -> "Future[T]":
+        waiting: Future[T] = Future()
+        self._waiting.append(_Change(change, waiting))
+        return waiting
+
+    def _begin_commit(self) -> None:
+        self._writing.submit(self._commit_what_waits)
 
     def _commit_what_waits(self) -> None:
         """One transaction, and one sync of the disk, for all changes that came while the last one ran."""
@@ -128,6 +151,8 @@ class Database:
                 changes.append(change)
         if changes:
             self._commit(changes)
+        if self._waiting:
+            self._begin_commit()
 
     def _commit(self, changes: list["_Change"]) -> None:
         try:
@@ -224,9 +249,8 @@ class Database:
                 ) from None
         db = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
         db.row_factory = sqlite3.Row
-        db.execute("pragma journal_mode = wal")
-        db.execute("pragma synchronous = full")
-        db.execute("pragma foreign_keys = on")
+        for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on"):
+            db.execute(f"pragma {pragma}")
         return db
 
 

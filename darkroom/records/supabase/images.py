@@ -1,7 +1,6 @@
 """The port's methods for images: what most calls of a job are, and so those that go together."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from darkroom.domain.images import AttachInput, AttachResult, ImageKey
 from darkroom.domain.money import SettledImage
 from darkroom.domain.rounds import PAGE, StageCounts
 from darkroom.domain.sources import PictureOrigin, PictureSource
-from darkroom.gathering import Gatherer
+from darkroom.gathering import Gatherer, Pace
 from darkroom.records.supabase.functions import Functions, Part, keepable
 
 MOST_TOGETHER = 50
@@ -21,10 +20,16 @@ MOST_CALLS = 4
 """In progress at once; the process has 20 connections, for everything."""
 PATIENCE = 0.25
 """Seconds after which nobody waits any longer for a call that does not end: a lock, or a connection that was lost."""
+INTERVAL, AT_ONCE = 0.1, 8
+"""A process that begins many provider calls a second asks about them ten times a second: a request costs several
+milliseconds of processor time here, at PostgREST and in the database, whatever it asks. Others wait for nobody."""
 
-_together = partial(
-    Gatherer[dict[str, Any], Any], most_together=MOST_TOGETHER, most_calls=MOST_CALLS, patience=PATIENCE
-)
+
+def _together(
+    send: Callable[[Sequence[dict[str, Any]]], Awaitable[Sequence[Any]]],
+) -> Gatherer[dict[str, Any], Any]:
+    pace = Pace(INTERVAL, AT_ONCE)
+    return Gatherer(send, most_together=MOST_TOGETHER, most_calls=MOST_CALLS, patience=PATIENCE, pace=pace)
 
 
 class SupabaseImages(Part):
