@@ -35,6 +35,10 @@ class Pace:
         now = time.monotonic()
         self._due = min(max(self._due, now), now + self._ahead) + self._interval
 
+    def start_over(self) -> None:
+        """Let as many begin at once again: who waited had no company, such as one who asks for one after another."""
+        self._due = 0.0
+
 
 class Paced:
     """Calls a function soon after it is asked to, once for all who asked meanwhile; for several event loops.
@@ -47,11 +51,13 @@ class Paced:
     def __init__(self, function: Callable[[], object], pace: Pace) -> None:
         self._function = function
         self._pace = pace
-        self._timers: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.TimerHandle] = WeakKeyDictionary()
+        self._timers: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Handle] = WeakKeyDictionary()
+        self._asked = 0
 
     def ask(self) -> None:
         """Have it called, at once or by this event loop."""
         loop = asyncio.get_running_loop()
+        self._asked += 1
         if loop in self._timers:
             return
         if wait := self._pace.wait():
@@ -67,9 +73,12 @@ class Paced:
 
     def _on_time(self, loop: asyncio.AbstractEventLoop) -> None:
         del self._timers[loop]
+        if self._asked == 1:
+            self._pace.start_over()
         self._call()
 
     def _call(self) -> None:
+        self._asked = 0
         self._pace.begin()
         self._function()
 
@@ -103,7 +112,8 @@ class Gatherer(Generic[Asked, Answer]):
         self._pace = pace or Pace(0.0)
         self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._ends_at = 0.0
 
     async def ask(self, asked: Asked) -> Answer:
         """The answer to this one. Whoever stops waiting takes nothing from the others."""
@@ -123,13 +133,16 @@ class Gatherer(Generic[Asked, Answer]):
             self._begin_call()
 
     def _begin_within(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        if self._timer is None or self._timer.when() > loop.time() + seconds:
+        ends_at = time.monotonic() + seconds
+        if self._timer is None or self._ends_at > ends_at:
             self._stop_timer()
-            self._timer = loop.call_later(seconds, self._on_time)
+            self._ends_at = ends_at
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = None
+        if len(self._waiting) == 1:
+            self._pace.start_over()
         self._begin_call()
 
     def _stop_timer(self) -> None:

@@ -139,6 +139,12 @@ def test_what_begins_out_of_turn_makes_the_next_wait_no_longer_than_an_interval(
     assert all(99 < wait <= 100 for wait in waits[3:])
 
 
+async def test_a_wait_that_rounds_to_nothing_is_one_all_the_same() -> None:
+    calls = Calls(pace=Pace(1e-9))
+    calls.let_go.set()
+    assert [await calls.gatherer.ask(number) for number in range(100)] == [number * 10 for number in range(100)]
+
+
 async def test_many_who_ask_a_paced_function_share_its_next_call() -> None:
     called: asyncio.Queue[int] = asyncio.Queue()
     paced = Paced(lambda: called.put_nowait(1), Pace(0.05))
@@ -149,6 +155,19 @@ async def test_many_who_ask_a_paced_function_share_its_next_call() -> None:
         await called.get()
         await called.get()
     assert called.empty()
+
+
+async def test_who_asks_for_one_after_another_waits_seldom() -> None:
+    calls = Calls(pace=Pace(0.3, at_once=50))
+    calls.let_go.set()
+    called: asyncio.Queue[int] = asyncio.Queue()
+    paced = Paced(lambda: called.put_nowait(1), Pace(0.3, at_once=50))
+    async with asyncio.timeout(10):  # 190 waits would take 45 s
+        for number in range(200):
+            assert await calls.gatherer.ask(number) == number * 10
+        for _ in range(200):
+            paced.ask()
+            await called.get()
 
 
 async def test_each_event_loop_that_asks_is_served() -> None:
