@@ -13,6 +13,10 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 
+FEW = 2
+"""So few who waited need not have waited: they ask one after another, or seldom."""
+
+
 class Pace:
     """How often something begins that serves many: at once where it is rare, once in each interval where it is not.
 
@@ -35,9 +39,10 @@ class Pace:
         now = time.monotonic()
         self._due = min(max(self._due, now), now + self._ahead) + self._interval
 
-    def start_over(self) -> None:
-        """Let as many begin at once again: who waited had no company, such as one who asks for one after another."""
-        self._due = 0.0
+    def waited_for(self, number: int) -> None:
+        """One that waited is about to begin, for so many; if they are few, as many may begin at once again."""
+        if number <= FEW:
+            self._due = 0.0
 
 
 class Paced:
@@ -53,28 +58,29 @@ class Paced:
         self._pace = pace
         self._timers: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Handle] = WeakKeyDictionary()
         self._asked = 0
+        self._stopped = False
 
     def ask(self) -> None:
-        """Have it called, at once or by this event loop."""
+        """Have it called, at once or by this event loop; at once when it was stopped."""
         loop = asyncio.get_running_loop()
         self._asked += 1
         if loop in self._timers:
             return
-        if wait := self._pace.wait():
+        if not self._stopped and (wait := self._pace.wait()):
             self._timers[loop] = loop.call_later(wait, self._on_time, loop)
         else:
             self._call()
 
     def stop(self) -> None:
-        """Call it no more for those who asked."""
+        """Call it no more for those who asked before."""
+        self._stopped = True
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 
     def _on_time(self, loop: asyncio.AbstractEventLoop) -> None:
         del self._timers[loop]
-        if self._asked == 1:
-            self._pace.start_over()
+        self._pace.waited_for(self._asked)
         self._call()
 
     def _call(self) -> None:
@@ -113,6 +119,7 @@ class Gatherer(Generic[Asked, Answer]):
         self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._timer: asyncio.Handle | None = None
+        self._timer_of: asyncio.AbstractEventLoop | None = None
         self._ends_at = 0.0
 
     async def ask(self, asked: Asked) -> Answer:
@@ -133,16 +140,15 @@ class Gatherer(Generic[Asked, Answer]):
             self._begin_call()
 
     def _begin_within(self, seconds: float) -> None:
-        ends_at = time.monotonic() + seconds
-        if self._timer is None or self._ends_at > ends_at:
+        loop, ends_at = asyncio.get_running_loop(), time.monotonic() + seconds
+        if self._timer is None or self._timer_of is not loop or self._ends_at > ends_at:
             self._stop_timer()
-            self._ends_at = ends_at
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._on_time)
+            self._timer_of, self._ends_at = loop, ends_at
+            self._timer = loop.call_later(seconds, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = None
-        if len(self._waiting) == 1:
-            self._pace.start_over()
+        self._pace.waited_for(len(self._waiting))
         self._begin_call()
 
     def _stop_timer(self) -> None:

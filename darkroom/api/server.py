@@ -46,7 +46,7 @@ class SteadyServer(uvicorn.Server):
         """Listen on sockets of ours."""
         self.config.backlog = ACCEPTED_AT_ONCE
         await super().startup(sockets)
-        # asyncio accepts as many at once as may wait, and these are two things.
+        # asyncio accepts as many at once as may wait, and these are two things; libuv accepts one at a time.
         for sock in sockets or ():
             if not self.should_exit:
                 sock.listen(BACKLOG)

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # The launcher asks Linux to end the program with its parent, then becomes the program. It asks whether the
-# parent is still there, because it may have died before the question was put. It sets the umask, too, as libuv cannot.
+# parent is still there, because it may have died before the question was put. libuv neither sets a umask nor closes
+# files of ours that programs inherit, so the launcher does.
 _LAUNCHER = """
 import ctypes, os, sys
 if sys.platform == "linux":
@@ -17,6 +18,7 @@ if sys.platform == "linux":
         sys.exit(1)
 if int(sys.argv[3]) >= 0:
     os.umask(int(sys.argv[3]))
+os.closerange(3, os.sysconf("SC_OPEN_MAX"))
 os.execv(sys.argv[4], sys.argv[4:])
 """
 

@@ -23,7 +23,7 @@ MOST_VISITS = 6
 PATIENCE = 0.05
 """Seconds after which nobody waits any longer for a visit: it is slow, or stuck."""
 
-INTERVAL, AT_ONCE = 0.02, 8
+INTERVAL, AT_ONCE = 0.03, 8
 """How often a visit begins that has room for more, where there are many."""
 
 Found: TypeAlias = bytes | None

@@ -2,21 +2,22 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
 from darkroom.domain.errors import JobNotFound
-from darkroom.records.sqlite.database import AT_ONCE, Database
+from darkroom.gathering import Pace
+from darkroom.records.sqlite.database import MOST_AT_ONCE, Database
 
-MANY = 250
-"""More than fit into two transactions."""
+MANY = 2 * MOST_AT_ONCE + 50
+AT_ONCE = 3
 
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(tmp_path / "records.db")
+    database = Database(tmp_path / "records.db", Pace(3600, AT_ONCE))
     await database.write(_make)
     yield database
     await database.close()
@@ -43,62 +44,62 @@ async def _traced(database: Database) -> list[str]:
     return statements
 
 
-async def test_all_that_wait_are_written_however_many_they_are(database: Database) -> None:
-    written = await asyncio.wait_for(
-        asyncio.gather(*(database.write_in_turn(_keep, number) for number in range(MANY))), 30
-    )
-    assert written == list(range(MANY)) == await database.read(_kept)
+def _transactions(statements: Sequence[str]) -> int:
+    return sum(statement.lower().startswith("begin") for statement in statements)
 
 
-async def test_many_one_after_another_share_transactions_and_a_few_have_their_own(database: Database) -> None:
-    statements = await _traced(database)
-
-    def transactions() -> int:
-        return sum(statement.lower().startswith("begin") for statement in statements)
-
+async def _waiting(database: Database, numbers: Iterable[int]) -> list[asyncio.Task[int]]:
+    """Changes that wait for others, after as many as do not."""
     for number in range(AT_ONCE):
         await database.write_in_turn(_keep, number)
-    assert transactions() == AT_ONCE
-    waiting = [asyncio.create_task(database.write_in_turn(_keep, number)) for number in range(AT_ONCE, MANY // 3)]
-    await asyncio.gather(*waiting)
-    assert transactions() <= AT_ONCE + 2
+    tasks = [asyncio.create_task(database.write_in_turn(_keep, number)) for number in numbers]
+    await asyncio.sleep(0)  # each has asked
+    return tasks
+
+
+async def test_all_that_wait_are_written_in_few_transactions_however_many_they_are(tmp_path: Path) -> None:
+    database = Database(tmp_path / "records.db", Pace(0.05, AT_ONCE))
+    await database.write(_make)
+    statements = await _traced(database)
+    tasks = await _waiting(database, range(AT_ONCE, MANY))
+    assert await asyncio.wait_for(asyncio.gather(*tasks), 30) == list(range(AT_ONCE, MANY))
+    assert await database.read(_kept) == list(range(MANY))
+    # Full ones go on at once, and what is left after the last of them has a turn of its own, as the first may have had.
+    assert AT_ONCE < _transactions(statements) <= AT_ONCE + MANY // MOST_AT_ONCE + 2
+    await database.close()
 
 
 async def test_a_change_that_does_not_wait_takes_along_those_that_do(database: Database) -> None:
-    for number in range(AT_ONCE):
-        await database.write_in_turn(_keep, number)
-    waiting = [asyncio.create_task(database.write_in_turn(_keep, AT_ONCE + number)) for number in range(3)]
-    await asyncio.sleep(0)
+    waiting = await _waiting(database, range(AT_ONCE, AT_ONCE + 3))
     statements = await _traced(database)
     assert await asyncio.gather(*waiting) == [AT_ONCE, AT_ONCE + 1, AT_ONCE + 2]
-    assert not any(statement.lower().startswith("begin") for statement in statements), "they came along"
+    assert not _transactions(statements), "they came along"
 
 
 async def test_what_is_refused_of_one_is_that_ones_alone(database: Database) -> None:
-    answers = await asyncio.gather(
-        *(database.write_in_turn(_keep, number) for number in (1, -1, 2)), return_exceptions=True
-    )
-    assert [str(answer) for answer in answers] == ["1", "less than nothing", "2"]
-    assert await database.read(_kept) == [1, 2]
+    waiting = await _waiting(database, (10, -1, 20))
+    await database.write(_keep, 30)
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["10", "less than nothing", "20"]
+    assert await database.read(_kept) == [*range(AT_ONCE), 10, 20, 30]
 
 
 async def test_what_waits_when_the_records_are_closed_is_written_first(tmp_path: Path) -> None:
-    database = Database(tmp_path / "records.db")
+    database = Database(tmp_path / "records.db", Pace(3600, AT_ONCE))
     await database.write(_make)
-    tasks = [asyncio.create_task(database.write_in_turn(_keep, number)) for number in range(MANY)]
-    await asyncio.sleep(0)
+    tasks = await _waiting(database, range(AT_ONCE, MANY))
     await database.close()
-    assert await asyncio.wait_for(asyncio.gather(*tasks), 10) == list(range(MANY))
+    assert await asyncio.wait_for(asyncio.gather(*tasks), 10) == list(range(AT_ONCE, MANY))
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        await asyncio.wait_for(database.write_in_turn(_keep, MANY), 10)
     reopened = Database(tmp_path / "records.db")
     assert await reopened.read(_kept) == list(range(MANY))
     await reopened.close()
 
 
 async def test_who_stops_waiting_is_not_written_and_holds_up_nobody(database: Database) -> None:
-    for number in range(AT_ONCE):
-        await database.write_in_turn(_keep, number)
-    gone, stays = [asyncio.create_task(database.write_in_turn(_keep, 100 + number)) for number in range(2)]
-    await asyncio.sleep(0)
+    gone, stays = await _waiting(database, (100, 101))
     gone.cancel()
+    await database.write(_keep, 102)
     assert await asyncio.wait_for(stays, 10) == 101
-    assert 100 not in await database.read(_kept)
+    assert await database.read(_kept) == [*range(AT_ONCE), 101, 102]

@@ -66,7 +66,7 @@ class Database:
     never run an acknowledged settlement again after a power cut.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, pace: Pace | None = None) -> None:
         self._path = str(path)
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
@@ -75,7 +75,7 @@ class Database:
         in_memory = self._path == ":memory:"
         self._reading = self._writing if in_memory else ThreadPoolExecutor(1, thread_name_prefix="records-read")
         self._waiting: deque[_Change] = deque()
-        self._commit_soon = Paced(self._begin_commit, Pace(INTERVAL, AT_ONCE))
+        self._commit_soon = Paced(self._begin_commit, pace or Pace(INTERVAL, AT_ONCE))
         self._readers = FairQueue(AHEAD, AHEAD)
 
     async def write(
@@ -151,7 +151,7 @@ class Database:
                 changes.append(change)
         if changes:
             self._commit(changes)
-        if self._waiting:
+        if len(changes) == MOST_AT_ONCE:
             self._begin_commit()
 
     def _commit(self, changes: list["_Change"]) -> None:
