@@ -100,6 +100,9 @@ async def test_what_waits_when_the_records_are_closed_is_written_first(tmp_path:
 async def test_who_stops_waiting_is_not_written_and_holds_up_nobody(database: Database) -> None:
     gone, stays = await _waiting(database, (100, 101))
     gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    await asyncio.sleep(0)  # the change hears of it
     await database.write(_keep, 102)
     assert await asyncio.wait_for(stays, 10) == 101
     assert await database.read(_kept) == [*range(AT_ONCE), 101, 102]
