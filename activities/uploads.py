@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -45,7 +47,12 @@ UNFORESEEN = 5
 """How often an error that nobody foresaw is met with one picture before it is a miss: it may pass, as memory does."""
 
 IN_HAND = 4 * CORES
-"""Pictures that are in memory as the provider gave them: while some are encoded, others are read."""
+"""Pictures that are in memory as the provider gave them, without the light ones: while some are encoded, others are
+read."""
+
+LIGHT = 256_000
+"""Bytes of a picture that lets the next one be read once it is read itself: it does little to memory, and then waits for
+the records together with others."""
 
 IN_HAND_BYTES = 32_000_000 * CORES
 """Bytes that they may have together, going by the largest of the last few: the pictures of an order are alike, and how
@@ -96,11 +103,13 @@ class Uploads:
         """
         started = time.monotonic()
         try:
-            async with self._in_hand, self._room.holding(self._expected_size):
+            async with self._in_memory() as place:
                 staged = await self._staging.find(image.key, () if image.call_id is None else (image.call_id,))
                 if staged is None:
                     return await self._nothing_staged(image)
                 self._expected_size = max(len(staged.data), self._expected_size // 2)
+                if len(staged.data) <= LIGHT:
+                    await place.aclose()
                 origin = await self._origin(staged)
                 stage = await self._stages.of(image.key.job_id, image.key.stage_index)
                 mark = self._pictures.mark(origin, image.key.job_id)
@@ -125,6 +134,14 @@ class Uploads:
         self._unforeseen.pop(str(image.key), None)
         sha256 = await digest_of(made.data)
         return UploadResult(outcome=Outcome.GENERATED, path=path, size=len(made.data), sha256=sha256)
+
+    @asynccontextmanager
+    async def _in_memory(self) -> AsyncIterator[AsyncExitStack]:
+        """Room for one picture; gives its place among those in hand, for whoever needs it no longer to close."""
+        async with AsyncExitStack() as place:
+            await place.enter_async_context(self._in_hand)
+            async with self._room.holding(self._expected_size):
+                yield place
 
     async def _store(self, path: str, made: Deliverable) -> None:
         """The mark first: no picture is ever there without it."""

@@ -1,5 +1,6 @@
 """Paid bytes are staged before anything looks into them, each call's under a name of its own (spec §3)."""
 
+import asyncio
 import errno
 from collections import Counter
 from hashlib import sha256
@@ -105,23 +106,44 @@ async def test_large_pictures_are_in_memory_only_as_far_as_there_is_room(
     skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uploads, "IN_HAND_BYTES", 4)  # of which any picture takes all
-    real, in_hand = PictureWork.deliverable, Counter[str]()
-
-    async def deliverable(self: PictureWork, data: bytes, wanted: ImageFormat, mark: Mark | None) -> Deliverable:
-        in_hand["now"] += 1
-        in_hand["most"] = max(in_hand["most"], in_hand["now"])
-        try:
-            return await real(self, data, wanted, mark)
-        finally:
-            in_hand["now"] -= 1
-
-    monkeypatch.setattr(PictureWork, "deliverable", deliverable)
+    in_hand = _counted(monkeypatch)
     async with running_stack(skipping_client, home, stage_concurrency=6) as stack:
         await stack.end_of(await stack.order(6))
         assert in_hand["most"] <= 4, "before any was read, each counts as a fourth of the room"
         in_hand.clear()
         receipt = await stack.end_of(await stack.order(6))
         assert (receipt.delivered, in_hand["most"]) == (6, 1)
+
+
+@pytest.mark.parametrize(("light", "at_once"), [(256_000, 3), (0, 1)], ids=["light", "heavy"])
+async def test_only_heavy_pictures_wait_until_one_before_them_is_encoded(
+    light: int, at_once: int, skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "IN_HAND", 1)
+    monkeypatch.setattr(uploads, "LIGHT", light)
+    in_hand = _counted(monkeypatch, together=at_once)
+    async with running_stack(skipping_client, home, stage_concurrency=3) as stack:
+        receipt = await stack.end_of(await stack.order(3))
+        assert (receipt.delivered, in_hand["most"]) == (3, at_once)
+
+
+def _counted(monkeypatch: pytest.MonkeyPatch, together: int = 1) -> Counter[str]:
+    """How many pictures are being encoded, `now` and at `most`; each waits until so many are."""
+    real, in_hand, enough = PictureWork.deliverable, Counter[str](), asyncio.Event()
+
+    async def deliverable(self: PictureWork, data: bytes, wanted: ImageFormat, mark: Mark | None) -> Deliverable:
+        in_hand["now"] += 1
+        in_hand["most"] = max(in_hand["most"], in_hand["now"])
+        if in_hand["now"] >= together:
+            enough.set()
+        try:
+            await enough.wait()
+            return await real(self, data, wanted, mark)
+        finally:
+            in_hand["now"] -= 1
+
+    monkeypatch.setattr(PictureWork, "deliverable", deliverable)
+    return in_hand
 
 
 def _fails(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int) -> None:

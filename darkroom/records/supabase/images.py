@@ -20,7 +20,7 @@ MOST_CALLS = 4
 """In progress at once; the process has 20 connections, for everything."""
 PATIENCE = 0.25
 """Seconds after which nobody waits any longer for a call that does not end: a lock, or a connection that was lost."""
-INTERVAL, AT_ONCE = 0.1, 8
+INTERVAL, AT_ONCE = 0.1, 4
 """A process that begins many provider calls a second asks about them ten times a second: a request costs several
 milliseconds of processor time here, at PostgREST and in the database, whatever it asks. Others wait for nobody."""
 
