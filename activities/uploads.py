@@ -51,7 +51,7 @@ IN_HAND = 4 * CORES
 read."""
 
 LIGHT = 256_000
-"""Bytes of a picture that lets the next one be read once it is read itself: it does little to memory, and then waits for
+"""Bytes of a picture that lets the next be read once it is read itself: it does little to memory, and then waits for
 the records together with others."""
 
 IN_HAND_BYTES = 32_000_000 * CORES
