@@ -11,7 +11,8 @@ from benchmarks.scale.watching import Watched, watching
 from benchmarks.work import Work
 from benchmarks.worker_process import Kind
 
-USUAL_RUNS = 3
+USUAL_RUNS = 2
+"""Of the job that others are compared with, before them and again after them: a machine may slow down meanwhile."""
 MOST_EVENTS = 11_999
 
 
@@ -58,7 +59,7 @@ async def _beside_a_usual_job(
     most_events: int = MOST_EVENTS,
     like_the_usual: bool = True,
 ) -> list[Figure]:
-    """Measure jobs, and a job of 1,500 or another one before, which they are compared with.
+    """Measure jobs, and before and after them a job of 1,500 or another one, which they are compared with.
 
     Args:
         bench: where.
@@ -70,8 +71,7 @@ async def _beside_a_usual_job(
         like_the_usual: whether time and memory are asked to be like those of the other job.
     """
     work = beside or Work(stages=3, images=bench.count(500, 5))
-    async with bench.server("usual") as server, bench.warm_worker(server, Kind.DARKROOM, work) as worker:
-        usual = [await observe(server, worker, [work]) for _ in range(bench.count(USUAL_RUNS, 1))]
+    usual = await _usual(bench, "before", work)
     submitted: list[UUID] = []
     async with (
         bench.server(name) as server,
@@ -80,10 +80,16 @@ async def _beside_a_usual_job(
         watching(server, api, submitted) as watched,
     ):
         observed = await observe(server, worker, jobs, submitted)
+    usual += await _usual(bench, "after", work)
     # Jobs of three cost more a picture than a large one: what they may cost is asked elsewhere, in processor time.
     ratio = Asked(side=Side.AT_MOST, bound=1.15, of_ratio=True) if like_the_usual else None
     asked = (most_events, ratio if len(jobs) == 1 else None, ratio)
     return [*_of_the_jobs(name, what, observed, usual, asked), *_of_the_watcher(name, what, watched)]
+
+
+async def _usual(bench: Bench, when: str, work: Work) -> list[Observed]:
+    async with bench.server(f"usual-{when}") as server, bench.warm_worker(server, Kind.DARKROOM, work) as worker:
+        return [await observe(server, worker, [work]) for _ in range(bench.count(USUAL_RUNS, 1))]
 
 
 def _of_the_jobs(
