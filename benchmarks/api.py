@@ -162,8 +162,9 @@ async def ordering(bench: Bench) -> list[Figure]:
         bench.warm_worker(server, Kind.DARKROOM, work),
         running_api(server) as api,
     ):
-        await _order(api, [str(uuid4()) for _ in range(5)])
         client = server.parts.client(server.temporal)
+        for _, job in await _order(api, [str(uuid4()) for _ in range(5)]):
+            await client.result(job)
         seconds, meanwhile, jobs = [], [], []
         for _ in range(bench.count(5, 1)):
             answers = await _order(api, [str(uuid4()) for _ in range(at_once)])

@@ -25,16 +25,14 @@ LARGEST_DOCUMENT = 12 * 1024 * 1024
 """Bytes of an order: 1,000 prompts of 10,000 characters, or 100 of the longest, however they are escaped."""
 LARGEST_REQUEST = 64 * 1024
 """Bytes of every other body; routes that take more say so."""
-READ_AT_ONCE = 2_000
-"""Bytes that are read sooner than they are handed to a thread."""
+
 
 _LARGE = b" "
 """In place of a body that lies on the disk."""
 
 
 class StrictRequest(Request):
-    """A request whose JSON is read as orders are: within limits of depth and size, and off the event loop unless
-    it is short.
+    """A request whose JSON is read as orders are: within limits of depth and size, and off the event loop.
 
     A large body waits on the disk for its turn to be read: however many are sent at once, one is worked on. The turn
     lasts until the response, or until the route gives it back.
@@ -91,15 +89,15 @@ class StrictRequest(Request):
         """
         body = await self.body()
         if self._received is None:
-            return await self._read(read, body, at_once=len(body) <= READ_AT_ONCE)
+            return await self._in_thread(read, body)
         caller = await recognised(self)
         async with elsewhere():
             await self._turn.enter_async_context(services(self).documents.turn(caller.user_id))
-            return await self._read(lambda file: read(file.read()), self._received)
+            return await self._in_thread(lambda file: read(file.read()), self._received)
 
-    async def _read(self, read: Callable[[S], T], source: S, *, at_once: bool = False) -> T:
+    async def _in_thread(self, read: Callable[[S], T], source: S) -> T:
         try:
-            return read(source) if at_once else await asyncio.to_thread(read, source)
+            return await asyncio.to_thread(read, source)
         except UnicodeDecodeError as error:
             reason = f"{self.subject}: is not UTF-8 text: invalid byte at position {error.start:,}"
             raise BodyRejected(Problem(400, reason, field=self.subject)) from None

@@ -1,9 +1,9 @@
 """Ordering: a document is checked once, and what was checked becomes a job."""
 
+import asyncio
 import copy
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from functools import partial
 from typing import Protocol
 from uuid import UUID, uuid4
 
@@ -17,7 +17,6 @@ from darkroom.domain.orders import ReferenceOwner
 from darkroom.orders import as_stored, opened, priority_of
 from darkroom.orders.intake import Intake
 from darkroom.orders.references import NewUpload, Uploads, with_references
-from darkroom.orders.short import read_aside
 from darkroom.records.jobs import JobRecords
 from darkroom.records.money import AccountRecords
 
@@ -83,8 +82,7 @@ class Ordering:
         document = opened(document)
         complete = document
         if isinstance(document, dict):
-            uploads = list(zip(promised, references, strict=True))
-            complete = await read_aside(document, partial(with_references, document, uploads))
+            complete = await asyncio.to_thread(with_references, document, list(zip(promised, references, strict=True)))
         opening = None
         if user_id is not None and user_id == self._local_user:
             opening = Account(user_id=user_id, balance=OPENING_CREDITS, held=0)
@@ -94,7 +92,7 @@ class Ordering:
         assert isinstance(document, dict), "the intake admits nothing else"
         return CheckedOrder(
             # A copy: what the caller does with the document after the check must not change what is stored.
-            document=await read_aside(document, lambda: copy.deepcopy(as_stored(document))),
+            document=await asyncio.to_thread(lambda: copy.deepcopy(as_stored(document))),
             order=admitted.order,
             unknown_keys=admitted.unknown_keys,
             more_unknown_keys=admitted.more_unknown_keys,

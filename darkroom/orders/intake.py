@@ -1,7 +1,7 @@
 """Intake: an order document is checked against everything that is known, before anything is written."""
 
+import asyncio
 from collections.abc import Mapping
-from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -13,7 +13,6 @@ from darkroom.domain.orders import Capabilities, Limits, Order, ReferenceOwner, 
 from darkroom.domain.stored import InsertedBy
 from darkroom.domain.wallets import OrganizationAccount, cannot_pay
 from darkroom.orders import ReadOrder, read_order, webhook_of
-from darkroom.orders.short import read_aside
 from darkroom.records.books import BookRecords
 from darkroom.records.images import ReferenceRecords
 from darkroom.records.money import AccountRecords
@@ -102,9 +101,9 @@ class Intake:
         Raises:
             OrderRejected: with the field and the reason.
         """
-        read = await read_aside(
-            document,
-            partial(read_order, document, job_type=job_type, total_images=total_images, limits=self._limits),
+        # A large document takes a second to read, in which this process serves others.
+        read = await asyncio.to_thread(
+            read_order, document, job_type=job_type, total_images=total_images, limits=self._limits
         )
         if read.order.user_id is not None and read.order.user_id != user_id:
             raise OrderRejected(

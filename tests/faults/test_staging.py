@@ -3,6 +3,7 @@
 import asyncio
 import errno
 from collections import Counter
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -127,8 +128,11 @@ async def test_only_heavy_pictures_wait_until_one_before_them_is_encoded(
         assert (receipt.delivered, in_hand["most"]) == (3, at_once)
 
 
+TOGETHER_WITHIN = 5.0
+
+
 def _counted(monkeypatch: pytest.MonkeyPatch, together: int = 1) -> Counter[str]:
-    """How many pictures are being encoded, `now` and at `most`; each waits until so many are."""
+    """How many pictures are being encoded, `now` and at `most`; each waits until so many are, but not for ever."""
     real, in_hand, enough = PictureWork.deliverable, Counter[str](), asyncio.Event()
 
     async def deliverable(self: PictureWork, data: bytes, wanted: ImageFormat, mark: Mark | None) -> Deliverable:
@@ -137,7 +141,8 @@ def _counted(monkeypatch: pytest.MonkeyPatch, together: int = 1) -> Counter[str]
         if in_hand["now"] >= together:
             enough.set()
         try:
-            await enough.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(enough.wait(), TOGETHER_WITHIN)
             return await real(self, data, wanted, mark)
         finally:
             in_hand["now"] -= 1
