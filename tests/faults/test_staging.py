@@ -116,7 +116,7 @@ async def test_large_pictures_are_in_memory_only_as_far_as_there_is_room(
         assert (receipt.delivered, in_hand["most"]) == (6, 1)
 
 
-@pytest.mark.parametrize(("light", "at_once"), [(256_000, 3), (0, 1)], ids=["light", "heavy"])
+@pytest.mark.parametrize(("light", "at_once"), [(256_000, 2), (0, 1)], ids=["light", "heavy"])
 async def test_only_heavy_pictures_wait_until_one_before_them_is_encoded(
     light: int, at_once: int, skipping_client: TemporalClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,11 +124,11 @@ async def test_only_heavy_pictures_wait_until_one_before_them_is_encoded(
     monkeypatch.setattr(uploads, "LIGHT", light)
     in_hand = _counted(monkeypatch, together=at_once)
     async with running_stack(skipping_client, home, stage_concurrency=3) as stack:
-        receipt = await stack.end_of(await stack.order(3))
-        assert (receipt.delivered, in_hand["most"]) == (3, at_once)
+        receipt = await stack.end_of(await stack.order(2))
+        assert (receipt.delivered, in_hand["most"]) == (2, at_once)
 
 
-TOGETHER_WITHIN = 5.0
+TOGETHER_WITHIN = 20.0
 
 
 def _counted(monkeypatch: pytest.MonkeyPatch, together: int = 1) -> Counter[str]:
