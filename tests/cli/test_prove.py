@@ -132,7 +132,9 @@ async def test_a_proof_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
         return found
 
     async def all_up() -> bool:
-        return any("proof_worker" in " ".join(one.cmdline()) for one in of_it())
+        lines = [" ".join(one.cmdline()) for one in of_it()]
+        # What still launches a program has not yet asked to end with its parent.
+        return any("proof_worker" in line for line in lines) and not any("prctl" in line for line in lines)
 
     await until(all_up, "a worker", 60)
     for one in of_it():  # one that stands still hears nothing but SIGKILL
