@@ -22,7 +22,7 @@ import yaml
 
 from darkroom.domain.names import TaskQueue
 from darkroom.embedded import web_ui_listener
-from darkroom.embedded.launching import PROMPT_TASKS
+from darkroom.embedded.launching import CONCURRENT_QUERIES, PROMPT_TASKS
 from darkroom.settings import Settings
 from tests.support.ports import free_port
 from tests.support.programs import required
@@ -421,8 +421,8 @@ def test_calls_wait_in_one_partition_because_each_is_fair_only_in_itself() -> No
     assert config["matching.numTaskqueueWritePartitions"] == one
 
 
-def test_both_servers_hand_out_tasks_promptly() -> None:
+def test_both_servers_hand_out_tasks_promptly_and_let_queries_wait() -> None:
     config = yaml.safe_load((ROOT / "deploy/temporal/dynamic-config.yaml").read_text("utf-8"))
-    for setting in PROMPT_TASKS:
+    for setting in (*PROMPT_TASKS, *CONCURRENT_QUERIES):
         name, _, value = setting.partition("=")
         assert config[name] == [{"value": json.loads(value)}]

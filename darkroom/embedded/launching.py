@@ -27,6 +27,10 @@ PROMPT_TASKS = (
 """A shard hands out tasks 20 times a second at most otherwise, and every step of a workflow waits for 37 ms; and timers
 that end within a second, such as those between two attempts, may end a second late."""
 
+CONCURRENT_QUERIES = ("history.MaxBufferedQueryCount=100",)
+"""While a workflow task is in progress, only one query waits for it otherwise: the server refuses the next one, and its
+client tries again a second later."""
+
 _PASSED_ON = frozenset({"PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "GOMAXPROCS", "GOMEMLIMIT"})
 
 
@@ -48,7 +52,7 @@ def server_command(port: int, http_port: int, host_name: str) -> list[str]:
     # The server takes the name for part of a URI, in which `#`, `?` and `%` of the folder's name mean something else.
     arguments += ["--db-filename", DATABASE]
     arguments += ["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"]
-    for value in (*FAIR_QUEUES, *PROMPT_TASKS, f'frontend.httpAllowedHosts=["{host_name}"]'):
+    for value in (*FAIR_QUEUES, *PROMPT_TASKS, *CONCURRENT_QUERIES, f'frontend.httpAllowedHosts=["{host_name}"]'):
         arguments += ["--dynamic-config-value", value]
     for attribute in SearchAttribute:
         arguments += ["--search-attribute", f"{attribute}=Keyword"]
