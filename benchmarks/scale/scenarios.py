@@ -11,7 +11,7 @@ from benchmarks.scale.watching import Watched, watching
 from benchmarks.work import Work
 from benchmarks.worker_process import Kind
 
-USUAL_RUNS = 2
+USUAL_RUNS = 3
 """Of the job that others are compared with, before them and again after them: a machine may slow down meanwhile."""
 MOST_EVENTS = 11_999
 
@@ -71,25 +71,39 @@ async def _beside_a_usual_job(
         like_the_usual: whether time and memory are asked to be like those of the other job.
     """
     work = beside or Work(stages=3, images=bench.count(500, 5))
-    usual = await _usual(bench, "before", work)
-    submitted: list[UUID] = []
-    async with (
-        bench.server(name) as server,
-        bench.warm_worker(server, Kind.DARKROOM, jobs[0]) as worker,
-        running_api(server) as api,
-        watching(server, api, submitted) as watched,
-    ):
-        observed = await observe(server, worker, jobs, submitted)
-    usual += await _usual(bench, "after", work)
+    before, watched_before = await _usual(bench, "before", work)
+    [observed], watched = await _watched(bench, name, jobs[0], [jobs])
+    after, watched_after = await _usual(bench, "after", work)
+    usual, usual_watched = [*before, *after], watched_before.and_then(watched_after)
     # Jobs of three cost more a picture than a large one: what they may cost is asked elsewhere, in processor time.
     ratio = Asked(side=Side.AT_MOST, bound=1.15, of_ratio=True) if like_the_usual else None
     asked = (most_events, ratio if len(jobs) == 1 else None, ratio)
-    return [*_of_the_jobs(name, what, observed, usual, asked), *_of_the_watcher(name, what, watched)]
+    return [
+        *_of_the_jobs(name, what, observed, usual, asked),
+        *_of_the_watcher(name, what, watched, usual_watched, beside=f"a job of {work.total:,}"),
+    ]
 
 
-async def _usual(bench: Bench, when: str, work: Work) -> list[Observed]:
-    async with bench.server(f"usual-{when}") as server, bench.warm_worker(server, Kind.DARKROOM, work) as worker:
-        return [await observe(server, worker, [work]) for _ in range(bench.count(USUAL_RUNS, 1))]
+async def _usual(bench: Bench, when: str, work: Work) -> tuple[list[Observed], Watched]:
+    return await _watched(bench, f"usual-{when}", work, [[work]] * bench.count(USUAL_RUNS, 1))
+
+
+async def _watched(
+    bench: Bench, name: str, warm_up: Work, runs: Sequence[Sequence[Work]]
+) -> tuple[list[Observed], Watched]:
+    """Jobs that run at once, and when they have ended the next ones; somebody asks about them meanwhile."""
+    submitted: list[UUID] = []
+    async with (
+        bench.server(name) as server,
+        bench.warm_worker(server, Kind.DARKROOM, warm_up) as worker,
+        running_api(server) as api,
+        watching(server, api, submitted) as watched,
+    ):
+        observed = []
+        for jobs in runs:
+            submitted.clear()
+            observed.append(await observe(server, worker, jobs, submitted))
+        return observed, watched
 
 
 def _of_the_jobs(
@@ -147,19 +161,24 @@ def _of_the_jobs(
     ]
 
 
-def _of_the_watcher(name: str, what: str, watched: Watched) -> list[Figure]:
+def _of_the_watcher(name: str, what: str, watched: Watched, usual: Watched, *, beside: str) -> list[Figure]:
     asked = len(watched.progress)
     note = f"{asked} questions, {watched.from_records} of them answered from the records"
-    bounds = {"progress": (watched.progress, 50.0, 300.0), "list": (watched.lists, None, None)}
+    bounds = {
+        "progress": (watched.progress, usual.progress, 50.0, 300.0),
+        "list": (watched.lists, usual.lists, None, None),
+    }
     figures = []
-    for question, (answers, most_median, most_p99) in bounds.items():
-        for part, value, most in (("p50", median(answers), most_median), ("p99", p99(answers), most_p99)):
+    for question, (answers, usually, most_median, most_p99) in bounds.items():
+        for part, at, most in (("p50", median, most_median), ("p99", p99, most_p99)):
             figures.append(
                 Figure(
                     name=f"{name}-{question}-{part}",
                     what=f"{what}: {question} meanwhile, {part}",
                     unit="ms",
-                    value=value,
+                    value=at(answers),
+                    ratio=over(at(answers), at(usually)),
+                    ratio_to=beside,
                     asked=None if most is None else Asked(side=Side.AT_MOST, bound=most),
                     note=note if question == "progress" else None,
                 )

@@ -27,6 +27,10 @@ class Watched:
     from_records: int = 0
     """Answers about progress that came from the records, because no workflow answered within 2 s."""
 
+    def and_then(self, later: "Watched") -> "Watched":
+        """All answers of two times."""
+        return Watched(self.progress + later.progress, self.lists + later.lists, self.from_records + later.from_records)
+
 
 @asynccontextmanager
 async def watching(server: BenchServer, api: ApiProcess, submitted: Sequence[UUID]) -> AsyncIterator[Watched]:
