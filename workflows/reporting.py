@@ -10,19 +10,13 @@ with workflow.unsafe.imports_passed_through():
     from darkroom.contract import PipelineJob
     from darkroom.domain.batch_tally import BatchTally
 
+REPORT_EVERY = timedelta(seconds=1)
+
 
 async def report_as_it_goes(
-    tally: BatchTally, calls: Sized, every: timedelta, ends_soon: Callable[[], bool], ended: Callable[[], bool]
+    tally: BatchTally, calls: Sized, ends_soon: Callable[[], bool], ended: Callable[[], bool]
 ) -> None:
-    """Signal the news to the parent now and then, until the batch has ended; its result carries the rest.
-
-    Args:
-        tally: what there is to tell.
-        calls: those in progress.
-        every: the least time between two reports that are not urgent.
-        ends_soon: whether only the last results are still missing.
-        ended: whether they are here.
-    """
+    """Signal the news to the parent, at most once a second, until the batch has ended; its result carries the rest."""
     info = workflow.info()
     if info.parent is None:
         return
@@ -35,7 +29,7 @@ async def report_as_it_goes(
             return
         if ends_soon() and not tally.urgent:
             with contextlib.suppress(TimeoutError):
-                await workflow.wait_condition(lambda: ended() or tally.urgent, timeout=every)
+                await workflow.wait_condition(lambda: ended() or tally.urgent, timeout=REPORT_EVERY)
             if ended():
                 return
         try:
@@ -44,4 +38,4 @@ async def report_as_it_goes(
             # The parent reads the records when this batch ends; nothing depends on a report.
             workflow.logger.warning("report not delivered: %s", error)
         with contextlib.suppress(TimeoutError):
-            await workflow.wait_condition(lambda: ended() or tally.urgent, timeout=every)
+            await workflow.wait_condition(lambda: ended() or tally.urgent, timeout=REPORT_EVERY)

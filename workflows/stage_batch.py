@@ -63,7 +63,6 @@ class StageBatchWorkflow:
             report_as_it_goes(
                 self._tally,
                 self._calls,
-                self._batch.report_every,
                 ends_soon=lambda: self._batch.generation >= 1 and not (self._calls or self._queue),
                 ended=lambda: self._ended,
             )

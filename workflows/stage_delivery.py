@@ -9,14 +9,20 @@ from temporalio import exceptions, workflow
 with workflow.unsafe.imports_passed_through():
     from activities.images import ImageActivities
     from activities.jobs import JobActivities
-    from darkroom.domain.batches import BatchInput, BatchReport, BatchResult, NextOrdinalsInput, RunRef
+    from darkroom.domain.batches import (
+        BatchInput,
+        BatchReport,
+        BatchResult,
+        NextOrdinalsInput,
+        RunRef,
+    )
     from darkroom.domain.clean_text import as_markdown
     from darkroom.domain.images import FindStagedInput
     from darkroom.domain.job_control import JobControl
     from darkroom.domain.jobs import OpenedRun
     from darkroom.domain.names import batch_workflow_id
     from darkroom.domain.receipts import shorten
-    from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, PAGE, report_every, report_step, top_up_delay
+    from darkroom.domain.rounds import MAX_IMAGES_WITH_IDS, PAGE, report_step, top_up_delay
     from darkroom.domain.stage_state import StageState
     from workflows.batches import Batches
     from workflows.controls import until_applied
@@ -271,7 +277,6 @@ class StageDelivery:
             refusals_in_run=state.turns.refusals(provider),
             concurrency=self._run.stage_concurrency,
             report_step=report_step(self._run.total_images),
-            report_every=report_every(self._run.most_at_once),
             with_ids=self._with_ids,
             generation=self._run.generation,
             provider_timeout_seconds=self._run.provider_timeout_seconds,

@@ -55,7 +55,7 @@ async def observe(
         server: where they run.
         worker: who does them.
         jobs: what is ordered.
-        submitted: grows by the ids of the jobs as they are accepted.
+        submitted: the ids of the jobs that are accepted and have not ended.
     """
     client = server.parts.client(server.temporal)
     accepted = [] if submitted is None else submitted
@@ -64,7 +64,9 @@ async def observe(
         job_id = uuid4()
         await order(server, work, job_id)
         accepted.append(job_id)
-        return job_id, await client.result(job_id)
+        receipt = await client.result(job_id)
+        accepted.remove(job_id)
+        return job_id, receipt
 
     before = cpu_seconds(worker.pid) + cpu_seconds(server.pid)
     began = time.perf_counter()

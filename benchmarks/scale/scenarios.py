@@ -80,7 +80,7 @@ async def _beside_a_usual_job(
     asked = (most_events, ratio if len(jobs) == 1 else None, ratio)
     return [
         *_of_the_jobs(name, what, observed, usual, asked),
-        *_of_the_watcher(name, what, watched, usual_watched, beside=f"a job of {work.total:,}"),
+        *_of_the_watcher(name, what, watched, beside=(usual_watched, work.total) if len(jobs) == 1 else None),
     ]
 
 
@@ -99,11 +99,7 @@ async def _watched(
         running_api(server) as api,
         watching(server, api, submitted) as watched,
     ):
-        observed = []
-        for jobs in runs:
-            submitted.clear()
-            observed.append(await observe(server, worker, jobs, submitted))
-        return observed, watched
+        return [await observe(server, worker, jobs, submitted) for jobs in runs], watched
 
 
 def _of_the_jobs(
@@ -113,7 +109,7 @@ def _of_the_jobs(
     beside = f"a job of {usual[0].images:,}"
     most_events, of_time, of_memory = asked
     each, cpu = median([one.each for one in usual]), median([one.cpu_each for one in usual])
-    peak = usual[0].peak
+    peak = median([usual[0].peak, usual[len(usual) // 2].peak])  # of workers that had done nothing before
     return [
         Figure(
             name=f"{name}-exact",
@@ -161,26 +157,30 @@ def _of_the_jobs(
     ]
 
 
-def _of_the_watcher(name: str, what: str, watched: Watched, usual: Watched, *, beside: str) -> list[Figure]:
+def _of_the_watcher(name: str, what: str, watched: Watched, beside: tuple[Watched, int] | None) -> list[Figure]:
+    """How long answers took, beside those about a usual job of so many pictures where one job is asked about."""
     asked = len(watched.progress)
     note = f"{asked} questions, {watched.from_records} of them answered from the records"
-    bounds = {
-        "progress": (watched.progress, usual.progress, 50.0, 300.0),
-        "list": (watched.lists, usual.lists, None, None),
-    }
+    usual, images = beside or (None, 0)
+    bounds = {"p50": (median, 50.0), "p99": (p99, 300.0)}
     figures = []
-    for question, (answers, usually, most_median, most_p99) in bounds.items():
-        for part, at, most in (("p50", median, most_median), ("p99", p99, most_p99)):
-            figures.append(
-                Figure(
-                    name=f"{name}-{question}-{part}",
-                    what=f"{what}: {question} meanwhile, {part}",
-                    unit="ms",
-                    value=at(answers),
-                    ratio=over(at(answers), at(usually)),
-                    ratio_to=beside,
-                    asked=None if most is None else Asked(side=Side.AT_MOST, bound=most),
-                    note=note if question == "progress" else None,
-                )
+    for part, (of, most) in bounds.items():
+        value = of(watched.progress)
+        figures.append(
+            Figure(
+                name=f"{name}-progress-{part}",
+                what=f"{what}: progress meanwhile, {part}",
+                unit="ms",
+                value=value,
+                ratio=None if usual is None else over(value, of(usual.progress)),
+                ratio_to=None if usual is None else f"a job of {images:,}",
+                asked=Asked(side=Side.AT_MOST, bound=most),
+                note=note,
             )
+        )
+    for part, (of, _) in bounds.items():
+        value = of(watched.lists)
+        figures.append(
+            Figure(name=f"{name}-list-{part}", what=f"{what}: list meanwhile, {part}", unit="ms", value=value)
+        )
     return figures

@@ -17,6 +17,9 @@ from benchmarks.followers import HOST
 EVERY = 0.25
 """Seconds between two questions of a kind."""
 
+UNTIL_ONE_IS_SUBMITTED = 0.01
+"""Seconds between two looks whether there is a job to ask about."""
+
 
 @dataclass
 class Watched:
@@ -34,23 +37,26 @@ class Watched:
 
 @asynccontextmanager
 async def watching(server: BenchServer, api: ApiProcess, submitted: Sequence[UUID]) -> AsyncIterator[Watched]:
-    """Ask as long as the context lasts, each question when the one before it was answered, and at least once.
+    """Ask as long as the context lasts, each question when the one before it was answered.
 
     Args:
         server: where the jobs run.
         api: who is asked for the list.
-        submitted: the jobs, growing as they are submitted; one of them is asked about at a time.
+        submitted: the jobs that have not ended; one of them is asked about at a time.
     """
     watched = Watched()
     client = server.parts.client(server.temporal)
     stop = asyncio.Event()
 
     async def progress() -> None:
-        if submitted:
-            began = time.perf_counter()
-            reading = await client.progress(random.choice(submitted))
-            watched.progress.append(1000 * (time.perf_counter() - began))
-            watched.from_records += reading.source != "workflow"
+        while not submitted:
+            if stop.is_set():
+                return
+            await asyncio.sleep(UNTIL_ONE_IS_SUBMITTED)
+        began = time.perf_counter()
+        reading = await client.progress(random.choice(submitted))
+        watched.progress.append(1000 * (time.perf_counter() - began))
+        watched.from_records += reading.source != "workflow"
 
     async def listed(http: httpx.AsyncClient) -> None:
         began = time.perf_counter()
@@ -68,8 +74,6 @@ async def watching(server: BenchServer, api: ApiProcess, submitted: Sequence[UUI
         finally:
             stop.set()
             await asyncio.gather(*asking)
-        if not watched.progress:
-            await progress()
 
 
 async def _until(stop: asyncio.Event, ask: Callable[[], Awaitable[None]]) -> None:

@@ -1,6 +1,6 @@
 """What a job's workflow and its children say to each other."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
@@ -36,8 +36,6 @@ class BatchInput(Value):
     """That of the job's run."""
     has_fallback: bool = False
     """Whether another provider is left: then a batch ends when this one turns out to be down."""
-    report_every: timedelta = timedelta(seconds=1)
-    """The least time between two reports."""
 
 
 class BatchReport(Value):

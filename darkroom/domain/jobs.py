@@ -163,11 +163,6 @@ class OpenedRun(Value):
     fresh: bool = False
     """Whether no call can have been made yet: the ordinals begin at 0, and nobody needs to be asked for them."""
 
-    @property
-    def most_at_once(self) -> int:
-        """How many of its stages deliver at the same time."""
-        return min(self.stages_at_once or len(self.stages), len(self.stages))
-
 
 class End(StrEnum):
     """Why a run of a job closes."""

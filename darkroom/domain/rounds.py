@@ -19,9 +19,6 @@ MAX_IMAGES_WITH_IDS = 2_000
 LONGEST_TOP_UP_DELAY = timedelta(seconds=60)
 REFUSALS_THAT_STOP_A_STAGE = 3
 
-REPORTS_A_SECOND = 10
-"""From all children of a job: each one is a task of its workflow, and a query waits while that is in progress."""
-
 
 class StageStatus(StrEnum):
     """The status of a stage."""
@@ -110,8 +107,3 @@ def allot(quantities: Sequence[int], max_credits: int | None, prices: Sequence[i
 def report_step(total_images: int) -> int:
     """New images a child waits for before it tells its parent (Temporal refuses the 10,001st signal)."""
     return max(1, -(-total_images // 2_000))
-
-
-def report_every(stages: int) -> timedelta:
-    """How long a child waits between two reports: a second, and longer where more than ten stages deliver at a time."""
-    return max(timedelta(seconds=1), timedelta(seconds=stages / REPORTS_A_SECOND))

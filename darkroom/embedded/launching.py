@@ -27,9 +27,12 @@ PROMPT_TASKS = (
 """A shard hands out tasks 20 times a second at most otherwise, and every step of a workflow waits for 37 ms; and timers
 that end within a second, such as those between two attempts, may end a second late."""
 
-CONCURRENT_QUERIES = ("history.MaxBufferedQueryCount=100",)
-"""While a workflow task is in progress, only one query waits for it otherwise: the server refuses the next one, and its
-client tries again a second later."""
+WAITING_QUERIES = 2
+"""Per workflow, while a workflow task is in progress. At the default of 1 the server refuses the second, and its client
+tries again a second later. The answers go to the server in one message of at most 4 MB: more of a thousand stages might
+not fit."""
+
+CONCURRENT_QUERIES = (f"history.MaxBufferedQueryCount={WAITING_QUERIES}",)
 
 _PASSED_ON = frozenset({"PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "GOMAXPROCS", "GOMEMLIMIT"})
 

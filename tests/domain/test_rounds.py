@@ -5,15 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkroom.domain.rounds import (
-    PAGE,
-    allot,
-    next_ordinals,
-    refusals_stop_stage,
-    report_every,
-    report_step,
-    top_up_delay,
-)
+from darkroom.domain.rounds import PAGE, allot, next_ordinals, refusals_stop_stage, report_step, top_up_delay
 
 ordinals = st.integers(0, 60)
 
@@ -127,7 +119,3 @@ def test_a_child_reports_at_most_2000_times(total: int) -> None:
 
 def test_report_steps_of_known_sizes() -> None:
     assert [report_step(total) for total in (0, 1, 2_000, 2_001, 4_000, 30_000)] == [1, 1, 1, 2, 2, 15]
-
-
-def test_children_of_many_stages_report_less_often_each() -> None:
-    assert [report_every(stages).total_seconds() for stages in (1, 3, 10, 40, 100)] == [1, 1, 1, 4, 10]

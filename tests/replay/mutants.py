@@ -271,7 +271,7 @@ MUTANTS = (
     Mutant(
         "a report is not delayed after the last one",
         REPORTING,
-        "\n            await workflow.wait_condition(lambda: ended() or tally.urgent, timeout=every)\n",
+        "\n            await workflow.wait_condition(lambda: ended() or tally.urgent, timeout=REPORT_EVERY)\n",
         "\n            pass\n",
     ),
     Mutant("a batch is cancelled with its cancel", BATCH, "            self._tally.cancel()\n", "            raise\n"),

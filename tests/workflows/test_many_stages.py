@@ -4,7 +4,6 @@ import random
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -12,7 +11,7 @@ import pytest
 from temporalio.client import Client as TemporalClient
 from temporalio.client import WorkflowHistory
 
-from darkroom.domain.names import batch_workflow_id, job_workflow_id
+from darkroom.domain.names import job_workflow_id
 from darkroom.domain.progress import JobStatus
 from tests.replay.application import workflow_classes
 from tests.replay.replaying import unsandboxed_replayer
@@ -87,20 +86,6 @@ async def test_a_round_with_misses_asks_the_records_for_nothing(skipping_client:
         [history] = await job_histories(stack, job_id)
         assert activities(history) == {"open_job": 1, "close_job": 1, "remove_leftovers": 1}
         await stack.check_invariants()
-
-
-@pytest.mark.parametrize(("stages", "at_once", "seconds"), [(20, 40, 2), (20, 3, 1), (2, 40, 1)])
-async def test_stages_report_less_often_the_more_of_them_deliver_at_a_time(
-    skipping_client: TemporalClient, home: Path, stages: int, at_once: int, seconds: int
-) -> None:
-    async with running_stack(skipping_client, home, job_stages_at_once=at_once, stage_concurrency=1) as stack:
-        job_id = await stack.order(*[2] * stages)
-        assert (await end_of(stack, job_id)).delivered == 2 * stages
-        name = batch_workflow_id(job_id, 0, 0, 0)
-        batch = await stack.temporal.get_workflow_handle(name).fetch_history()
-        timers = [event.timer_started_event_attributes for event in batch.events]
-        after_the_first_report = next(timer for timer in timers if timer.timer_id)
-        assert after_the_first_report.start_to_fire_timeout.ToTimedelta() == timedelta(seconds=seconds)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import TimeSkipper
 
 from darkroom.domain.names import SearchAttribute
-from darkroom.embedded.launching import PROMPT_TASKS
+from darkroom.embedded.launching import CONCURRENT_QUERIES, PROMPT_TASKS
 from darkroom.embedded.processes import start_tied, stop
 from darkroom.embedded.server import ServerProcess
 from tests.support.ports import HOST, free_port
@@ -35,7 +35,7 @@ async def running_temporal(*arguments: str, identity: str | None = None) -> Asyn
     address = f"{HOST}:{free_port()}"
     command = [temporal_binary(), "server", "start-dev", "--headless", "--ip", HOST, "--port", address.split(":")[1]]
     command += [word for name in SearchAttribute for word in ("--search-attribute", f"{name}=Keyword")]
-    command += [word for value in PROMPT_TASKS for word in ("--dynamic-config-value", value)]
+    command += [word for value in (*PROMPT_TASKS, *CONCURRENT_QUERIES) for word in ("--dynamic-config-value", value)]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "temporal.log")
         process = await start_tied([*command, "--log-level", "error", *arguments], log)
