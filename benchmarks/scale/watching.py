@@ -28,7 +28,7 @@ class Watched:
     progress: list[float] = field(default_factory=list)
     lists: list[float] = field(default_factory=list)
     from_records: int = 0
-    """Answers about progress that came from the records, because no workflow answered within 2 s."""
+    """Answers about progress that came from the records: a job had not begun, or no workflow answered within 2 s."""
 
     def and_then(self, later: "Watched") -> "Watched":
         """All answers of two times."""

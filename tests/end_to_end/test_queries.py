@@ -28,7 +28,7 @@ QUEUE = "nobody"
 WIDEST = "\N{ARTIST PALETTE}"
 """A character of four bytes."""
 LARGEST_MESSAGE = 4 * 1024 * 1024
-"""Bytes of gRPC, above which a worker gives its workflow up."""
+"""Bytes of a gRPC message that the server takes."""
 DEADLINE = timedelta(seconds=2)
 WAITED = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 """Until the deadline: whichever of server and client ends it first."""
