@@ -1,14 +1,10 @@
 """Memory with large answers: 24 calls of 4K pictures that end together, over HTTP and through the provider's SDK."""
 
-import asyncio
-import base64
 import io
-import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 
 from PIL import Image
 
+from benchmarks.answering import answer_of, answering
 from benchmarks.figures import Asked, Figure, Side
 from benchmarks.measurements import MB, Bench
 from benchmarks.usage import peak_of
@@ -27,12 +23,12 @@ GRAIN = 6
 async def large_answers(bench: Bench) -> list[Figure]:
     """The peak of a worker and its children while 24 answers of 20 MB come at the same moment."""
     calls = bench.count(CALLS, 2)
-    answer = _answer(_picture(bench.count(SIZE[0], 640), bench.count(SIZE[1], 360)))
+    answer = answer_of(_picture(bench.count(SIZE[0], 640), bench.count(SIZE[1], 360)))
     figures = []
     for made in (ImageFormat.WEBP, ImageFormat.AVIF):
         work = Work(stages=1, images=calls, format=made)
         async with (
-            _answering(answer, calls) as address,
+            answering(answer, calls) as address,
             bench.server(f"large-{made}") as server,
             server.worker(Kind.DARKROOM, work, answers_at=address) as worker,
             peak_of(worker.pid) as peak,
@@ -62,41 +58,3 @@ def _picture(across: int, down: int) -> bytes:
         target, "PNG", compress_level=1
     )
     return target.getvalue()
-
-
-def _answer(picture: bytes) -> bytes:
-    inline = {"mimeType": "image/png", "data": base64.b64encode(picture).decode()}
-    return json.dumps(
-        {"candidates": [{"content": {"parts": [{"inlineData": inline}]}, "finishReason": "STOP"}]}
-    ).encode()
-
-
-@asynccontextmanager
-async def _answering(answer: bytes, together: int) -> AsyncIterator[str]:
-    """A server that speaks Gemini's format; the first answers leave when so many calls have come."""
-    came = 0
-    enough = asyncio.Event()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal came
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        await reader.readexactly(_length(head.split(b"\r\n")))
-        came += 1
-        if came >= together:
-            enough.set()
-        await enough.wait()
-        writer.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            b"content-length: %d\r\n\r\n" % len(answer)
-        )
-        writer.write(answer)
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-def _length(lines: Sequence[bytes]) -> int:
-    return next((int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:")), 0)

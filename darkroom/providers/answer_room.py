@@ -14,8 +14,10 @@ import httpx2
 from darkroom.allocator import give_back_freed
 from darkroom.room import Room
 
-SIZE = 160_000_000
-"""Bytes of answers as they travel that one process holds at once."""
+SIZE = 48_000_000
+"""Bytes of answers as they travel that one process holds at once; see `MOST`."""
+MOST = SIZE // 4
+"""Bytes that one answer counts for at most: four are read at a time, however large they are."""
 UNKNOWN = 4_000_000
 """Bytes of an answer that does not say how long it is."""
 LARGE = 8_000_000
@@ -58,7 +60,7 @@ class _Held:
         for limit in self.limits:
             limit.reschedule(None)
         try:
-            self.bytes += await self._room.take(asked)
+            self.bytes += await self._room.take(min(asked, MOST))
         finally:
             waited = asyncio.get_running_loop().time() - began
             for limit, end in zip(self.limits, ends, strict=True):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from darkroom.domain.images import Generated
-from darkroom.providers.answer_room import AnswerRoom
+from darkroom.providers import answer_room
+from darkroom.providers.answer_room import MOST, SIZE, AnswerRoom
 from tests.support.fakes.over_http import GEMINI, REQUEST, RUNWARE, PlayedProvider
 from tests.support.until import until
 
@@ -99,6 +100,35 @@ async def test_an_answer_is_not_read_before_the_call_before_it_has_staged_its_ow
         staged.set()
         await asyncio.gather(*calls)
     assert sorted(answered) == [0, 1]
+
+
+@pytest.mark.parametrize("played", [GEMINI, RUNWARE], ids=["gemini", "runware"])
+async def test_four_answers_are_read_at_a_time_however_large_they_are(
+    played: PlayedProvider[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_room, "MOST", 1)  # each is larger
+    room, staged = AnswerRoom(4, LONG), asyncio.Event()
+    answered: list[int] = []
+
+    async def call(number: int) -> None:
+        async with room.call():
+            assert isinstance(await provider.generate(REQUEST), Generated)
+            answered.append(number)
+            await staged.wait()
+
+    async with played.server(together=5) as server, played.at(server) as provider:
+        calls = [asyncio.create_task(call(number)) for number in range(5)]
+
+        async def four_read() -> bool:
+            return len(answered) == 4
+
+        await until(four_read, "four answers")
+        assert await _settled(calls) == [False] * 5
+        assert len(answered) == 4
+        staged.set()
+        await asyncio.gather(*calls)
+    assert sorted(answered) == [0, 1, 2, 3, 4]
+    assert 4 * MOST == SIZE
 
 
 async def test_the_limit_of_a_call_stands_still_while_its_answer_waits() -> None:
