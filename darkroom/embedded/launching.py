@@ -34,7 +34,7 @@ not fit."""
 
 CONCURRENT_QUERIES = (f"history.MaxBufferedQueryCount={WAITING_QUERIES}",)
 
-_PASSED_ON = frozenset({"PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "GOMAXPROCS", "GOMEMLIMIT"})
+_PASSED_ON = frozenset({"PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "GOGC", "GOMAXPROCS", "GOMEMLIMIT"})
 
 
 def child_environment(given: Mapping[str, str] | None = None) -> dict[str, str]:

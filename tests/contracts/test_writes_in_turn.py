@@ -106,3 +106,24 @@ async def test_who_stops_waiting_is_not_written_and_holds_up_nobody(database: Da
     await database.write(_keep, 102)
     assert await asyncio.wait_for(stays, 10) == 101
     assert await database.read(_kept) == [*range(AT_ONCE), 101, 102]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="which files are open is seen on Linux only")
+async def test_what_undoes_one_change_of_many_is_in_no_file_of_the_system(database: Database) -> None:
+    """The folder for temporary files may be full, and each page would be written once more."""
+    files: list[str] = []
+
+    def rewrite(db: sqlite3.Connection, number: int) -> None:
+        db.execute("update kept set number = -number")
+        if number == AT_ONCE + 3:
+            files.extend(str(opened.readlink()) for opened in Path("/proc/self/fd").iterdir() if opened.is_symlink())
+
+    await database.write(lambda db: db.executemany("insert into kept values (?)", [(one,) for one in range(1, 50_000)]))
+    for number in range(AT_ONCE):
+        await database.write_in_turn(rewrite, number)
+    changes = [asyncio.create_task(database.write_in_turn(rewrite, AT_ONCE + number)) for number in range(4)]
+    await asyncio.sleep(0)
+    await database.write(_keep, 60_000)
+    await asyncio.gather(*changes)
+    assert any(name.endswith("records.db-wal") for name in files)
+    assert not [name for name in files if "etilqs" in name]

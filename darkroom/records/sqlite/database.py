@@ -30,8 +30,7 @@ INTERVAL, AT_ONCE = 0.1, 8
 """Of transactions for changes that may wait: where there are many, each costs more than the changes in it."""
 
 AHEAD = 2
-"""Readings of users that are given to the thread: one that it works on, and one so that it need not wait for the next.
-All others wait in turns, so that who asks for much keeps nobody else waiting."""
+"""Readings of users that the thread is given: the one it works on, and the next. All others wait in turns."""
 
 _PRIMARY = 0xFF
 """Of SQLite's error codes, what kind of error it is; the rest says more."""
@@ -215,6 +214,7 @@ class Database:
     def _writer_connection(self) -> sqlite3.Connection:
         if self._writer is None:
             db = self._connect()
+            db.execute("pragma temp_store = memory")  # what undoes one change of several needs no room in /var/tmp
             # Once it is there the schema needs no lock: several processes start at the same time.
             if db.execute("pragma user_version").fetchone()[0] < SCHEMA_VERSION:
                 bring_up_to_date(db)
