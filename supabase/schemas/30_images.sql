@@ -39,20 +39,21 @@ create or replace function public.darkroom_begin_attempt(
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_attach_id bigint;
+  v_image record;
   v_job record;
   v_refusal text;
   v_decided record;
-  v_waiting uuid[];
-  v_unknown uuid[];
+  v_calls record;
   v_reason text;
   v_stage record;
   v_spent jsonb;
 begin
-  select attach_id into v_attach_id from public.quel_attach
-  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal and delivered_at is not null;
-  if found then
-    return jsonb_build_object('begin', 'delivered', 'attach_id', v_attach_id);
+  -- Not `delivered_at is not null`: a planner without statistics would take the index of what is delivered, and walk over
+  -- all of the job.
+  select attach_id, delivered_at into v_image from public.quel_attach
+  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal;
+  if v_image.delivered_at is not null then
+    return jsonb_build_object('begin', 'delivered', 'attach_id', v_image.attach_id);
   end if;
   -- Shared with other attempts, not with whoever writes a pause or a cancel: that one waits for us, or we see it.
   select job_status::text, current_run_id, cancel_requested, failing, paused, quel_member_id, unit_price into v_job
@@ -75,35 +76,32 @@ begin
   if v_stage.is_full and p_calls then
     return jsonb_build_object('begin', 'full', 'reason', 'the stage has all it may deliver already');
   end if;
+  select array_agg(call_id order by attempt_id desc) filter (where outcome is null or outcome = 'generated') as waiting,
+    array_agg(call_id order by attempt_id desc) filter (where outcome is null) as unknown,
+    max(attempt_id) filter (where outcome in ('missed', 'refused')) as decided,
+    bool_or(attempt > p_attempt and started_at > p_taken_at) as too_late into v_calls
+  from public.quel_generation_attempts
+  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal;
   -- A worker that stood still holds tries that Temporal has given up; another one may have begun since.
-  perform 1 from public.quel_generation_attempts
-  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal
-    and attempt > p_attempt and started_at > p_taken_at;
-  if found then
+  if v_calls.too_late then
     return jsonb_build_object('begin', 'held', 'reason', 'a later try of this image has begun');
   end if;
-  select outcome, reason, final into v_decided from public.quel_generation_attempts
-  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal
-    and outcome in ('missed', 'refused')
-  order by attempt_id desc limit 1;
-  if found then
+  if v_calls.decided is not null then
+    select outcome, reason, final into v_decided from public.quel_generation_attempts
+    where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal and attempt_id = v_calls.decided;
     return jsonb_build_object(
       'begin', 'decided', 'outcome', v_decided.outcome, 'reason', v_decided.reason, 'final', v_decided.final);
   end if;
-  select array_agg(call_id order by attempt_id desc),
-    array_agg(call_id order by attempt_id desc) filter (where outcome is null) into v_waiting, v_unknown
-  from public.quel_generation_attempts
-  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal
-    and (outcome is null or outcome = 'generated');
-  if v_waiting is not null and not p_looked then
-    return jsonb_build_object('begin', 'look', 'call_id', v_waiting[1])
-      || case when p_calls then jsonb_build_object('call_ids', to_jsonb(v_waiting)) else '{}' end;
+  if v_calls.waiting is not null and not p_looked then
+    return jsonb_build_object('begin', 'look', 'call_id', v_calls.waiting[1])
+      || case when p_calls then jsonb_build_object('call_ids', to_jsonb(v_calls.waiting)) else '{}' end;
   end if;
   -- A picture that takes its worker down each time is asked for three times, and no more.
-  if cardinality(v_unknown) >= 3 then
+  if cardinality(v_calls.unknown) >= 3 then
     v_reason := '3 calls ended without an outcome: their workers died';
     -- The oldest: the bytes of the newest may still come, from a worker that was stopped with them.
-    perform public.darkroom_finish_attempt(v_unknown[cardinality(v_unknown)], 'missed', v_reason, false, 0);
+    perform public.darkroom_finish_attempt(
+      v_calls.unknown[cardinality(v_calls.unknown)], 'missed', v_reason, false, 0);
     return jsonb_build_object('begin', 'decided', 'outcome', 'missed', 'reason', v_reason, 'final', false);
   end if;
   if p_ceilings is not null then
@@ -186,13 +184,15 @@ create or replace function public.darkroom_attach_image(
 ) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
+  v_image record;
   v_attach_id bigint;
   v_name text := regexp_replace(p_path, '^.*/', '');
   v_source record;
 begin
-  select attach_id into v_attach_id from public.quel_attach
-  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal and delivered_at is not null;
-  if not found then
+  select attach_id, delivered_at into v_image from public.quel_attach
+  where job_id = p_job_id and stage_index = p_stage_index and ordinal = p_ordinal;
+  v_attach_id := v_image.attach_id;
+  if v_image.delivered_at is null then
     if p_refusal is not null then
       return jsonb_build_object('attach_id', null, 'reason', p_refusal);
     end if;

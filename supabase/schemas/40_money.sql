@@ -124,10 +124,10 @@ begin
 end
 $$;
 
--- Take the price from balance and hold; gives the reason when whoever pays may not, or has too little. The hold says who
--- pays: the job's row can be changed by others.
+-- Take the price of each of these pictures from balance and hold, all or nothing; gives the reason when whoever pays may
+-- not, or has too little. The hold says who pays: the job's row can be changed by others. The journal goes by time.
 create or replace function public.darkroom_charge(
-  p_job_id uuid, p_user uuid, p_price integer, p_production_id uuid, p_attach_id bigint, p_key text
+  p_job_id uuid, p_user uuid, p_price integer, p_production_id uuid, p_attach_ids bigint[], p_keys text[]
 ) returns text
 language plpgsql set search_path = '' as $$
 declare
@@ -136,6 +136,8 @@ declare
   v_refusal text;
   v_balance bigint;
   v_held integer;
+  v_need bigint := p_price::bigint * cardinality(p_keys);
+  v_now timestamptz;
 begin
   select quel_member_id, org_id into v_payer from public.quel_credit_holds where job_id = p_job_id;
   v_user := coalesce(v_payer.quel_member_id, p_user);
@@ -149,26 +151,27 @@ begin
       return v_refusal;
     end if;
   end if;
-  if coalesce(v_balance, 0) < p_price then
-    return format('insufficient credits: need %s, balance %s', p_price, coalesce(v_balance, 0));
+  if coalesce(v_balance, 0) < v_need then
+    return format('insufficient credits: need %s, balance %s', v_need, coalesce(v_balance, 0));
   end if;
   select amount into v_held from public.quel_credit_holds
   where job_id = p_job_id and released_at is null for no key update;
-  if coalesce(v_held, -1) < p_price then
-    return format('insufficient credits: need %s, the job''s hold has %s left', p_price, coalesce(v_held, 0));
+  if coalesce(v_held, -1) < v_need then
+    return format('insufficient credits: need %s, the job''s hold has %s left', v_need, coalesce(v_held, 0));
   end if;
+  v_now := clock_timestamp();
   insert into public.quel_credits (
     user_id, org_id, used_by_member_id, transaction_type, amount, balance_after, attach_idx, production_idx,
     job_id, idempotency_key, created_at)
-  values (
-    v_user, v_payer.org_id, case when v_payer.org_id is not null then v_user end, 'DEDUCT', -p_price,
-    v_balance - p_price, p_attach_id, p_production_id, p_job_id, p_key, clock_timestamp());
+  select v_user, v_payer.org_id, case when v_payer.org_id is not null then v_user end, 'DEDUCT', -p_price,
+    v_balance - p_price * place, attach_id, p_production_id, p_job_id, key, v_now + (place - 1) * interval '1 us'
+  from unnest(p_attach_ids, p_keys) with ordinality as charged (attach_id, key, place) order by place;
   if v_payer.org_id is null then
-    update public.quel_member set quel_member_credit = v_balance - p_price where quel_member_id = v_user;
+    update public.quel_member set quel_member_credit = v_balance - v_need where quel_member_id = v_user;
   else
-    update public.quel_organization set org_credit = v_balance - p_price where org_id = v_payer.org_id;
+    update public.quel_organization set org_credit = v_balance - v_need where org_id = v_payer.org_id;
   end if;
-  update public.quel_credit_holds set amount = amount - p_price where job_id = p_job_id;
+  update public.quel_credit_holds set amount = amount - v_need where job_id = p_job_id;
   return null;
 end
 $$;

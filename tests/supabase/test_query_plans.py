@@ -247,7 +247,9 @@ CALLS = [
 
 INSIDE = {
     "darkroom_api_key_json",
+    "darkroom_attach_at_once",
     "darkroom_attach_image",
+    "darkroom_begin_first",
     "darkroom_book_json",
     "darkroom_calls_of",
     "darkroom_cannot_pay",
@@ -256,6 +258,7 @@ INSIDE = {
     "darkroom_costs",
     "darkroom_cover",
     "darkroom_deletion_of",
+    "darkroom_deliver",
     "darkroom_earlier_images",
     "darkroom_earlier_stages",
     "darkroom_explain_cancel",
@@ -294,6 +297,7 @@ INSIDE = {
     "darkroom_saying",
     "darkroom_set_hold",
     "darkroom_set_opening_balance",
+    "darkroom_settle_at_once",
     "darkroom_settle_image",
     "darkroom_share_pictures",
     "darkroom_shorten",

@@ -21,7 +21,7 @@ from darkroom.fair_queue import FairQueue
 from darkroom.records.faults import GIVE_UP, Fault, fault_of
 from darkroom.supabase import Supabase, described
 
-SCHEMA_VERSION = "20261127212000"
+SCHEMA_VERSION = "20261129130000"
 """The migration that this code needs: the newest in `supabase/migrations`."""
 
 FOR_USERS, OF_ONE_USER = 16, 4
