@@ -98,4 +98,8 @@ def _png(picture: Image.Image) -> bytes:
     return target.getvalue()
 
 
-_BUILD = {Sample.TINY: _tiny, Sample.SCREEN: _screen, Sample.HEAVY: lambda: [heavy()]}
+def _heavy() -> list[bytes]:
+    return [heavy()]
+
+
+_BUILD = {Sample.TINY: _tiny, Sample.SCREEN: _screen, Sample.HEAVY: _heavy}

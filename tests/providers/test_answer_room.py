@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -31,7 +31,7 @@ async def waiting(room: AnswerRoom, *asked: int) -> AsyncIterator[list[asyncio.T
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _settled(tasks: list[asyncio.Task[int]]) -> list[bool]:
+async def _settled(tasks: Sequence[asyncio.Task[Any]]) -> list[bool]:
     for _ in range(5):
         await asyncio.sleep(0)
     return [task.done() and not task.cancelled() for task in tasks]
