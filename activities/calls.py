@@ -174,6 +174,7 @@ class ProviderCalls:
         self, image: GenerateInput, call_id: UUID, answer: ProviderAnswer, seconds: float
     ) -> GenerateResult:
         if isinstance(answer, Generated):
+            self._room.learn(len(answer.data) * 4 // 3)  # in base64, as it came
             made = AttemptEnd(outcome=Outcome.GENERATED, seconds=seconds, cost_usd=answer.cost_usd)
             try:
                 await self._staging.put(image.key, call_id, answer.data)
@@ -228,6 +229,7 @@ class ProviderCalls:
 
     async def _finish(self, call_id: UUID, end: AttemptEnd) -> None:
         """Write how a call ended, as soon as the records are there: unwritten, it would be made again."""
+        self._room.leave()
         delay = FIRST_RETRY
         while True:
             try:

@@ -3,9 +3,7 @@
 -- that a planner without statistics does not walk over all of its job.
 
 select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('darkroom migrations', 0));
-set check_function_bodies = off;  -- as the first file says
-
-drop function if exists public.darkroom_charge(uuid, uuid, integer, uuid, bigint, text);
+set check_function_bodies = on;
 
 -- Answer what is delivered or decided, refuse, say where to look, or write the attempt's row before the call.
 create or replace function public.darkroom_begin_attempt(
@@ -14,7 +12,8 @@ create or replace function public.darkroom_begin_attempt(
   p_model text default null, p_calls boolean default false, p_worker text default null,
   p_taken_at timestamptz default null, p_ceilings jsonb default null
 ) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer
+set search_path = '' set jit = 'off' set enable_seqscan = 'off' as $$
 declare
   v_image record;
   v_job record;
@@ -105,7 +104,8 @@ create or replace function public.darkroom_attach_image(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_refusal text, p_user uuid, p_call_id uuid,
   p_seconds double precision, p_cost_usd numeric, p_path text, p_size integer, p_sha256 text
 ) returns jsonb
-language plpgsql set search_path = '' as $$
+language plpgsql
+set search_path = '' set jit = 'off' set enable_seqscan = 'off' as $$
 declare
   v_image record;
   v_attach_id bigint;
@@ -154,14 +154,14 @@ begin
 end
 $$;
 
--- Attach several images of a stage at once; null where one of them is delivered or named twice, and has to be looked at
--- by itself: the others are attached the same way once more. The caller holds the job's row, whose run may attach.
--- A planner that had not heard of a table's size yet would read all of it for these few rows.
+-- Attach several images of a stage at once; an error where one of them is delivered or named twice, and has to be looked
+-- at by itself: what was done is undone then. The caller holds the job's row, whose run may attach.
+-- A connection keeps its plans: one that was made while a table was small would read all of it for these few rows.
 create or replace function public.darkroom_attach_at_once(
   p_job_id uuid, p_stage_index integer, p_user uuid, p_directory text, p_files jsonb
 ) returns jsonb[]
 language plpgsql
-set search_path = '' set plan_cache_mode = 'force_generic_plan'
+set search_path = '' set plan_cache_mode = 'force_generic_plan' set jit = 'off'
 set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' as $$
 declare
   v_attached jsonb;
@@ -169,16 +169,17 @@ declare
 begin
   with file as (
     select files.*, case substring(name from '[^.]*$')
-      when 'jpg' then 'image/jpeg' when 'png' then 'image/png' when 'avif' then 'image/avif' else 'image/webp' end as type
+      when 'jpg' then 'image/jpeg' when 'png' then 'image/png' when 'avif' then 'image/avif'
+      else 'image/webp' end as type
     from jsonb_to_recordset(p_files) as files (ordinal integer, call_id uuid, name text, size integer, sha256 text)
   ), attached as (
     insert into public.quel_attach as image (
       attach_original_name, attach_file_name, attach_file_path, attach_file_size, attach_file_type,
       attach_directory, attach_storage_type, job_id, stage_index, ordinal, quel_member_id, sha256,
       source_sha256, source_media_type, source_c2pa, source_provider, source_model, created_at)
-    select file.name, file.name, p_directory || '/' || file.name, file.size, file.type, p_directory, 'supabase', p_job_id,
-      p_stage_index, file.ordinal, p_user, file.sha256, call.source_sha256, call.source_media_type, call.source_c2pa, call.provider, call.model,
-      clock_timestamp()
+    select file.name, file.name, p_directory || '/' || file.name, file.size, file.type, p_directory, 'supabase',
+      p_job_id, p_stage_index, file.ordinal, p_user, file.sha256, call.source_sha256, call.source_media_type,
+      call.source_c2pa, call.provider, call.model, clock_timestamp()
     from file left join public.quel_generation_attempts as call using (call_id) order by file.ordinal
     on conflict (job_id, stage_index, ordinal) where job_id is not null do update
       set attach_original_name = excluded.attach_original_name, attach_file_name = excluded.attach_file_name,
@@ -197,7 +198,7 @@ begin
     from jsonb_array_elements(p_files) with ordinality as files (file, place)
     where v_attached ? (file->>'ordinal') order by place);
   if cardinality(v_results) < jsonb_array_length(p_files) then
-    return null;
+    raise sqlstate 'PT409' using message = 'one of the images is delivered';
   end if;
   update public.quel_generation_attempts as call
   set outcome = 'generated', seconds = coalesce(file.seconds, call.seconds), cost_usd = file.cost_usd
@@ -267,11 +268,11 @@ begin
 end
 $$;
 
--- Begin those of several calls, of any jobs, that nothing stands in the way of: the first ones of their images. Gives the
--- calls that have begun; none where daily ceilings are asked, which see one call after another. Planned as the attachments above.
+-- Begin those of several calls, of any jobs, that nothing stands in the way of: the first ones of their images. Gives
+-- the calls that have begun; none where daily ceilings are asked, which see one call after another. Planned as above.
 create or replace function public.darkroom_begin_first(p_attempts jsonb) returns uuid[]
 language plpgsql
-set search_path = '' set plan_cache_mode = 'force_generic_plan'
+set search_path = '' set plan_cache_mode = 'force_generic_plan' set jit = 'off'
 set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' as $$
 declare
   v_begun uuid[];
@@ -372,7 +373,7 @@ $$;
 -- for the sake of two that write the same ones.
 create or replace function public.darkroom_note_sources(p_sources jsonb) returns jsonb
 language plpgsql security definer
-set search_path = '' set plan_cache_mode = 'force_generic_plan'
+set search_path = '' set plan_cache_mode = 'force_generic_plan' set jit = 'off'
 set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' as $$
 declare
   v_answers jsonb;
@@ -395,7 +396,7 @@ $$;
 
 -- Take the price of each of these pictures from balance and hold, all or nothing; gives the reason when whoever pays may
 -- not, or has too little. The hold says who pays: the job's row can be changed by others. The journal goes by time.
-create or replace function public.darkroom_charge(
+create or replace function public.darkroom_charge_all(
   p_job_id uuid, p_user uuid, p_price integer, p_production_id uuid, p_attach_ids bigint[], p_keys text[]
 ) returns text
 language plpgsql set search_path = '' as $$
@@ -445,6 +446,14 @@ begin
 end
 $$;
 
+-- For one picture. No function calls it any more but one that began before the migration that brought the one above.
+create or replace function public.darkroom_charge(
+  p_job_id uuid, p_user uuid, p_price integer, p_production_id uuid, p_attach_id bigint, p_key text
+) returns text
+language sql set search_path = '' as $$
+  select public.darkroom_charge_all(p_job_id, p_user, p_price, p_production_id, array[p_attach_id], array[p_key])
+$$;
+
 -- Charge for images that wait to be settled and have room in their stage, and make them count, in this order: all of them
 -- or none; gives the reason when whoever pays may not, or has too little. The caller holds the job's row.
 -- Who watches goes by the order of delivered_at: it never goes back, even where the clock does.
@@ -453,13 +462,13 @@ create or replace function public.darkroom_deliver(
   p_price integer, p_production_id uuid
 ) returns text
 language plpgsql
-set search_path = '' set plan_cache_mode = 'force_generic_plan' set enable_seqscan = 'off' as $$
+set search_path = '' set plan_cache_mode = 'force_generic_plan' set jit = 'off' set enable_seqscan = 'off' as $$
 declare
   v_refusal text;
   v_first timestamptz;
 begin
   if p_user is not null or exists (select from public.quel_credit_holds where job_id = p_job_id) then
-    v_refusal := public.darkroom_charge(
+    v_refusal := public.darkroom_charge_all(
       p_job_id, p_user, p_price, p_production_id, p_attach_ids,
       array(
         select format('%s/%s/%s', p_job_id, p_stage_index, ordinal)
@@ -485,7 +494,8 @@ create or replace function public.darkroom_settle_image(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_refusal text, p_user uuid,
   p_price integer, p_production_id uuid
 ) returns jsonb
-language plpgsql set search_path = '' as $$
+language plpgsql
+set search_path = '' set jit = 'off' set enable_seqscan = 'off' as $$
 declare
   v_image record;
   v_stage record;
@@ -526,7 +536,7 @@ create or replace function public.darkroom_settle_at_once(
   p_production_id uuid
 ) returns jsonb[]
 language plpgsql
-set search_path = '' set plan_cache_mode = 'force_generic_plan' set enable_seqscan = 'off' as $$
+set search_path = '' set plan_cache_mode = 'force_generic_plan' set jit = 'off' set enable_seqscan = 'off' as $$
 declare
   v_stage record;
   v_attach_ids bigint[];

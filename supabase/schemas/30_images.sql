@@ -37,7 +37,8 @@ create or replace function public.darkroom_begin_attempt(
   p_model text default null, p_calls boolean default false, p_worker text default null,
   p_taken_at timestamptz default null, p_ceilings jsonb default null
 ) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer
+set search_path = '' set jit = 'off' set enable_seqscan = 'off' as $$
 declare
   v_image record;
   v_job record;
@@ -182,7 +183,8 @@ create or replace function public.darkroom_attach_image(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_refusal text, p_user uuid, p_call_id uuid,
   p_seconds double precision, p_cost_usd numeric, p_path text, p_size integer, p_sha256 text
 ) returns jsonb
-language plpgsql set search_path = '' as $$
+language plpgsql
+set search_path = '' set jit = 'off' set enable_seqscan = 'off' as $$
 declare
   v_image record;
   v_attach_id bigint;

@@ -8,14 +8,14 @@ language sql immutable set search_path = '' as $$
   select p_code ~ '^(08|28|40|53|57|58)' or p_code in ('25006', '25P03', '55006', '55P03')
 $$;
 
--- Attach several images of a stage at once; null where one of them is delivered or named twice, and has to be looked at
--- by itself: the others are attached the same way once more. The caller holds the job's row, whose run may attach.
--- A planner that had not heard of a table's size yet would read all of it for these few rows.
+-- Attach several images of a stage at once; an error where one of them is delivered or named twice, and has to be looked
+-- at by itself: what was done is undone then. The caller holds the job's row, whose run may attach.
+-- A connection keeps its plans: one that was made while a table was small would read all of it for these few rows.
 create or replace function public.darkroom_attach_at_once(
   p_job_id uuid, p_stage_index integer, p_user uuid, p_directory text, p_files jsonb
 ) returns jsonb[]
 language plpgsql
-set search_path = '' set plan_cache_mode = 'force_generic_plan'
+set search_path = '' set plan_cache_mode = 'force_generic_plan' set jit = 'off'
 set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' as $$
 declare
   v_attached jsonb;
@@ -23,16 +23,17 @@ declare
 begin
   with file as (
     select files.*, case substring(name from '[^.]*$')
-      when 'jpg' then 'image/jpeg' when 'png' then 'image/png' when 'avif' then 'image/avif' else 'image/webp' end as type
+      when 'jpg' then 'image/jpeg' when 'png' then 'image/png' when 'avif' then 'image/avif'
+      else 'image/webp' end as type
     from jsonb_to_recordset(p_files) as files (ordinal integer, call_id uuid, name text, size integer, sha256 text)
   ), attached as (
     insert into public.quel_attach as image (
       attach_original_name, attach_file_name, attach_file_path, attach_file_size, attach_file_type,
       attach_directory, attach_storage_type, job_id, stage_index, ordinal, quel_member_id, sha256,
       source_sha256, source_media_type, source_c2pa, source_provider, source_model, created_at)
-    select file.name, file.name, p_directory || '/' || file.name, file.size, file.type, p_directory, 'supabase', p_job_id,
-      p_stage_index, file.ordinal, p_user, file.sha256, call.source_sha256, call.source_media_type, call.source_c2pa, call.provider, call.model,
-      clock_timestamp()
+    select file.name, file.name, p_directory || '/' || file.name, file.size, file.type, p_directory, 'supabase',
+      p_job_id, p_stage_index, file.ordinal, p_user, file.sha256, call.source_sha256, call.source_media_type,
+      call.source_c2pa, call.provider, call.model, clock_timestamp()
     from file left join public.quel_generation_attempts as call using (call_id) order by file.ordinal
     on conflict (job_id, stage_index, ordinal) where job_id is not null do update
       set attach_original_name = excluded.attach_original_name, attach_file_name = excluded.attach_file_name,
@@ -51,7 +52,7 @@ begin
     from jsonb_array_elements(p_files) with ordinality as files (file, place)
     where v_attached ? (file->>'ordinal') order by place);
   if cardinality(v_results) < jsonb_array_length(p_files) then
-    return null;
+    raise sqlstate 'PT409' using message = 'one of the images is delivered';
   end if;
   update public.quel_generation_attempts as call
   set outcome = 'generated', seconds = coalesce(file.seconds, call.seconds), cost_usd = file.cost_usd
@@ -121,11 +122,11 @@ begin
 end
 $$;
 
--- Begin those of several calls, of any jobs, that nothing stands in the way of: the first ones of their images. Gives the
--- calls that have begun; none where daily ceilings are asked, which see one call after another. Planned as the attachments above.
+-- Begin those of several calls, of any jobs, that nothing stands in the way of: the first ones of their images. Gives
+-- the calls that have begun; none where daily ceilings are asked, which see one call after another. Planned as above.
 create or replace function public.darkroom_begin_first(p_attempts jsonb) returns uuid[]
 language plpgsql
-set search_path = '' set plan_cache_mode = 'force_generic_plan'
+set search_path = '' set plan_cache_mode = 'force_generic_plan' set jit = 'off'
 set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' as $$
 declare
   v_begun uuid[];
@@ -259,7 +260,7 @@ $$;
 -- for the sake of two that write the same ones.
 create or replace function public.darkroom_note_sources(p_sources jsonb) returns jsonb
 language plpgsql security definer
-set search_path = '' set plan_cache_mode = 'force_generic_plan'
+set search_path = '' set plan_cache_mode = 'force_generic_plan' set jit = 'off'
 set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' as $$
 declare
   v_answers jsonb;

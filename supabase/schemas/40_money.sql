@@ -126,7 +126,7 @@ $$;
 
 -- Take the price of each of these pictures from balance and hold, all or nothing; gives the reason when whoever pays may
 -- not, or has too little. The hold says who pays: the job's row can be changed by others. The journal goes by time.
-create or replace function public.darkroom_charge(
+create or replace function public.darkroom_charge_all(
   p_job_id uuid, p_user uuid, p_price integer, p_production_id uuid, p_attach_ids bigint[], p_keys text[]
 ) returns text
 language plpgsql set search_path = '' as $$
@@ -174,6 +174,14 @@ begin
   update public.quel_credit_holds set amount = amount - v_need where job_id = p_job_id;
   return null;
 end
+$$;
+
+-- For one picture. No function calls it any more but one that began before the migration that brought the one above.
+create or replace function public.darkroom_charge(
+  p_job_id uuid, p_user uuid, p_price integer, p_production_id uuid, p_attach_id bigint, p_key text
+) returns text
+language sql set search_path = '' as $$
+  select public.darkroom_charge_all(p_job_id, p_user, p_price, p_production_id, array[p_attach_id], array[p_key])
 $$;
 
 -- Release the job's hold; answers what was left of it.

@@ -8,13 +8,13 @@ create or replace function public.darkroom_deliver(
   p_price integer, p_production_id uuid
 ) returns text
 language plpgsql
-set search_path = '' set plan_cache_mode = 'force_generic_plan' set enable_seqscan = 'off' as $$
+set search_path = '' set plan_cache_mode = 'force_generic_plan' set jit = 'off' set enable_seqscan = 'off' as $$
 declare
   v_refusal text;
   v_first timestamptz;
 begin
   if p_user is not null or exists (select from public.quel_credit_holds where job_id = p_job_id) then
-    v_refusal := public.darkroom_charge(
+    v_refusal := public.darkroom_charge_all(
       p_job_id, p_user, p_price, p_production_id, p_attach_ids,
       array(
         select format('%s/%s/%s', p_job_id, p_stage_index, ordinal)
@@ -40,7 +40,8 @@ create or replace function public.darkroom_settle_image(
   p_job_id uuid, p_stage_index integer, p_ordinal integer, p_run_id text, p_refusal text, p_user uuid,
   p_price integer, p_production_id uuid
 ) returns jsonb
-language plpgsql set search_path = '' as $$
+language plpgsql
+set search_path = '' set jit = 'off' set enable_seqscan = 'off' as $$
 declare
   v_image record;
   v_stage record;
@@ -81,7 +82,7 @@ create or replace function public.darkroom_settle_at_once(
   p_production_id uuid
 ) returns jsonb[]
 language plpgsql
-set search_path = '' set plan_cache_mode = 'force_generic_plan' set enable_seqscan = 'off' as $$
+set search_path = '' set plan_cache_mode = 'force_generic_plan' set jit = 'off' set enable_seqscan = 'off' as $$
 declare
   v_stage record;
   v_attach_ids bigint[];

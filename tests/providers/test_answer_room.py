@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import httpx2
 import pytest
 
 from darkroom.domain.images import Generated
 from darkroom.providers import answer_room
-from darkroom.providers.answer_room import MOST, SIZE, AnswerRoom
+from darkroom.providers.answer_room import MOST, SIZE, AnswerRoom, wait_for_room
 from tests.support.fakes.over_http import GEMINI, REQUEST, RUNWARE, PlayedProvider
 from tests.support.until import until
 
@@ -68,6 +69,29 @@ async def test_one_that_is_cancelled_holds_nobody_up(*, given: bool) -> None:
             await _settled([first])
             room.give_back(50)
         assert await _settled([first, second]) == [False, True]
+
+
+async def test_an_answer_of_unknown_length_counts_as_the_largest_of_the_last_few() -> None:
+    room = AnswerRoom(SIZE, LONG)
+    assert room.expected == MOST
+    room.learn(3_000_000)
+    assert room.expected == MOST // 2
+    room.learn(3_000_000)
+    room.learn(3_000_000)
+    assert room.expected == 3_000_000
+    room.learn(10 * MOST)
+    assert room.expected == MOST
+
+
+async def test_an_answer_without_a_length_takes_the_room_of_one_as_expected() -> None:
+    room = AnswerRoom(SIZE, LONG)
+    room.learn(1)
+    async with room.call():
+        await wait_for_room(httpx2.Response(200, headers={"transfer-encoding": "chunked"}))
+        async with waiting(room, SIZE - MOST // 2, 1) as (first, second):
+            assert await _settled([first, second]) == [True, False]
+            room.leave()
+            assert await _settled([first, second]) == [True, True]
 
 
 async def test_nobody_waits_for_ever() -> None:

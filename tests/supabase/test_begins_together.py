@@ -229,6 +229,7 @@ def _work_while_a_job_grows(project: Project, side: Side) -> None:
                 [rows] = db.execute(read).fetchone() or ()
             return int(rows)
 
+        db.execute("analyze public.quel_attach, public.quel_generation_attempts")
         for first in range(0, 3 * WELL_PLANNED, 3):
             deliver([first])
             deliver([first + 1, first + 2])

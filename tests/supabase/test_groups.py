@@ -4,10 +4,12 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from darkroom.domain.attempts import Attempt, AttemptEnd, Begin
 from darkroom.domain.errors import JobNotFound, RecordsRefused, RecordsUnavailable
@@ -136,6 +138,60 @@ async def test_a_group_whose_server_process_is_killed_in_the_middle_of_it_is_set
     settled = await settle_group(job, range(4))
     assert [(one.settlement, one.attach_id) for one in settled] == [(SETTLED, one.attach_id) for one in attached]
     assert (await fixture.account(user_id)).balance == 1_000 - 4 * PRICE
+
+
+async def test_what_stands_in_the_way_of_one_image_leaves_nothing_of_the_others_behind(
+    project: Project, fixture: RecordsFixture
+) -> None:
+    """They go one by one then, and a rule against changed attachments is none against new ones."""
+    job = await fixture.opened(await fixture.member(), (4,))
+    await job.deliver([0])
+    deed = "raise exception 'attachments are never changed'"
+    with rule(project, "update of attach_file_path on quel_attach", "true", deed):
+        attached = await attach_group(job, range(4))
+    assert [(one.refused, one.reason) for one in attached] == [(False, None)] * 4
+    assert len({one.attach_id for one in attached}) == 4
+
+
+async def test_images_are_delivered_and_charged_for_in_the_order_in_which_they_are_settled(
+    project: Project, fixture: RecordsFixture
+) -> None:
+    job = await fixture.opened(await fixture.member(), (6,))
+    await attach_group(job, range(6))
+    asked = [[3, 0, 5], [4], [2, 1]]
+    for ordinals in asked:
+        await settle_group(job, ordinals)
+    with project.connect() as db:
+        delivered = db.execute("select ordinal, delivered_at from quel_attach order by delivered_at").fetchall()
+        keys = db.execute("select idempotency_key, balance_after from quel_credits order by created_at").fetchall()
+    order = [ordinal for ordinals in asked for ordinal in ordinals]
+    assert [ordinal for ordinal, _ in delivered] == order
+    assert len({at for _, at in delivered}) == len(order)
+    assert keys == [(str(job.key(ordinal)), 1_000 - PRICE * (place + 1)) for place, ordinal in enumerate(order)]
+
+
+async def test_where_nothing_stands_in_the_way_all_goes_at_once(project: Project, fixture: RecordsFixture) -> None:
+    """Asked of the inner functions: without them, every image would go by itself, with the same answers."""
+    job = await fixture.opened(await fixture.member(), (3,))
+    user_id, calls = job.order.user_id, [str(uuid4()) for _ in range(3)]
+    shared = {"job_id": str(job.job_id), "stage_index": 0, "run_id": job.run, "round": 0, "attempt": 1}
+    attempts = [
+        {**shared, "provider": "offline", "ordinal": ordinal, "call_id": call} for ordinal, call in enumerate(calls)
+    ]
+    files = [{"ordinal": ordinal, "call_id": call, "name": "a.webp"} for ordinal, call in enumerate(calls)]
+    with project.connect() as db:
+
+        def asked(call: str, *arguments: object) -> list[Any]:
+            [answer] = db.execute(f"select to_jsonb(public.darkroom_{call})".encode(), arguments).fetchone() or ()
+            return list(answer)
+
+        assert sorted(asked("begin_first(%s)", Jsonb(attempts))) == sorted(calls)
+        attached = asked("attach_at_once(%s, 0, %s, 'a', %s)", job.job_id, user_id, Jsonb(files))
+        settled = asked("settle_at_once(%s, 0, %s, %s, %s, %s, null)", job.job_id, [2, 0, 1], job.run, user_id, PRICE)
+    assert all(one["attach_id"] for one in attached)
+    assert [one["attach_id"] for one in settled] == [attached[ordinal]["attach_id"] for ordinal in (2, 0, 1)]
+    assert (await job.records.account(user_id)).balance == 1_000 - 3 * PRICE
+    assert broken(await fixture.dump()) == []
 
 
 def test_the_database_and_the_client_agree_on_what_passes(project: Project) -> None:

@@ -254,6 +254,7 @@ INSIDE = {
     "darkroom_calls_of",
     "darkroom_cannot_pay",
     "darkroom_charge",
+    "darkroom_charge_all",
     "darkroom_close_functions",
     "darkroom_costs",
     "darkroom_cover",
