@@ -172,8 +172,8 @@ async def test_images_are_delivered_and_charged_for_in_the_order_in_which_they_a
 
 async def test_where_nothing_stands_in_the_way_all_goes_at_once(project: Project, fixture: RecordsFixture) -> None:
     """Asked of the inner functions: without them, every image would go by itself, with the same answers."""
-    job = await fixture.opened(await fixture.member(), (3,))
-    user_id, calls = job.order.user_id, [str(uuid4()) for _ in range(3)]
+    user_id, calls = await fixture.member(), [str(uuid4()) for _ in range(3)]
+    job = await fixture.opened(user_id, (3,))
     shared = {"job_id": str(job.job_id), "stage_index": 0, "run_id": job.run, "round": 0, "attempt": 1}
     attempts = [
         {**shared, "provider": "offline", "ordinal": ordinal, "call_id": call} for ordinal, call in enumerate(calls)
@@ -190,7 +190,7 @@ async def test_where_nothing_stands_in_the_way_all_goes_at_once(project: Project
         settled = asked("settle_at_once(%s, 0, %s, %s, %s, %s, null)", job.job_id, [2, 0, 1], job.run, user_id, PRICE)
     assert all(one["attach_id"] for one in attached)
     assert [one["attach_id"] for one in settled] == [attached[ordinal]["attach_id"] for ordinal in (2, 0, 1)]
-    assert (await job.records.account(user_id)).balance == 1_000 - 3 * PRICE
+    assert (await fixture.account(user_id)).balance == 1_000 - 3 * PRICE
     assert broken(await fixture.dump()) == []
 
 
